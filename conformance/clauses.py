@@ -1,0 +1,54 @@
+"""The contract, one row per clause: what is claimed, how strictly, and where PyTorch's documentation says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RED, AMBER, REMARK = "red", "amber", "remark"
+
+DOCS = "https://docs.pytorch.org/docs/stable/generated/"
+
+
+@dataclass(frozen=True)
+class Clause:
+    """id as in A1; claim in one sentence; severity of a deviation; tag: how values are compared; link: its source."""
+
+    id: str
+    claim: str
+    severity: str
+    tag: str
+    link: str
+
+
+def _clause(id: str, claim: str, tag: str, source: str = "torch.nn.LSTM.html", severity: str = RED) -> Clause:
+    return Clause(id, claim, severity, tag, DOCS + source)
+
+
+CLAUSES = {
+    clause.id: clause
+    for clause in (
+        _clause("A1", "output has shape (N, T, D*R), or (T, N, D*R) unless batch_first", "shape"),
+        _clause("A2", "h_n and c_n have shape (L*D, N, features), never transposed by batch_first", "shape"),
+        _clause("A3", "parameters have the documented names, order and shapes", "shape"),
+        _clause("A4", "results carry the input's dtype and device", "shape"),
+        _clause(
+            "A4-fake",
+            "meta and fake tensors have the shape, dtype and strides of a real call",
+            "shape",
+            "../torch.compiler_fake_tensor.html",
+        ),
+        _clause("A4-repr", "repr shows every argument that is not its default", "shape", "torch.nn.RNN.html", REMARK),
+        _clause("A5", "a valid call warns of nothing", "shape", "torch.nn.LSTM.html", REMARK),
+        _clause("B1", "values lie within the error bound of the documented equations", "<=b"),
+        _clause("B2", "every layer and step lies within the error bound of one step", "<=b"),
+        _clause("B3", "the worked example of an RNN comes out as printed", "<=b", "torch.nn.RNN.html"),
+        _clause("B3-stream", "manual_seed draws the worked examples' weights", "<=b", "torch.nn.RNN.html", REMARK),
+        _clause("B4", "the worked shapes come out, every element within its bound", "<=b"),
+        _clause("D1", "in one direction the last output is the last hidden state", "="),
+        _clause("D2", "bidirectional outputs and states split into forward and backward", "="),
+        _clause("D3", "states stay inside the bounds that the equations give", "<=b"),
+        _clause("D4", "a call is repeatable and changes nothing", "="),
+        _clause("E1", "a stack of layers is the composition of its layers", "="),
+    )
+}
+"""Clauses by id."""

@@ -1,0 +1,177 @@
+"""What a call returned, as data: values in NumPy arrays that know where they come from, and facts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from reference.problem import LSTM, Problem
+from reference.roundings import Judgement
+
+DIRECTION_NAMES = ("forward", "reverse")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What can be said of a returned tensor before any value: names as strings, shape and strides in elements."""
+
+    type: str
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    device: str = ""
+    strides: tuple[int, ...] = ()
+
+
+class Labelled:
+    """An array whose axes have names, so that an element can say its layer, row, step and unit after slicing.
+
+    Slices with integers, slices and Ellipsis; anything else is a TypeError.
+    """
+
+    __slots__ = ("axes", "field", "fixed", "values")
+
+    def __init__(
+        self, field: str, values: np.ndarray, axes: Sequence[tuple[str, range]], fixed: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        self.field = field
+        self.values = values
+        self.axes = tuple(axes)
+        self.fixed = tuple(fixed)
+
+    @classmethod
+    def of(cls, field: str, values: np.ndarray, *names: str, fixed: Sequence[tuple[str, int]] = ()) -> Labelled:
+        """`values` with an axis name for each dimension."""
+        return cls(field, values, [(name, range(size)) for name, size in zip(names, values.shape, strict=True)], fixed)
+
+    def __getitem__(self, key: object) -> Labelled:
+        keys = key if isinstance(key, tuple) else (key,)
+        if Ellipsis in keys:
+            at = keys.index(Ellipsis)
+            keys = (*keys[:at], *[slice(None)] * (len(self.axes) - len(keys) + 1), *keys[at + 1 :])
+        axes: list[tuple[str, range]] = []
+        fixed = list(self.fixed)
+        for place, (name, positions) in enumerate(self.axes):
+            one = keys[place] if place < len(keys) else slice(None)
+            if isinstance(one, slice):
+                axes.append((name, positions[one]))
+            elif isinstance(one, int):
+                fixed.append((name, positions[one]))
+            else:
+                raise TypeError(f"a labelled array is sliced with integers and slices, not {one!r}")
+        return Labelled(self.field, self.values[keys], axes, fixed)
+
+    def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> Labelled:
+        """An elementwise function of the values, the labels kept."""
+        return Labelled(self.field, function(self.values), self.axes, self.fixed)
+
+    def __abs__(self) -> Labelled:
+        return self.mapped(np.abs)
+
+    def __neg__(self) -> Labelled:
+        return self.mapped(np.negative)
+
+    def at(self, index: Sequence[int]) -> str:
+        """The field and place of element `index`: `output, layer 0 forward, row 0, step 1, unit 1`."""
+        return f"{self.field}, {_place(self.where(index))}"
+
+    def where(self, index: Sequence[int]) -> dict[str, int]:
+        """The place of element `index`: a number for each axis of the whole tensor."""
+        return dict(self.fixed) | {
+            name: positions[int(i)] for (name, positions), i in zip(self.axes, index, strict=True)
+        }
+
+
+def _place(where: dict[str, int]) -> str:
+    """A place as text: `layer 0 forward, row 0, step 1, unit 1`."""
+    words = []
+    if "layer" in where:
+        words.append(f"layer {where['layer']}")
+    if "direction" in where:
+        words.append(DIRECTION_NAMES[where["direction"]])
+    head = [" ".join(words)] if words else []
+    return ", ".join(head + [f"{name} {where[name]}" for name in ("row", "step", "unit") if name in where])
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One call: where it ran, what it returned, what it changed. Canonical values are made on first use.
+
+    failure   why nothing came back: the exception's type and message
+    facts     of output, h_n, c_n
+    raw       their values as returned, float64; empty where a route has none
+    warnings  texts warned of during the call
+    text      the module's repr, where the route asks for it
+    layers    the same call as a composition of one-layer modules, where the plan asked for it
+    again     a second call, and one after the first results were overwritten, where the plan asked for them
+    changed   names of inputs, states and parameters that the call changed; "random state" among them
+    """
+
+    problem: Problem
+    subject: str
+    route: str
+    judgement: Judgement
+    facts: dict[str, Fact] = field(default_factory=dict)
+    raw: dict[str, np.ndarray] = field(default_factory=dict)
+    failure: tuple[str, str] | None = None
+    warnings: tuple[str, ...] = ()
+    text: str = ""
+    layers: tuple[Observation, ...] = ()
+    again: tuple[Observation, ...] = ()
+    changed: tuple[str, ...] = ()
+    layer: int = 0
+
+    @property
+    def output(self) -> Labelled:
+        """(N, T, D, R)"""
+        values = self.raw["output"]
+        values = values if self.problem.architecture.batch_first else values.swapaxes(0, 1)
+        a = self.problem.architecture
+        split = values.reshape(*values.shape[:2], a.directions, a.output_size)
+        return Labelled.of(
+            "output", split, "row", "step", "direction", "unit", fixed=[("layer", self.layer + a.num_layers - 1)]
+        )
+
+    @property
+    def h_n(self) -> Labelled:
+        """(L, D, N, R)"""
+        return self._state("h_n")
+
+    @property
+    def c_n(self) -> Labelled:
+        """(L, D, N, H), LSTM alone"""
+        return self._state("c_n")
+
+    @property
+    def results(self) -> dict[str, Labelled]:
+        """Every result by name, canonical."""
+        return {name: getattr(self, name) for name in self.raw}
+
+    @property
+    def misshapen(self) -> str:
+        """The first result whose shape is not the documented one, or ""."""
+        wanted = documented_shapes(self.problem)
+        return next(
+            (name for name, shape in wanted.items() if name in self.facts and self.facts[name].shape != shape), ""
+        )
+
+    def _state(self, name: str) -> Labelled:
+        a = self.problem.architecture
+        values = self.raw[name].reshape(a.num_layers, a.directions, *self.raw[name].shape[1:])
+        labelled = Labelled.of(name, values, "layer", "direction", "row", "unit")
+        layers = range(self.layer, self.layer + a.num_layers)
+        return Labelled(name, values, [("layer", layers), *labelled.axes[1:]])
+
+
+def documented_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """The shapes that the documentation gives the results of a call on `problem`, as the caller sees them."""
+    a, n, t = problem.architecture, problem.batch_size, problem.steps
+    width = a.directions * a.output_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "output": (n, t, width) if a.batch_first else (t, n, width),
+        "h_n": (a.num_layers * a.directions, n, a.output_size),
+    }
+    if a.cell == LSTM:
+        shapes["c_n"] = (a.num_layers * a.directions, n, a.hidden_size)
+    return shapes

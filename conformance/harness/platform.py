@@ -1,0 +1,54 @@
+"""The PyTorch and the machine at hand, as strings; and the settings that every run pins."""
+
+from __future__ import annotations
+
+import platform as python_platform
+import re
+from functools import cache
+
+import torch
+
+
+def pin() -> None:
+    """One thread and full precision; on CUDA also deterministic kernels."""
+    torch.set_num_threads(1)
+    if torch.cuda.is_available():
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+
+
+@cache
+def capability() -> str:
+    """The instruction set of PyTorch's CPU kernels: DEFAULT, AVX2, AVX512, ..."""
+    ask = getattr(getattr(torch.backends, "cpu", None), "get_cpu_capability", None)
+    if ask is not None:
+        return str(ask())
+    found = re.search(r"CPU capability usage: (\S+)", torch.__config__.show())
+    return found.group(1) if found else "unknown"
+
+
+@cache
+def release() -> str:
+    """PyTorch's major.minor version."""
+    return ".".join(torch.__version__.split(".")[:2])
+
+
+def devices() -> tuple[str, ...]:
+    """The devices that are present, the CPU first."""
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if getattr(torch.backends, "mps", None) is not None and torch.backends.mps.is_available():
+        found.append("mps")
+    if getattr(torch, "xpu", None) is not None and torch.xpu.is_available():
+        found.append("xpu")
+    return tuple(found)
+
+
+def describe() -> str:
+    """The PyTorch and the machine in a line."""
+    git = str(torch.version.git_version or "")[:8]
+    machine = f"CPU {capability()}, {python_platform.machine()}, 1 thread, devices {' '.join(devices())}"
+    return f"torch {torch.__version__} ({git}), {machine}"

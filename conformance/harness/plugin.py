@@ -1,0 +1,212 @@
+"""The pytest plugin: options, header, the shape of a failure, the summary. Everything else is plain Python below it.
+
+Neither torch nor Hypothesis is imported before `pytest_configure` has seen that they are there.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conformance.harness.report import Report
+
+EFFORTS = {"smoke": 20, "default": 100, "ci": 200, "deep": 5000}
+OLDEST = {"torch": "2.0", "hypothesis": "6.149", "numpy": "1.26", "packaging": "21"}
+REMEDY = {"torch": "pip install torch==2.13.0 (or the release that you want judged)"}
+
+REPORT = pytest.StashKey["Report"]()
+OPTIONS = pytest.StashKey[Any]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance", "conformance of PyTorch's recurrent modules")
+    add = group.addoption
+    try:
+        add(
+            "--effort",
+            default="default",
+            metavar="NAME",
+            help="cases per property: smoke 20, default 100, ci 200 (always the same), deep 5000",
+        )
+        add(
+            "--case",
+            default=None,
+            metavar="LINE",
+            help="run this case alone, on every property that it fits: the last line of a failure",
+        )
+        add(
+            "--device",
+            action="append",
+            default=None,
+            metavar="NAME",
+            help="a device to judge, instead of all that are present; may be repeated",
+        )
+        add(
+            "--known",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="known deviations of your own, beside conformance/known.toml; may be repeated",
+        )
+        add(
+            "--no-stale",
+            action="store_true",
+            help="fail on known deviations that are no longer there, and on properties that tested nothing",
+        )
+    except ValueError as error:
+        raise pytest.UsageError(
+            f"an option of this suite clashes with another plugin's: {error}; disable it with -p no:NAME"
+        ) from None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    _require_packages()
+    config.stash[OPTIONS] = options = _read_options(config)
+    if config.option.hypothesis_seed is None and options.effort != "ci":
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+    if config.option.collectonly or config.option.help:
+        return
+    from conformance.harness import report, session
+
+    _load_profile(options.effort)
+    session.begin(options.session())
+    config.stash[REPORT] = report.Report(session.current(), options)
+
+
+def _require_packages() -> None:
+    """Says in one line which package is missing or too old. Raises pytest.UsageError."""
+    for name, oldest in reversed(OLDEST.items()):
+        remedy = REMEDY.get(name, "pip install -e .")
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise pytest.UsageError(f"{name} is not installed: {remedy}") from None
+        if name == "packaging":
+            continue
+        from packaging.version import Version
+
+        if Version(found) < Version(oldest):
+            raise pytest.UsageError(f"{name} {found} is too old, {oldest} or newer is needed: {remedy}")
+    try:
+        import torch  # noqa: F401
+    except (ImportError, OSError) as error:
+        raise pytest.UsageError(
+            f"torch cannot be imported ({' '.join(str(error).split())[:200]}): {REMEDY['torch']}"
+        ) from None
+
+
+def _read_options(config: pytest.Config) -> Any:
+    from conformance.harness.options import OptionError, read
+
+    try:
+        return read(
+            effort=config.option.effort,
+            case=config.option.case,
+            devices=config.option.device,
+            known=[Path(name) for name in config.option.known],
+            no_stale=config.option.no_stale,
+        )
+    except OptionError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _load_profile(effort: str) -> None:
+    import hypothesis
+    from hypothesis import HealthCheck, Phase
+
+    phases = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink] + ([Phase.target] if effort == "deep" else [])
+    hypothesis.settings.register_profile(
+        "conformance",
+        deadline=None,
+        derandomize=effort == "ci",
+        max_examples=EFFORTS[effort],
+        phases=phases,
+        print_blob=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    hypothesis.settings.load_profile("conformance")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return config.stash[REPORT].header(config.option.hypothesis_seed) if REPORT in config.stash else []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "known_deviation" in metafunc.fixturenames:
+        entries = metafunc.config.stash[OPTIONS].concerned()
+        metafunc.parametrize("known_deviation", entries, ids=[entry.id for entry in entries])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    options = config.stash[OPTIONS]
+    if options.case is None:
+        return
+    fitting = [item for item in items if _fits(item, options.case, options.cell)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in fitting])
+    items[:] = fitting
+
+
+def _fits(item: pytest.Item, case: Any, cell: str) -> bool:
+    found = getattr(getattr(item, "function", None), "conformance", None)
+    on = item.callspec.params.get("cell", "") if hasattr(item, "callspec") else ""
+    return found is not None and found.fits(case, on) and cell in ("", on)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    options = pyfuncitem.config.stash[OPTIONS]
+    if options.case is None:
+        return None
+    found = pyfuncitem.function.conformance  # type: ignore[attr-defined]
+    found.check(pyfuncitem.callspec.params["cell"], options.case)
+    return True
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    found = getattr(getattr(item, "function", None), "conformance", None)
+    if call.excinfo is not None and call.when == "call" and found is not None:
+        from conformance.harness import report
+
+        report.rewrite(outcome.get_result(), found, item, call.excinfo.value)  # type: ignore[attr-defined]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if _report is not None:
+        _report.add(report)
+
+
+_report: Report | None = None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    global _report
+    _report = session.config.stash.get(REPORT, None)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None and REPORT in session.config.stash:
+        output["conformance"] = session.config.stash[REPORT].session.recorder.to_json()
+    elif REPORT in session.config.stash and session.config.stash[REPORT].tested_nothing():
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    output = getattr(node, "workeroutput", {})
+    if "conformance" in output:
+        node.config.stash[REPORT].session.recorder.merge(output["conformance"])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if REPORT in config.stash:
+        config.stash[REPORT].write(terminalreporter, config.option.hypothesis_seed)

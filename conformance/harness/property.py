@@ -1,0 +1,117 @@
+"""A property: a clause of the contract, the cells and cases it is about, and the test that claims it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import hypothesis
+import numpy as np
+import pytest
+
+from conformance.clauses import CLAUSES, RED, Clause
+from conformance.harness import runner, session
+from conformance.harness.observation import Observation
+from conformance.harness.recorder import Finding, as_repeat
+from conformance.harness.runner import EAGER_ROUTES, Plan
+from conformance.harness.session import CaseRecord
+from conformance.harness.verdict import Deviation, usable
+from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+from strategies import Case, Cases
+
+MODULES = (RNN_TANH, RNN_RELU, LSTM, GRU)
+
+
+@dataclass(frozen=True)
+class Property:
+    """A test of the contract. `body` takes the case and the cell and makes assertions of `verdict`."""
+
+    clause: Clause
+    name: str
+    cells: tuple[str, ...]
+    cases: Cases | None
+    body: Callable[..., None]
+
+    def fits(self, case: Case, cell: str) -> bool:
+        """Whether the property is about `case` on `cell`."""
+        return self.cases is not None and case in self.cases and cell in self.cells
+
+    def check(self, cell: str, case: Case | None) -> None:
+        """Looks at one case in the current session; raises its first unknown deviation that fails a run."""
+        here = session.current()
+        with here.looking_at(CaseRecord(here, self, cell, case)) as record:
+            self.body(case, cell) if case is not None else self.body(cell)
+        tally = here.recorder.tally(record.node)
+        tally.cases += 1
+        tally.elements += record.elements
+        tally.vacuous += record.vacuous
+        tally.worst = max(tally.worst, record.worst)
+        tally.silent += record.elements == 0 or record.vacuous >= record.elements
+        failing = [finding for finding in record.findings if not self._is_quiet(here, finding, case)]
+        if failing:
+            raise Deviation.of(self._repeated(here, record.node, failing[0]))
+
+    def test(self, settings: hypothesis.settings | None = None, seed: int | None = None) -> Callable[..., None]:
+        """The property as a Hypothesis test of (cell), or a plain one where it draws nothing."""
+        if self.cases is None:
+
+            @functools.wraps(self.body)
+            def plain(cell: str) -> None:
+                self.check(cell, None)
+
+            return plain
+
+        @functools.wraps(self.body)
+        def drawn(case: Case, cell: str) -> None:
+            self.check(cell, case)
+
+        test = hypothesis.given(case=self.cases.strategy())(drawn)
+        test = settings(test) if settings is not None else test
+        return hypothesis.seed(seed)(test) if seed is not None else test
+
+    @staticmethod
+    def _is_quiet(here: session.Session, finding: Finding, case: Case | None) -> bool:
+        known = here.known_as(finding, case)
+        if known or finding.severity != RED:
+            here.recorder.note(replace(finding, known=known))
+            return True
+        return False
+
+    @staticmethod
+    def _repeated(here: session.Session, node: str, finding: Finding) -> Finding:
+        return finding if here.repeats(node, finding) else as_repeat(finding)
+
+
+def clause(
+    id: str, on: tuple[str, ...] = MODULES, given: Cases | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a function of (case, cell), or of (cell) without `given`, a property of clause `id`."""
+
+    def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        found = Property(CLAUSES[id], body.__name__, on, given, body)
+        test = pytest.mark.parametrize("cell", on)(found.test())
+        test.conformance = found  # type: ignore[attr-defined]
+        return test
+
+    return decorate
+
+
+def observe(
+    problem: Problem,
+    routes: tuple[str, ...] = EAGER_ROUTES,
+    layers: bool = False,
+    again: bool = False,
+    values: bool = True,
+) -> list[Observation]:
+    """The subject's observations of `problem`, one for each route. A call that failed is a finding and left out.
+
+    layers, again: as in `Plan`. values=False keeps those whose shapes are wrong: facts can be looked at all the same.
+    """
+    seen = session.current().observe(problem, Plan(routes, layers, again))
+    return [one for one in seen if all(usable(part, values) for part in (one, *one.layers, *one.again))]
+
+
+def parameters_drawn(seed: int, *architectures: Architecture) -> list[dict[str, np.ndarray]]:
+    """The float32 parameters that the subject draws for these architectures, one after the other, from one seed."""
+    return runner.draw(session.current().subject, seed, architectures)

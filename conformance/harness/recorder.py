@@ -1,0 +1,127 @@
+"""What a run found and counted, as plain data that travels between processes as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from conformance.clauses import REMARK
+
+CELL_NAMES = {"rnn_tanh": "RNN(tanh)", "rnn_relu": "RNN(relu)", "lstm": "LSTM", "gru": "GRU", "": "modules"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One deviation of one case.
+
+    test is the property's name, cell "" where it is about no cell; field and kind say what deviates and how; known
+    is the id of the known deviation that it is; repeatable is False where the same case gave something else before.
+    """
+
+    severity: str
+    clause: str
+    test: str
+    cell: str
+    subject: str
+    route: str
+    dtype: str
+    field: str
+    kind: str
+    lines: tuple[str, ...]
+    case: str
+    known: str = ""
+    repeatable: bool = True
+
+    @property
+    def signature(self) -> tuple[str, str, str]:
+        """What makes two findings the same defect, whatever the case."""
+        return (self.clause, self.field, self.kind)
+
+    @property
+    def claim(self) -> str:
+        return self.test.removeprefix("test_").replace("_", " ")
+
+    def text(self) -> str:
+        """The finding as a terminal shows it."""
+        head = f"{self.severity.upper():<6} {self.clause:<3} {CELL_NAMES[self.cell]} {self.claim}"
+        body = list(self.lines)
+        if not self.repeatable:
+            body.insert(0, "NOT REPEATABLE: the same case gave something else before")
+        body.append(f'again    pytest --case "{self.case}"' if self.case else f"again    pytest -k {self.test}")
+        return "\n".join([f"{head:<68} {self.subject}, {self.route}", *("       " + line for line in body)])
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Finding:
+        return cls(**(data | {"lines": tuple(data["lines"])}))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Tally:
+    """Counts of one property on one cell. A case says nothing where no bound of it could have been broken."""
+
+    cases: int = 0
+    silent: int = 0
+    elements: int = 0
+    vacuous: float = 0.0
+    worst: float = 0.0
+
+    def add(self, other: Tally) -> None:
+        self.cases += other.cases
+        self.silent += other.silent
+        self.elements += other.elements
+        self.vacuous += other.vacuous
+        self.worst = max(self.worst, other.worst)
+
+
+@dataclass
+class Recorder:
+    """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)
+    unsupported: dict[str, int] = field(default_factory=dict)
+
+    def tally(self, node: str) -> Tally:
+        return self.tallies.setdefault(node, Tally())
+
+    def note(self, finding: Finding, count: int = 1) -> None:
+        """A finding that does not fail the run; of each kind the shortest case is kept."""
+        cells = "" if finding.severity == REMARK else finding.cell
+        key = "|".join((finding.severity, finding.known, *finding.signature, cells))
+        kept, so_far = self.quiet.get(key, (finding, 0))
+        shorter = finding if len(finding.case) < len(kept.case) else kept
+        self.quiet[key] = (shorter, so_far + count)
+
+    def skipped(self, what: str) -> None:
+        self.unsupported[what] = self.unsupported.get(what, 0) + 1
+
+    def merge(self, data: dict[str, Any]) -> None:
+        """Adds what another process recorded."""
+        for node, counts in data["tallies"].items():
+            self.tally(node).add(Tally(**counts))
+        for finding, count in data["quiet"]:
+            self.note(Finding.from_json(finding), count)
+        for what, count in data["unsupported"].items():
+            self.unsupported[what] = self.unsupported.get(what, 0) + count
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "tallies": {node: asdict(tally) for node, tally in self.tallies.items()},
+            "quiet": [(finding.to_json(), count) for finding, count in self.quiet.values()],
+            "unsupported": self.unsupported,
+        }
+
+
+def told(findings: Iterable[tuple[Finding, int]], severity: str, known: bool) -> list[tuple[Finding, int]]:
+    """The findings of one severity, known ones or others, the most frequent first."""
+    chosen = [(f, n) for f, n in findings if f.severity == severity and bool(f.known) is known]
+    return sorted(chosen, key=lambda pair: -pair[1])
+
+
+def as_repeat(finding: Finding) -> Finding:
+    """The finding, saying that its case does not give the same each time."""
+    return replace(finding, repeatable=False)

@@ -1,0 +1,161 @@
+"""What a run says: each failure in one shape, and at the end one page that a stranger understands."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from conformance.clauses import AMBER, REMARK
+from conformance.harness import platform
+from conformance.harness.options import Options
+from conformance.harness.property import Property
+from conformance.harness.recorder import CELL_NAMES, Finding, Tally, as_repeat, told
+from conformance.harness.session import Session
+from conformance.harness.verdict import Deviation, one_line
+
+FINDINGS = "conformance findings"
+SUITE_ERROR = "conformance suite error"
+FIXED = "conformance known deviation gone"
+
+
+def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error: BaseException) -> None:
+    """Gives a failed property's report our own shape. An error of the suite keeps its traceback, and says so."""
+    from conformance.harness import session
+
+    node = f"{found.name}[{item.callspec.params.get('cell', '')}]"  # type: ignore[attr-defined]
+    findings = _findings(error, session.current().latest.get(node))
+    if findings:
+        report.longrepr = "\n\n".join(finding.text() for finding in findings)
+        report.user_properties.append((FINDINGS, [finding.to_json() for finding in findings]))
+    else:
+        report.user_properties.append((SUITE_ERROR, one_line(f"{type(error).__name__}: {error}")))
+        report.sections.append(
+            ("error of the suite", "Not a deviation of PyTorch: please report it, with the traceback above.")
+        )
+
+
+def _findings(error: BaseException, before: Finding | None) -> list[Finding]:
+    """The deviations inside `error`; none where it is, or contains, anything else."""
+    from hypothesis.errors import Flaky
+
+    if isinstance(error, Flaky):
+        return [as_repeat(before)] if before is not None else []
+    if isinstance(error, Deviation):
+        return [error.finding]
+    parts = [_findings(part, before) for part in getattr(error, "exceptions", ())]
+    return [finding for part in parts for finding in part] if all(parts) else []
+
+
+class Report:
+    """Collects the reports of all tests and writes the summary."""
+
+    def __init__(self, session: Session, options: Options) -> None:
+        self.session = session
+        self.options = options
+        self.started = time.monotonic()
+        self.findings: list[Finding] = []
+        self.suite_errors: list[tuple[str, str]] = []
+        self.gone: list[str] = []
+
+    def header(self, seed: str | None) -> list[str]:
+        return [
+            platform.describe(),
+            f"conformance: subject {self.session.subject.name}, effort {self.options.effort}, seed {seed or 'fixed'}",
+        ]
+
+    def add(self, report: pytest.TestReport) -> None:
+        for name, value in report.user_properties:
+            if name == FINDINGS:
+                self.findings += [Finding.from_json(data) for data in value]  # type: ignore[attr-defined]
+            elif name == SUITE_ERROR:
+                self.suite_errors.append((report.nodeid, str(value)))
+            elif name == FIXED and report.when == "call":
+                self.gone.append(str(value))
+
+    def tested_nothing(self) -> list[str]:
+        """Properties that compared nothing that could have failed, where that is to fail the run."""
+        if not self.options.no_stale or self.options.case is not None:
+            return []
+        return [node for node, tally in self.session.recorder.tallies.items() if tally.silent == tally.cases]
+
+    def write(self, terminal: Any, seed: str | None) -> None:
+        """The summary, deviations first."""
+        recorder = self.session.recorder
+        if not recorder.tallies and not self.findings:
+            return
+        terminal.section("conformance", sep="=")
+        for line in [*self._quiet_lines(), *self._unsupported_lines(), *self._silent_lines()]:
+            terminal.write_line(line)
+        for line in self._last_lines(seed):
+            terminal.write_line(line)
+
+    def _quiet_lines(self) -> list[str]:
+        quiet = list(self.session.recorder.quiet.values())
+        lines = []
+        for finding, count in told(quiet, AMBER, known=False) + told(quiet, REMARK, known=False):
+            lines += [finding.text(), f"       seen {count} times"]
+        names = Counter({f.known: 0 for f, _ in quiet if f.known})
+        names.update({f.known: n for f, n in quiet if f.known})
+        entries = {entry.id: entry for entry in self.session.known}
+        lines += [
+            f"KNOWN  {entries[name].clause:<4}{name}, seen {n} times: {entries[name].tracker}"
+            for name, n in names.items()
+            if name in entries
+        ]
+        lines += [f"GONE   known deviation {name} is no longer there: remove its entry" for name in self.gone]
+        return lines
+
+    def _unsupported_lines(self) -> list[str]:
+        by_message: Counter[str] = Counter()
+        for what, count in self.session.recorder.unsupported.items():
+            where, _, message = what.partition(": ")
+            by_message[f"{where}: {one_line(message, 90)}"] += count
+        return [f"unsupported, {count} calls left out: {what}" for what, count in sorted(by_message.items())]
+
+    def _silent_lines(self) -> list[str]:
+        return [
+            f"tested nothing: {node}"
+            for node, tally in self.session.recorder.tallies.items()
+            if tally.silent == tally.cases
+        ]
+
+    def _last_lines(self, seed: str | None) -> list[str]:
+        total = Tally()
+        for tally in self.session.recorder.tallies.values():
+            total.add(tally)
+        reds = [f for f in self.findings if f.repeatable]
+        quiet = list(self.session.recorder.quiet.values())
+        counts = {
+            "red": len(reds),
+            "not repeatable": len(self.findings) - len(reds),
+            "error of the suite": len(self.suite_errors),
+            "amber": len(told(quiet, AMBER, False)),
+            "remark": len(told(quiet, REMARK, False)),
+            "known": len({f.known for f, _ in quiet if f.known}),
+            "known but gone": len(self.gone),
+        }
+        worst = max(self.session.recorder.tallies.items(), key=lambda item: item[1].worst, default=("", Tally()))
+        absent = [name for name in ("cuda", "mps", "xpu") if name not in self.options.devices]
+        said_nothing = 100 * total.silent / max(total.cases, 1)
+        return [
+            ", ".join(f"{count} {what}" for what, count in counts.items()),
+            f"{total.cases} cases, of which {said_nothing:.1f} % said nothing; "
+            f"{100 * total.vacuous / max(total.elements, 1):.1f} % of the bounds were vacuous; worst error/bound {worst[1].worst:.2f} "
+            f"in {worst[0]}",
+            f"{platform.describe()}; not reached: {', '.join(absent)}",
+            f"seed {seed or 'fixed'}, {time.monotonic() - self.started:.0f} s; again: {self._again(seed)}",
+        ]
+
+    def _again(self, seed: str | None) -> str:
+        words = ["pytest", "-n", "auto", "--effort", self.options.effort] + (
+            [f"--hypothesis-seed={seed}"] if seed else []
+        )
+        words += [word for device in self.options.devices if device != "cpu" for word in ("--device", device)]
+        return shlex.join(words)
+
+
+__all__ = ["CELL_NAMES", "FIXED", "Report", "rewrite"]

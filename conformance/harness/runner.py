@@ -1,0 +1,272 @@
+"""From a problem to observations: the one place that calls the subject. No tensor leaves it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from conformance.harness import bridge
+from conformance.harness.observation import Fact, Observation
+from conformance.harness.subject import MismatchedParameters, Subject
+from reference.problem import LSTM, Architecture, Problem
+from reference.roundings import Judgement
+
+EAGER_ROUTES = ("grad", "no_grad", "no_mkldnn")
+"""With gradients, under torch.no_grad, and with gradients while oneDNN is off."""
+
+UNREAL_ROUTES = ("meta", "fake")
+"""Tensors without values: device="meta", and FakeTensorMode."""
+
+ROUTES = EAGER_ROUTES + UNREAL_ROUTES
+
+CONSTRUCTOR = "constructor"
+"""No call at all: the facts of the parameters, and the module's repr."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do with a problem, as data.
+
+    routes  names of `ROUTES`, one observation each
+    layers  also run it as a composition of one-layer modules
+    again   also call a second time, and a third after overwriting what came back; note what calls changed
+    """
+
+    routes: tuple[str, ...] = EAGER_ROUTES
+    layers: bool = False
+    again: bool = False
+
+
+def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
+    """One observation of `subject` on `problem` for each route of `plan`, in this process."""
+    return tuple(
+        _on_route(subject, problem, plan, Observation(problem, subject.name, route, judgement)) for route in plan.routes
+    )
+
+
+@contextmanager
+def _entered(route: str) -> Iterator[None]:
+    contexts: dict[str, Callable[[], Any]] = {
+        "no_grad": torch.no_grad,
+        "no_mkldnn": _mkldnn_off,
+        "fake": _fake_mode,
+    }
+    with contexts.get(route, nullcontext)():
+        yield
+
+
+@contextmanager
+def _mkldnn_off() -> Iterator[None]:
+    """The flag alone: torch.backends.mkldnn.flags also sets a TF32 flag, which warns on 2.13."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
+
+
+def _fake_mode() -> Any:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode()
+
+
+def _on_route(subject: Subject, problem: Problem, plan: Plan, blank: Observation) -> Observation:
+    with _entered(blank.route):
+        if blank.route in UNREAL_ROUTES:
+            return _unreal(subject, problem, blank)
+        if blank.route == CONSTRUCTOR:
+            return _constructed(subject, problem, blank)
+        try:
+            module = subject.loaded(problem)
+        except MismatchedParameters as error:
+            return replace(blank, failure=("MismatchedParameters", str(error)))
+        except Exception as error:  # the subject's own, whatever it is
+            return replace(blank, failure=_failure(error))
+        inputs = _inputs(problem)
+        watch = _Watch(module, inputs) if plan.again else None
+        seen, returned = _call(module, inputs, blank, problem.architecture.cell)
+        if watch and seen.failure is None:
+            seen = replace(seen, again=_called_again(module, inputs, seen, returned), changed=watch.changed())
+        if plan.layers and seen.failure is None and not seen.misshapen:
+            one_layer = problem.architecture.num_layers == 1
+            seen = replace(seen, layers=(seen,) if one_layer else _composition(subject, problem, inputs, blank))
+        return seen
+
+
+def _constructed(subject: Subject, problem: Problem, blank: Observation) -> Observation:
+    try:
+        module = subject.module(problem.architecture, problem.dtype, problem.device)
+    except Exception as error:  # the subject's own, whatever it is
+        return replace(blank, failure=_failure(error))
+    return replace(blank, facts={name: fact(p) for name, p in module.named_parameters()}, text=repr(module))
+
+
+@dataclass
+class Inputs:
+    """The tensors of one call: input as the module's layout wants it, and initial states or none."""
+
+    input: torch.Tensor
+    states: tuple[torch.Tensor, ...]
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Positional arguments: input, and hx as the cell's documentation wants it."""
+        if not self.states:
+            return (self.input,)
+        return (self.input, self.states if len(self.states) == 2 else self.states[0])
+
+
+def _inputs(problem: Problem) -> Inputs:
+    a = problem.architecture
+    sequence = problem.input if a.batch_first else problem.input.swapaxes(0, 1)
+    given = [state for state in (problem.h_0, problem.c_0) if state is not None]
+    flat = [state.reshape(a.num_layers * a.directions, *state.shape[2:]) for state in given]
+    make = bridge.tensor
+    return Inputs(
+        make(sequence, problem.dtype, problem.device), tuple(make(s, problem.dtype, problem.device) for s in flat)
+    )
+
+
+def _call(
+    module: torch.nn.Module, inputs: Inputs, blank: Observation, cell: str
+) -> tuple[Observation, dict[str, torch.Tensor]]:
+    """One call, what it warned of and what it returned; an exception of the subject's becomes the failure."""
+    with _recorded_warnings() as caught:
+        try:
+            result = module(*inputs.arguments())
+        except Exception as error:  # the subject's own, whatever it is
+            return replace(blank, failure=_failure(error)), {}
+    try:
+        returned = _named(result, cell)
+    except TypeError as error:
+        return replace(blank, failure=("malformed result", str(error))), {}
+    real = blank.route not in UNREAL_ROUTES
+    seen = replace(
+        blank,
+        facts={name: fact(t) for name, t in returned.items()},
+        raw={name: bridge.array(t) for name, t in returned.items()} if real else {},
+        warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
+    )
+    return seen, returned
+
+
+@contextmanager
+def _recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.set_warn_always(True)
+        try:
+            yield caught
+        finally:
+            torch.set_warn_always(False)
+
+
+def _named(result: object, cell: str) -> dict[str, torch.Tensor]:
+    """output, h_n and c_n of a call's result. Raises TypeError where it is built otherwise."""
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise TypeError(f"a tuple (output, state) is documented, this is {_built(result)}")
+    output, state = result
+    states = state if cell == LSTM else (state,)
+    if not (isinstance(states, tuple) and len(states) == (2 if cell == LSTM else 1)):
+        raise TypeError(
+            f"{'(h_n, c_n)' if cell == LSTM else 'h_n'} is documented as the state, this is {_built(state)}"
+        )
+    named = {"output": output} | dict(zip(("h_n", "c_n"), states, strict=False))
+    for name, value in named.items():
+        if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
+            raise TypeError(f"{name} is documented as a floating-point tensor, this is {_built(value)}")
+    return named
+
+
+def _built(value: object) -> str:
+    return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, tuple | list) else "")
+
+
+def fact(t: torch.Tensor) -> Fact:
+    """What can be said of a tensor before any value."""
+    return Fact(type(t).__name__, tuple(t.shape), bridge.dtype_name(t.dtype), str(t.device), tuple(t.stride()))
+
+
+def _failure(error: Exception) -> tuple[str, str]:
+    return type(error).__name__, str(error)
+
+
+def draw(subject: Subject, seed: int, architectures: Sequence[Architecture]) -> list[dict[str, np.ndarray]]:
+    """The float32 parameters that modules of these architectures draw, one after the other, after manual_seed(seed)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = [subject.module(architecture, "float32", "cpu") for architecture in architectures]
+    return [{name: bridge.array(p) for name, p in module.named_parameters()} for module in modules]
+
+
+class _Watch:
+    """Everything that a call may not change, as it was before."""
+
+    def __init__(self, module: torch.nn.Module, inputs: Inputs) -> None:
+        states = dict(zip(("h_0", "c_0"), inputs.states, strict=False))
+        self.tensors = {"input": inputs.input} | states | dict(module.named_parameters())
+        self.before = {name: t.detach().clone() for name, t in self.tensors.items()}
+        self.random_state = torch.get_rng_state()
+
+    def changed(self) -> tuple[str, ...]:
+        names = [name for name, t in self.tensors.items() if not torch.equal(_bits(t), _bits(self.before[name]))]
+        return (*names, *([] if torch.equal(self.random_state, torch.get_rng_state()) else ["random state"]))
+
+
+def _called_again(
+    module: torch.nn.Module, inputs: Inputs, seen: Observation, returned: dict[str, torch.Tensor]
+) -> tuple[Observation, ...]:
+    """A second call and, after the first results were overwritten, a third."""
+    blank = replace(seen, facts={}, raw={}, warnings=())
+    second, _ = _call(module, inputs, blank, seen.problem.architecture.cell)
+    with torch.no_grad():
+        for t in returned.values():
+            t.detach().fill_(float("nan"))
+    third, _ = _call(module, inputs, blank, seen.problem.architecture.cell)
+    return second, third
+
+
+def _bits(t: torch.Tensor) -> torch.Tensor:
+    return t.detach().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[t.element_size()])
+
+
+def _composition(subject: Subject, problem: Problem, inputs: Inputs, blank: Observation) -> tuple[Observation, ...]:
+    """The stack as one-layer modules, each handed the very tensor that the one below returned."""
+    a, below = problem.architecture, inputs
+    seen: list[Observation] = []
+    for layer in range(a.num_layers):
+        values = problem.input if layer == 0 else seen[-1].output.values.reshape(*problem.input.shape[:2], -1)
+        part = problem.layer(layer, values)
+        states = tuple(s[layer * a.directions : (layer + 1) * a.directions] for s in inputs.states)
+        one, returned = _call(
+            subject.loaded(part), Inputs(below.input, states), replace(blank, problem=part, layer=layer), a.cell
+        )
+        seen.append(one)
+        if one.failure is not None or one.misshapen:
+            break
+        below = Inputs(returned["output"], ())
+    return tuple(seen)
+
+
+def _unreal(subject: Subject, problem: Problem, blank: Observation) -> Observation:
+    """A call with tensors that have no values: facts alone."""
+    device = "meta" if blank.route == "meta" else problem.device
+    dtype = bridge.DTYPES[problem.dtype]
+    a = problem.architecture
+    n, t = problem.batch_size, problem.steps
+    shape = (n, t, a.input_size) if a.batch_first else (t, n, a.input_size)
+    states = [s for s in (problem.h_0, problem.c_0) if s is not None]
+    try:
+        module = subject.module(a, problem.dtype, device)
+        empty = [torch.empty(a.num_layers * a.directions, *s.shape[2:], dtype=dtype, device=device) for s in states]
+        inputs = Inputs(torch.empty(shape, dtype=dtype, device=device), tuple(empty))
+    except Exception as error:  # the subject's own, whatever it is
+        return replace(blank, failure=_failure(error))
+    return _call(module, inputs, blank, a.cell)[0]

@@ -1,0 +1,193 @@
+"""One run: the subject, what is drawn from, what is known, what was found. Sessions nest: the innermost is current."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import reference
+from conformance.clauses import CLAUSES, RED
+from conformance.harness import platform, runner, subject
+from conformance.harness.known import Known, matching
+from conformance.harness.observation import Observation
+from conformance.harness.recorder import Finding, Recorder
+from conformance.harness.runner import Plan
+from conformance.harness.subject import Subject
+from reference.problem import Problem
+from reference.roundings import Judgement
+from strategies import Axes, Case, present
+
+if TYPE_CHECKING:
+    from conformance.harness.property import Property
+
+
+@dataclass
+class CaseRecord:
+    """A property looking at one case: what it compared, and what it found."""
+
+    session: Session
+    tested: Property
+    cell: str
+    case: Case | None
+    elements: int = 0
+    vacuous: float = 0.0
+    worst: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def node(self) -> str:
+        return f"{self.tested.name}[{self.cell}]"
+
+    def checked(self, elements: int, vacuous: float, ratio: float) -> None:
+        """Counts a comparison of so many elements, a share of them vacuous, the worst at `ratio` of its bound."""
+        self.elements += elements
+        self.vacuous += vacuous * elements
+        if ratio < float("inf"):
+            self.worst = max(self.worst, ratio)
+
+    def found(
+        self, seen: Observation, field: str, kind: str, lines: list[str], severity: str = "", clause: str | None = None
+    ) -> None:
+        """A deviation of `seen`; its severity and clause are the property's own unless given."""
+        of = CLAUSES[clause or self.tested.clause.id]
+        self.findings.append(
+            Finding(
+                severity=severity or of.severity,
+                clause=of.id,
+                test=self.tested.name,
+                cell=self.cell,
+                subject=seen.subject,
+                route=seen.route,
+                dtype=seen.problem.dtype,
+                field=field,
+                kind=kind,
+                lines=tuple(lines),
+                case=seen.problem.case if self.case is not None else "",
+            )
+        )
+
+
+@dataclass
+class Session:
+    """What a run is about.
+
+    subject      what is judged
+    axes         the dtypes and devices that cases are drawn from
+    known        known deviations in force
+    unsupported  (cell, dtype, device, route) and the message with which a call of size 1 was refused
+    latest       the last failure of each property and cell
+    """
+
+    subject: Subject
+    axes: Axes = field(default_factory=Axes)
+    known: tuple[Known, ...] = ()
+    recorder: Recorder = field(default_factory=Recorder)
+    unsupported: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
+    latest: dict[str, Finding] = field(default_factory=dict)
+    _record: CaseRecord | None = None
+    _failed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def case_at_hand(self) -> CaseRecord:
+        assert self._record is not None, "assertions belong into a property marked with @clause"
+        return self._record
+
+    @contextmanager
+    def looking_at(self, record: CaseRecord) -> Iterator[CaseRecord]:
+        before, self._record = self._record, record
+        try:
+            yield record
+        finally:
+            self._record = before
+
+    def judgement(self, problem: Problem) -> Judgement:
+        """The rounding models for a problem on this machine."""
+        return _judgement(problem.architecture.cell, problem.dtype, problem.device, self.subject.name)
+
+    def observe(self, problem: Problem, plan: Plan) -> tuple[Observation, ...]:
+        """One observation for each of the plan's routes that the subject supports at all."""
+        a = problem.architecture
+        routes = []
+        for route in plan.routes:
+            refused = self.unsupported.get((a.cell, problem.dtype, problem.device, route))
+            if refused is None:
+                routes.append(route)
+            else:
+                self.recorder.skipped(f"{a.cell} {problem.dtype} {problem.device} {route}: {refused}")
+        return runner.run(self.subject, problem, replace(plan, routes=tuple(routes)), self.judgement(problem))
+
+    def probe(self, cells: tuple[str, ...]) -> None:
+        """One call of size 1 for each cell, dtype, device and route: what is refused here is unsupported.
+
+        float32 and float64 are never unsupported: a refusal there is left to the properties, as a red.
+        """
+        for dtype in self.axes.dtypes:
+            if dtype in ("float32", "float64"):
+                continue
+            for device in self.axes.devices:
+                for cell in cells:
+                    problem = Case(dtype=dtype, device=device).on(cell)
+                    for seen in runner.run(self.subject, problem, Plan(runner.ROUTES), self.judgement(problem)):
+                        if seen.failure is not None:
+                            self.unsupported[cell, dtype, device, seen.route] = ": ".join(seen.failure)
+
+    def repeats(self, node: str, finding: Finding) -> bool:
+        """Whether `finding` is what the same case gave before, if it failed before; it is remembered either way."""
+        self.latest[node] = finding
+        return self._failed.setdefault((node, finding.case), finding.lines) == finding.lines
+
+    def known_as(self, finding: Finding, case: Case | None) -> str:
+        """The id of the known deviation that `finding` is, or ""."""
+        return matching(self.known, finding, case)
+
+
+@cache
+def _judgement(cell: str, dtype: str, device: str, subject_name: str) -> Judgement:
+    return reference.model(
+        cell, dtype, device.partition(":")[0], platform.capability(), platform.release(), subject_name
+    )
+
+
+_sessions: list[Session] = []
+
+
+def current() -> Session:
+    """The innermost session; a plain one of torch.nn where none was begun."""
+    if not _sessions:
+        begin(Session(subject.torch_nn()))
+    return _sessions[-1]
+
+
+def current_case() -> CaseRecord:
+    """The case that a property is looking at."""
+    return current().case_at_hand()
+
+
+def begin(session: Session) -> Session:
+    """Makes `session` the current one: pins threads and precision, draws from its axes."""
+    platform.pin()
+    _sessions.append(session)
+    present.dtypes, present.devices = session.axes.dtypes, session.axes.devices
+    return session
+
+
+def end(session: Session) -> None:
+    """Back to the session around it."""
+    assert _sessions.pop() is session, "sessions end in the order in which they began"
+    around = _sessions[-1].axes if _sessions else Axes()
+    present.dtypes, present.devices = around.dtypes, around.devices
+
+
+@contextmanager
+def nested(session: Session) -> Iterator[Session]:
+    """`session` for as long as the block lasts."""
+    begin(session)
+    try:
+        yield session
+    finally:
+        end(session)
+
+
+__all__ = ["RED", "CaseRecord", "Session", "begin", "current", "current_case", "end", "nested"]

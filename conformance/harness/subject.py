@@ -1,0 +1,64 @@
+"""What is judged: the classes that stand for each cell, and how a module of them is built from a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from conformance.harness import bridge
+from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+
+
+class MismatchedParameters(Exception):
+    """A module's parameters are not those that the documentation names; the text says which."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A name for reports, and for each cell a callable that takes the arguments of torch.nn.RNN, LSTM or GRU."""
+
+    name: str
+    classes: Mapping[str, Callable[..., torch.nn.Module]]
+
+    def module(self, architecture: Architecture, dtype: str, device: str) -> torch.nn.Module:
+        """A module of this architecture with whatever parameters it draws, in training mode."""
+        return self.classes[architecture.cell](**arguments(architecture), device=device, dtype=bridge.DTYPES[dtype])
+
+    def loaded(self, problem: Problem) -> torch.nn.Module:
+        """The module that the problem is about, with its weights. Raises MismatchedParameters."""
+        module = self.module(problem.architecture, problem.dtype, problem.device)
+        parameters = dict(module.named_parameters())
+        found = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+        wanted = problem.architecture.parameter_shapes()
+        if found != wanted:
+            name = next(name for name in [*wanted, *found] if found.get(name) != wanted.get(name))
+            raise MismatchedParameters(
+                f"parameter {name}: {found.get(name, 'absent')}, documented {wanted.get(name, 'absent')}"
+            )
+        with torch.no_grad():
+            for name, values in problem.parameters.items():
+                parameters[name].copy_(bridge.tensor(values, problem.dtype, problem.device))
+        return module
+
+
+def arguments(architecture: Architecture) -> dict[str, Any]:
+    """The keyword arguments that make a module of this architecture."""
+    named: dict[str, Any] = {
+        "input_size": architecture.input_size,
+        "hidden_size": architecture.hidden_size,
+        "num_layers": architecture.num_layers,
+        "bias": architecture.bias,
+        "batch_first": architecture.batch_first,
+        "bidirectional": architecture.bidirectional,
+    }
+    if architecture.cell in (RNN_TANH, RNN_RELU):
+        named["nonlinearity"] = architecture.cell.removeprefix("rnn_")
+    return named
+
+
+def torch_nn() -> Subject:
+    """The recurrent modules of the PyTorch that is installed."""
+    return Subject("torch.nn", {RNN_TANH: torch.nn.RNN, RNN_RELU: torch.nn.RNN, LSTM: torch.nn.LSTM, GRU: torch.nn.GRU})

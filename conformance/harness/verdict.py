@@ -1,0 +1,238 @@
+"""From observations to findings: comparisons, each of which names the element that is farthest out.
+
+An assertion records what it finds in the case at hand and never raises; `property.check` raises the first unknown
+deviation once the whole case was looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from conformance.clauses import AMBER, RED
+from conformance.harness.observation import Labelled, Observation, documented_shapes
+from conformance.harness.recorder import Finding
+from conformance.harness.session import current_case
+from reference.ball import Ball
+from reference.network import Enclosure
+from reference.roundings import Rounding
+
+Enclosing = Callable[[Observation, Rounding], Enclosure]
+
+
+class Deviation(AssertionError):
+    """A finding. Each signature (clause, field, kind) has a subclass, so that two defects are reported as two."""
+
+    finding: Finding
+    _by_signature: dict[tuple[str, str, str], type[Deviation]] = {}  # noqa: RUF012
+
+    @classmethod
+    def of(cls, finding: Finding) -> Deviation:
+        kind = cls._by_signature.get(finding.signature)
+        if kind is None:
+            kind = cls._by_signature[finding.signature] = type("Deviation", (Deviation,), {})
+        deviation = kind(finding.text())
+        deviation.finding = finding
+        return deviation
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How far a comparison's worst element is out: error / bound, its index, and the share of vacuous bounds."""
+
+    ratio: float
+    index: tuple[int, ...]
+    vacuous: float
+    elements: int
+
+
+def assert_within(seen: Observation, enclosing: Enclosing) -> None:
+    """Every result of `seen` lies in the enclosure; the sharper model, where there is one, is tried first.
+
+    Beyond the sharper model is amber; beyond what any correct implementation may return is red.
+    """
+    case = current_case()
+    judgement = seen.judgement
+    sharp = judgement.amber or judgement.red
+    outside = _outside(seen, enclosing(seen, sharp))
+    if not outside:
+        return
+    severity = RED
+    if judgement.amber:
+        allowed = _outside(seen, enclosing(seen, judgement.red), count=False)
+        severity, outside = (RED, allowed) if allowed else (AMBER, outside)
+    for labelled, ball, measure in outside[:1]:
+        lines = _describe_within(labelled, ball, measure)
+        case.found(seen, labelled.field, "outside its bound", lines, severity=severity)
+
+
+def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: str) -> None:
+    """Every element is at most `limit` (same shape); NaN never is."""
+    _every(seen, got, limit, got.values <= limit, kind, lambda at: f"allowed at most {_number(limit[at])}")
+
+
+def assert_near_printed(seen: Observation, got: Labelled, printed: np.ndarray, digits: int, radius: np.ndarray) -> None:
+    """Every element is the number printed with so many digits behind the point, give or take its error bound."""
+    near = np.abs(got.values - printed) <= radius + 0.5 * 10.0**-digits
+    _every(seen, got, printed, near, "is not as printed", lambda at: f"printed {printed[at]} +- {radius[at]:.2g}")
+
+
+def assert_signs_agree(seen: Observation, got: Labelled, other: Labelled) -> None:
+    """No element is positive where its counterpart is negative, or the reverse."""
+    agree = np.sign(got.values) * np.sign(other.values) >= 0
+    kind = f"sign opposed to {other.field}"
+    _every(seen, got, other.values, agree, kind, lambda at: f"{other.field} there {_number(other.values[at])}")
+
+
+def assert_same(seen: Observation, got: Labelled, wanted: Labelled) -> None:
+    """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0."""
+    same = (got.values == wanted.values) | (np.isnan(got.values) & np.isnan(wanted.values))
+    _every(
+        seen,
+        got,
+        wanted.values,
+        same,
+        f"differs from {wanted.field}",
+        lambda at: wanted.at(at) + f" {_number(wanted.values[at])}",
+    )
+
+
+def assert_different_where_disjoint(
+    seen: Observation, got: Labelled, other: Labelled, balls: tuple[Ball, Ball]
+) -> None:
+    """Where the enclosures of two values are disjoint, the values differ."""
+    apart = np.abs(balls[0].midpoint - balls[1].midpoint) > balls[0].radius + balls[1].radius
+    differ = (got.values != other.values) | ~apart
+    _every(
+        seen,
+        got,
+        other.values,
+        differ,
+        f"equals {other.field}",
+        lambda at: f"the same as {other.at(at)}",
+        int(apart.sum()),
+    )
+
+
+def _every(
+    seen: Observation,
+    got: Labelled,
+    other: np.ndarray,
+    right: np.ndarray,
+    kind: str,
+    beside: Callable[[tuple[int, ...]], str],
+    telling: int | None = None,
+) -> None:
+    """Counts a comparison with `other`; its first wrong element is the finding, `beside` what stands beside it."""
+    assert got.values.shape == other.shape, "a comparison never broadcasts"
+    case = current_case()
+    case.checked(got.values.size if telling is None else telling, 0.0, 0.0)
+    if not right.all():
+        index = tuple(int(i) for i in np.argwhere(~right)[0])
+        lines = [f"{got.at(index)}:  got {_number(got.values[index])}   {beside(index)}"]
+        lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
+        case.found(seen, got.field, kind, lines)
+
+
+def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: object) -> None:
+    """A fact (shape, dtype, device, names, text) is the one that is documented."""
+    case = current_case()
+    case.checked(1, 0.0, 0.0)
+    if got != wanted:
+        case.found(seen, field, kind, [f"{field}, {kind}:  got {got}   documented {wanted}"])
+
+
+def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str]) -> None:
+    """A list of offences is empty; each one found is a kind of its own."""
+    case = current_case()
+    case.checked(1, 0.0, 0.0)
+    for offence in got:
+        case.found(seen, field, f"{kind}: {offence}", [f"{field}, {kind}:  {offence}"])
+
+
+def usable(seen: Observation, values_wanted: bool = True) -> bool:
+    """Whether `seen` came back, with the documented shapes where its values are wanted; if not, that is the finding."""
+    case = current_case()
+    if seen.failure is not None:
+        kind, message = seen.failure
+        clause = "A3" if kind == "MismatchedParameters" else None
+        case.found(seen, "call", f"raised {kind}", [f"{kind}: {one_line(message)}"], clause=clause)
+        return False
+    if name := seen.misshapen:
+        got, wanted = seen.facts[name].shape, documented_shapes(seen.problem)[name]
+        case.found(
+            seen,
+            name,
+            "shape",
+            [f"{name}, shape:  got {got}   documented {wanted}"],
+            clause="A1" if name == "output" else "A2",
+        )
+        return not values_wanted
+    return True
+
+
+def _outside(seen: Observation, enclosure: Enclosure, count: bool = True) -> list[tuple[Labelled, Ball, Measure]]:
+    """The results with an element outside the enclosure; every comparison is counted."""
+    found = []
+    for name, labelled in seen.results.items():
+        ball = getattr(enclosure, name)
+        measure = _measure(labelled.values, ball, bounded=_is_bounded(seen, name))
+        if count:
+            current_case().checked(measure.elements, measure.vacuous, measure.ratio)
+        if not measure.ratio <= 1:
+            found.append((labelled, ball, measure))
+    return found
+
+
+def _is_bounded(seen: Observation, field: str) -> bool:
+    return field != "c_n" and seen.problem.architecture.cell != "rnn_relu"
+
+
+def _measure(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
+    """error / bound of the worst element. 0/0 counts as 0, x/0 as infinite; an infinite bound says nothing."""
+    assert values.shape == ball.midpoint.shape, "a comparison never broadcasts"
+    if not values.size:
+        return Measure(0.0, (), 0.0, 0)
+    scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        error = np.abs(values - ball.midpoint).astype(np.float64)
+        ratio = np.where(error == 0, 0.0, error / ball.radius)
+    if ball.overflows:
+        ratio[~np.isfinite(ball.radius)] = 0.0
+    ratio[np.isnan(ratio)] = np.inf
+    index = np.unravel_index(int(ratio.argmax()), ratio.shape)
+    vacuous = float(np.mean(ball.radius >= scale)) if scale else 0.0
+    return Measure(float(ratio[index]), tuple(int(i) for i in index), vacuous, int(values.size))
+
+
+def _describe_within(labelled: Labelled, ball: Ball, measure: Measure) -> list[str]:
+    """The element farthest out and, along the steps, where it began."""
+    index = measure.index
+    got, wanted, radius = labelled.values[index], ball.midpoint[index], ball.radius[index]
+    times = f"{measure.ratio:.2g} times the bound" if np.isfinite(measure.ratio) else "no error is allowed"
+    lines = [f"{labelled.at(index)}:  got {_number(got)}   allowed {float(wanted):.9g} +- {radius:.2g}   {times}"]
+    names = [name for name, _ in labelled.axes]
+    if "step" in names:
+        other_axes = tuple(axis for axis, name in enumerate(names) if name != "step")
+        inside = (np.abs(labelled.values - ball.midpoint) <= ball.radius) | ~np.isfinite(ball.radius)
+        by_step = inside.all(axis=other_axes)
+        first = int(np.argmin(by_step))
+        steps = labelled.axes[names.index("step")][1]
+        right = [str(steps[t]) for t in np.flatnonzero(by_step)]
+        lines.append(
+            f"first outside at step {steps[first]}; "
+            + (f"right at step {', '.join(right)}" if right else "no step is right")
+        )
+    return lines
+
+
+def _number(value: float) -> str:
+    return f"{float(value):.9g} ({float(value).hex()})"
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Foreign text on one line, without control characters."""
+    line = " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,94 @@
+"""Chapter D: hidden states against outputs, their limits, and what a call leaves alone."""
+
+import numpy as np
+
+from conformance.harness.vocabulary import (
+    FORWARD,
+    GRU,
+    LSTM,
+    REVERSE,
+    RNN_RELU,
+    RNN_TANH,
+    assert_at_most,
+    assert_different_where_disjoint,
+    assert_nothing,
+    assert_same,
+    assert_signs_agree,
+    cases,
+    clause,
+    from_inputs,
+    limits,
+    observe,
+)
+
+
+@clause("D1", given=cases(bidirectional=False))
+def test_last_output_is_the_last_hidden_state(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_same(seen, seen.output[:, -1, FORWARD], seen.h_n[-1, FORWARD])
+
+
+@clause("D2", given=cases(bidirectional=True))
+def test_forward_half_of_the_last_output_is_the_forward_state(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_same(seen, seen.output[:, -1, FORWARD], seen.h_n[-1, FORWARD])
+
+
+@clause("D2", given=cases(bidirectional=True))
+def test_backward_half_of_the_first_output_is_the_backward_state(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_same(seen, seen.output[:, 0, REVERSE], seen.h_n[-1, REVERSE])
+
+
+@clause("D2", given=cases(bidirectional=True, steps=range(2, 5)))
+def test_backward_half_of_the_last_output_is_not_the_backward_state(case, cell):
+    for seen in observe(case.on(cell)):
+        enclosure = from_inputs(seen, seen.judgement.red).output
+        last, first = enclosure[:, -1, REVERSE], enclosure[:, 0, REVERSE]
+        assert_different_where_disjoint(seen, seen.output[:, -1, REVERSE], seen.h_n[-1, REVERSE], (last, first))
+
+
+@clause("D3", on=(RNN_TANH, LSTM, GRU), given=cases())
+def test_hidden_states_stay_within_one_and_the_initial_state(case, cell):
+    for seen in observe(case.on(cell)):
+        limit = limits.hidden_state(seen.problem, seen.judgement.red)
+        assert_at_most(seen, abs(seen.h_n), limit, "exceeds 1 and abs(h_0)")
+        top = np.broadcast_to(limit[-1].swapaxes(0, 1)[:, None], seen.output.values.shape)
+        assert_at_most(seen, abs(seen.output), top, "exceeds 1 and abs(h_0)")
+
+
+@clause("D3", on=(RNN_RELU,), given=cases())
+def test_relu_states_are_not_negative(case, cell):
+    for seen in observe(case.on(cell)):
+        for labelled in seen.results.values():
+            assert_at_most(seen, -labelled, np.zeros(labelled.values.shape), "is negative")
+
+
+@clause("D3", on=(LSTM,), given=cases())
+def test_cell_state_grows_by_at_most_one_each_step(case, cell):
+    for seen in observe(case.on(cell)):
+        limit = limits.cell_state(seen.problem, seen.judgement.red)
+        assert_at_most(seen, abs(seen.c_n), limit, "exceeds abs(c_0) + T")
+
+
+@clause("D3", on=(LSTM,), given=cases())
+def test_hidden_state_is_a_share_of_the_tanh_of_the_cell_state(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_at_most(
+            seen, abs(seen.h_n), limits.gated_by(seen.c_n.values, seen.judgement.red), "exceeds abs(tanh(c_n))"
+        )
+        assert_signs_agree(seen, seen.h_n, seen.c_n)
+
+
+@clause("D4", given=cases())
+def test_same_call_gives_the_same_again(case, cell):
+    for seen in observe(case.on(cell), again=True):
+        for other in seen.again:
+            for name, labelled in seen.results.items():
+                assert_same(seen, other.results[name], labelled)
+
+
+@clause("D4", given=cases())
+def test_call_changes_no_input_state_or_parameter_and_draws_no_random_number(case, cell):
+    for seen in observe(case.on(cell), again=True):
+        assert_nothing(seen, "call", "changes", seen.changed)

@@ -1,0 +1,20 @@
+"""The oracle: what a recurrent module must compute, with the error bound of each value. NumPy only, never torch."""
+
+from reference.network import Enclosure, forward, forward_forced
+from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+from reference.roundings import Machine, Rounding, model
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN_RELU",
+    "RNN_TANH",
+    "Architecture",
+    "Enclosure",
+    "Machine",
+    "Problem",
+    "Rounding",
+    "forward",
+    "forward_forced",
+    "model",
+]

@@ -1,0 +1,241 @@
+"""Midpoint-radius arithmetic: each value with a bound on how far a correct implementation may be from it.
+
+A ball of midpoint m and radius e says: an implementation that rounds as `rounding` allows computes a value within e
+of m. Operators follow first-order running error analysis (Higham, Accuracy and Stability of Numerical Algorithms,
+chapter 3); products of two small errors are left to `Rounding.slack`. An infinite radius says nothing: an
+intermediate result may overflow there, and inf or nan are legal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reference.roundings import Rounding
+
+
+class Ball:
+    """An array of midpoints (the rounding's working type), an array of radii (float64), and the rounding model."""
+
+    __slots__ = ("midpoint", "overflows", "radius", "rounding")
+
+    def __init__(self, midpoint: np.ndarray, radius: np.ndarray, rounding: Rounding, overflows: bool = False) -> None:
+        self.midpoint = midpoint
+        self.radius = radius
+        self.rounding = rounding
+        self.overflows = overflows
+
+    @classmethod
+    def exact(cls, values: np.ndarray, rounding: Rounding) -> Ball:
+        """`values` as they are, without error. Values that are no numbers, or infinite, say nothing."""
+        values = np.asarray(values, rounding.working_type)
+        finite = np.isfinite(values)
+        if finite.all():
+            return cls(values, np.zeros(values.shape), rounding)
+        return cls(np.where(finite, values, 0), np.where(finite, 0.0, np.inf), rounding, overflows=True)
+
+    def __getitem__(self, key: Any) -> Ball:
+        return Ball(self.midpoint[key], self.radius[key], self.rounding, self.overflows)
+
+    def __add__(self, other: Ball) -> Ball:
+        midpoint = self.midpoint + other.midpoint
+        radius = self.radius + other.radius
+        radius = radius + self.rounding.unit_roundoff * (_abs(midpoint) + radius)
+        return self._bounded(midpoint, radius, other)
+
+    def __mul__(self, other: Ball) -> Ball:
+        a, b = _abs(self.midpoint), _abs(other.midpoint)
+        radius = a * other.radius + (b + other.radius) * self.radius
+        radius += self.rounding.unit_roundoff * (a * b + radius) + self.rounding.floor
+        return self._bounded(self.midpoint * other.midpoint, radius, other)
+
+    @property
+    def largest(self) -> np.ndarray:
+        """The largest absolute value inside each ball."""
+        return _abs(self.midpoint) + self.radius
+
+    def widened(self, more: np.ndarray | float) -> Ball:
+        """The same midpoints with `more` added to every radius."""
+        return Ball(self.midpoint, self.radius + more, self.rounding, self.overflows)
+
+    def slackened(self) -> Ball:
+        """The same midpoints, their radii times `Rounding.slack`."""
+        return Ball(self.midpoint, self.radius * self.rounding.slack, self.rounding, self.overflows)
+
+    def _bounded(
+        self, midpoint: np.ndarray, radius: np.ndarray, *others: Ball, partial_sums: np.ndarray | float = 0.0
+    ) -> Ball:
+        """A result of this ball and `others`; where it, or a partial sum, may overflow it says nothing."""
+        overflows = self.overflows or any(other.overflows for other in others)
+        top = self.rounding.format.largest
+        reach = _abs(midpoint) + radius + partial_sums
+        if overflows or not reach.max(initial=0.0) < top:
+            beyond = ~(reach < top)
+            midpoint, radius = np.where(beyond, 0, midpoint), np.where(beyond, np.inf, radius)
+            overflows = True
+        return Ball(midpoint, radius, self.rounding, overflows)
+
+
+def _abs(values: np.ndarray) -> np.ndarray:
+    return np.abs(values).astype(np.float64, copy=False)
+
+
+class Term(NamedTuple):
+    """One summand x @ weight.T + bias of a pre-activation: x (..., I), weight (D, G*H, I), bias (D, G*H) or None."""
+
+    x: Ball
+    weight: np.ndarray
+    bias: np.ndarray | None
+
+
+def affine(*terms: Term) -> Ball:
+    """The sum of `terms`: a pre-activation (D, N, T, G*H) or (D, N, G*H), in any order of its summands."""
+    return _stored_affine(*terms) if terms[0].x.rounding.stored else _summed_affine(*terms)
+
+
+def _product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    transposed = weight.swapaxes(-1, -2)
+    return x @ (transposed if x.ndim == 3 else transposed[:, None])
+
+
+def _along(bias: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """`bias` (D, G*H) beside values (D, N, G*H) or (D, N, T, G*H)."""
+    return bias.reshape(bias.shape[:1] + (1,) * (like.ndim - 2) + bias.shape[1:])
+
+
+def _underflow(term: Term) -> np.ndarray | float:
+    """What products lose below the format's range: one floor each, and operands that are read as zero."""
+    rounding = term.x.rounding
+    lost = term.weight.shape[-1] * rounding.floor
+    if not rounding.flushed_operands:
+        return lost
+    operands = term.x.largest.sum(-1)[..., None] + _along(_abs(term.weight).sum(-1), term.x.midpoint)
+    return lost + rounding.flushed_operands * operands
+
+
+def _summed_affine(*terms: Term) -> Ball:
+    """float32 and float64: n u suffices for n summands in any order, blocked or fused (Jeannerod and Rump 2013)."""
+    rounding = terms[0].x.rounding
+    summands = sum(t.weight.shape[-1] + (t.bias is not None) for t in terms) + 1
+    u_sum = summands * rounding.accumulation
+    midpoint: np.ndarray | float = 0.0
+    radius: np.ndarray | float = 0.0
+    for x, weight, bias in terms:
+        magnitude = _abs(x.midpoint)
+        product = _product(x.midpoint, weight.astype(rounding.working_type, copy=False))
+        midpoint = midpoint + product
+        weight = np.abs(weight)
+        radius = (
+            radius + _product(x.radius + u_sum * (magnitude + x.radius), weight) + _underflow(Term(x, weight, bias))
+        )
+        if bias is not None:
+            midpoint = midpoint + _along(bias, product)
+            radius = radius + u_sum * np.abs(_along(bias, product))
+    ball = Ball(np.asarray(midpoint), np.asarray(radius), rounding, any(term.x.overflows for term in terms))
+    return ball._bounded(ball.midpoint, ball.radius, partial_sums=ball.radius / u_sum)
+
+
+def _stored_affine(*terms: Term) -> Ball:
+    """16-bit types: each term is a product, rounded, and a bias, rounded; then the two are added and rounded."""
+    total: Ball | None = None
+    for term in terms:
+        part = _stored_term(term)
+        total = part if total is None else total + part
+    assert total is not None
+    biases = [term.bias for term in terms if term.bias is not None]
+    if total.rounding.fused_biases and len(biases) == 2:
+        total = total.widened(total.rounding.unit_roundoff * np.abs(_along(biases[0] + biases[1], total.midpoint)))
+    return total
+
+
+def _stored_term(term: Term) -> Ball:
+    x, weight, bias = term
+    rounding = x.rounding
+    u, u_sum = rounding.unit_roundoff, rounding.accumulation
+    magnitude = _product(x.largest, np.abs(weight))
+    product = _product(x.midpoint, weight)
+    radius = _product(x.radius, np.abs(weight)) + weight.shape[-1] * u_sum * magnitude + _underflow(term)
+    radius = radius + u * (np.abs(product) + radius)
+    if bias is not None:
+        bias = _along(bias, product)
+        product = product + bias
+        magnitude = magnitude + np.abs(bias)
+    radius = radius + u_sum * magnitude
+    radius = radius + u * (np.abs(product) + radius)
+    return x._bounded(product, radius, partial_sums=magnitude)
+
+
+def sigmoid(z: Ball) -> Ball:
+    """1 / (1 + exp(-z)), elementwise."""
+    rounding = z.rounding
+    near = np.maximum(_abs(z.midpoint) - z.radius, 0.0)
+    decay = np.exp(-near)
+    slope = decay / (1.0 + decay) ** 2
+    y = _logistic(z.midpoint)
+    carried = np.minimum(slope * z.radius, 1.0)
+    error = rounding.sigmoid + (rounding.sigmoid_slope * z.largest if rounding.sigmoid_slope else 0.0)
+    radius = carried + error * rounding.unit_roundoff * np.minimum(y.astype(np.float64) + carried, 1.0)
+    return _function(z, y, radius + rounding.sigmoid_floor)
+
+
+def tanh(z: Ball) -> Ball:
+    """Hyperbolic tangent, elementwise."""
+    rounding = z.rounding
+    near = np.maximum(_abs(z.midpoint) - z.radius, 0.0)
+    decay = np.exp(-2.0 * near)
+    slope = 4.0 * decay / (1.0 + decay) ** 2
+    y = np.tanh(z.midpoint)
+    carried = slope * z.radius
+    radius = np.minimum(carried, 2.0) + rounding.tanh * rounding.unit_roundoff * np.minimum(_abs(y) + carried, 1.0)
+    return _function(z, y, radius + rounding.floor)
+
+
+def relu(z: Ball) -> Ball:
+    """max(z, 0), elementwise."""
+    radius = np.where(z.midpoint.astype(np.float64) + z.radius <= 0, 0.0, z.radius)
+    return _function(z, np.maximum(z.midpoint, 0), radius)
+
+
+def blend(z: Ball, n: Ball, h: Ball) -> Ball:
+    """(1 - z) * n + z * h, computed so or as (h - n) * z + n."""
+    u, floor = z.rounding.unit_roundoff, z.rounding.floor
+    difference = h.midpoint - n.midpoint
+    one_minus_z = 1 - z.midpoint
+    midpoint = one_minus_z * n.midpoint + z.midpoint * h.midpoint
+    states = h.radius + n.radius
+    radius = (
+        _abs(difference) * z.radius + _abs(one_minus_z) * n.radius + _abs(z.midpoint) * h.radius + z.radius * states
+    )
+    largest = _abs(midpoint) + radius
+    by_difference = 2 * (_abs(difference) + states) * z.largest + largest
+    by_products = 2 * (_abs(one_minus_z) + z.radius) * n.largest + z.largest * h.largest + largest
+    radius = radius + u * np.maximum(by_difference, by_products) + 3 * floor
+    return z._bounded(midpoint, radius, n, h)
+
+
+def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
+    """`balls` joined along an existing axis."""
+    midpoint = np.concatenate([ball.midpoint for ball in balls], axis)
+    radius = np.concatenate([ball.radius for ball in balls], axis)
+    return Ball(midpoint, radius, balls[0].rounding, any(ball.overflows for ball in balls))
+
+
+def stack(balls: Sequence[Ball], axis: int) -> Ball:
+    """`balls` joined along a new axis."""
+    midpoint = np.stack([ball.midpoint for ball in balls], axis)
+    radius = np.stack([ball.radius for ball in balls], axis)
+    return Ball(midpoint, radius, balls[0].rounding, any(ball.overflows for ball in balls))
+
+
+def _logistic(z: np.ndarray) -> np.ndarray:
+    decay = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1, decay) / (1 + decay)
+
+
+def _function(z: Ball, y: np.ndarray, radius: np.ndarray) -> Ball:
+    """A function's value, which says nothing where its argument says nothing."""
+    if z.overflows:
+        radius = np.where(np.isinf(z.radius) | np.isnan(radius), np.inf, radius)
+    return Ball(y, radius, z.rounding, z.overflows)

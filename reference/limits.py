@@ -1,0 +1,47 @@
+"""How large states can become, rounding included: the bounds that the equations give without any weight known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reference.problem import GRU, LSTM, RNN_TANH, Problem
+from reference.roundings import Rounding
+
+
+def hidden_state(problem: Problem, rounding: Rounding) -> np.ndarray:
+    """The largest abs(h) of every state of a layer (L, D, N, R); infinite for RNN(relu), whose states have no limit.
+
+    tanh RNN and LSTM: 1. GRU, a mean of n and h: max(1, abs(h_0)). Each step may add its rounding.
+    """
+    u = rounding.unit_roundoff
+    h_0 = np.abs(problem.state("h_0"))
+    if problem.architecture.cell == RNN_TANH:
+        return np.full(h_0.shape, 1 + rounding.tanh * u)
+    if problem.architecture.cell == LSTM:
+        return np.full(h_0.shape, 1 + _gated(rounding) * u)
+    if problem.architecture.cell == GRU:
+        per_step = (2 * _sigmoid(rounding) + rounding.tanh + 5) * u
+        return np.maximum(1.0, h_0) * (1 + per_step) ** problem.steps + problem.steps * 4 * rounding.floor
+    return np.full(h_0.shape, np.inf)
+
+
+def cell_state(problem: Problem, rounding: Rounding) -> np.ndarray:
+    """The largest abs(c_n) of an LSTM (L, D, N, H): abs(c_0) + T, rounding included."""
+    grown = (1 + (_gated(rounding) + 3) * rounding.unit_roundoff) ** problem.steps
+    return (np.abs(problem.state("c_0")) + problem.steps) * grown + problem.steps * 4 * rounding.floor
+
+
+def gated_by(c_n: np.ndarray, rounding: Rounding) -> np.ndarray:
+    """The largest abs(h_n) of an LSTM whose cell state is `c_n`: abs(tanh(c_n)), rounding included."""
+    room = _gated(rounding) + (1 if rounding.wider_states else 0)
+    return np.abs(np.tanh(c_n)) * (1 + room * rounding.unit_roundoff) * rounding.slack + 3 * rounding.floor
+
+
+def _sigmoid(rounding: Rounding) -> float:
+    """A sigmoid near 1 has a small argument's error or none: its slope term is for tails."""
+    return rounding.sigmoid
+
+
+def _gated(rounding: Rounding) -> float:
+    """Relative error of sigmoid * tanh, in u."""
+    return _sigmoid(rounding) + rounding.tanh + 2

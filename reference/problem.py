@@ -1,0 +1,116 @@
+"""What is to be computed: an architecture and its numbers, as plain NumPy data in one canonical layout.
+
+Letters in shapes: L layers, D directions (1 or 2), N rows of the batch, T time steps, I input_size, H hidden_size,
+R features of an output (proj_size where it is given, else H), G gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+RNN_TANH, RNN_RELU, LSTM, GRU = "rnn_tanh", "rnn_relu", "lstm", "gru"
+
+GATES = {RNN_TANH: ("h",), RNN_RELU: ("h",), LSTM: ("i", "f", "g", "o"), GRU: ("r", "z", "n")}
+"""Gate blocks in the order in which the parameters stack them (documentation of torch.nn.RNN, LSTM, GRU: Variables)."""
+
+FORWARD, REVERSE = 0, 1
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The constructor arguments of a recurrent module that decide what it computes."""
+
+    cell: str
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bias: bool = True
+    batch_first: bool = False
+    bidirectional: bool = False
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """R, the features of one direction's output."""
+        return self.hidden_size
+
+    def layer_input_size(self, layer: int) -> int:
+        """Features that `layer` reads: the input's, and from layer 1 on the output of both directions below."""
+        return self.input_size if layer == 0 else self.directions * self.output_size
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of all parameters in the documented order."""
+        rows = len(GATES[self.cell]) * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer in range(self.num_layers):
+            for direction in range(self.directions):
+                end = suffix(layer, direction)
+                shapes["weight_ih" + end] = (rows, self.layer_input_size(layer))
+                shapes["weight_hh" + end] = (rows, self.output_size)
+                if self.bias:
+                    shapes["bias_ih" + end] = (rows,)
+                    shapes["bias_hh" + end] = (rows,)
+        return shapes
+
+
+def suffix(layer: int, direction: int) -> str:
+    """The end of a parameter's name: `_l0`, `_l0_reverse`, `_l1` and so on."""
+    return f"_l{layer}" + ("_reverse" if direction == REVERSE else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One call of a module: numbers that `dtype` can store exactly, held as float64.
+
+    input  (N, T, I)
+    h_0    (L, D, N, R), or None where the call leaves the states out
+    c_0    (L, D, N, H), LSTM alone
+    case   the line that draws this problem again; relation: what was done to it since
+    """
+
+    architecture: Architecture
+    dtype: str
+    device: str
+    parameters: Mapping[str, np.ndarray]
+    input: np.ndarray
+    h_0: np.ndarray | None = None
+    c_0: np.ndarray | None = None
+    case: str = ""
+    relation: str = ""
+
+    @property
+    def batch_size(self) -> int:
+        return int(self.input.shape[0])
+
+    @property
+    def steps(self) -> int:
+        return int(self.input.shape[1])
+
+    def state(self, name: str) -> np.ndarray:
+        """`h_0` or `c_0` (L, D, N, features), zeros where the call leaves it out."""
+        given = self.h_0 if name == "h_0" else self.c_0
+        if given is not None:
+            return given
+        a = self.architecture
+        features = a.output_size if name == "h_0" else a.hidden_size
+        return np.zeros((a.num_layers, a.directions, self.batch_size, features))
+
+    def layer(self, layer: int, below: np.ndarray) -> Problem:
+        """Layer `layer` as a module of one layer that reads `below` (N, T, features)."""
+        a = self.architecture
+        names = replace(a, num_layers=1, input_size=a.layer_input_size(layer)).parameter_shapes()
+        return replace(
+            self,
+            architecture=replace(a, num_layers=1, input_size=a.layer_input_size(layer)),
+            parameters={name: self.parameters[name.replace("_l0", f"_l{layer}")] for name in names},
+            input=below,
+            h_0=None if self.h_0 is None else self.h_0[layer : layer + 1],
+            c_0=None if self.c_0 is None else self.c_0[layer : layer + 1],
+            relation=f"layer {layer} alone",
+        )

@@ -1,0 +1,157 @@
+"""How correct implementations round: the constants of the error bounds, each with its provenance.
+
+`model` chooses, before a call, which constants judge it. Where the kernels that a combination can reach were
+measured, their own constants are red. Anywhere else the union of what correct implementations do is red, and the
+constants of the measured kernels are amber: a sharper limit that nobody has earned there yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reference.formats import FLOAT32, FLOAT64, FORMATS, Format
+from reference.problem import LSTM
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The rounding errors that a correct implementation may make in one format.
+
+    format             what is stored; u below is its unit roundoff
+    accumulation       unit roundoff of the running sum of a matrix product
+    stored             every operation's result is stored rounded (16-bit types), not the gates' sums alone
+    tanh, sigmoid      worst relative error of the function, in u
+    sigmoid_slope      what is added to `sigmoid` for each unit of abs(x)
+    floor              absolute error of an operation where its result underflows
+    sigmoid_floor      the same for the sigmoid
+    flushed_operands   operands of products smaller than this may be read as zero
+    fused_biases       b_ih + b_hh may be added, and rounded, before anything else
+    wider_states       the states carried from step to step may be wider than the returned ones
+    slack              factor for the products of two errors that the rules leave out
+    """
+
+    format: Format
+    accumulation: float
+    stored: bool
+    tanh: float
+    sigmoid: float
+    sigmoid_slope: float
+    floor: float
+    sigmoid_floor: float
+    flushed_operands: float
+    fused_biases: bool
+    wider_states: bool
+    slack: float
+    provenance: str
+
+    @property
+    def unit_roundoff(self) -> float:
+        return self.format.unit_roundoff
+
+    @property
+    def working_type(self) -> type[np.floating]:
+        """The NumPy type that midpoints are computed in: wider than the format."""
+        return np.longdouble if self.format is FLOAT64 else np.float64
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The model whose excess is red, and the sharper one whose excess is amber (None where red is sharp already)."""
+
+    red: Rounding
+    amber: Rounding | None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a subject computes: `capability` is the instruction set of PyTorch's CPU kernels, `release` as in 2.13."""
+
+    capability: str
+    release: str
+    subject: str
+
+
+ATEN_TANH, ATEN_SIGMOID = 2.0, 4.0
+"""Worst seen in PyTorch's own kernels, AVX2: tanh 1.24 u (float64), 1.0 u (float32); sigmoid 2.39 u and 2.42 u."""
+
+ONEDNN_SIGMOID = 8.0
+"""Worst seen in oneDNN's float32 LSTM, AVX2: 6.5 u at -87, exhaustively on [-88, -4]; its tanh 1.33 u."""
+
+ONEDNN_SIGMOID_SLOPE = 1.0
+"""The same on older instruction sets (AVX, SSE 4.1): 69 u at -72, that is 8 + abs(x)."""
+
+HALF_FUNCTION = 1.01
+"""tanh and sigmoid of the 16-bit types over all 65,536 values: below 1.0 u."""
+
+MEASURED_CAPABILITIES = ("AVX2",)
+MEASURED_RELEASES = ("2.0", "2.6", "2.13", "2.15")
+BFLOAT16_ACCUMULATES_IN_FLOAT32 = ("2.6", "2.13", "2.15")
+"""Worst 0.983 u with one rounding of the product; release 2.0 sums gradients and column-major operands in bfloat16."""
+
+
+def model(cell: str, dtype: str, device: str, capability: str, release: str, subject: str) -> Judgement:
+    """The rounding models that judge `cell` in `dtype` on `device`.
+
+    capability is PyTorch's CPU capability ("AVX2"), release its major.minor version ("2.13"), subject the name of
+    what is judged ("torch.nn"). Raises KeyError for an unknown dtype.
+    """
+    sharp = _measured(cell, FORMATS[dtype], release)
+    known = (
+        device == "cpu"
+        and subject == "torch.nn"
+        and capability in MEASURED_CAPABILITIES
+        and release in MEASURED_RELEASES
+    )
+    return Judgement(sharp, None) if known else Judgement(_union(FORMATS[dtype]), sharp)
+
+
+def _measured(cell: str, format: Format, release: str) -> Rounding:
+    half = format.precision < FLOAT32.precision
+    onednn = cell == LSTM and format is FLOAT32
+    wide_sum = not half or release in BFLOAT16_ACCUMULATES_IN_FLOAT32 or format.name == "float16"
+    u = format.unit_roundoff
+    return Rounding(
+        format=format,
+        accumulation=(FLOAT32.unit_roundoff if half else u) if wide_sum else u,
+        stored=half,
+        tanh=HALF_FUNCTION if half else ATEN_TANH,
+        sigmoid=HALF_FUNCTION if half else ONEDNN_SIGMOID if onednn else ATEN_SIGMOID,
+        sigmoid_slope=0.0,
+        floor=_floor(format),
+        sigmoid_floor=2 * _floor(format) if onednn else _floor(format),
+        flushed_operands=0.0,
+        fused_biases=False,
+        wider_states=False,
+        slack=_slack(format),
+        provenance="measured on x86 with AVX2, PyTorch " + ", ".join(MEASURED_RELEASES),
+    )
+
+
+def _union(format: Format) -> Rounding:
+    """What any correct implementation may do, whatever its summation order, fusion and width."""
+    half = format.precision < FLOAT32.precision
+    return replace(
+        _measured(LSTM, format, ""),
+        accumulation=format.unit_roundoff,
+        sigmoid_slope=0.0 if half else ONEDNN_SIGMOID_SLOPE,
+        sigmoid=HALF_FUNCTION if half else ONEDNN_SIGMOID,
+        sigmoid_floor=2 * _floor(format),
+        flushed_operands=format.smallest_normal if format.name == "bfloat16" else 0.0,
+        fused_biases=True,
+        wider_states=True,
+        provenance="union of correct implementations",
+    )
+
+
+def _floor(format: Format) -> float:
+    """Subnormals may be flushed to zero everywhere but in float16, whose kernels compute in float32."""
+    return format.smallest_subnormal if format.name == "float16" else format.smallest_normal
+
+
+def _slack(format: Format) -> float:
+    """Room for products of two errors; twice the model where the reference is no wider than the subject."""
+    if format is FLOAT64 and np.finfo(np.longdouble).nmant < 63:
+        return 2.0 * (1 + 2.0**-9)
+    return 1 + 2.0**-6 if format.precision < FLOAT32.precision else 1 + 2.0**-9

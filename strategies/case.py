@@ -1,0 +1,232 @@
+"""A case: the few choices that fix one problem, as one line of text both ways.
+
+    v1 lstm i3 h4 l2 n2 t3 bi bf nobias float16 cpu fill=dyadic seed=7 pick=2
+
+Words come in any order after the version; what is left out has its default. The cell's name may be left out too, and
+then the line fits every cell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from reference.formats import FORMATS
+from reference.problem import GATES, LSTM, Architecture, Problem
+from strategies import axes, values
+
+VERSION = "v1"
+CELLS = tuple(GATES)
+LARGEST_SIZE = 4096
+LARGEST_SEED = 2**32 - 1
+
+
+class CaseError(ValueError):
+    """A line that is no case; its text says which word, and what would do."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One point of the axes. Sizes are at least 1; `pick` drives whatever else a property has to choose.
+
+    layout holds words: bf (batch_first=True), nobias (bias=False), nohx (no initial states given).
+    """
+
+    input_size: int = 1
+    hidden_size: int = 1
+    num_layers: int = 1
+    batch_size: int = 1
+    steps: int = 1
+    bidirectional: bool = False
+    layout: tuple[str, ...] = ()
+    dtype: str = "float32"
+    device: str = "cpu"
+    fill: str = "uniform"
+    seed: int = 0
+    pick: int = 0
+
+    def line(self, cell: str = "") -> str:
+        """The case as text; `parse` reads it back."""
+        words = [VERSION, cell, *(f"{letter}{getattr(self, name)}" for letter, name in ALWAYS.items())]
+        words += [f"{letter}{n}" for letter, name in COUNTS.items() if (n := getattr(self, name)) != 1]
+        words += ["bi"] if self.bidirectional else []
+        words += [*self.layout, self.dtype, self.device if self.device != "cpu" else ""]
+        words += [f"fill={self.fill}"] + [f"{n}={getattr(self, n)}" for n in ("seed", "pick") if getattr(self, n)]
+        return " ".join(word for word in words if word)
+
+    def architecture(self, cell: str) -> Architecture:
+        """The module that the case is about, if its cell is `cell`."""
+        return Architecture(
+            cell,
+            self.input_size,
+            self.hidden_size,
+            self.num_layers,
+            bias="nobias" not in self.layout,
+            batch_first="bf" in self.layout,
+            bidirectional=self.bidirectional,
+        )
+
+    def on(self, cell: str) -> Problem:
+        """The problem that the case poses to `cell`: its architecture and all numbers."""
+        architecture = self.architecture(cell)
+        return Problem(
+            architecture,
+            self.dtype,
+            self.device,
+            parameters={name: self._parameter(architecture, name) for name in architecture.parameter_shapes()},
+            input=self._values(values.INPUT, "input", (self.batch_size, self.steps, self.input_size)),
+            h_0=self._state(architecture, "h_0", architecture.output_size),
+            c_0=self._state(architecture, "c_0", architecture.hidden_size) if cell == LSTM else None,
+            case=self.line(cell),
+        )
+
+    def _parameter(self, architecture: Architecture, name: str) -> np.ndarray:
+        shape = architecture.parameter_shapes()[name]
+        role = values.BIAS if name.startswith("bias") else values.WEIGHT
+        apart = (len(GATES[architecture.cell]), architecture.hidden_size, *shape[1:])
+        return self._values(role, name, apart).reshape(shape)
+
+    def _state(self, architecture: Architecture, name: str, features: int) -> np.ndarray | None:
+        if "nohx" in self.layout:
+            return None
+        shape = (architecture.num_layers, architecture.directions, self.batch_size, features)
+        return self._values(values.STATE, name, shape)
+
+    def _values(self, role: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return values.fill(self.fill, role, name, self.seed, shape, self.dtype)
+
+
+ALWAYS = {"i": "input_size", "h": "hidden_size", "t": "steps"}
+COUNTS = {"l": "num_layers", "n": "batch_size"}
+SIZES = ALWAYS | COUNTS
+
+
+def parse(line: str) -> tuple[Case, str]:
+    """The case that `line` writes, and its cell ("" where the line names none).
+
+    Raises CaseError, which names the word, its place, and what would do.
+    """
+    words = line.split()
+    if not words or words[0] != VERSION:
+        raise CaseError(f"a case line begins with {VERSION!r}, this one with {words[0] if words else ''!r}: {line!r}")
+    found: dict[str, object] = {}
+    for place, word in enumerate(words[1:], 2):
+        try:
+            name, value = _read(word)
+        except ValueError as error:
+            raise CaseError(f"word {place} of the case line, {word!r}: {error}") from None
+        if name == "layout" and value not in found.get(name, ()):  # type: ignore[operator]
+            found[name] = (*found.get(name, ()), value)  # type: ignore[misc]
+        elif name in found:
+            raise CaseError(f"word {place} of the case line, {word!r}: {name} is given already")
+        else:
+            found[name] = value
+    cell = str(found.pop("cell", ""))
+    layout = found.pop("layout", ())
+    in_order = tuple(word for word in axes.LAYOUT_WORDS if word in layout)  # type: ignore[operator]
+    return replace(Case(), layout=in_order, **found), cell  # type: ignore[arg-type]
+
+
+def _read(word: str) -> tuple[str, object]:
+    """The field that a word sets, and its value. Raises ValueError saying what would do."""
+    if word in CELLS:
+        return "cell", word
+    if word == "bi":
+        return "bidirectional", True
+    if word in axes.LAYOUT_WORDS:
+        return "layout", word
+    if word in FORMATS:
+        return "dtype", word
+    if re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", word):
+        return "device", word
+    if match := re.fullmatch(r"([a-z])(\d+)", word):
+        return _size(*match.groups())
+    if match := re.fullmatch(r"(fill|seed|pick)=(\w+)", word):
+        return _setting(*match.groups())
+    known = [
+        *CELLS,
+        "i3 (size), and likewise h, t, l, n",
+        "bi",
+        *axes.LAYOUT_WORDS,
+        *FORMATS,
+        "cpu",
+        "fill=",
+        "seed=",
+        "pick=",
+    ]
+    raise ValueError("not a word of a case; one of " + ", ".join(known))
+
+
+def _size(letter: str, digits: str) -> tuple[str, int]:
+    if letter not in SIZES:
+        raise ValueError("no such size; " + ", ".join(f"{k} is {v}" for k, v in SIZES.items()))
+    if not 1 <= int(digits) <= LARGEST_SIZE:
+        raise ValueError(f"{SIZES[letter]} lies between 1 and {LARGEST_SIZE}")
+    return SIZES[letter], int(digits)
+
+
+def _setting(name: str, text: str) -> tuple[str, object]:
+    if name == "fill":
+        if text not in values.FILLS:
+            raise ValueError("no such fill; one of " + ", ".join(values.FILLS))
+        return name, text
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise ValueError(f"{name} is a whole number up to {LARGEST_SEED}")
+    return name, int(text)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """A family of cases: those whose pinned fields have a permitted value; every other field varies."""
+
+    pinned: Mapping[str, tuple[Any, ...]]
+
+    def strategy(self) -> st.SearchStrategy[Case]:
+        """Draws from the family; shrinks towards one step of one unit, float32, without further words."""
+        drawn = {name: draw() for name, draw in FIELDS.items() if name not in self.pinned}
+        for name, permitted in self.pinned.items():
+            drawn[name] = axes.layouts(permitted) if name == "layout" else st.sampled_from(permitted)
+        return st.builds(Case, **drawn)
+
+    def __contains__(self, case: Case) -> bool:
+        return all(getattr(case, name) in permitted for name, permitted in self.pinned.items())
+
+
+def cases(**pinned: object) -> Cases:
+    """The family of all cases, or of those with fields pinned to a value or to one of several (tuple or range).
+
+    Besides the fields of `Case`, batch_first, bias and hx may be pinned to True or False. Raises TypeError for a name
+    that is no field.
+    """
+    words = {word: pinned.pop(name) is present for name, (word, present) in WORDS.items() if name in pinned}
+    if unknown := set(pinned) - set(FIELDS):
+        raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*FIELDS, *WORDS]))
+    if words:
+        pinned["layout"] = tuple(
+            layout for layout in axes.LAYOUTS if all((word in layout) is there for word, there in words.items())
+        )
+    return Cases({name: tuple(v) if isinstance(v, tuple | range) else (v,) for name, v in pinned.items()})
+
+
+WORDS = {"batch_first": ("bf", True), "bias": ("nobias", False), "hx": ("nohx", False)}
+"""Arguments that `cases` pins through a layout word, and the value for which the word is there."""
+
+FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
+    "input_size": axes.sizes,
+    "hidden_size": axes.sizes,
+    "num_layers": lambda: axes.counts(3),
+    "batch_size": lambda: axes.counts(5),
+    "steps": lambda: axes.counts(12),
+    "bidirectional": st.booleans,
+    "layout": axes.layouts,
+    "dtype": axes.dtypes,
+    "device": axes.devices,
+    "fill": axes.fills,
+    "seed": lambda: st.integers(0, 2**16 - 1),
+    "pick": lambda: st.integers(0, 2**16 - 1),
+}
