@@ -46,8 +46,8 @@ def counts(largest: int) -> st.SearchStrategy[int]:
 
 
 def layouts(permitted: Sequence[tuple[str, ...]] = LAYOUTS) -> st.SearchStrategy[tuple[str, ...]]:
-    """One of `permitted`, each a set of `LAYOUT_WORDS` in their order; shrinks to the fewest words."""
-    return st.sampled_from(sorted(permitted, key=len))
+    """One of `permitted`, the rarer the more words it has; shrinks to the fewest."""
+    return st.sampled_from([words for words in sorted(permitted, key=len) for _ in range(4 - len(words))])
 
 
 def fills() -> st.SearchStrategy[str]:

@@ -159,6 +159,16 @@ def _fits(item: pytest.Item, case: Any, cell: str) -> bool:
     return found is not None and found.fits(case, on) and cell in ("", on)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.config.option.hypothesis_seed is not None:
+        import hypothesis.core
+
+        from conformance.harness.property import derived_seed
+
+        node = item.nodeid.rpartition("::")[2]
+        hypothesis.core.global_force_seed = derived_seed(int(item.config.option.hypothesis_seed), node)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     options = pyfuncitem.config.stash[OPTIONS]

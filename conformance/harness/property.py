@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -81,6 +82,11 @@ class Property:
     @staticmethod
     def _repeated(here: session.Session, node: str, finding: Finding) -> Finding:
         return finding if here.repeats(node, finding) else as_repeat(finding)
+
+
+def derived_seed(seed: int, node: str) -> int:
+    """A seed of its own for each property and cell, so that they do not all look at the same cases."""
+    return zlib.crc32(f"{seed} {node}".encode())
 
 
 def clause(

@@ -27,7 +27,7 @@ def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error
     from conformance.harness import session
 
     node = f"{found.name}[{item.callspec.params.get('cell', '')}]"  # type: ignore[attr-defined]
-    findings = _findings(error, session.current().latest.get(node))
+    findings = findings_of(error, session.current().latest.get(node))
     if findings:
         report.longrepr = "\n\n".join(finding.text() for finding in findings)
         report.user_properties.append((FINDINGS, [finding.to_json() for finding in findings]))
@@ -38,7 +38,7 @@ def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error
         )
 
 
-def _findings(error: BaseException, before: Finding | None) -> list[Finding]:
+def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
     """The deviations inside `error`; none where it is, or contains, anything else."""
     from hypothesis.errors import Flaky
 
@@ -46,7 +46,7 @@ def _findings(error: BaseException, before: Finding | None) -> list[Finding]:
         return [as_repeat(before)] if before is not None else []
     if isinstance(error, Deviation):
         return [error.finding]
-    parts = [_findings(part, before) for part in getattr(error, "exceptions", ())]
+    parts = [findings_of(part, before) for part in getattr(error, "exceptions", ())]
     return [finding for part in parts for finding in part] if all(parts) else []
 
 

@@ -73,6 +73,11 @@ def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: st
     _every(seen, got, limit, got.values <= limit, kind, lambda at: f"allowed at most {_number(limit[at])}")
 
 
+def assert_not_negative(seen: Observation, got: Labelled) -> None:
+    """No element is below zero. NaN is not: it is legal after an overflow, which the error bounds judge."""
+    _every(seen, got, got.values, ~(got.values < 0), "is negative", lambda at: "allowed at least 0")
+
+
 def assert_near_printed(seen: Observation, got: Labelled, printed: np.ndarray, digits: int, radius: np.ndarray) -> None:
     """Every element is the number printed with so many digits behind the point, give or take its error bound."""
     near = np.abs(got.values - printed) <= radius + 0.5 * 10.0**-digits

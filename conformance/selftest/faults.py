@@ -1,0 +1,403 @@
+"""Seeded faults: `Plain` broken in one place, and the clauses that each breaks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import torch
+
+from conformance.harness.subject import Subject
+from conformance.selftest.plain import Plain, States, subject
+from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH
+
+ALL = (RNN_TANH, RNN_RELU, LSTM, GRU)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A broken subject: which clauses it breaks, on which cells, and the largest size that its smallest case needs.
+
+    needs maps fields of a case to the size up to which the fault may need it; every other size must shrink to 3.
+    """
+
+    name: str
+    clauses: tuple[str, ...]
+    cells: tuple[str, ...]
+    subject: Subject
+    needs: tuple[tuple[str, int], ...] = ()
+
+
+_FAULTS: list[Fault] = []
+
+
+def faults() -> tuple[Fault, ...]:
+    """Every seeded fault."""
+    return tuple(_FAULTS)
+
+
+def _add(name: str, kind: type[Plain], clauses: tuple[str, ...], cells: tuple[str, ...], **needs: int) -> None:
+    _FAULTS.append(Fault(name, clauses, cells, subject(name, kind, cells), tuple(needs.items())))
+
+
+def fault(*clauses: str, on: tuple[str, ...] = ALL, **needs: int) -> Callable[[type[Plain]], type[Plain]]:
+    """Registers a class as the fault that its docstring describes."""
+
+    def register(kind: type[Plain]) -> type[Plain]:
+        name = (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
+        _add(name, kind, clauses, on, **needs)
+        return kind
+
+    return register
+
+
+class _Reordered(Plain):
+    """Reads its gate blocks in another order."""
+
+    def __init__(self, *args: Any, order: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.order = order
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        blocks = super().linear(x, weight, bias).chunk(len(self.order), -1)
+        return torch.cat([blocks[place] for place in self.order], -1)
+
+
+def _gate_orders() -> Iterator[Fault]:
+    for cell in (LSTM, GRU):
+        gates = GATES[cell]
+        for order in list(permutations(range(len(gates))))[1:]:
+            name = f"{cell}-gates-read-as-{''.join(gates[place] for place in order)}"
+            made = partial(_Reordered, cell, order=order)
+            yield Fault(name, ("B1", "B2"), (cell,), Subject(name, {cell: made}))
+
+
+_FAULTS.extend(_gate_orders())
+
+
+@fault("B1", "B2", on=(GRU,))
+class _HiddenBiasOutsideReset(Plain):
+    """GRU adds b_hn outside of the reset."""
+
+    def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
+        if b_hh is None:
+            return super().gru(x, h, w_ih, w_hh, b_ih, b_hh)
+        size = self.hidden_size
+        inner = torch.cat([b_hh[: 2 * size], torch.zeros_like(b_hh[2 * size :])])
+        outer = torch.cat([b_ih[: 2 * size], b_ih[2 * size :] + b_hh[2 * size :]])
+        return super().gru(x, h, w_ih, w_hh, outer, inner)
+
+
+@fault("B1", "B2", on=(GRU,))
+class _SwappedBlend(Plain):
+    """GRU swaps z and 1-z."""
+
+    def blend(self, z: torch.Tensor, n: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        return z * n + (1 - z) * h
+
+
+@fault("B1", "B2", on=(GRU,))
+class _ResetBeforeProduct(Plain):
+    """GRU resets h before the product."""
+
+    def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
+        i_r, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)
+        h_r, h_z, _ = self.linear(h, w_hh, b_hh).chunk(3, -1)
+        r, z = torch.sigmoid(i_r + h_r), torch.sigmoid(i_z + h_z)
+        new = self.linear(r * h, w_hh, b_hh).chunk(3, -1)[2]
+        return self.blend(z, torch.tanh(i_n + new), h)
+
+
+@fault("B1", num_layers=2)
+class _StateIgnoredAbove(Plain):
+    """Ignores h_0 above layer 0."""
+
+    def start(self, initial: States, layer: int, direction: int) -> States:
+        h, *c = super().start(initial, layer, direction)
+        return (torch.zeros_like(h) if layer else h, *c)
+
+
+@fault("B1", "B2", on=(LSTM,))
+class _CellStateIgnoredInReverse(Plain):
+    """Ignores c_0 in reverse."""
+
+    def start(self, initial: States, layer: int, direction: int) -> States:
+        h, c = super().start(initial, layer, direction)
+        return (h, torch.zeros_like(c) if direction else c)
+
+
+@fault("B1", "B2", "D2")
+class _NotTurnedBack(Plain):
+    """Leaves the reversed output in reversed time."""
+
+    def in_time(self, outputs: torch.Tensor, direction: int) -> torch.Tensor:
+        return outputs
+
+
+@fault("B1", "D2", num_layers=2)
+class _DirectionMajor(Plain):
+    """Stacks h_n direction by direction."""
+
+    def final_states(self, last: list[States]) -> States:
+        order = [k * self.directions + d for d in range(self.directions) for k in range(self.num_layers)]
+        return super().final_states([last[place] for place in order])
+
+
+@fault("B1", "B2", on=(LSTM,))
+class _LateCellState(Plain):
+    """Returns c_n one step late."""
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        before = (
+            states
+            if len(sequence) == 1
+            else super().run(self._shorter(sequence, direction), states, layer, direction)[1]
+        )
+        outputs, last = super().run(sequence, states, layer, direction)
+        return outputs, (last[0], before[1])
+
+    def _shorter(self, sequence: torch.Tensor, direction: int) -> torch.Tensor:
+        return sequence[1:] if direction else sequence[:-1]
+
+
+@fault("B1", "B2")
+class _DoubleAsSingle(Plain):
+    """Computes float64 in float32."""
+
+    def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
+        if x.dtype != torch.float64:
+            return super().step(x, states, layer, direction)
+        single = super().step(x.float(), tuple(state.float() for state in states), layer, direction)
+        return tuple(state.double() for state in single)
+
+    def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
+        found = super().weights(layer, direction)
+        w_ih, w_hh, b_ih, b_hh = (w.float() if w is not None and w.dtype == torch.float64 else w for w in found)
+        return w_ih, w_hh, b_ih, b_hh
+
+
+@fault("B1", "B2")
+class _ProductsInBfloat16(Plain):
+    """Computes float32 products in bfloat16."""
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        if x.dtype != torch.float32:
+            return super().linear(x, weight, bias)
+        product = torch.nn.functional.linear(x.bfloat16(), weight.bfloat16()).float()
+        return product if bias is None else product + bias
+
+
+@fault("B1", "B2", on=(RNN_TANH, LSTM, GRU))
+class _TanhOff(Plain):
+    """Computes a tanh that is off by 1e-4."""
+
+    def tanh(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(z) * (1 - 1e-4)
+
+
+@fault("B2", steps=10)
+class _StaleInput(Plain):
+    """Step 9 sees the input of step 8."""
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        return super().input_at(sequence, 8 if t == 9 else t, direction)
+
+
+@fault("A1")
+class _OutputTimeMajor(Plain):
+    """Returns a time-major output whatever batch_first."""
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+        output, states = super().forward(input, hx)
+        return output.transpose(0, 1) if self.batch_first else output, states
+
+
+@fault("A2")
+class _StatesBatchFirst(Plain):
+    """Transposes the states where batch_first."""
+
+    def final_states(self, last: list[States]) -> States:
+        states = super().final_states(last)
+        return tuple(state.transpose(0, 1) for state in states) if self.batch_first else states
+
+
+@fault("A3")
+class _BiasesFirst(Plain):
+    """Orders biases before weights."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, parameter in sorted(self._parameters.items()):
+            del self._parameters[name]
+            self.register_parameter(name, parameter)
+
+
+@fault("A4")
+class _WidenedOutput(Plain):
+    """Returns 16-bit results as float32."""
+
+    def in_time(self, outputs: torch.Tensor, direction: int) -> torch.Tensor:
+        return super().in_time(outputs.float() if outputs.element_size() == 2 else outputs, direction)
+
+
+@fault("A4-fake", num_layers=2)
+class _OtherStridesWithoutData(Plain):
+    """Lays its output out otherwise on meta tensors."""
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+        output, states = super().forward(input, hx)
+        return output if input.device.type != "meta" else output.mT.contiguous().mT, states
+
+
+@fault("A4-repr")
+class _SilentRepr(Plain):
+    """Leaves bidirectional out of its repr."""
+
+    def extra_repr(self) -> str:
+        return super().extra_repr().replace(", bidirectional=True", "")
+
+
+@fault("A5")
+class _Warns(Plain):
+    """Warns at every call."""
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+        warnings.warn("this module is slow", stacklevel=2)
+        return super().forward(input, hx)
+
+
+@fault("B3", on=(RNN_TANH,))
+class _WorkedExampleWithoutBias(Plain):
+    """Leaves b_hh out."""
+
+    def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
+        w_ih, w_hh, b_ih, _ = super().weights(layer, direction)
+        return w_ih, w_hh, b_ih, None
+
+
+@fault("B3-stream", on=(RNN_TANH, LSTM))
+class _OtherInitialisation(Plain):
+    """Draws its weights from another stream."""
+
+
+@fault("B4", on=(RNN_TANH, LSTM, GRU))
+class _LongSequenceCut(Plain):
+    """Halves the products from step 2 on."""
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        return super().input_at(sequence, t, direction) * (0.5 if t >= 2 else 1)
+
+
+@fault("D1", "D2")
+class _LastStateBeforeLast(Plain):
+    """Returns h_n one step early."""
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        outputs, last = super().run(sequence, states, layer, direction)
+        early = outputs[-2 if not direction else 1] if len(sequence) > 1 else states[0]
+        return outputs, (early, *last[1:])
+
+
+@fault("D2")
+class _BackwardStateOfLastOutput(Plain):
+    """Takes the backward state from the last output."""
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        outputs, last = super().run(sequence, states, layer, direction)
+        return outputs, (outputs[-1], *last[1:])
+
+
+@fault("D3", on=(RNN_TANH, LSTM, GRU))
+class _TanhAboveOne(Plain):
+    """Computes a tanh that exceeds 1."""
+
+    def tanh(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(z) * 1.25
+
+
+@fault("D3", on=(RNN_RELU,))
+class _LeakyRelu(Plain):
+    """Leaks negative values through relu."""
+
+    def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
+        w_ih, w_hh, b_ih, b_hh = self.weights(layer, direction)
+        z = self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh)
+        return (torch.nn.functional.leaky_relu(z),)
+
+
+@fault("D3", on=(LSTM,))
+class _ForgetAboveOne(Plain):
+    """Adds to the cell state more than a gate allows."""
+
+    def lstm(self, z: torch.Tensor, c: torch.Tensor) -> States:
+        h, c = super().lstm(z, c)
+        return h, c * 4
+
+
+@fault("D3", on=(LSTM,))
+class _OpposedSign(Plain):
+    """Returns a hidden state of the wrong sign."""
+
+    def lstm(self, z: torch.Tensor, c: torch.Tensor) -> States:
+        h, c = super().lstm(z, c)
+        return -h, c
+
+
+@fault("D4")
+class _Remembers(Plain):
+    """Starts from where the last call ended."""
+
+    kept: States | None = None
+
+    def start(self, initial: States, layer: int, direction: int) -> States:
+        return self.kept if self.kept is not None else super().start(initial, layer, direction)
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        outputs, last = super().run(sequence, states, layer, direction)
+        self.kept = tuple(state.detach() for state in last)
+        return outputs, last
+
+
+@fault("D4")
+class _SharesOutput(Plain):
+    """Hands out the memory that it will answer from."""
+
+    kept: tuple[torch.Tensor, Any] | None = None
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+        if self.kept is None:
+            self.kept = super().forward(input, hx)
+        return self.kept
+
+
+@fault("D4")
+class _ChangesState(Plain):
+    """Updates the given states in place."""
+
+    def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
+        states = super().initial_states(sequence, hx)
+        with torch.no_grad():
+            states[0].mul_(0.5)
+        return states
+
+
+@fault("D4")
+class _DrawsRandomNumbers(Plain):
+    """Draws random numbers without dropout."""
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+        torch.rand(1)
+        return super().forward(input, hx)
+
+
+@fault("E1", num_layers=2)
+class _LouderAbove(Plain):
+    """Scales the output of layers above the first."""
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        outputs, last = super().run(sequence, states, layer, direction)
+        return outputs * (1 + 2**-6) if layer else outputs, last

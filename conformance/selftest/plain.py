@@ -1,0 +1,141 @@
+"""RNN, LSTM and GRU in a few plain tensor operations: sound, and easy to break in one place at a time."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+
+from conformance.harness.subject import Subject
+from reference.problem import GATES, GRU, LSTM, RNN_TANH, suffix
+
+States = tuple[torch.Tensor, ...]
+
+
+class Plain(torch.nn.Module):
+    """Takes what torch.nn.RNN, LSTM and GRU take, after the cell's name. Each method is a place for a fault."""
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        bidirectional: bool = False,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.directions = bias, batch_first, 2 if bidirectional else 1
+        rows = len(GATES[cell]) * hidden_size
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else self.directions * hidden_size
+            for direction in range(self.directions):
+                shapes = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
+                shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
+                for name, shape in shapes.items():
+                    drawn = torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(hidden_size)
+                    self.register_parameter(name + suffix(layer, direction), torch.nn.Parameter(drawn))
+
+    def extra_repr(self) -> str:
+        shown = [f"{self.input_size}, {self.hidden_size}"]
+        shown += [f"num_layers={self.num_layers}"] if self.num_layers != 1 else []
+        shown += [f"{name}=True" for name in ("batch_first",) if getattr(self, name)]
+        shown += ["bias=False"] if not self.bias else []
+        shown += ["bidirectional=True"] if self.directions == 2 else []
+        shown += [f"nonlinearity={self.cell.removeprefix('rnn_')}"] if self.cell.startswith("rnn") else []
+        return ", ".join(shown)
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+        below = input.transpose(0, 1) if self.batch_first else input
+        initial = self.initial_states(below, hx)
+        last: list[States] = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction in range(self.directions):
+                output, states = self.run(below, self.start(initial, layer, direction), layer, direction)
+                outputs.append(output)
+                last.append(states)
+            below = torch.cat(outputs, -1)
+        output = below.transpose(0, 1) if self.batch_first else below
+        final = self.final_states(last)
+        return output, final if self.cell == LSTM else final[0]
+
+    def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
+        """h_0, and c_0 for LSTM, (L*D, N, H) each."""
+        count = 2 if self.cell == LSTM else 1
+        if hx is None:
+            shape = (self.num_layers * self.directions, sequence.shape[1], self.hidden_size)
+            return (sequence.new_zeros(shape),) * count
+        return tuple(hx) if self.cell == LSTM else (hx,)
+
+    def start(self, initial: States, layer: int, direction: int) -> States:
+        """The states that one direction of one layer starts from."""
+        return tuple(state[layer * self.directions + direction] for state in initial)
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        """One direction of one layer over a sequence (T, N, features): its outputs, in time's order, and last states."""
+        outputs = []
+        for t in range(len(sequence)):
+            states = self.step(self.input_at(sequence, t, direction), states, layer, direction)
+            outputs.append(states[0])
+        return self.in_time(torch.stack(outputs), direction), states
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        """What the direction reads at its own step t."""
+        return sequence[len(sequence) - 1 - t] if direction else sequence[t]
+
+    def in_time(self, outputs: torch.Tensor, direction: int) -> torch.Tensor:
+        """A direction's outputs, turned back into time's order."""
+        return outputs.flip(0) if direction else outputs
+
+    def final_states(self, last: list[States]) -> States:
+        """h_n, and c_n for LSTM, from the last states of every layer and direction."""
+        return tuple(torch.stack(states) for states in zip(*last, strict=True))
+
+    def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
+        w_ih, w_hh, b_ih, b_hh = self.weights(layer, direction)
+        if self.cell == LSTM:
+            return self.lstm(self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh), states[1])
+        if self.cell == GRU:
+            return (self.gru(x, states[0], w_ih, w_hh, b_ih, b_hh),)
+        z = self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh)
+        return (self.tanh(z) if self.cell == RNN_TANH else torch.relu(z),)
+
+    def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
+        end = suffix(layer, direction)
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        w_ih, w_hh, b_ih, b_hh = (getattr(self, name + end, None) for name in names)
+        return w_ih, w_hh, b_ih, b_hh
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return torch.nn.functional.linear(x, weight, bias)
+
+    def lstm(self, z: torch.Tensor, c: torch.Tensor) -> States:
+        i, f, g, o = z.chunk(4, -1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * self.tanh(g)
+        return torch.sigmoid(o) * self.tanh(c), c
+
+    def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
+        i_r, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)
+        h_r, h_z, h_n = self.linear(h, w_hh, b_hh).chunk(3, -1)
+        r, z = torch.sigmoid(i_r + h_r), torch.sigmoid(i_z + h_z)
+        return self.blend(z, self.tanh(i_n + r * h_n), h)
+
+    def blend(self, z: torch.Tensor, n: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        return (1 - z) * n + z * h
+
+    def tanh(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(z)
+
+
+def subject(name: str, kind: type[Plain] = Plain, cells: tuple[str, ...] = tuple(GATES)) -> Subject:
+    """A subject whose modules are of `kind`."""
+    return Subject(name, {cell: partial(kind, cell) for cell in cells})
