@@ -48,6 +48,7 @@ CLAUSES = {
         _clause("D2", "bidirectional outputs and states split into forward and backward", "="),
         _clause("D3", "states stay inside the bounds that the equations give", "<=b"),
         _clause("D4", "a call is repeatable and changes nothing", "="),
+        _clause("J2", "what one cell accepts, its siblings accept", "raise", severity=REMARK),
         _clause("E1", "a stack of layers is the composition of its layers", "="),
     )
 }

@@ -6,7 +6,7 @@ An entry's `where` is data, never evaluated: field = value, a list of values, or
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ else:
 
 SHIPPED = Path(__file__).parent.parent / "known.toml"
 
-REQUIRED = ("id", "severity", "clause", "field", "kind", "property", "case", "torch", "tracker")
-OPTIONAL = ("where", "note")
+REQUIRED = ("id", "severity", "clause", "field", "kind", "test", "case", "torch", "tracker")
+OPTIONAL = ("where", "without_cpu_flag", "note")
 
 
 class KnownError(ValueError):
@@ -37,9 +37,12 @@ class KnownError(ValueError):
 class Known:
     """A deviation that was reported, or searched for and not found.
 
-    clause, field, kind are a finding's signature; property and case its smallest instance; torch the releases that
-    have it (PEP 440); where narrows it to fields of a case, and to cell, dtype, device or route; tracker is a link,
-    or the words that were searched.
+    clause, field, kind       a finding's signature
+    test, case                the property's name and its smallest case, empty where the property draws none
+    torch                     the releases that have it (PEP 440)
+    where                     narrows it to fields of a case, or to a cell, dtype or route
+    tracker                   a link, or the words that were searched
+    without_cpu_flag          only processors that tell their flags and lack this one have it
     """
 
     id: str
@@ -47,15 +50,23 @@ class Known:
     clause: str
     field: str
     kind: str
-    property: str
+    test: str
     case: str
     torch: str
     tracker: str
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    without_cpu_flag: str = ""
     note: str = ""
 
-    def concerns(self, release: str) -> bool:
-        """Whether a PyTorch of this version has it."""
+    @property
+    def signature(self) -> tuple[str, str, str]:
+        """A finding's signature."""
+        return (self.clause, self.field, self.kind)
+
+    def concerns(self, release: str, cpu_flags: Collection[str]) -> bool:
+        """Whether a PyTorch of this version has it on a processor with these flags."""
+        if self.without_cpu_flag and (not cpu_flags or self.without_cpu_flag in cpu_flags):
+            return False
         return SpecifierSet(self.torch).contains(Version(release).base_version, prereleases=True)
 
 
@@ -95,7 +106,8 @@ def _entry(path: Path, number: int, entry: Any) -> Known:
         narrowed = tuple((name, _permitted(name, value)) for name, value in entry.get("where", {}).items())
     except (InvalidSpecifier, CaseError, ValueError) as error:
         raise KnownError(f"{where}, {entry['id']}: {error}") from None
-    return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, note=str(entry.get("note", "")))
+    texts = {name: str(entry.get(name, "")) for name in ("without_cpu_flag", "note")}
+    return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, **texts)
 
 
 CASE_FIELDS = tuple(field.name for field in fields(Case))
@@ -114,7 +126,7 @@ def _permitted(name: str, value: Any) -> tuple[str, ...]:
 def matching(known: Iterable[Known], finding: Finding, case: Case | None) -> str:
     """The id of the entry that `finding` is an instance of, or ""."""
     for entry in known:
-        if (entry.clause, entry.field, entry.kind) == finding.signature and _inside(entry, finding, case):
+        if entry.signature == finding.signature and _inside(entry, finding, case):
             return entry.id
     return ""
 

@@ -10,7 +10,6 @@ from conformance.harness import known as known_deviations
 from conformance.harness import platform, subject
 from conformance.harness.known import Known, KnownError
 from conformance.harness.session import Session
-from reference.problem import GATES
 from strategies import Axes, Case, CaseError, parse
 from strategies.axes import DTYPES
 
@@ -33,16 +32,17 @@ class Options:
     no_stale: bool
 
     def session(self) -> Session:
-        """The session of a run, with what the subject cannot do found out."""
+        """The session of a run."""
         made = Session(subject.torch_nn(), Axes(DTYPES, self.devices), self.concerned())
-        made.probe(tuple(GATES))
+        made.leave_out_unsupported_dtypes()
         return made
 
     def concerned(self) -> tuple[Known, ...]:
-        """The known deviations that this PyTorch has."""
+        """The known deviations that this PyTorch has on this machine."""
         import torch
 
-        return tuple(entry for entry in self.known if entry.concerns(torch.__version__))
+        flags = platform.cpu_flags()
+        return tuple(entry for entry in self.known if entry.concerns(torch.__version__, flags))
 
 
 def read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform as python_platform
 import re
 from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -45,6 +46,17 @@ def devices() -> tuple[str, ...]:
     if getattr(torch, "xpu", None) is not None and torch.xpu.is_available():
         found.append("xpu")
     return tuple(found)
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """What the processor says it can do, where the system tells (Linux on x86); empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return frozenset(found.group(1).split()) if found else frozenset()
 
 
 def describe() -> str:

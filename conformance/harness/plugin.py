@@ -206,8 +206,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None and REPORT in session.config.stash:
         output["conformance"] = session.config.stash[REPORT].session.recorder.to_json()
-    elif REPORT in session.config.stash and session.config.stash[REPORT].tested_nothing():
-        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+    elif REPORT in session.config.stash and exitstatus == 0 and session.config.stash[REPORT].tested_nothing():
+        session.exitstatus = int(pytest.ExitCode.TESTS_FAILED)  # type: ignore[assignment]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import hypothesis
@@ -121,3 +121,12 @@ def observe(
 def parameters_drawn(seed: int, *architectures: Architecture) -> list[dict[str, np.ndarray]]:
     """The float32 parameters that the subject draws for these architectures, one after the other, from one seed."""
     return runner.draw(session.current().subject, seed, architectures)
+
+
+def probes(cells: Sequence[str]) -> list[list[Observation]]:
+    """Calls of size 1, for each dtype, device and route of the run a list with one for each cell."""
+    here = session.current()
+    combinations = [
+        (dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in runner.ROUTES
+    ]
+    return [[here.probe(cell, *combination) for cell in cells] for combination in combinations]

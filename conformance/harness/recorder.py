@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -96,8 +97,24 @@ class Recorder:
         shorter = finding if len(finding.case) < len(kept.case) else kept
         self.quiet[key] = (shorter, so_far + count)
 
-    def skipped(self, what: str) -> None:
-        self.unsupported[what] = self.unsupported.get(what, 0) + 1
+    def skipped(self, cell: str, dtype: str, device: str, route: str, failure: tuple[str, str]) -> None:
+        """A call left out, because the subject refused it at size 1 with `failure`."""
+        key = json.dumps([dtype, device, ": ".join(failure), cell, route])
+        self.unsupported[key] = self.unsupported.get(key, 0) + 1
+
+    def left_out(self) -> list[tuple[str, str, str, list[str], list[str], int]]:
+        """What was left out: dtype, device, message, and the cells, routes and number of calls it came from."""
+        rows: dict[tuple[str, str, str], tuple[set[str], set[str], list[int]]] = {}
+        for key, count in self.unsupported.items():
+            dtype, device, message, cell, route = json.loads(key)
+            cells, routes, counts = rows.setdefault((dtype, device, message), (set(), set(), []))
+            cells.add(cell)
+            routes.add(route)
+            counts.append(count)
+        return [(*key, sorted(cells), sorted(routes), sum(n)) for key, (cells, routes, n) in sorted(rows.items())]
+
+    def quiet_findings(self) -> list[Finding]:
+        return [finding for finding, _ in self.quiet.values()]
 
     def merge(self, data: dict[str, Any]) -> None:
         """Adds what another process recorded."""

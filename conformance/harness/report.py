@@ -102,7 +102,7 @@ class Report:
         names.update({f.known: n for f, n in quiet if f.known})
         entries = {entry.id: entry for entry in self.session.known}
         lines += [
-            f"KNOWN  {entries[name].clause:<4}{name}, seen {n} times: {entries[name].tracker}"
+            f"KNOWN  {entries[name].clause:<3} {name}, seen {n} times: {entries[name].tracker}"
             for name, n in names.items()
             if name in entries
         ]
@@ -110,11 +110,11 @@ class Report:
         return lines
 
     def _unsupported_lines(self) -> list[str]:
-        by_message: Counter[str] = Counter()
-        for what, count in self.session.recorder.unsupported.items():
-            where, _, message = what.partition(": ")
-            by_message[f"{where}: {one_line(message, 90)}"] += count
-        return [f"unsupported, {count} calls left out: {what}" for what, count in sorted(by_message.items())]
+        return [
+            f"UNSUPPORTED  {dtype} on {device} by {', '.join(cells)} ({', '.join(routes)}), {count} calls left out: "
+            + one_line(message, 90)
+            for dtype, device, message, cells, routes, count in self.session.recorder.left_out()
+        ]
 
     def _silent_lines(self) -> list[str]:
         return [
@@ -138,14 +138,13 @@ class Report:
             "known": len({f.known for f, _ in quiet if f.known}),
             "known but gone": len(self.gone),
         }
-        worst = max(self.session.recorder.tallies.items(), key=lambda item: item[1].worst, default=("", Tally()))
+        node, worst = max(self.session.recorder.tallies.items(), key=lambda item: item[1].worst, default=("", Tally()))
         absent = [name for name in ("cuda", "mps", "xpu") if name not in self.options.devices]
-        said_nothing = 100 * total.silent / max(total.cases, 1)
+        silent, vacuous = 100 * total.silent / max(total.cases, 1), 100 * total.vacuous / max(total.elements, 1)
         return [
             ", ".join(f"{count} {what}" for what, count in counts.items()),
-            f"{total.cases} cases, of which {said_nothing:.1f} % said nothing; "
-            f"{100 * total.vacuous / max(total.elements, 1):.1f} % of the bounds were vacuous; worst error/bound {worst[1].worst:.2f} "
-            f"in {worst[0]}",
+            f"{total.cases} cases, {silent:.1f} % of them said nothing, {vacuous:.1f} % of all bounds were vacuous; "
+            f"worst error/bound {worst.worst:.2f} in {node}",
             f"{platform.describe()}; not reached: {', '.join(absent)}",
             f"seed {seed or 'fixed'}, {time.monotonic() - self.started:.0f} s; again: {self._again(seed)}",
         ]

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from conformance.harness.property import Property
 
 
+ALWAYS_SUPPORTED = ("float32", "float64")
+"""Dtypes that no subject may refuse: there, a refusal is a finding of the property that met it."""
+
+
 @dataclass
 class CaseRecord:
     """A property looking at one case: what it compared, and what it found."""
@@ -77,7 +81,6 @@ class Session:
     subject      what is judged
     axes         the dtypes and devices that cases are drawn from
     known        known deviations in force
-    unsupported  (cell, dtype, device, route) and the message with which a call of size 1 was refused
     latest       the last failure of each property and cell
     """
 
@@ -85,8 +88,8 @@ class Session:
     axes: Axes = field(default_factory=Axes)
     known: tuple[Known, ...] = ()
     recorder: Recorder = field(default_factory=Recorder)
-    unsupported: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
     latest: dict[str, Finding] = field(default_factory=dict)
+    _probes: dict[tuple[str, str, str, str], Observation] = field(default_factory=dict)
     _record: CaseRecord | None = None
     _failed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
@@ -108,30 +111,33 @@ class Session:
 
     def observe(self, problem: Problem, plan: Plan) -> tuple[Observation, ...]:
         """One observation for each of the plan's routes that the subject supports at all."""
-        a = problem.architecture
         routes = []
         for route in plan.routes:
-            refused = self.unsupported.get((a.cell, problem.dtype, problem.device, route))
-            if refused is None:
+            probe = self.probe(problem.architecture.cell, problem.dtype, problem.device, route)
+            if probe.failure is None or problem.dtype in ALWAYS_SUPPORTED:
                 routes.append(route)
             else:
-                self.recorder.skipped(f"{a.cell} {problem.dtype} {problem.device} {route}: {refused}")
+                self.recorder.skipped(problem.architecture.cell, problem.dtype, problem.device, route, probe.failure)
         return runner.run(self.subject, problem, replace(plan, routes=tuple(routes)), self.judgement(problem))
 
-    def probe(self, cells: tuple[str, ...]) -> None:
-        """One call of size 1 for each cell, dtype, device and route: what is refused here is unsupported.
+    def probe(self, cell: str, dtype: str, device: str, route: str) -> Observation:
+        """One call of size 1, kept: where it is refused, the subject does not support the combination at all."""
+        key = (cell, dtype, device, route)
+        if key not in self._probes:
+            problem = Case(dtype=dtype, device=device).on(cell)
+            self._probes[key] = runner.run(self.subject, problem, Plan((route,)), self.judgement(problem))[0]
+        return self._probes[key]
 
-        float32 and float64 are never unsupported: a refusal there is left to the properties, as a red.
-        """
+    def leave_out_unsupported_dtypes(self) -> None:
+        """Draws no more from a dtype that every cell refuses on every device, and records that it was left out."""
         for dtype in self.axes.dtypes:
-            if dtype in ("float32", "float64"):
-                continue
-            for device in self.axes.devices:
-                for cell in cells:
-                    problem = Case(dtype=dtype, device=device).on(cell)
-                    for seen in runner.run(self.subject, problem, Plan(runner.ROUTES), self.judgement(problem)):
-                        if seen.failure is not None:
-                            self.unsupported[cell, dtype, device, seen.route] = ": ".join(seen.failure)
+            pairs = [(cell, device) for device in self.axes.devices for cell in self.subject.classes]
+            probes = [self.probe(cell, dtype, device, "grad") for cell, device in pairs]
+            if dtype not in ALWAYS_SUPPORTED and all(seen.failure for seen in probes):
+                self.axes.dtypes = tuple(name for name in self.axes.dtypes if name != dtype)
+                for seen in probes:
+                    problem, failure = seen.problem, seen.failure or ("", "")
+                    self.recorder.skipped(problem.architecture.cell, dtype, problem.device, "every route", failure)
 
     def repeats(self, node: str, finding: Finding) -> bool:
         """Whether `finding` is what the same case gave before, if it failed before; it is remembered either way."""

@@ -6,7 +6,7 @@ deviation once the whole case was looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,6 +155,16 @@ def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str])
     case.checked(1, 0.0, 0.0)
     for offence in got:
         case.found(seen, field, f"{kind}: {offence}", [f"{field}, {kind}:  {offence}"])
+
+
+def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
+    """`seen` was not refused while one of its siblings was accepted."""
+    case = current_case()
+    case.checked(1, 0.0, 0.0)
+    accepting = [other.problem.architecture.cell for other in siblings if other.failure is None]
+    if seen.failure is not None and accepting:
+        line = f"{one_line(': '.join(seen.failure))}   accepted by {', '.join(accepting)}"
+        case.found(seen, "call", f"refuses {seen.problem.dtype}", [line])
 
 
 def usable(seen: Observation, values_wanted: bool = True) -> bool:

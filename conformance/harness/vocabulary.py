@@ -1,11 +1,12 @@
 """The words that properties are written in."""
 
 from conformance.harness.oracle import from_inputs, from_own_states
-from conformance.harness.property import MODULES, clause, observe, parameters_drawn
+from conformance.harness.property import MODULES, clause, observe, parameters_drawn, probes
 from conformance.harness.runner import CONSTRUCTOR
 from conformance.harness.runner import EAGER_ROUTES as EAGER
 from conformance.harness.runner import UNREAL_ROUTES as UNREAL
 from conformance.harness.verdict import (
+    assert_accepted,
     assert_at_most,
     assert_different_where_disjoint,
     assert_fact,
@@ -31,6 +32,7 @@ __all__ = [
     "RNN_RELU",
     "RNN_TANH",
     "UNREAL",
+    "assert_accepted",
     "assert_at_most",
     "assert_different_where_disjoint",
     "assert_fact",
@@ -47,4 +49,5 @@ __all__ = [
     "limits",
     "observe",
     "parameters_drawn",
+    "probes",
 ]

@@ -41,7 +41,7 @@ def faults() -> tuple[Fault, ...]:
 
 
 def _add(name: str, kind: type[Plain], clauses: tuple[str, ...], cells: tuple[str, ...], **needs: int) -> None:
-    _FAULTS.append(Fault(name, clauses, cells, subject(name, kind, cells), tuple(needs.items())))
+    _FAULTS.append(Fault(name, clauses, cells, subject(name, kind), tuple(needs.items())))
 
 
 def fault(*clauses: str, on: tuple[str, ...] = ALL, **needs: int) -> Callable[[type[Plain]], type[Plain]]:
@@ -290,6 +290,16 @@ class _LongSequenceCut(Plain):
 
     def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
         return super().input_at(sequence, t, direction) * (0.5 if t >= 2 else 1)
+
+
+@fault("J2", on=(LSTM,))
+class _RefusesBfloat16(Plain):
+    """Refuses bfloat16 in one cell."""
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+        if self.cell == LSTM and input.dtype == torch.bfloat16:
+            raise NotImplementedError("no bfloat16 here")
+        return super().forward(input, hx)
 
 
 @fault("D1", "D2")

@@ -38,7 +38,7 @@ class Plain(torch.nn.Module):
         for layer in range(num_layers):
             width = input_size if layer == 0 else self.directions * hidden_size
             for direction in range(self.directions):
-                shapes = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
+                shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
                 for name, shape in shapes.items():
                     drawn = torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(hidden_size)
@@ -81,7 +81,7 @@ class Plain(torch.nn.Module):
         return tuple(state[layer * self.directions + direction] for state in initial)
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
-        """One direction of one layer over a sequence (T, N, features): its outputs, in time's order, and last states."""
+        """One direction of one layer over a sequence (T, N, features): its outputs in time's order, its last states."""
         outputs = []
         for t in range(len(sequence)):
             states = self.step(self.input_at(sequence, t, direction), states, layer, direction)

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Collection, Iterator
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
 
-import conformance
 from conformance.harness import session
+from conformance.harness.contract import properties
 from conformance.harness.plugin import EFFORTS
 from conformance.harness.property import Property, derived_seed
 from conformance.harness.recorder import Finding
 from conformance.harness.report import findings_of
 from conformance.harness.session import Session
 from conformance.harness.subject import Subject
-
-
-@cache
-def properties() -> tuple[Property, ...]:
-    """Every property of the contract, in the order of its chapters."""
-    names = sorted(
-        module.name for module in pkgutil.iter_modules(conformance.__path__) if module.name.startswith("test_")
-    )
-    modules = [importlib.import_module(f"conformance.{name}") for name in names]
-    tests = [value for module in modules for value in vars(module).values()]
-    return tuple(test.conformance for test in tests if isinstance(getattr(test, "conformance", None), Property))
 
 
 def settings(effort: str) -> hypothesis.settings:
@@ -44,23 +30,25 @@ def settings(effort: str) -> hypothesis.settings:
     )
 
 
-def trial(
-    subject: Subject, clauses: tuple[str, ...], cells: tuple[str, ...], seed: int, effort: str = "smoke"
-) -> list[Finding]:
-    """What the properties of `clauses` find in `subject`: deviations and, of quiet severities, what was noted."""
+def findings(
+    subject: Subject, clauses: Collection[str], cells: Collection[str], seed: int, effort: str = "smoke"
+) -> Iterator[Finding]:
+    """What the properties of `clauses` find in `subject`, property by property; quiet findings come last."""
     with session.nested(Session(subject)) as here:
-        found = [f for one in properties() if one.clause.id in clauses for f in _failures(one, cells, seed, effort)]
-        return found + [finding for finding, _ in here.recorder.quiet.values()]
+        for tested in properties():
+            for cell in tested.cells:
+                if tested.clause.id in clauses and cell in cells:
+                    yield from _failures(tested, cell, seed, effort)
+        yield from here.recorder.quiet_findings()
 
 
-def _failures(tested: Property, cells: tuple[str, ...], seed: int, effort: str) -> Iterator[Finding]:
-    for cell in tested.cells:
-        if cell in cells:
-            test = tested.test(settings(effort), derived_seed(seed, f"{tested.name}[{cell}]"))
-            try:
-                test(cell=cell)
-            except Exception as error:
-                found = findings_of(error, session.current().latest.get(f"{tested.name}[{cell}]"))
-                if not found:
-                    raise
-                yield from found
+def _failures(tested: Property, cell: str, seed: int, effort: str) -> list[Finding]:
+    node = f"{tested.name}[{cell}]"
+    try:
+        tested.test(settings(effort), derived_seed(seed, node))(cell=cell)
+    except Exception as error:
+        found = findings_of(error, session.current().latest.get(node))
+        if not found:
+            raise
+        return found
+    return []

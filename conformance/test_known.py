@@ -1,0 +1,14 @@
+"""Known deviations: the stored case of each is replayed, so that an entry which no longer holds is noticed."""
+
+import pytest
+
+from conformance.harness.contract import reproduces
+from conformance.harness.report import FIXED
+
+
+def test_known_deviation_is_still_there(known_deviation, record_property, request):
+    if reproduces(known_deviation):
+        pytest.xfail(f"{known_deviation.severity}, {known_deviation.tracker}")
+    record_property(FIXED, known_deviation.id)
+    if request.config.option.no_stale:
+        pytest.fail(f"{known_deviation.id} is no longer there: remove its entry or narrow its releases", pytrace=False)
