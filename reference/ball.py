@@ -146,25 +146,25 @@ def _stored_affine(*terms: Term) -> Ball:
     assert total is not None
     biases = [term.bias for term in terms if term.bias is not None]
     if total.rounding.fused_biases and len(biases) == 2:
-        total = total.widened(total.rounding.unit_roundoff * np.abs(_along(biases[0] + biases[1], total.midpoint)))
+        both, size = biases[0] + biases[1], np.abs(biases[0]) + np.abs(biases[1])
+        summands = sum(term.weight.shape[-1] for term in terms)
+        more = total.rounding.unit_roundoff * np.abs(both) + summands * total.rounding.accumulation * size
+        total = total.widened(_along(more, total.midpoint))
     return total
 
 
 def _stored_term(term: Term) -> Ball:
+    """The running sum may begin or end with the bias; the product may be stored before the bias is added."""
     x, weight, bias = term
-    rounding = x.rounding
-    u, u_sum = rounding.unit_roundoff, rounding.accumulation
-    magnitude = _product(x.largest, np.abs(weight))
+    u, u_sum = x.rounding.unit_roundoff, x.rounding.accumulation
     product = _product(x.midpoint, weight)
-    radius = _product(x.radius, np.abs(weight)) + weight.shape[-1] * u_sum * magnitude + _underflow(term)
-    radius = radius + u * (np.abs(product) + radius)
+    total, magnitude = product, _product(x.largest, np.abs(weight))
     if bias is not None:
-        bias = _along(bias, product)
-        product = product + bias
-        magnitude = magnitude + np.abs(bias)
-    radius = radius + u_sum * magnitude
+        total, magnitude = product + _along(bias, product), magnitude + np.abs(_along(bias, product))
+    radius = _product(x.radius, np.abs(weight)) + _underflow(term) + (weight.shape[-1] + 1) * u_sum * magnitude
     radius = radius + u * (np.abs(product) + radius)
-    return x._bounded(product, radius, partial_sums=magnitude)
+    radius = radius + u * (np.abs(total) + radius)
+    return x._bounded(total, radius, partial_sums=magnitude)
 
 
 def sigmoid(z: Ball) -> Ball:
@@ -194,7 +194,7 @@ def tanh(z: Ball) -> Ball:
 
 def relu(z: Ball) -> Ball:
     """max(z, 0), elementwise."""
-    radius = np.where(z.midpoint.astype(np.float64) + z.radius <= 0, 0.0, z.radius)
+    radius = np.where(z.midpoint.astype(np.float64) + z.radius * z.rounding.slack <= 0, 0.0, z.radius)
     return _function(z, np.maximum(z.midpoint, 0), radius)
 
 

@@ -33,6 +33,7 @@ class Enclosure:
         return cls(*(None if ball is None else ball.slackened() for ball in (output, h_n, c_n)))  # type: ignore[arg-type]
 
 
+@np.errstate(all="ignore")  # a ball that says nothing carries inf and nan through the arithmetic
 def forward(problem: Problem, rounding: Rounding) -> Enclosure:
     """Everything that a call on `problem` returns, from its inputs alone."""
     a = problem.architecture
@@ -48,6 +49,7 @@ def forward(problem: Problem, rounding: Rounding) -> Enclosure:
     return Enclosure.of(output, stack([h_n for h_n, _ in last], 0), stack(c, 0) if c else None)
 
 
+@np.errstate(all="ignore")
 def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosure:
     """What a call on `problem`, of one layer, returns if it truly passed through `output` (N, T, D, R).
 
@@ -107,7 +109,7 @@ def _output(h: Ball) -> Ball:
 
 def _states_before(problem: Problem, rounding: Rounding, output: np.ndarray) -> Ball:
     """The state before each step (D, N, T, R), in each direction's own time: h_0, then the output so far."""
-    h_0 = problem.state("h_0")[0]
+    h_0, output = problem.state("h_0")[0], np.asarray(output, np.float64)
     directions = [output[:, :, 0], output[:, ::-1, 1]] if output.shape[2] == 2 else [output[:, :, 0]]
     before = np.stack([np.concatenate([h[:, None], own[:, :-1]], 1) for h, own in zip(h_0, directions, strict=True)])
     ball = Ball.exact(before, rounding)

@@ -47,7 +47,7 @@ WORKING_FUNCTIONS = 8.0
 
 RADIUS = 1e-8
 """Radii may differ by this, relatively. They are sums of positive float64 terms, a few hundred along a path, and their
-rounding stays below 1e-12; the midpoints' rounding enters beside another error alone. What is not negligible, a factor
+rounding stays below 1e-11; the midpoints' rounding enters beside another error alone. What is not negligible, a factor
 1 + u too few or too many, is 6e-8 in float32."""
 
 

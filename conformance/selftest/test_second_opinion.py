@@ -11,9 +11,12 @@ import pytest
 
 import reference
 from conformance.selftest.second_opinion import (
+    CAPABILITIES,
     COMBINATIONS,
+    MODES,
     RADIUS,
     SMALL,
+    Comparison,
     apart,
     compare,
     main,
@@ -40,6 +43,29 @@ def test_values_and_bounds_agree_with_50_digits(case: Case, cell: str, model: st
     assert found.numbers > 0
     assert found.midpoint <= midpoint_allowed(rounding)
     assert found.radius <= RADIUS
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("model", CAPABILITIES)
+def test_both_references_know_the_same_numbers_where_float16_overflows(model: str, mode: str) -> None:
+    rounding, total = rounding_of(model, RNN_RELU, "float16"), Comparison()
+    for seed in range(4):
+        case, _ = parse(f"v1 i4 h4 l2 t4 bi float16 fill=large seed={seed}")
+        total.add(compare(case.on(RNN_RELU), rounding, mode, seed))
+    assert 0 < total.silent < total.numbers
+    assert total.agrees(rounding)
+
+
+def test_numbers_are_read_without_rounding() -> None:
+    fine = np.longdouble(1) + np.finfo(np.longdouble).eps
+    assert second_opinion.number(fine) - 1 == second_opinion.number(np.finfo(np.longdouble).eps) > 0
+    smallest = np.finfo(np.longdouble).smallest_subnormal
+    for x in (smallest, np.finfo(np.longdouble).max, np.float64(5e-324), np.float64(0.1), np.float64(0)):
+        assert second_opinion.number(x) * 2 == second_opinion.number(-x) * -2
+        assert (second_opinion.number(x) == 0) == (x == 0)
+    assert second_opinion.number(np.float64(5e-324)) == second_opinion.mp.mpf(2) ** -1074
+    assert second_opinion.mp.isinf(second_opinion.number(np.inf))
+    assert second_opinion.mp.isnan(second_opinion.number(np.nan))
 
 
 ANY = tuple(FORMATS)
@@ -82,7 +108,7 @@ def _positive(cell: str, dtype: str) -> Problem:
 
 
 def _vanishing(cell: str, dtype: str) -> Problem:
-    """One step on inputs and states of 1, gates f and z that underflow to zero, all else zero: the bounds are floors."""
+    """One step on inputs and states of 1; gates f and z underflow to zero, all else is zero: the bounds are floors."""
     problem = parse("v1 i2 h2 t1 bi")[0].on(cell)
     closed = [gate in ("f", "z") for gate in GATES[cell] for _ in range(2)]
     return replace(

@@ -1,0 +1,323 @@
+"""A second reference, scalar and slow: the values and bounds of `network` again, by other means. Tests alone import it.
+
+Numbers have 50 digits and lie in plain lists; one row of the batch, one direction, one unit is computed after the
+other, in the time of the input. The error rules are written out anew from what the fields of `Rounding` allow,
+without a line of `ball`, so that a slip in the vectorised arithmetic shows as a disagreement. They are those of
+Higham, Accuracy and Stability of Numerical Algorithms, chapter 3, and, for sums, of Jeannerod and Rump (2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import mpmath
+import numpy as np
+
+from reference.problem import GRU, LSTM, RNN_TANH, Problem
+from reference.roundings import Rounding
+
+mp = mpmath.mp.clone()
+mp.dps = 50
+
+
+class Value(NamedTuple):
+    """A number, and how far from it a correct implementation may be; an infinite error says nothing."""
+
+    exact: Any
+    error: Any
+
+
+SILENT = Value(mp.mpf(0), mp.inf)
+
+Vector = list[Value]
+
+
+class Sum(NamedTuple):
+    """One summand of a pre-activation: the products of `values` and `weights`, then the bias, if there is one."""
+
+    values: Vector
+    weights: list[Any]
+    bias: Any
+
+
+class Layer(NamedTuple):
+    """The parameters of one layer and direction: matrices as lists of rows, biases as lists, or None without."""
+
+    weight_ih: list[list[Any]]
+    weight_hh: list[list[Any]]
+    bias_ih: list[Any] | None
+    bias_hh: list[Any] | None
+
+    def of_input(self, row: int, x: Vector) -> Sum:
+        return Sum(x, self.weight_ih[row], self.bias_ih and self.bias_ih[row])
+
+    def of_state(self, row: int, h: Vector) -> Sum:
+        return Sum(h, self.weight_hh[row], self.bias_hh and self.bias_hh[row])
+
+
+class Opinion(NamedTuple):
+    """What a call may return, as nested lists: output [n][t][d][r], h_n [l][d][n][r], c_n likewise for LSTM."""
+
+    output: list[Any]
+    h_n: list[Any]
+    c_n: list[Any] | None
+
+
+class Run(NamedTuple):
+    """One direction of one layer for one row: the state after each step, in the time of the input, and the last two."""
+
+    states: list[Vector]
+    h: Vector
+    c: Vector
+
+
+def number(x: Any) -> Any:
+    """A float64 or longdouble as it is, without rounding."""
+    if not np.isfinite(x):
+        return mp.mpf(float(x))
+    fraction, exponent = np.frexp(x)
+    high = float(fraction)
+    return mp.ldexp(mp.mpf(high) + mp.mpf(float(fraction - high)), int(exponent))
+
+
+class Rules:
+    """The error rules of one rounding model, an operation each."""
+
+    def __init__(self, rounding: Rounding) -> None:
+        self.allowed = rounding
+        self.u = mp.mpf(rounding.unit_roundoff)
+        self.u_sum = mp.mpf(rounding.accumulation)
+        self.floor = mp.mpf(rounding.floor)
+
+    def given(self, x: Any) -> Value:
+        """A number that the call was given."""
+        return Value(number(x), mp.mpf(0)) if np.isfinite(x) else SILENT
+
+    def returned(self, x: Any) -> Value:
+        """A state that the call returned: what it went on with may have been wider."""
+        value = self.given(x)
+        return Value(value.exact, value.error + self.u * abs(value.exact)) if self.allowed.wider_states else value
+
+    def result(self, exact: Any, error: Any, summed: Any = 0) -> Value:
+        """A result that says nothing where it may overflow, or a partial sum, of summands of size `summed`, may."""
+        reach = abs(exact) + error + summed
+        return Value(exact, error) if reach < self.allowed.format.largest else SILENT
+
+    def rounded(self, exact: Any, error: Any) -> Any:
+        """The error of a result that is rounded once more: its computed value is at most abs(exact) + error."""
+        return error + self.u * (abs(exact) + error)
+
+    def plus(self, a: Value, b: Value) -> Value:
+        exact = a.exact + b.exact
+        return self.result(exact, self.rounded(exact, a.error + b.error))
+
+    def times(self, a: Value, b: Value) -> Value:
+        """(a + da)(b + db) - ab = a db + b da + da db, rounded, or lost below the smallest number."""
+        exact = a.exact * b.exact
+        error = abs(a.exact) * b.error + abs(b.exact) * a.error + a.error * b.error
+        return self.result(exact, self.rounded(exact, error) + self.floor)
+
+    def pre_activation(self, *sums: Sum) -> Value:
+        """All `sums` together, in any order of their summands."""
+        return self.stored(*sums) if self.allowed.stored else self.summed(*sums)
+
+    def summed(self, *sums: Sum) -> Value:
+        """float32 and float64: every summand may meet as many roundings as there are summands, and a last one."""
+        summands = sum(len(s.values) + (s.bias is not None) for s in sums)
+        exact = mp.fsum(products(s) + (s.bias or 0) for s in sums)
+        size = mp.fsum(sizes(s) + abs(s.bias or 0) for s in sums)
+        error = mp.fsum(carried(s) + self.underflow(s) for s in sums)
+        return self.result(exact, error + (summands + 1) * self.u_sum * size, size)
+
+    def stored(self, *sums: Sum) -> Value:
+        """16-bit types: each sum is accumulated and rounded, gets its bias and is rounded; they are added, rounded."""
+        total = self.stored_sum(sums[0])
+        for s in sums[1:]:
+            total = self.plus(total, self.stored_sum(s))
+        biases = [s.bias for s in sums if s.bias is not None]
+        if self.allowed.fused_biases and len(biases) == 2:
+            anywhere = sum(len(s.values) for s in sums) * self.u_sum * mp.fsum(abs(b) for b in biases)
+            total = Value(total.exact, total.error + self.u * abs(mp.fsum(biases)) + anywhere)
+        return total
+
+    def stored_sum(self, s: Sum) -> Value:
+        """The bias may stand anywhere in the sum. Rounded before it is added, and again after: both occur."""
+        size = sizes(s) + abs(s.bias or 0)
+        error = carried(s) + (len(s.values) + 1) * self.u_sum * size + self.underflow(s)
+        error = self.rounded(products(s), error)
+        exact = products(s) + (s.bias or 0)
+        return self.result(exact, self.rounded(exact, error), size)
+
+    def underflow(self, s: Sum) -> Any:
+        """Each product may vanish below the smallest number; so may each operand, and leaves the other one's size."""
+        vanished = len(s.values) * self.floor
+        if not self.allowed.flushed_operands:
+            return vanished
+        others = mp.fsum(largest(x) + abs(w) for x, w in zip(s.values, s.weights, strict=True))
+        return vanished + self.allowed.flushed_operands * others
+
+    def sigmoid(self, z: Value) -> Value:
+        """Steepest at the point of the ball that is nearest to zero: sigmoid' = sech^2(z / 2) / 4."""
+        if mp.isinf(z.error):
+            return SILENT
+        exact = 1 / (1 + mp.exp(-z.exact))
+        moved = min(mp.sech(nearest(z) / 2) ** 2 / 4 * z.error, 1)
+        accuracy = self.allowed.sigmoid + self.allowed.sigmoid_slope * largest(z)
+        error = moved + accuracy * self.u * min(exact + moved, 1) + self.allowed.sigmoid_floor
+        return self.result(exact, error)
+
+    def tanh(self, z: Value) -> Value:
+        """Steepest at the point of the ball that is nearest to zero: tanh' = sech^2."""
+        if mp.isinf(z.error):
+            return SILENT
+        exact = mp.tanh(z.exact)
+        moved = min(mp.sech(nearest(z)) ** 2 * z.error, 2)
+        error = moved + self.allowed.tanh * self.u * min(abs(exact) + moved, 1) + self.floor
+        return self.result(exact, error)
+
+    def relu(self, z: Value) -> Value:
+        """Exactly zero where all of the ball is negative."""
+        if z.exact + z.error * self.allowed.slack <= 0:
+            return Value(mp.mpf(0), mp.mpf(0))
+        return Value(max(z.exact, mp.mpf(0)), z.error)
+
+    def blend(self, z: Value, n: Value, h: Value) -> Value:
+        """(1 - z) n + z h, or (h - n) z + n: one error for what comes in, and the worse of the two for roundings."""
+        exact = (1 - z.exact) * n.exact + z.exact * h.exact
+        error = abs(h.exact - n.exact) * z.error + abs(1 - z.exact) * n.error + abs(z.exact) * h.error
+        error += z.error * (h.error + n.error)
+        last = abs(exact) + error
+        difference = largest(Value(h.exact - n.exact, h.error + n.error))
+        rest = largest(Value(1 - z.exact, z.error))
+        roundings = max(
+            2 * difference * largest(z) + last,  # h - n, times z, plus n
+            2 * rest * largest(n) + largest(z) * largest(h) + last,  # 1 - z, times n; z times h; their sum
+        )
+        return self.result(exact, error + self.u * roundings + 3 * self.floor)
+
+
+def largest(x: Value) -> Any:
+    """The largest size of a number that is `x.error` from `x` at most."""
+    return abs(x.exact) + x.error
+
+
+def nearest(x: Value) -> Any:
+    """The smallest size of a number that is `x.error` from `x` at most."""
+    return max(abs(x.exact) - x.error, 0)
+
+
+def products(s: Sum) -> Any:
+    return mp.fdot(zip((x.exact for x in s.values), s.weights, strict=True))
+
+
+def sizes(s: Sum) -> Any:
+    """What `products` adds up to at most, whatever the signs."""
+    return mp.fdot(zip(map(largest, s.values), map(abs, s.weights), strict=True))
+
+
+def carried(s: Sum) -> Any:
+    """The errors of the values, times their weights."""
+    return mp.fdot(zip((x.error for x in s.values), map(abs, s.weights), strict=True))
+
+
+def forward(problem: Problem, rounding: Rounding) -> Opinion:
+    """Everything that a call on `problem` returns, from its inputs alone."""
+    rules = Rules(rounding)
+    rows = []
+    for n in range(problem.batch_size):
+        x = [[rules.given(value) for value in features] for features in problem.input[n]]
+        runs: list[list[Run]] = []
+        for layer in range(problem.architecture.num_layers):
+            runs.append(both_directions(problem, rules, layer, n, x))
+            x = [[value for run in runs[-1] for value in run.states[t]] for t in range(problem.steps)]
+        rows.append(runs)
+    return opinion(problem, rounding, rows)
+
+
+def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Opinion:
+    """What a call on `problem`, of one layer, returns if each step starts from `output` (N, T, D, R) before it."""
+    rules = Rules(rounding)
+    rows = []
+    for n in range(problem.batch_size):
+        x = [[rules.given(value) for value in features] for features in problem.input[n]]
+        seen = [[[rules.returned(value) for value in h] for h in directions] for directions in output[n]]
+        rows.append([both_directions(problem, rules, 0, n, x, seen)])
+    return opinion(problem, rounding, rows)
+
+
+def both_directions(
+    problem: Problem, rules: Rules, layer: int, n: int, x: list[Vector], seen: list[list[Vector]] | None = None
+) -> list[Run]:
+    """Row `n` of one layer over x [t][i]: a run for each direction. `seen` [t][d][r] replaces the states in between."""
+    runs = []
+    for direction in range(2 if problem.architecture.bidirectional else 1):
+        h = [rules.given(value) for value in problem.state("h_0")[layer, direction, n]]
+        c = [rules.given(value) for value in problem.state("c_0")[layer, direction, n]]
+        parameters = parameters_of(problem, f"_l{layer}" + direction * "_reverse")
+        time = range(problem.steps) if direction == 0 else range(problem.steps - 1, -1, -1)
+        states: list[Vector] = [[]] * problem.steps
+        before = h
+        for t in time:
+            h, c = step(problem.architecture.cell, rules, parameters, x[t], before, c)
+            states[t] = h
+            before = h if seen is None else seen[t][direction]
+        runs.append(Run(states, h, c))
+    return runs
+
+
+def parameters_of(problem: Problem, end: str) -> Layer:
+    """The parameters whose names end in `end`."""
+    weights = [[[number(w) for w in row] for row in problem.parameters[f"weight_{k}{end}"]] for k in ("ih", "hh")]
+    if not problem.architecture.bias:
+        return Layer(weights[0], weights[1], None, None)
+    biases = [[number(b) for b in problem.parameters[f"bias_{k}{end}"]] for k in ("ih", "hh")]
+    return Layer(weights[0], weights[1], biases[0], biases[1])
+
+
+def step(cell: str, rules: Rules, layer: Layer, x: Vector, h: Vector, c: Vector) -> tuple[Vector, Vector]:
+    """h' and c' of every unit after one step of `cell`; cells other than LSTM leave c alone."""
+    units = range(len(h))
+    if cell == LSTM:
+        both = [lstm_unit(rules, layer, unit, x, h, c[unit]) for unit in units]
+        return [new_h for new_h, _ in both], [new_c for _, new_c in both]
+    if cell == GRU:
+        return [gru_unit(rules, layer, unit, x, h) for unit in units], c
+    function = rules.tanh if cell == RNN_TANH else rules.relu
+    return [function(rules.pre_activation(layer.of_input(unit, x), layer.of_state(unit, h))) for unit in units], c
+
+
+def lstm_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector, c: Value) -> tuple[Value, Value]:
+    """h' = o tanh(c') and c' = f c + i g; rows of the parameters: all units of i, then of f, g and o."""
+    size = len(h)
+    z = [rules.pre_activation(layer.of_input(row, x), layer.of_state(row, h)) for row in range(unit, 4 * size, size)]
+    kept = rules.times(rules.sigmoid(z[1]), c)
+    c = rules.plus(kept, rules.times(rules.sigmoid(z[0]), rules.tanh(z[2])))
+    return rules.times(rules.sigmoid(z[3]), rules.tanh(c)), c
+
+
+def gru_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector) -> Value:
+    """h' = (1 - z) n + z h with n = tanh(W_in x + b_in + r (W_hn h + b_hn)); rows: all units of r, then z and n."""
+    reset, update, new = unit, unit + len(h), unit + 2 * len(h)
+    r = rules.sigmoid(rules.pre_activation(layer.of_input(reset, x), layer.of_state(reset, h)))
+    z = rules.sigmoid(rules.pre_activation(layer.of_input(update, x), layer.of_state(update, h)))
+    gated = rules.times(r, rules.pre_activation(layer.of_state(new, h)))
+    n = rules.tanh(rules.plus(rules.pre_activation(layer.of_input(new, x)), gated))
+    return rules.blend(z, n, h[unit])
+
+
+def opinion(problem: Problem, rounding: Rounding, rows: Sequence[Sequence[Sequence[Run]]]) -> Opinion:
+    """The runs [n][l][d] of all rows, ordered as a call returns them, with room for products of two errors."""
+
+    def with_room(values: Vector) -> Vector:
+        return [Value(value.exact, value.error * rounding.slack) for value in values]
+
+    directions = range(problem.architecture.directions)
+    layers = range(len(rows[0]))
+    output = [[[with_room(row[-1][d].states[t]) for d in directions] for t in range(problem.steps)] for row in rows]
+    h_n = [[[with_room(row[layer][d].h) for row in rows] for d in directions] for layer in layers]
+    if problem.architecture.cell != LSTM:
+        return Opinion(output, h_n, None)
+    return Opinion(
+        output, h_n, [[[with_room(row[layer][d].c) for row in rows] for d in directions] for layer in layers]
+    )

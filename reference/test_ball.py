@@ -1,0 +1,465 @@
+"""Every operator of `ball` encloses what a correct implementation computes, and says nothing where it may overflow.
+
+An implementation is played here by exact points of the operands' balls, an operation in float64 or wider, and one
+rounding to the format, or the worst error that the rounding model allows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reference.ball import Ball, Term, affine, blend, concatenate, relu, sigmoid, stack, tanh
+from reference.formats import FORMATS, Format
+from reference.problem import GRU, LSTM
+from reference.roundings import Rounding, model
+
+pytestmark = pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
+"""Infinity times zero, and sums beyond the largest float64, are how a value that says nothing spreads."""
+
+
+def _model(dtype: str, capability: str, cell: str = GRU) -> Rounding:
+    return model(cell, dtype, "cpu", capability, "2.13", "torch.nn").red
+
+
+MODELS = {f"{dtype} measured": _model(dtype, "AVX2") for dtype in ("float32", "float16", "bfloat16")}
+MODELS |= {f"{dtype} union": _model(dtype, "AVX512") for dtype in ("float32", "float16", "bfloat16")}
+MODELS["float32 oneDNN"] = _model("float32", "AVX2", LSTM)
+NARROW = pytest.mark.parametrize("rounding", MODELS.values(), ids=MODELS)
+
+EVERY = {**MODELS, "float64 measured": _model("float64", "AVX2"), "float64 union": _model("float64", "AVX512")}
+ALL = pytest.mark.parametrize("rounding", EVERY.values(), ids=EVERY)
+DTYPES = pytest.mark.parametrize("dtype", FORMATS)
+SCALES = pytest.mark.parametrize("scale", ["ordinary", "wide", "tiny", "exact"])
+
+COUNT = 4000
+
+
+class Points:
+    """Random balls, and points inside them: the two ends and the middle oftener than others.
+
+    scale  ordinary: up to 1; wide: up to 100; tiny: around the smallest normal number; exact: ordinary, without radius
+    """
+
+    def __init__(self, rounding: Rounding, scale: str = "ordinary", seed: int = 0) -> None:
+        self.rounding = rounding
+        self.rng = np.random.default_rng(seed)
+        self.scale = {"wide": 100.0, "tiny": 4 * rounding.format.smallest_normal}.get(scale, 1.0)
+        self.with_radius = 0.0 if scale == "exact" else 0.8
+
+    def ball(self, *shape: int) -> Ball:
+        """Midpoints that the format holds; radii from nothing to half of the scale."""
+        u = self.rounding.unit_roundoff
+        midpoint = self.rounding.format.round(self.rng.uniform(-self.scale, self.scale, shape))
+        relative = np.exp2(self.rng.uniform(np.log2(u), -1, shape)) * (self.rng.uniform(size=shape) < self.with_radius)
+        return Ball(midpoint.astype(self.rounding.working_type), relative * self.scale, self.rounding)
+
+    def gate(self, *shape: int) -> Ball:
+        """Between 0 and 1, as after a sigmoid."""
+        ball = self.ball(*shape)
+        return Ball(np.abs(ball.midpoint) / self.scale, ball.radius / self.scale, ball.rounding)
+
+    def inside(self, ball: Ball) -> np.ndarray:
+        """A point of each ball."""
+        where = self.rng.uniform(-1, 1, ball.radius.shape)
+        return ball.midpoint + ball.radius * np.where(np.abs(where) < 0.7, np.round(1.3 * where), where)
+
+    def stored(self, ball: Ball) -> np.ndarray:
+        """A number of the format in each ball."""
+        point = ball.rounding.format.round(self.inside(ball))
+        return np.where(np.abs(point - ball.midpoint) <= ball.radius, point, ball.midpoint)
+
+    def erring(self, exact: np.ndarray, bound: float | np.ndarray) -> np.ndarray:
+        """`exact` with a relative error up to `bound`, often as large."""
+        return exact * (1 + bound * np.clip(self.rng.uniform(-2, 2, exact.shape), -1, 1))
+
+
+def _encloses(ball: Ball, computed: np.ndarray) -> np.ndarray:
+    allowed = ball.slackened().radius
+    assert np.isfinite(allowed).all()
+    return np.abs(computed - ball.midpoint) <= allowed
+
+
+def _stored(exact: np.ndarray, rounding: Rounding, flushed: bool) -> np.ndarray:
+    """A result as the format stores it; flushed: as zero where it is smaller than the smallest kept number."""
+    stored = rounding.format.round(exact)
+    return np.where(np.abs(stored) < rounding.floor, 0, stored) if flushed else stored
+
+
+@SCALES
+@NARROW
+def test_a_sum_of_two_points_is_enclosed(rounding: Rounding, scale: str) -> None:
+    points = Points(rounding, scale)
+    a, b = points.ball(COUNT), points.ball(COUNT)
+    assert _encloses(a + b, rounding.format.round(points.stored(a) + points.stored(b))).all()
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+@SCALES
+@NARROW
+def test_a_product_of_two_points_is_enclosed(rounding: Rounding, scale: str, flushed: bool) -> None:
+    points = Points(rounding, scale)
+    a, b = points.ball(COUNT), points.gate(COUNT)
+    assert _encloses(a * b, _stored(points.inside(a) * points.inside(b), rounding, flushed)).all()
+
+
+FUNCTIONS: dict[str, tuple[Callable[[Ball], Ball], Callable[[np.ndarray], np.ndarray]]] = {
+    "sigmoid": (sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+    "tanh": (tanh, np.tanh),
+}
+
+
+def _accuracy(name: str, rounding: Rounding, x: np.ndarray) -> np.ndarray:
+    """The relative error that the model allows at x."""
+    units = rounding.tanh if name == "tanh" else rounding.sigmoid + rounding.sigmoid_slope * np.abs(x)
+    return np.asarray(units * rounding.unit_roundoff)
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+@pytest.mark.parametrize("name", FUNCTIONS)
+@SCALES
+@NARROW
+def test_a_function_as_inaccurate_as_the_model_allows_is_enclosed(
+    rounding: Rounding, scale: str, name: str, flushed: bool
+) -> None:
+    operator, function = FUNCTIONS[name]
+    points = Points(rounding, scale)
+    z = points.ball(COUNT)
+    x = points.inside(z)
+    y = points.erring(function(x), _accuracy(name, rounding, x))
+    y = np.where((np.abs(y) < rounding.floor) & flushed, 0, y)
+    assert _encloses(operator(z), y).all()
+
+
+@SCALES
+@NARROW
+def test_relu_of_a_point_is_enclosed(rounding: Rounding, scale: str) -> None:
+    points = Points(rounding, scale)
+    z = points.ball(COUNT)
+    assert _encloses(relu(z), np.maximum(points.inside(z), 0)).all()
+
+
+BLENDS: dict[str, Callable[..., np.ndarray]] = {
+    "(1 - z) n + z h": lambda z, n, h, r: r(r(r(1 - z) * n) + r(z * h)),
+    "(h - n) z + n": lambda z, n, h, r: r(r(r(h - n) * z) + n),
+    "rounded once": lambda z, n, h, r: r((1 - z) * n + z * h),
+}
+
+
+@pytest.mark.parametrize("worst", [False, True], ids=["to nearest", "worst"])
+@pytest.mark.parametrize("form", BLENDS)
+@SCALES
+@NARROW
+def test_either_blend_with_every_operation_rounded_is_enclosed(
+    rounding: Rounding, scale: str, form: str, worst: bool
+) -> None:
+    points = Points(rounding, scale)
+    z, n, h = points.gate(COUNT), points.ball(COUNT), points.ball(COUNT)
+    rounded = (lambda exact: points.erring(exact, rounding.unit_roundoff)) if worst else rounding.format.round
+    computed = BLENDS[form](points.inside(z), points.inside(n), points.inside(h), rounded)
+    assert _encloses(blend(z, n, h), computed).all()
+
+
+def _in_order(summands: list[np.ndarray], format: Format) -> np.ndarray:
+    """The sum of `summands` from left to right, rounded after every addition."""
+    total = np.zeros_like(summands[0])
+    for summand in summands:
+        total = format.round(total + summand)
+    return total
+
+
+def _pairwise(summands: list[np.ndarray], format: Format) -> np.ndarray:
+    """The sum of `summands` in a balanced tree, rounded after every addition."""
+    while len(summands) > 1:
+        left_over = summands[len(summands) // 2 * 2 :]
+        summands = [format.round(a + b) for a, b in zip(summands[::2], summands[1::2], strict=False)] + left_over
+    return summands[0]
+
+
+SUMMATIONS = pytest.mark.parametrize("add_up", [_in_order, _pairwise])
+
+
+class Operands:
+    """One row and five gate rows of a term: a ball of x, and what an implementation has of it."""
+
+    def __init__(self, points: Points) -> None:
+        features = int(points.rng.integers(1, 12))
+        x = points.ball(1, 1, features)
+        weight, bias = (points.ball(1, 5, *more).midpoint.astype(np.float64) for more in [(features,), ()])
+        self.term = Term(x, weight, bias)
+        self.x, self.weight, self.bias = points.inside(x)[0, 0], weight[0], bias[0]
+
+    def products(self, format: Format, rng: np.random.Generator) -> list[np.ndarray]:
+        """The products, rounded, in some order; each for all gate rows."""
+        return [format.round(self.x[k] * self.weight[:, k]) for k in rng.permutation(len(self.x))]
+
+    def worst_sum(self, bound: float, rng: np.random.Generator) -> np.ndarray:
+        """The sum of the products, all of them too large by `bound`, relatively, or all too small."""
+        products = self.x * self.weight
+        return products.sum(-1) + rng.choice([-1, 1], 5) * bound * np.abs(products).sum(-1)
+
+
+@SUMMATIONS
+@pytest.mark.parametrize("name", [name for name, rounding in EVERY.items() if not rounding.stored])
+def test_a_pre_activation_is_enclosed_in_whatever_order_it_is_summed(
+    name: str, add_up: Callable[[list[np.ndarray], Format], np.ndarray]
+) -> None:
+    rounding = EVERY[name]
+    points, format = Points(rounding), rounding.format
+    for _ in range(200):
+        both = [Operands(points), Operands(points)]
+        summands = [product for one in both for product in one.products(format, points.rng)] + [b.bias for b in both]
+        shuffled = [summands[k] for k in points.rng.permutation(len(summands))]
+        assert _encloses(affine(*(one.term for one in both))[0, 0], add_up(shuffled, format)).all()
+
+
+@SUMMATIONS
+@pytest.mark.parametrize("name", [name for name, rounding in EVERY.items() if rounding.stored])
+def test_a_stored_pre_activation_is_enclosed_in_whatever_order_its_products_are_summed(
+    name: str, add_up: Callable[[list[np.ndarray], Format], np.ndarray]
+) -> None:
+    rounding = EVERY[name]
+    points, store = Points(rounding), rounding.format.round
+    running = _running(rounding)
+    for _ in range(200):
+        both = [Operands(points), Operands(points)]
+        sums = [add_up(one.products(running, points.rng), running) for one in both]
+        ball = affine(*(one.term for one in both))[0, 0]
+        first, second = (one.bias for one in both)
+        assert _encloses(ball, store(store(store(sums[0]) + first) + store(store(sums[1]) + second))).all()
+        assert _encloses(ball, store(store(sums[0] + first) + store(sums[1] + second))).all()
+        assert _encloses(ball, store(sums[0] + first + sums[1] + second)).all()
+        if rounding.fused_biases:
+            assert _encloses(ball, store(store(store(sums[0]) + store(first + second)) + store(sums[1]))).all()
+
+
+@pytest.mark.parametrize("scale", ["ordinary", "tiny", "exact"])
+@pytest.mark.parametrize("name", [name for name, rounding in EVERY.items() if rounding.stored])
+def test_a_stored_pre_activation_with_the_worst_error_everywhere_is_enclosed(name: str, scale: str) -> None:
+    rounding = EVERY[name]
+    points, u = Points(rounding, scale), rounding.unit_roundoff
+    for _ in range(200):
+        both = [Operands(points), Operands(points)]
+        parts = []
+        for one in both:
+            total = points.erring(one.worst_sum(len(one.x) * rounding.accumulation, points.rng), u)
+            parts.append(points.erring(total + one.bias, u))
+        ball = affine(*(one.term for one in both))[0, 0]
+        assert _encloses(ball, points.erring(parts[0] + parts[1], u)).all()
+
+
+@pytest.mark.parametrize("subnormal", ["x", "weight"])
+def test_a_pre_activation_whose_subnormal_operands_are_read_as_zero_is_enclosed(subnormal: str) -> None:
+    rounding = EVERY["bfloat16 union"]
+    rng, format = np.random.default_rng(0), rounding.format
+    sizes = {"x": 100.0, "weight": 100.0, subnormal: format.smallest_normal * (1 - format.unit_roundoff)}
+    x = Ball.exact(format.round(rng.uniform(-sizes["x"], sizes["x"], (1, 1000, 3))), rounding)
+    weight = format.round(rng.uniform(-sizes["weight"], sizes["weight"], (1, 5, 3)))
+    assert _encloses(affine(Term(x, weight, None)), np.zeros((1, 1000, 5))).all()
+
+
+def test_biases_that_are_added_first_leave_their_own_rounding() -> None:
+    rounding = EVERY["bfloat16 union"]
+    nothing, ones = Ball.exact(np.zeros((1, 1, 1)), rounding), np.ones((1, 1, 1))
+    terms = Term(nothing, ones, np.full((1, 1), 0.75)), Term(nothing, ones, np.full((1, 1), -0.25))
+    apart = affine(*terms).radius - _without_fusion(terms)
+    summed = (1 + 1) * rounding.accumulation * (0.75 + 0.25)
+    assert apart == pytest.approx(0.5 * rounding.unit_roundoff + summed, rel=1e-12)
+
+
+def _without_fusion(terms: tuple[Term, ...]) -> np.ndarray:
+    rounding = replace(terms[0].x.rounding, fused_biases=False)
+    return affine(*(Term(Ball.exact(t.x.midpoint, rounding), t.weight, t.bias) for t in terms)).radius
+
+
+def _running(rounding: Rounding) -> Format:
+    """The format of a running sum that is as precise as the model says."""
+    return next(format for format in FORMATS.values() if format.unit_roundoff == rounding.accumulation)
+
+
+def _exact(rounding: Rounding, *values: float) -> Ball:
+    return Ball.exact(np.array(values), rounding)
+
+
+@ALL
+def test_exact_operands_leave_the_rounding_of_the_result_alone(rounding: Rounding) -> None:
+    u, floor, a, b = rounding.unit_roundoff, rounding.floor, _exact(rounding, 0.75), _exact(rounding, -0.5)
+    accuracy = rounding.sigmoid + rounding.sigmoid_slope * 0.75
+    assert (a + b).radius == u * 0.25
+    assert (a * b).radius == u * 0.375 + floor
+    assert relu(a).radius == relu(b).radius == 0
+    assert tanh(a).radius == pytest.approx(rounding.tanh * u * np.tanh(0.75) + floor, rel=1e-14)
+    assert sigmoid(a).radius == pytest.approx(accuracy * u / (1 + np.exp(-0.75)) + rounding.sigmoid_floor, rel=1e-14)
+
+
+@ALL
+def test_exact_summands_leave_a_rounding_for_each_and_one_more(rounding: Rounding) -> None:
+    x, weight, bias = Ball.exact(np.array([[[0.5, 0.25]]]), rounding), np.array([[[0.5, -1.0]]]), np.array([[2.0]])
+    z = affine(Term(x, weight, bias), Term(x, weight, None))
+    u, size = rounding.unit_roundoff, 0.5 + 0.5 + 2.0
+    assert z.midpoint == 2
+    if not rounding.stored:
+        assert z.radius == pytest.approx((2 + 2 + 1 + 1) * u * size + 4 * rounding.floor, rel=1e-14)
+    else:  # either product is zero, but not its parts; 2 is stored after the bias, and again after the second term
+        running = rounding.accumulation * ((2 + 1) * (0.5 + 2.0) + (2 + 1) * 0.5)
+        assert running + u * 2 + u * 2 <= z.radius <= (running + u * 2 + u * 2) * (1 + 4 * u)
+
+
+@ALL
+def test_a_saturated_function_carries_no_error_and_never_more_than_its_range(rounding: Rounding) -> None:
+    far = Ball(np.full(1, 1000, rounding.working_type), np.ones(1), rounding)
+    anything = Ball(np.zeros(1, rounding.working_type), np.full(1, 1000.0), rounding)
+    steepest = 0.25 if rounding.sigmoid_slope == 0 else 0.25 + rounding.sigmoid_slope * 1001 * rounding.unit_roundoff
+    assert tanh(far).radius <= 1.02 * rounding.tanh * rounding.unit_roundoff
+    assert sigmoid(far).radius <= (rounding.sigmoid + rounding.sigmoid_slope * 1001) * rounding.unit_roundoff * 1.02
+    assert 2 <= tanh(anything).radius <= 2.02
+    assert 1 <= sigmoid(anything).radius <= 1 + steepest
+
+
+@ALL
+@pytest.mark.parametrize("x", [-3.0, -0.5, 0.0, 2.0])
+def test_a_function_carries_an_error_times_its_steepest_slope(rounding: Rounding, x: float) -> None:
+    error = 2.0**-4
+    nearest = max(abs(x) - error, 0)
+    slopes = {tanh: 1 / math.cosh(nearest) ** 2, sigmoid: 1 / (4 * math.cosh(nearest / 2) ** 2)}
+    z = Ball(np.full(1, x, rounding.working_type), np.full(1, error), rounding)
+    for function, slope in slopes.items():
+        carried = function(z).radius - function(_exact(rounding, x)).radius
+        more_accuracy = (rounding.sigmoid + rounding.tanh + rounding.sigmoid_slope) * rounding.unit_roundoff
+        assert slope * error <= carried <= slope * error + more_accuracy * error
+
+
+@ALL
+def test_relu_is_exactly_zero_where_all_of_the_ball_is_negative(rounding: Rounding) -> None:
+    z = Ball(np.array([-2.0, -rounding.slack, -1.0, -0.5, 3.0], rounding.working_type), np.ones(5), rounding)
+    np.testing.assert_array_equal(relu(z).midpoint, [0, 0, 0, 0, 3])
+    np.testing.assert_array_equal(relu(z).radius, [0, 0, 1, 1, 1])
+
+
+OPERATORS: dict[str, Callable[[Points], Ball]] = {
+    "+": lambda points: points.ball(COUNT) + points.ball(COUNT),
+    "*": lambda points: points.ball(COUNT) * points.ball(COUNT),
+    "sigmoid": lambda points: sigmoid(points.ball(COUNT)),
+    "tanh": lambda points: tanh(points.ball(COUNT)),
+    "relu": lambda points: relu(points.ball(COUNT)),
+    "blend": lambda points: blend(points.gate(COUNT), points.ball(COUNT), points.ball(COUNT)),
+    "affine": lambda points: affine(Operands(points).term, Operands(points).term),
+}
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@DTYPES
+def test_the_union_is_nowhere_narrower_than_the_measured_model(dtype: str, operator: str) -> None:
+    for cell in (LSTM, GRU):
+        measured = OPERATORS[operator](Points(_model(dtype, "AVX2", cell)))
+        union = OPERATORS[operator](Points(_model(dtype, "AVX512")))
+        np.testing.assert_array_equal(measured.midpoint, union.midpoint)
+        assert (measured.radius <= union.radius).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@ALL
+def test_what_is_no_number_has_an_infinite_radius_through_every_operator(rounding: Rounding, value: float) -> None:
+    unknown, known = _exact(rounding, value), _exact(rounding, 0.5)
+    zero = _exact(rounding, 0.0)
+    results = [unknown, relu(unknown), tanh(unknown), sigmoid(unknown), stack([known, unknown], 0)[1]]
+    for other in (known, zero, unknown):
+        results += [unknown + other, other + unknown, unknown * other, other * unknown]
+        results += [blend(unknown, other, other), blend(other, unknown, other), blend(other, other, unknown)]
+    for result in results:
+        assert np.isposinf(result.radius).all()
+        assert np.isfinite(result.midpoint).all()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@ALL
+def test_what_is_no_number_silences_every_pre_activation_that_reads_it_and_no_other(
+    rounding: Rounding, weight: float
+) -> None:
+    x = Ball.exact(np.array([[[1.0, np.nan], [1.0, 1.0]]]), rounding)
+    z = affine(Term(x, np.full((1, 3, 2), weight), np.ones((1, 3))))
+    assert np.isposinf(z.radius[0, 0]).all()
+    assert np.isfinite(z.radius[0, 1]).all()
+    np.testing.assert_array_equal(z.midpoint[0, 1], np.full(3, 1 + 2 * weight))
+
+
+@ALL
+def test_a_silent_element_leaves_its_neighbours_alone(rounding: Rounding) -> None:
+    both, known = _exact(rounding, np.nan, -0.5), _exact(rounding, 0.25, 0.25)
+    alone = (_exact(rounding, -0.5), _exact(rounding, 0.25))
+    for operator in (lambda a, b: a + b, lambda a, b: a * b, lambda a, b: blend(b, a, a)):
+        assert operator(both, known)[1:].radius == operator(*alone).radius
+        assert operator(both, known)[1:].midpoint == operator(*alone).midpoint
+    for function in (relu, tanh, sigmoid):
+        assert function(both)[1:].radius == function(alone[0]).radius
+        assert np.isposinf(function(concatenate([known, both], 0)).radius[2])
+
+
+@ALL
+def test_a_result_that_may_overflow_says_nothing(rounding: Rounding) -> None:
+    top = rounding.format.largest
+    half, three_quarters, two = _exact(rounding, top / 2), _exact(rounding, 0.75 * top), _exact(rounding, 2.0)
+    assert np.isposinf((half + half).radius)
+    assert np.isposinf((two * half).radius)
+    assert np.isposinf((two * three_quarters).radius)
+    assert np.isposinf(blend(two, _exact(rounding, -top), _exact(rounding, top)).radius)
+    assert np.isfinite((half + _exact(rounding, top / 4)).radius)
+    assert np.isfinite((two * _exact(rounding, top / 4)).radius)
+    wide = Ball(np.full(1, top / 2, rounding.working_type), np.full(1, top / 2), rounding)
+    assert np.isposinf((wide + _exact(rounding, 0.0)).radius)
+
+
+@ALL
+def test_a_sum_whose_parts_may_overflow_says_nothing_even_where_it_is_zero_in_the_end(rounding: Rounding) -> None:
+    top = rounding.format.largest
+    weight = 0.75 * top * np.array([[[1.0, 1.0, -1.0, -1.0]]])
+    x = Ball.exact(np.ones((1, 1, 4)), rounding)
+    assert np.isposinf(affine(Term(x, weight, None)).radius)
+    assert np.isfinite(affine(Term(x, weight / 16, None)).radius)
+    one = Ball.exact(np.ones((1, 1, 1)), rounding)
+    cancelled = Term(one, np.full((1, 1, 1), top), np.full((1, 1), -top))
+    assert np.isposinf(affine(cancelled).radius)
+
+
+@ALL
+def test_a_function_of_a_large_number_is_known(rounding: Rounding) -> None:
+    large = _exact(rounding, rounding.format.largest / 2, -rounding.format.largest / 2)
+    np.testing.assert_array_equal(tanh(large).midpoint, [1, -1])
+    np.testing.assert_array_equal(sigmoid(large).midpoint, [1, 0])
+    assert np.isfinite(tanh(large).radius).all()
+
+
+@ALL
+def test_joining_and_taking_apart_keep_midpoints_and_radii(rounding: Rounding) -> None:
+    points = Points(rounding)
+    a, b = points.ball(2, 3), points.ball(2, 3)
+    for joined, first, second in [
+        (stack([a, b], 1), np.s_[:, 0], np.s_[:, 1]),
+        (concatenate([a, b], 1), np.s_[:, :3], np.s_[:, 3:]),
+    ]:
+        for original, part in ((a, joined[first]), (b, joined[second])):
+            np.testing.assert_array_equal(part.midpoint, original.midpoint)
+            np.testing.assert_array_equal(part.radius, original.radius)
+
+
+@ALL
+def test_widening_and_slack_change_the_radius_alone(rounding: Rounding) -> None:
+    ball = Points(rounding).ball(7)
+    np.testing.assert_array_equal(ball.widened(0.5).radius, ball.radius + 0.5)
+    np.testing.assert_array_equal(ball.slackened().radius, ball.radius * rounding.slack)
+    np.testing.assert_array_equal(ball.widened(0.5).midpoint, ball.midpoint)
+    np.testing.assert_array_equal(ball.slackened().midpoint, ball.midpoint)
+    np.testing.assert_array_equal(ball.largest, np.abs(ball.midpoint).astype(np.float64) + ball.radius)
+
+
+@ALL
+def test_midpoints_have_the_working_type_and_radii_are_float64(rounding: Rounding) -> None:
+    for operator in OPERATORS.values():
+        result = operator(Points(rounding))
+        assert result.midpoint.dtype == rounding.working_type
+        assert result.radius.dtype == np.float64
+        assert result.midpoint.shape == result.radius.shape
