@@ -24,6 +24,7 @@ VERSION = "v1"
 CELLS = tuple(GATES)
 LARGEST_SIZE = 4096
 LARGEST_SEED = 2**32 - 1
+MOST_NUMBERS = 2**26
 
 
 class CaseError(ValueError):
@@ -59,6 +60,13 @@ class Case:
         words += [f"fill={self.fill}"] + [f"{n}={getattr(self, n)}" for n in ("seed", "pick") if getattr(self, n)]
         return " ".join(word for word in words if word)
 
+    def numbers(self) -> int:
+        """How many numbers the case has at most: those of its inputs, of all layers' outputs, and of its parameters."""
+        layers, directions, width = self.num_layers, 1 + self.bidirectional, self.hidden_size
+        sequence = self.batch_size * self.steps * (self.input_size + layers * directions * width)
+        read = self.input_size + (layers - 1) * directions * width + layers * width
+        return sequence + 4 * width * directions * read
+
     def architecture(self, cell: str) -> Architecture:
         """The module that the case is about, if its cell is `cell`."""
         return Architecture(
@@ -88,7 +96,10 @@ class Case:
     def _parameter(self, architecture: Architecture, name: str) -> np.ndarray:
         shape = architecture.parameter_shapes()[name]
         role = values.BIAS if name.startswith("bias") else values.WEIGHT
-        apart = (len(GATES[architecture.cell]), architecture.hidden_size, *shape[1:])
+        read = shape[1:]
+        if name.startswith("weight_ih") and "_l0" not in name:  # of either direction below, so that a crop keeps both
+            read = (architecture.directions, architecture.output_size)
+        apart = (len(GATES[architecture.cell]), architecture.hidden_size, *read)
         return self._values(role, name, apart).reshape(shape)
 
     def _state(self, architecture: Architecture, name: str, features: int) -> np.ndarray | None:
@@ -113,23 +124,30 @@ def parse(line: str) -> tuple[Case, str]:
     """
     words = line.split()
     if not words or words[0] != VERSION:
-        raise CaseError(f"a case line begins with {VERSION!r}, this one with {words[0] if words else ''!r}: {line!r}")
+        raise CaseError(f"a case line begins with {VERSION!r}, this one with {_shown(words[0] if words else '')}")
     found: dict[str, object] = {}
     for place, word in enumerate(words[1:], 2):
         try:
             name, value = _read(word)
         except ValueError as error:
-            raise CaseError(f"word {place} of the case line, {word!r}: {error}") from None
+            raise CaseError(f"word {place} of the case line, {_shown(word)}: {error}") from None
         if name == "layout" and value not in found.get(name, ()):  # type: ignore[operator]
             found[name] = (*found.get(name, ()), value)  # type: ignore[misc]
         elif name in found:
-            raise CaseError(f"word {place} of the case line, {word!r}: {name} is given already")
+            raise CaseError(f"word {place} of the case line, {_shown(word)}: {name} is given already")
         else:
             found[name] = value
     cell = str(found.pop("cell", ""))
     layout = found.pop("layout", ())
     in_order = tuple(word for word in axes.LAYOUT_WORDS if word in layout)  # type: ignore[operator]
-    return replace(Case(), layout=in_order, **found), cell  # type: ignore[arg-type]
+    case = replace(Case(), layout=in_order, **found)  # type: ignore[arg-type]
+    if (numbers := case.numbers()) > MOST_NUMBERS:
+        raise CaseError(f"the case has {numbers} numbers; make its sizes smaller, up to {MOST_NUMBERS} are computed")
+    return case, cell
+
+
+def _shown(word: str) -> str:
+    return repr(word) if len(word) <= 60 else repr(word[:60]) + "..."
 
 
 def _read(word: str) -> tuple[str, object]:
@@ -142,15 +160,15 @@ def _read(word: str) -> tuple[str, object]:
         return "layout", word
     if word in FORMATS:
         return "dtype", word
-    if re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", word):
+    if re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]+)?", word):
         return "device", word
-    if match := re.fullmatch(r"([a-z])(\d+)", word):
+    if match := re.fullmatch(r"([a-z])([0-9]+)", word):
         return _size(*match.groups())
-    if match := re.fullmatch(r"(fill|seed|pick)=(\w+)", word):
+    if match := re.fullmatch(r"(fill|seed|pick)=(.*)", word):
         return _setting(*match.groups())
     known = [
         *CELLS,
-        "i3 (size), and likewise h, t, l, n",
+        "i3 or h4 (size), likewise t, n, l",
         "bi",
         *axes.LAYOUT_WORDS,
         *FORMATS,
@@ -165,9 +183,14 @@ def _read(word: str) -> tuple[str, object]:
 def _size(letter: str, digits: str) -> tuple[str, int]:
     if letter not in SIZES:
         raise ValueError("no such size; " + ", ".join(f"{k} is {v}" for k, v in SIZES.items()))
-    if not 1 <= int(digits) <= LARGEST_SIZE:
+    if not 1 <= (size := _number(digits)) <= LARGEST_SIZE:
         raise ValueError(f"{SIZES[letter]} lies between 1 and {LARGEST_SIZE}")
-    return SIZES[letter], int(digits)
+    return SIZES[letter], size
+
+
+def _number(digits: str) -> int:
+    """`digits` as a number, cut to twelve of them: beyond every limit here, and int() refuses thousands."""
+    return int(digits.lstrip("0")[:12] or "0")
 
 
 def _setting(name: str, text: str) -> tuple[str, object]:
@@ -175,9 +198,9 @@ def _setting(name: str, text: str) -> tuple[str, object]:
         if text not in values.FILLS:
             raise ValueError("no such fill; one of " + ", ".join(values.FILLS))
         return name, text
-    if not text.isdecimal() or int(text) > LARGEST_SEED:
+    if not re.fullmatch("[0-9]+", text) or _number(text) > LARGEST_SEED:
         raise ValueError(f"{name} is a whole number up to {LARGEST_SEED}")
-    return name, int(text)
+    return name, _number(text)
 
 
 @dataclass(frozen=True)
@@ -200,9 +223,16 @@ class Cases:
 def cases(**pinned: object) -> Cases:
     """The family of all cases, or of those with fields pinned to a value or to one of several (tuple or range).
 
+    None leaves a field to vary.
+
     Besides the fields of `Case`, batch_first, bias and hx may be pinned to True or False. Raises TypeError for a name
     that is no field.
     """
+    for name in WORDS.keys() & pinned.keys():
+        if not isinstance(pinned[name], bool):
+            raise TypeError(f"cases() takes True or False for {name}, not {pinned[name]!r}")
+        if "layout" in pinned:
+            raise TypeError(f"cases() takes either layout or {name}, which is a word of it")
     words = {word: pinned.pop(name) is present for name, (word, present) in WORDS.items() if name in pinned}
     if unknown := set(pinned) - set(FIELDS):
         raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*FIELDS, *WORDS]))
@@ -210,15 +240,21 @@ def cases(**pinned: object) -> Cases:
         pinned["layout"] = tuple(
             layout for layout in axes.LAYOUTS if all((word in layout) is there for word, there in words.items())
         )
-    return Cases({name: tuple(v) if isinstance(v, tuple | range) else (v,) for name, v in pinned.items()})
+    return Cases({name: _permitted(name, value) for name, value in pinned.items() if value is not None})
+
+
+def _permitted(name: str, value: object) -> tuple[object, ...]:
+    """The values that a pinned field may have; a layout is itself a tuple, of words."""
+    one = name == "layout" and isinstance(value, tuple) and all(isinstance(word, str) for word in value)
+    return tuple(value) if isinstance(value, tuple | range) and not one else (value,)
 
 
 WORDS = {"batch_first": ("bf", True), "bias": ("nobias", False), "hx": ("nohx", False)}
 """Arguments that `cases` pins through a layout word, and the value for which the word is there."""
 
 FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
-    "input_size": axes.sizes,
-    "hidden_size": axes.sizes,
+    "input_size": axes.input_sizes,
+    "hidden_size": axes.hidden_sizes,
     "num_layers": lambda: axes.counts(3),
     "batch_size": lambda: axes.counts(5),
     "steps": lambda: axes.counts(12),
@@ -227,6 +263,6 @@ FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
     "dtype": axes.dtypes,
     "device": axes.devices,
     "fill": axes.fills,
-    "seed": lambda: st.integers(0, 2**16 - 1),
-    "pick": lambda: st.integers(0, 2**16 - 1),
+    "seed": axes.seeds,
+    "pick": axes.picks,
 }

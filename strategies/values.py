@@ -115,14 +115,14 @@ def _normal(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
 
 def _large(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
     """Scales from 1/4 to 32 side by side: saturated gates beside live ones."""
-    return _unit(bits) * np.exp2(_whole(_mix(bits), 8) - 2)
+    return np.ldexp(_unit(bits), _whole(_mix(bits), 8).astype(np.int32) - 2)
 
 
 def _subnormal(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
     """Inputs, states and biases around the smallest normal number; ordinary weights."""
     if role == WEIGHT:
         return _uniform(bits, role, format)
-    return _unit(bits) * np.exp2(_whole(_mix(bits), 8) - 5) * format.smallest_normal
+    return np.ldexp(_unit(bits), _whole(_mix(bits), 8).astype(np.int32) - 5) * format.smallest_normal
 
 
 _KINDS = {

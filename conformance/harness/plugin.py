@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             action="append",
             default=[],
             metavar="FILE",
-            help="known deviations of your own, beside conformance/known.toml; may be repeated",
+            help="known deviations of your own, beside conformance/known.toml, written --known=FILE; may be repeated",
         )
         add(
             "--no-stale",
@@ -166,7 +166,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         from conformance.harness.property import derived_seed
 
         node = item.nodeid.rpartition("::")[2]
-        hypothesis.core.global_force_seed = derived_seed(int(item.config.option.hypothesis_seed), node)
+        seed = derived_seed(int(item.config.option.hypothesis_seed), node)
+        hypothesis.core.global_force_seed = seed  # type: ignore[assignment]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -85,7 +85,7 @@ class Report:
     def write(self, terminal: Any, seed: str | None) -> None:
         """The summary, deviations first."""
         recorder = self.session.recorder
-        if not recorder.tallies and not self.findings:
+        if not (recorder.tallies or self.findings or self.suite_errors):
             return
         terminal.section("conformance", sep="=")
         for line in [*self._quiet_lines(), *self._unsupported_lines(), *self._silent_lines()]:

@@ -13,7 +13,7 @@ import torch
 
 from conformance.harness import bridge
 from conformance.harness.observation import Fact, Observation
-from conformance.harness.subject import MismatchedParameters, Subject
+from conformance.harness.subject import Subject
 from reference.problem import LSTM, Architecture, Problem
 from reference.roundings import Judgement
 
@@ -45,9 +45,34 @@ class Plan:
 
 def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
     """One observation of `subject` on `problem` for each route of `plan`, in this process."""
-    return tuple(
-        _on_route(subject, problem, plan, Observation(problem, subject.name, route, judgement)) for route in plan.routes
-    )
+    modules = _Modules(subject)
+    blanks = [Observation(problem, subject.name, route, judgement) for route in plan.routes]
+    return tuple(_on_route(modules, blank, plan) for blank in blanks)
+
+
+class _Refused(Exception):
+    """The subject could not be built; `failure` says why."""
+
+    def __init__(self, failure: tuple[str, str]) -> None:
+        super().__init__(*failure)
+        self.failure = failure
+
+
+class _Modules:
+    """The modules of one run, each built once for all routes: of the whole problem, and of its layers."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.kept: dict[int | None, torch.nn.Module] = {}
+
+    def loaded(self, problem: Problem, layer: int | None = None) -> torch.nn.Module:
+        """The module that `problem`, or the layer of it, is about. Raises _Refused."""
+        if layer not in self.kept:
+            try:
+                self.kept[layer] = self.subject.loaded(problem)
+            except Exception as error:  # the subject's own, whatever it is
+                raise _Refused(_failure(error)) from None
+        return self.kept[layer]
 
 
 @contextmanager
@@ -78,34 +103,41 @@ def _fake_mode() -> Any:
     return FakeTensorMode()
 
 
-def _on_route(subject: Subject, problem: Problem, plan: Plan, blank: Observation) -> Observation:
+def _on_route(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     with _entered(blank.route):
-        if blank.route in UNREAL_ROUTES:
-            return _unreal(subject, problem, blank)
-        if blank.route == CONSTRUCTOR:
-            return _constructed(subject, problem, blank)
         try:
-            module = subject.loaded(problem)
-        except MismatchedParameters as error:
-            return replace(blank, failure=("MismatchedParameters", str(error)))
-        except Exception as error:  # the subject's own, whatever it is
-            return replace(blank, failure=_failure(error))
-        inputs = _inputs(problem)
-        watch = _Watch(module, inputs) if plan.again else None
-        seen, returned = _call(module, inputs, blank, problem.architecture.cell)
-        if watch and seen.failure is None:
-            seen = replace(seen, again=_called_again(module, inputs, seen, returned), changed=watch.changed())
-        if plan.layers and seen.failure is None and not seen.misshapen:
-            one_layer = problem.architecture.num_layers == 1
-            seen = replace(seen, layers=(seen,) if one_layer else _composition(subject, problem, inputs, blank))
-        return seen
+            if blank.route in UNREAL_ROUTES:
+                return _unreal(modules.subject, blank)
+            if blank.route == CONSTRUCTOR:
+                return _constructed(modules.subject, blank)
+            return _real(modules, blank, plan)
+        except _Refused as refused:
+            return replace(blank, failure=refused.failure)
 
 
-def _constructed(subject: Subject, problem: Problem, blank: Observation) -> Observation:
+def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
+    problem = blank.problem
+    module, inputs = modules.loaded(problem), _inputs(problem)
+    watch = _Watch(module, inputs) if plan.again else None
+    seen, returned = _call(module, inputs, blank)
+    if watch and seen.failure is None:
+        seen = replace(seen, again=_called_again(module, inputs, seen, returned), changed=watch.changed())
+    if plan.layers and seen.failure is None and not seen.misshapen:
+        one_layer = problem.architecture.num_layers == 1
+        seen = replace(seen, layers=(seen,) if one_layer else _composition(modules, inputs, blank))
+    return seen
+
+
+def _built(subject: Subject, problem: Problem, device: str) -> torch.nn.Module:
+    """A module with the parameters that it draws. Raises _Refused."""
     try:
-        module = subject.module(problem.architecture, problem.dtype, problem.device)
+        return subject.module(problem.architecture, problem.dtype, device)
     except Exception as error:  # the subject's own, whatever it is
-        return replace(blank, failure=_failure(error))
+        raise _Refused(_failure(error)) from None
+
+
+def _constructed(subject: Subject, blank: Observation) -> Observation:
+    module = _built(subject, blank.problem, blank.problem.device)
     return replace(blank, facts={name: fact(p) for name, p in module.named_parameters()}, text=repr(module))
 
 
@@ -134,9 +166,7 @@ def _inputs(problem: Problem) -> Inputs:
     )
 
 
-def _call(
-    module: torch.nn.Module, inputs: Inputs, blank: Observation, cell: str
-) -> tuple[Observation, dict[str, torch.Tensor]]:
+def _call(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[Observation, dict[str, torch.Tensor]]:
     """One call, what it warned of and what it returned; an exception of the subject's becomes the failure."""
     with _recorded_warnings() as caught:
         try:
@@ -144,7 +174,7 @@ def _call(
         except Exception as error:  # the subject's own, whatever it is
             return replace(blank, failure=_failure(error)), {}
     try:
-        returned = _named(result, cell)
+        returned = _named(result, blank.problem.architecture.cell)
     except TypeError as error:
         return replace(blank, failure=("malformed result", str(error))), {}
     real = blank.route not in UNREAL_ROUTES
@@ -171,21 +201,21 @@ def _recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
 def _named(result: object, cell: str) -> dict[str, torch.Tensor]:
     """output, h_n and c_n of a call's result. Raises TypeError where it is built otherwise."""
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise TypeError(f"a tuple (output, state) is documented, this is {_built(result)}")
+        raise TypeError(f"a tuple (output, state) is documented, this is {_shape_of(result)}")
     output, state = result
     states = state if cell == LSTM else (state,)
     if not (isinstance(states, tuple) and len(states) == (2 if cell == LSTM else 1)):
         raise TypeError(
-            f"{'(h_n, c_n)' if cell == LSTM else 'h_n'} is documented as the state, this is {_built(state)}"
+            f"{'(h_n, c_n)' if cell == LSTM else 'h_n'} is documented as the state, this is {_shape_of(state)}"
         )
     named = {"output": output} | dict(zip(("h_n", "c_n"), states, strict=False))
     for name, value in named.items():
         if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
-            raise TypeError(f"{name} is documented as a floating-point tensor, this is {_built(value)}")
+            raise TypeError(f"{name} is documented as a floating-point tensor, this is {_shape_of(value)}")
     return named
 
 
-def _built(value: object) -> str:
+def _shape_of(value: object) -> str:
     return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, tuple | list) else "")
 
 
@@ -225,11 +255,11 @@ def _called_again(
 ) -> tuple[Observation, ...]:
     """A second call and, after the first results were overwritten, a third."""
     blank = replace(seen, facts={}, raw={}, warnings=())
-    second, _ = _call(module, inputs, blank, seen.problem.architecture.cell)
+    second, _ = _call(module, inputs, blank)
     with torch.no_grad():
         for t in returned.values():
             t.detach().fill_(float("nan"))
-    third, _ = _call(module, inputs, blank, seen.problem.architecture.cell)
+    third, _ = _call(module, inputs, blank)
     return second, third
 
 
@@ -237,36 +267,35 @@ def _bits(t: torch.Tensor) -> torch.Tensor:
     return t.detach().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[t.element_size()])
 
 
-def _composition(subject: Subject, problem: Problem, inputs: Inputs, blank: Observation) -> tuple[Observation, ...]:
+def _composition(modules: _Modules, inputs: Inputs, blank: Observation) -> tuple[Observation, ...]:
     """The stack as one-layer modules, each handed the very tensor that the one below returned."""
-    a, below = problem.architecture, inputs
+    problem, below = blank.problem, inputs.input
+    directions = problem.architecture.directions
     seen: list[Observation] = []
-    for layer in range(a.num_layers):
+    for layer in range(problem.architecture.num_layers):
         values = problem.input if layer == 0 else seen[-1].output.values.reshape(*problem.input.shape[:2], -1)
         part = problem.layer(layer, values)
-        states = tuple(s[layer * a.directions : (layer + 1) * a.directions] for s in inputs.states)
-        one, returned = _call(
-            subject.loaded(part), Inputs(below.input, states), replace(blank, problem=part, layer=layer), a.cell
-        )
+        states = tuple(s[layer * directions : (layer + 1) * directions] for s in inputs.states)
+        alone = replace(blank, problem=part, layer=layer)
+        one, returned = _call(modules.loaded(part, layer), Inputs(below, states), alone)
         seen.append(one)
         if one.failure is not None or one.misshapen:
             break
-        below = Inputs(returned["output"], ())
+        below = returned["output"]
     return tuple(seen)
 
 
-def _unreal(subject: Subject, problem: Problem, blank: Observation) -> Observation:
+def _unreal(subject: Subject, blank: Observation) -> Observation:
     """A call with tensors that have no values: facts alone."""
+    problem = blank.problem
     device = "meta" if blank.route == "meta" else problem.device
-    dtype = bridge.DTYPES[problem.dtype]
-    a = problem.architecture
-    n, t = problem.batch_size, problem.steps
-    shape = (n, t, a.input_size) if a.batch_first else (t, n, a.input_size)
-    states = [s for s in (problem.h_0, problem.c_0) if s is not None]
-    try:
-        module = subject.module(a, problem.dtype, device)
-        empty = [torch.empty(a.num_layers * a.directions, *s.shape[2:], dtype=dtype, device=device) for s in states]
-        inputs = Inputs(torch.empty(shape, dtype=dtype, device=device), tuple(empty))
-    except Exception as error:  # the subject's own, whatever it is
-        return replace(blank, failure=_failure(error))
-    return _call(module, inputs, blank, a.cell)[0]
+    a, n, t = problem.architecture, problem.batch_size, problem.steps
+    module = _built(subject, problem, device)
+
+    def empty(*shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=bridge.DTYPES[problem.dtype], device=device)
+
+    sequence = empty(n, t, a.input_size) if a.batch_first else empty(t, n, a.input_size)
+    given = [state for state in (problem.h_0, problem.c_0) if state is not None]
+    states = tuple(empty(a.num_layers * a.directions, *state.shape[2:]) for state in given)
+    return _call(module, Inputs(sequence, states), blank)[0]
