@@ -46,10 +46,10 @@ class CaseRecord:
         return f"{self.tested.name}[{self.cell}]"
 
     def checked(self, elements: int, vacuous: float, ratio: float) -> None:
-        """Counts a comparison of so many elements, a share of them vacuous, the worst at `ratio` of its bound."""
+        """Counts a comparison of so many elements, a share of them vacuous; `ratio` is its worst error / bound."""
         self.elements += elements
         self.vacuous += vacuous * elements
-        if ratio < float("inf"):
+        if ratio <= 1:
             self.worst = max(self.worst, ratio)
 
     def found(

@@ -17,6 +17,7 @@ from conformance.harness.recorder import Finding
 from conformance.harness.session import current_case
 from reference.ball import Ball
 from reference.network import Enclosure
+from reference.problem import REVERSE
 from reference.roundings import Rounding
 
 Enclosing = Callable[[Observation, Rounding], Enclosure]
@@ -40,12 +41,11 @@ class Deviation(AssertionError):
 
 @dataclass(frozen=True)
 class Measure:
-    """How far a comparison's worst element is out: error / bound, its index, and the share of vacuous bounds."""
+    """A comparison with bounds: error / bound of each element, the worst of them, and the share of vacuous bounds."""
 
-    ratio: float
-    index: tuple[int, ...]
+    ratios: np.ndarray
+    worst: float
     vacuous: float
-    elements: int
 
 
 def assert_within(seen: Observation, enclosing: Enclosing) -> None:
@@ -63,8 +63,8 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
     if judgement.amber:
         allowed = _outside(seen, enclosing(seen, judgement.red), count=False)
         severity, outside = (RED, allowed) if allowed else (AMBER, outside)
-    for labelled, ball, measure in outside[:1]:
-        lines = _describe_within(labelled, ball, measure)
+    for labelled, ball, ratios in outside[:1]:
+        lines = _describe_within(labelled, ball, ratios)
         case.found(seen, labelled.field, "outside its bound", lines, severity=severity)
 
 
@@ -188,16 +188,16 @@ def usable(seen: Observation, values_wanted: bool = True) -> bool:
     return True
 
 
-def _outside(seen: Observation, enclosure: Enclosure, count: bool = True) -> list[tuple[Labelled, Ball, Measure]]:
+def _outside(seen: Observation, enclosure: Enclosure, count: bool = True) -> list[tuple[Labelled, Ball, np.ndarray]]:
     """The results with an element outside the enclosure; every comparison is counted."""
     found = []
     for name, labelled in seen.results.items():
         ball = getattr(enclosure, name)
         measure = _measure(labelled.values, ball, bounded=_is_bounded(seen, name))
         if count:
-            current_case().checked(measure.elements, measure.vacuous, measure.ratio)
-        if not measure.ratio <= 1:
-            found.append((labelled, ball, measure))
+            current_case().checked(labelled.values.size, measure.vacuous, measure.worst)
+        if not measure.worst <= 1:
+            found.append((labelled, ball, measure.ratios))
     return found
 
 
@@ -206,45 +206,51 @@ def _is_bounded(seen: Observation, field: str) -> bool:
 
 
 def _measure(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
-    """error / bound of the worst element. 0/0 counts as 0, x/0 as infinite; an infinite bound says nothing."""
+    """error / bound of every element. 0/0 counts as 0, x/0 as infinite; an infinite bound says nothing."""
     assert values.shape == ball.midpoint.shape, "a comparison never broadcasts"
-    if not values.size:
-        return Measure(0.0, (), 0.0, 0)
-    scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         error = np.abs(values - ball.midpoint).astype(np.float64)
-        ratio = np.where(error == 0, 0.0, error / ball.radius)
+        ratios = np.where(error == 0, 0.0, error / ball.radius)
+    ratios[np.isnan(ratios)] = np.inf
     if ball.overflows:
-        ratio[~np.isfinite(ball.radius)] = 0.0
-    ratio[np.isnan(ratio)] = np.inf
-    index = np.unravel_index(int(ratio.argmax()), ratio.shape)
-    vacuous = float(np.mean(ball.radius >= scale)) if scale else 0.0
-    return Measure(float(ratio[index]), tuple(int(i) for i in index), vacuous, int(values.size))
+        ratios[~np.isfinite(ball.radius)] = 0.0
+    scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
+    vacuous = ball.radius >= scale if scale else ~np.isfinite(ball.radius)
+    return Measure(ratios, float(ratios.max(initial=0.0)), float(vacuous.mean()) if values.size else 0.0)
 
 
-def _describe_within(labelled: Labelled, ball: Ball, measure: Measure) -> list[str]:
-    """The element farthest out and, along the steps, where it began."""
-    index = measure.index
-    got, wanted, radius = labelled.values[index], ball.midpoint[index], ball.radius[index]
-    times = f"{measure.ratio:.2g} times the bound" if np.isfinite(measure.ratio) else "no error is allowed"
-    lines = [f"{labelled.at(index)}:  got {_number(got)}   allowed {float(wanted):.9g} +- {radius:.2g}   {times}"]
-    names = [name for name, _ in labelled.axes]
-    if "step" in names:
-        other_axes = tuple(axis for axis, name in enumerate(names) if name != "step")
-        inside = (np.abs(labelled.values - ball.midpoint) <= ball.radius) | ~np.isfinite(ball.radius)
-        by_step = inside.all(axis=other_axes)
-        first = int(np.argmin(by_step))
-        steps = labelled.axes[names.index("step")][1]
-        right = [str(steps[t]) for t in np.flatnonzero(by_step)]
-        lines.append(
-            f"first outside at step {steps[first]}; "
-            + (f"right at step {', '.join(right)}" if right else "no step is right")
-        )
+def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]:
+    """Where an output first left its bounds, and by how much; of states, the element that is farthest out."""
+    names = [name for name, _ in got.axes]
+    began = _own_time(ratios.shape, names)
+    first = began[ratios > 1].min()
+    index = tuple(int(i) for i in np.unravel_index(int(np.where(began == first, ratios, -1).argmax()), ratios.shape))
+    value, radius, ratio = got.values[index], ball.radius[index], ratios[index]
+    times = f"{ratio:.2g} times the bound" if np.isfinite(ratio) else "no error is allowed"
+    lines = [
+        f"{got.at(index)}:  got {_number(value)}   allowed {float(ball.midpoint[index]):.9g} +- {radius:.2g}   {times}"
+    ]
+    if "step" in names and ratios.shape[names.index("step")] > 1:
+        along = tuple(axis for axis, name in enumerate(names) if name != "step")
+        right = [str(got.axes[names.index("step")][1][t]) for t in np.flatnonzero((ratios <= 1).all(axis=along))]
+        lines.append(f"right at step {', '.join(right)}" if right else "no step is right")
     return lines
 
 
+def _own_time(shape: tuple[int, ...], names: list[str]) -> np.ndarray:
+    """For each element of an output the step of its direction that computed it; 0 for states."""
+    if "step" not in names:
+        return np.zeros(shape, int)
+    index = np.indices(shape)
+    step, backwards = index[names.index("step")], shape[names.index("step")] - 1 - index[names.index("step")]
+    return np.where(index[names.index("direction")] == REVERSE, backwards, step)
+
+
 def _number(value: float) -> str:
-    return f"{float(value):.9g} ({float(value).hex()})"
+    """A value in decimal, and exactly in hexadecimal without trailing zeros."""
+    digits, _, exponent = float(value).hex().partition("p")
+    exact = f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}p{exponent}" if exponent else digits
+    return f"{float(value):.9g} ({exact})" if exponent else exact
 
 
 def one_line(text: str, most: int = 200) -> str:

@@ -1,0 +1,23 @@
+"""What the README shows is what a run prints."""
+
+from pathlib import Path
+
+from conformance.selftest.faults import faults
+from conformance.selftest.trial import findings
+from strategies.axes import LAYOUT_WORDS
+
+README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_failure_in_the_readme_is_what_a_run_prints():
+    fault = next(fault for fault in faults() if fault.name == "step-9-sees-the-input-of-step-8")
+    finding = next(findings(fault.subject, ("B2",), ("lstm",), seed=0))
+    assert f"```\n{finding.text()}\n```" in README
+
+
+def test_number_of_seeded_faults_in_the_readme_is_right():
+    assert f"{len(faults())} seeded faults" in README
+
+
+def test_every_layout_word_is_explained_in_the_readme():
+    assert all(f"`{word}`" in README for word in LAYOUT_WORDS)
