@@ -39,7 +39,10 @@ def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error
 
 
 def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
-    """The deviations inside `error`; none where it is, or contains, anything else."""
+    """The deviations inside `error`; none where it is, or contains, anything else.
+
+    Where one does not repeat it stands alone: what else such a subject shows is chance.
+    """
     from hypothesis.errors import Flaky
 
     if isinstance(error, Flaky):
@@ -47,7 +50,8 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
     if isinstance(error, Deviation):
         return [error.finding]
     parts = [findings_of(part, before) for part in getattr(error, "exceptions", ())]
-    return [finding for part in parts for finding in part] if all(parts) else []
+    found = [finding for part in parts for finding in part] if all(parts) else []
+    return next(([finding] for finding in found if not finding.repeatable), found)
 
 
 class Report:
