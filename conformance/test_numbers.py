@@ -29,6 +29,12 @@ def test_results_lie_within_their_error_bound(case, cell):
         assert_within(seen, from_inputs)
 
 
+@clause("B1", given=cases(steps=1, num_layers=1, fill=("dyadic", "integers", "onehot")))
+def test_exact_products_leave_no_error_but_of_the_functions(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_within(seen, from_inputs)
+
+
 @clause("B2", given=cases())
 def test_every_step_of_every_layer_lies_within_its_error_bound(case, cell):
     for seen in observe(case.on(cell), layers=True):

@@ -19,25 +19,36 @@ from reference.roundings import Rounding
 class Ball:
     """An array of midpoints (the rounding's working type), an array of radii (float64), and the rounding model."""
 
-    __slots__ = ("midpoint", "overflows", "radius", "rounding")
+    __slots__ = ("granule", "midpoint", "overflows", "radius", "rounding")
 
-    def __init__(self, midpoint: np.ndarray, radius: np.ndarray, rounding: Rounding, overflows: bool = False) -> None:
+    def __init__(
+        self,
+        midpoint: np.ndarray,
+        radius: np.ndarray,
+        rounding: Rounding,
+        overflows: bool = False,
+        granule: float = 0.0,
+    ) -> None:
         self.midpoint = midpoint
         self.radius = radius
         self.rounding = rounding
         self.overflows = overflows
+        self.granule = granule
 
     @classmethod
-    def exact(cls, values: np.ndarray, rounding: Rounding) -> Ball:
-        """`values` as they are, without error. Values that are no numbers, or infinite, say nothing."""
+    def exact(cls, values: np.ndarray, rounding: Rounding, granule: float = 0.0) -> Ball:
+        """`values` as they are, without error. Values that are no numbers, or infinite, say nothing.
+
+        granule: a power of two, at most 1, of which they and the weights that they will meet are multiples; else 0.
+        """
         values = np.asarray(values, rounding.working_type)
         finite = np.isfinite(values)
         if finite.all():
-            return cls(values, np.zeros(values.shape), rounding)
+            return cls(values, np.zeros(values.shape), rounding, granule=granule)
         return cls(np.where(finite, values, 0), np.where(finite, 0.0, np.inf), rounding, overflows=True)
 
     def __getitem__(self, key: Any) -> Ball:
-        return Ball(self.midpoint[key], self.radius[key], self.rounding, self.overflows)
+        return Ball(self.midpoint[key], self.radius[key], self.rounding, self.overflows, self.granule)
 
     def __add__(self, other: Ball) -> Ball:
         midpoint = self.midpoint + other.midpoint
@@ -92,7 +103,21 @@ class Term(NamedTuple):
 
 def affine(*terms: Term) -> Ball:
     """The sum of `terms`: a pre-activation (D, N, T, G*H) or (D, N, G*H), in any order of its summands."""
-    return _stored_affine(*terms) if terms[0].x.rounding.stored else _summed_affine(*terms)
+    z = _stored_affine(*terms) if terms[0].x.rounding.stored else _summed_affine(*terms)
+    if any(term.x.granule == 0 for term in terms):
+        return z
+    z.radius[_sums_are_exact(*terms)] = 0.0
+    return z
+
+
+def _sums_are_exact(*terms: Term) -> np.ndarray:
+    """Where every partial sum, in whatever order, is a multiple of one granule, of few enough to be stored."""
+    size: np.ndarray | float = 0.0
+    for x, weight, bias in terms:
+        product = _product(_abs(x.midpoint), np.abs(weight))
+        size = size + product + (0.0 if bias is None else np.abs(_along(bias, product)))
+    granule = terms[0].x.granule
+    return np.asarray(size) * terms[0].x.rounding.unit_roundoff <= granule * granule
 
 
 def _product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -226,7 +251,8 @@ def stack(balls: Sequence[Ball], axis: int) -> Ball:
     """`balls` joined along a new axis."""
     midpoint = np.stack([ball.midpoint for ball in balls], axis)
     radius = np.stack([ball.radius for ball in balls], axis)
-    return Ball(midpoint, radius, balls[0].rounding, any(ball.overflows for ball in balls))
+    granule = min(ball.granule for ball in balls)
+    return Ball(midpoint, radius, balls[0].rounding, any(ball.overflows for ball in balls), granule)
 
 
 def _logistic(z: np.ndarray) -> np.ndarray:

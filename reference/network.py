@@ -37,8 +37,8 @@ class Enclosure:
 def forward(problem: Problem, rounding: Rounding) -> Enclosure:
     """Everything that a call on `problem` returns, from its inputs alone."""
     a = problem.architecture
-    below = Ball.exact(problem.input, rounding)
-    h_0, c_0 = (Ball.exact(problem.state(name), rounding) for name in ("h_0", "c_0"))
+    below = Ball.exact(problem.input, rounding, problem.granule)
+    h_0, c_0 = (Ball.exact(problem.state(name), rounding, problem.granule) for name in ("h_0", "c_0"))
     last: list[tuple[Ball, Ball | None]] = []
     for layer in range(a.num_layers):
         h, h_n, c_n = _run(a.cell, _turned(below, a.directions), h_0[layer], c_0[layer], layer_weights(problem, layer))
@@ -56,7 +56,7 @@ def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
     Step t starts from output[:, t-1], mirrored for the reverse direction; an LSTM's c is carried from c_0.
     """
     weights = layer_weights(problem, 0)
-    x = _turned(Ball.exact(problem.input, rounding), problem.architecture.directions)
+    x = _turned(Ball.exact(problem.input, rounding, problem.granule), problem.architecture.directions)
     h = _states_before(problem, rounding, output)
     if problem.architecture.cell == LSTM:
         i, f, g, o = cells.lstm_gates(x, h, weights)
@@ -112,6 +112,8 @@ def _states_before(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
     h_0, output = problem.state("h_0")[0], np.asarray(output, np.float64)
     directions = [output[:, :, 0], output[:, ::-1, 1]] if output.shape[2] == 2 else [output[:, :, 0]]
     before = np.stack([np.concatenate([h[:, None], own[:, :-1]], 1) for h, own in zip(h_0, directions, strict=True)])
+    if problem.steps == 1:
+        return Ball.exact(before, rounding, problem.granule)
     ball = Ball.exact(before, rounding)
     if not rounding.wider_states:
         return ball

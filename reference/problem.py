@@ -72,6 +72,7 @@ class Problem:
     h_0    (L, D, N, R), or None where the call leaves the states out
     c_0    (L, D, N, H), LSTM alone
     case   the line that draws this problem again; relation: what was done to it since
+    granule  a power of two, at most 1, that divides all of these numbers exactly; 0 where none is known
     """
 
     architecture: Architecture
@@ -83,6 +84,7 @@ class Problem:
     c_0: np.ndarray | None = None
     case: str = ""
     relation: str = ""
+    granule: float = 0.0
 
     @property
     def batch_size(self) -> int:
@@ -113,4 +115,5 @@ class Problem:
             h_0=None if self.h_0 is None else self.h_0[layer : layer + 1],
             c_0=None if self.c_0 is None else self.c_0[layer : layer + 1],
             relation=f"layer {layer} alone",
+            granule=self.granule if layer == 0 else 0.0,
         )

@@ -28,6 +28,10 @@ class Value(NamedTuple):
     error: Any
 
 
+class Coarse(Value):
+    """One of the problem's own numbers, where these are all multiples of one granule."""
+
+
 SILENT = Value(mp.mpf(0), mp.inf)
 
 Vector = list[Value]
@@ -84,20 +88,23 @@ def number(x: Any) -> Any:
 class Rules:
     """The error rules of one rounding model, an operation each."""
 
-    def __init__(self, rounding: Rounding) -> None:
+    def __init__(self, rounding: Rounding, granule: float = 0.0) -> None:
         self.allowed = rounding
+        self.granule = mp.mpf(granule)
         self.u = mp.mpf(rounding.unit_roundoff)
         self.u_sum = mp.mpf(rounding.accumulation)
         self.floor = mp.mpf(rounding.floor)
 
     def given(self, x: Any) -> Value:
         """A number that the call was given."""
-        return Value(number(x), mp.mpf(0)) if np.isfinite(x) else SILENT
+        kind = Coarse if self.granule else Value
+        return kind(number(x), mp.mpf(0)) if np.isfinite(x) else SILENT
 
     def returned(self, x: Any) -> Value:
         """A state that the call returned: what it went on with may have been wider."""
         value = self.given(x)
-        return Value(value.exact, value.error + self.u * abs(value.exact)) if self.allowed.wider_states else value
+        more = self.u * abs(value.exact) if self.allowed.wider_states else 0
+        return Value(value.exact, value.error + more)
 
     def result(self, exact: Any, error: Any, summed: Any = 0) -> Value:
         """A result that says nothing where it may overflow, or a partial sum, of summands of size `summed`, may."""
@@ -120,7 +127,10 @@ class Rules:
 
     def pre_activation(self, *sums: Sum) -> Value:
         """All `sums` together, in any order of their summands."""
-        return self.stored(*sums) if self.allowed.stored else self.summed(*sums)
+        z = self.stored(*sums) if self.allowed.stored else self.summed(*sums)
+        size = mp.fsum(sizes(s) + abs(s.bias or 0) for s in sums)
+        coarse = all(isinstance(x, Coarse) for s in sums for x in s.values)
+        return Value(z.exact, mp.mpf(0)) if coarse and size * self.u <= self.granule**2 else z
 
     def summed(self, *sums: Sum) -> Value:
         """float32 and float64: every summand may meet as many roundings as there are summands, and a last one."""
@@ -223,7 +233,7 @@ def carried(s: Sum) -> Any:
 
 def forward(problem: Problem, rounding: Rounding) -> Opinion:
     """Everything that a call on `problem` returns, from its inputs alone."""
-    rules = Rules(rounding)
+    rules = Rules(rounding, problem.granule)
     rows = []
     for n in range(problem.batch_size):
         x = [[rules.given(value) for value in features] for features in problem.input[n]]
@@ -237,7 +247,7 @@ def forward(problem: Problem, rounding: Rounding) -> Opinion:
 
 def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Opinion:
     """What a call on `problem`, of one layer, returns if each step starts from `output` (N, T, D, R) before it."""
-    rules = Rules(rounding)
+    rules = Rules(rounding, problem.granule)
     rows = []
     for n in range(problem.batch_size):
         x = [[rules.given(value) for value in features] for features in problem.input[n]]
@@ -253,6 +263,8 @@ def both_directions(
     runs = []
     for direction in range(2 if problem.architecture.bidirectional else 1):
         h = [rules.given(value) for value in problem.state("h_0")[layer, direction, n]]
+        if seen is not None and problem.steps > 1:  # the states before all steps are looked at together
+            h = [Value(*value) for value in h]
         c = [rules.given(value) for value in problem.state("c_0")[layer, direction, n]]
         parameters = parameters_of(problem, f"_l{layer}" + direction * "_reverse")
         time = range(problem.steps) if direction == 0 else range(problem.steps - 1, -1, -1)

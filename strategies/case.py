@@ -91,6 +91,7 @@ class Case:
             h_0=self._state(architecture, "h_0", architecture.output_size),
             c_0=self._state(architecture, "c_0", architecture.hidden_size) if cell == LSTM else None,
             case=self.line(cell),
+            granule=values.GRANULES.get(self.fill, 0.0),
         )
 
     def _parameter(self, architecture: Architecture, name: str) -> np.ndarray:

@@ -17,6 +17,9 @@ from reference.formats import FORMATS, Format
 FILLS = ("dyadic", "integers", "ramp", "uniform", "normal", "onehot", "large", "subnormal", "zeros")
 """Kinds of data, the most readable first."""
 
+GRANULES = {"dyadic": 2.0**-3, "integers": 1.0, "onehot": 2.0**-3, "zeros": 1.0}
+"""Fills whose numbers are all multiples of a power of two, so that short sums of their products are exact."""
+
 WEIGHT, BIAS, INPUT, STATE = "weight", "bias", "input", "state"
 
 LARGEST_KEPT = 64

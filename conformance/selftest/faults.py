@@ -23,6 +23,7 @@ class Fault:
     """A broken subject: which clauses it breaks, on which cells, and the largest size that its smallest case needs.
 
     needs maps fields of a case to the size up to which the fault may need it; every other size must shrink to 3.
+    effort is that of a run in which it must be caught.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Fault:
     cells: tuple[str, ...]
     subject: Subject
     needs: tuple[tuple[str, int], ...] = ()
+    effort: str = "smoke"
 
 
 _FAULTS: list[Fault] = []
@@ -40,16 +42,14 @@ def faults() -> tuple[Fault, ...]:
     return tuple(_FAULTS)
 
 
-def _add(name: str, kind: type[Plain], clauses: tuple[str, ...], cells: tuple[str, ...], **needs: int) -> None:
-    _FAULTS.append(Fault(name, clauses, cells, subject(name, kind), tuple(needs.items())))
-
-
-def fault(*clauses: str, on: tuple[str, ...] = ALL, **needs: int) -> Callable[[type[Plain]], type[Plain]]:
+def fault(
+    *clauses: str, on: tuple[str, ...] = ALL, effort: str = "smoke", **needs: int
+) -> Callable[[type[Plain]], type[Plain]]:
     """Registers a class as the fault that its docstring describes."""
 
     def register(kind: type[Plain]) -> type[Plain]:
         name = (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
-        _add(name, kind, clauses, on, **needs)
+        _FAULTS.append(Fault(name, clauses, on, subject(name, kind), tuple(needs.items()), effort))
         return kind
 
     return register
@@ -197,6 +197,37 @@ class _TanhOff(Plain):
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return torch.tanh(z) * (1 - 1e-4)
+
+
+class _TanhSlightlyOff(Plain):
+    """Computes a tanh that is off by 1e-6 of itself, in float32."""
+
+    def tanh(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(z) * (1 - 1e-6) if z.dtype == torch.float32 else torch.tanh(z)
+
+
+class _OneWeightOff(Plain):
+    """Reads the first entry of W_hh off by 1e-4 of itself, in float32."""
+
+    def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
+        w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
+        if w_hh.dtype == torch.float32:
+            off = torch.zeros_like(w_hh)
+            off[0, 0] = 1e-4
+            w_hh = w_hh + w_hh * off
+        return w_ih, w_hh, b_ih, b_hh
+
+
+def _small_errors() -> Iterator[Fault]:
+    for name, kind, cells in (
+        ("tanh-off-by-1e-6", _TanhSlightlyOff, (RNN_TANH, LSTM, GRU)),
+        ("one-weight-off-by-1e-4", _OneWeightOff, ALL),
+    ):
+        for cell in cells:
+            yield Fault(f"{cell}-{name}", ("B1", "B2"), (cell,), subject(name, kind, (cell,)), effort="default")
+
+
+_FAULTS.extend(_small_errors())
 
 
 @fault("B2", steps=10)

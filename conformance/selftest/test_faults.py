@@ -26,7 +26,7 @@ def is_small(finding, needs):
 def test_fault_is_caught_on_a_small_case_with_every_seed(fault):
     for seed in SEEDS:
         caught = []
-        for finding in findings(fault.subject, fault.clauses, fault.cells, seed):
+        for finding in findings(fault.subject, fault.clauses, fault.cells, seed, fault.effort):
             if finding.clause in fault.clauses:
                 caught.append(finding)
                 if is_small(finding, dict(fault.needs)):
