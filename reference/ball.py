@@ -8,7 +8,7 @@ intermediate result may overflow there, and inf or nan are legal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +61,10 @@ class Ball:
         radius = a * other.radius + (b + other.radius) * self.radius
         radius += self.rounding.unit_roundoff * (a * b + radius) + self.rounding.floor
         return self._bounded(self.midpoint * other.midpoint, radius, other)
+
+    def rearranged(self, move: Callable[[np.ndarray], np.ndarray]) -> Ball:
+        """Midpoints and radii moved alike: `move` may repeat, leave out and reorder elements, never compute."""
+        return Ball(move(self.midpoint), move(self.radius), self.rounding, self.overflows, self.granule)
 
     @property
     def largest(self) -> np.ndarray:
@@ -253,6 +257,13 @@ def stack(balls: Sequence[Ball], axis: int) -> Ball:
     radius = np.stack([ball.radius for ball in balls], axis)
     granule = min(ball.granule for ball in balls)
     return Ball(midpoint, radius, balls[0].rounding, any(ball.overflows for ball in balls), granule)
+
+
+def where(condition: np.ndarray, a: Ball, b: Ball) -> Ball:
+    """`a` where the condition holds, elsewhere `b`, as in np.where."""
+    midpoint = np.where(condition, a.midpoint, b.midpoint)
+    radius = np.where(condition, a.radius, b.radius)
+    return Ball(midpoint, radius, a.rounding, a.overflows or b.overflows)
 
 
 def _logistic(z: np.ndarray) -> np.ndarray:

@@ -15,16 +15,20 @@ from reference.ball import relu as rectified
 
 @dataclass(frozen=True)
 class Weights:
-    """The parameters of one layer, directions stacked: weights (D, G*H, features), biases (D, G*H) or None."""
+    """The parameters of one layer, directions stacked.
+
+    weight_ih and weight_hh (D, G*H, features), biases (D, G*H) or None, weight_hr (D, P, H) with a projection.
+    """
 
     weight_ih: np.ndarray
     weight_hh: np.ndarray
     bias_ih: np.ndarray | None
     bias_hh: np.ndarray | None
+    weight_hr: np.ndarray | None = None
 
-    def rows(self, first: int, last: int) -> Weights:
-        """The gates `first` to `last - 1` alone; gates count in units of H rows."""
-        hidden_size = self.weight_hh.shape[-1]
+    def rows(self, first: int, last: int, of: int) -> Weights:
+        """The gates `first` to `last - 1` alone, of so many."""
+        hidden_size = self.weight_hh.shape[1] // of
         block = slice(first * hidden_size, last * hidden_size)
         biases = (None if b is None else b[:, block] for b in (self.bias_ih, self.bias_hh))
         return Weights(self.weight_ih[:, block], self.weight_hh[:, block], *biases)
@@ -50,9 +54,9 @@ def rnn_relu(x: Ball, h: Ball, w: Weights) -> Ball:
 
 def gru(x: Ball, h: Ball, w: Weights) -> Ball:
     """h' = (1 - z) * n + z * h, the reset gate r acting on W_hn h + b_hn; gates stacked r, z, n."""
-    both = w.rows(0, 2)
+    both = w.rows(0, 2, of=3)
     r, z = split(sigmoid(affine(both.input_term(x), both.hidden_term(h))), 2)
-    new = w.rows(2, 3)
+    new = w.rows(2, 3, of=3)
     n = tanh(affine(new.input_term(x)) + r * affine(new.hidden_term(h)))
     return blend(z, n, h)
 
@@ -68,9 +72,10 @@ def lstm_cell_state(i: Ball, f: Ball, g: Ball, c: Ball) -> Ball:
     return f * c + i * g
 
 
-def lstm_hidden_state(o: Ball, c: Ball) -> Ball:
-    """h' = o * tanh(c')"""
-    return o * tanh(c)
+def lstm_hidden_state(o: Ball, c: Ball, w: Weights) -> Ball:
+    """h' = o * tanh(c'), and with a projection h' = W_hr (o * tanh(c'))"""
+    h = o * tanh(c)
+    return h if w.weight_hr is None else affine(Term(h, w.weight_hr, None))
 
 
 def split(z: Ball, gates: int) -> list[Ball]:

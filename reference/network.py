@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reference import cells
-from reference.ball import Ball, concatenate, stack
+from reference.ball import Ball, concatenate, stack, where
 from reference.cells import Weights
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Problem, suffix
 from reference.roundings import Rounding
@@ -36,14 +36,13 @@ class Enclosure:
 @np.errstate(all="ignore")  # a ball that says nothing carries inf and nan through the arithmetic
 def forward(problem: Problem, rounding: Rounding) -> Enclosure:
     """Everything that a call on `problem` returns, from its inputs alone."""
-    a = problem.architecture
-    below = Ball.exact(problem.input, rounding, problem.granule)
+    below = Ball.exact(_given(problem), rounding, problem.granule)
     h_0, c_0 = (Ball.exact(problem.state(name), rounding, problem.granule) for name in ("h_0", "c_0"))
     last: list[tuple[Ball, Ball | None]] = []
-    for layer in range(a.num_layers):
-        h, h_n, c_n = _run(a.cell, _turned(below, a.directions), h_0[layer], c_0[layer], layer_weights(problem, layer))
-        output = _output(h)
-        below = concatenate([output[:, :, direction] for direction in range(a.directions)], -1)
+    for layer in range(problem.architecture.num_layers):
+        h, h_n, c_n = _run(problem, _turned(problem, below), h_0[layer], c_0[layer], layer_weights(problem, layer))
+        output = _output(problem, h)
+        below = concatenate([output[:, :, direction] for direction in range(problem.architecture.directions)], -1)
         last.append((h_n, c_n))
     c = [c_n for _, c_n in last if c_n is not None]
     return Enclosure.of(output, stack([h_n for h_n, _ in last], 0), stack(c, 0) if c else None)
@@ -56,19 +55,19 @@ def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
     Step t starts from output[:, t-1], mirrored for the reverse direction; an LSTM's c is carried from c_0.
     """
     weights = layer_weights(problem, 0)
-    x = _turned(Ball.exact(problem.input, rounding, problem.granule), problem.architecture.directions)
+    x = _turned(problem, Ball.exact(_given(problem), rounding, problem.granule))
     h = _states_before(problem, rounding, output)
     if problem.architecture.cell == LSTM:
         i, f, g, o = cells.lstm_gates(x, h, weights)
         c = Ball.exact(problem.state("c_0")[0], rounding)
         states = []
         for t in range(problem.steps):
-            c = cells.lstm_cell_state(i[:, :, t], f[:, :, t], g[:, :, t], c)
+            c = _if_running(problem, t, cells.lstm_cell_state(i[:, :, t], f[:, :, t], g[:, :, t], c), c)
             states.append(c)
-        after = cells.lstm_hidden_state(o, stack(states, 2))
-        return Enclosure.of(_output(after), after[None, :, :, -1], c[None])
+        after = cells.lstm_hidden_state(o, stack(states, 2), weights)
+        return Enclosure.of(_output(problem, after), _last(problem, after)[None], c[None])
     after = STEP[problem.architecture.cell](x, h, weights)
-    return Enclosure.of(_output(after), after[None, :, :, -1])
+    return Enclosure.of(_output(problem, after), _last(problem, after)[None])
 
 
 def layer_weights(problem: Problem, layer: int) -> Weights:
@@ -78,40 +77,82 @@ def layer_weights(problem: Problem, layer: int) -> Weights:
     def stacked(name: str) -> np.ndarray:
         return np.stack([problem.parameters[name + end] for end in ends])
 
-    biases = [stacked("bias_ih"), stacked("bias_hh")] if problem.architecture.bias else [None, None]
-    return Weights(stacked("weight_ih"), stacked("weight_hh"), *biases)
+    a = problem.architecture
+    b_ih, b_hh = (stacked("bias_ih"), stacked("bias_hh")) if a.bias else (None, None)
+    w_hr = stacked("weight_hr") if a.proj_size else None
+    return Weights(stacked("weight_ih"), stacked("weight_hh"), b_ih, b_hh, w_hr)
 
 
-def _run(cell: str, x: Ball, h: Ball, c: Ball, weights: Weights) -> tuple[Ball, Ball, Ball | None]:
+def _run(problem: Problem, x: Ball, h: Ball, c: Ball, weights: Weights) -> tuple[Ball, Ball, Ball | None]:
     """One layer over x (D, N, T, features): every h (D, N, T, R) in the direction's own time, and the last h and c."""
-    states = []
-    for t in range(x.midpoint.shape[2]):
+    cell, states = problem.architecture.cell, []
+    for t in range(problem.steps):
         if cell == LSTM:
             i, f, g, o = cells.lstm_gates(x[:, :, t], h, weights)
-            c = cells.lstm_cell_state(i, f, g, c)
-            h = cells.lstm_hidden_state(o, c)
+            new_c = cells.lstm_cell_state(i, f, g, c)
+            new_h = cells.lstm_hidden_state(o, new_c, weights)
+            c = _if_running(problem, t, new_c, c)
         else:
-            h = STEP[cell](x[:, :, t], h, weights)
+            new_h = STEP[cell](x[:, :, t], h, weights)
+        h = _if_running(problem, t, new_h, h)
         states.append(h)
     return stack(states, 2), h, c if cell == LSTM else None
 
 
-def _turned(x: Ball, directions: int) -> Ball:
+def _given(problem: Problem) -> np.ndarray:
+    """The input (N, T, I), with zeros where a row of a packed sequence has ended."""
+    return problem.input if problem.lengths is None else np.where(_running(problem)[..., None], problem.input, 0)
+
+
+def _running(problem: Problem) -> np.ndarray:
+    """Which rows still run at a step of their own time (N, T)."""
+    return np.arange(problem.steps) < np.array(problem.lengths)[:, None]
+
+
+def _if_running(problem: Problem, t: int, new: Ball, old: Ball) -> Ball:
+    """The new state (D, N, features) of rows that still run at step t, the old one of rows that have ended."""
+    return new if problem.lengths is None else where(_running(problem)[:, t, None], new, old)
+
+
+def _last(problem: Problem, h: Ball) -> Ball:
+    """The state after each row's last step, from states (D, N, T, features)."""
+    if problem.lengths is None:
+        return h[:, :, -1]
+    return h[:, np.arange(problem.batch_size), np.array(problem.lengths) - 1]
+
+
+def _backwards(problem: Problem, values: np.ndarray) -> np.ndarray:
+    """values (N, T, ...) with the time of each row reversed, from its own last step; twice is as before."""
+    if problem.lengths is None:
+        return values[:, ::-1]
+    t, lengths = np.arange(problem.steps), np.array(problem.lengths)[:, None]
+    order = np.where(t < lengths, lengths - 1 - t, t)
+    return values[np.arange(problem.batch_size)[:, None], order]
+
+
+def _turned(problem: Problem, x: Ball) -> Ball:
     """x (N, T, features) for each direction (D, N, T, features); the reverse direction reads it backwards."""
-    return x[None] if directions == 1 else stack([x, x[:, ::-1]], 0)
+    if problem.architecture.directions == 1:
+        return x[None]
+    return stack([x, x.rearranged(lambda values: _backwards(problem, values))], 0)
 
 
-def _output(h: Ball) -> Ball:
-    """States (D, N, T, R) in each direction's own time, as an output (N, T, D, R)."""
-    in_time = [h[0], h[1][:, ::-1]] if h.midpoint.shape[0] == 2 else [h[0]]
-    return stack(in_time, 2)
+def _output(problem: Problem, h: Ball) -> Ball:
+    """States (D, N, T, R) in each direction's own time, as an output (N, T, D, R), zero where a row has ended."""
+    forward_half = [h[0]]
+    reverse_half = [h[1].rearranged(lambda values: _backwards(problem, values))] if len(h.midpoint) == 2 else []
+    output = stack(forward_half + reverse_half, 2)
+    if problem.lengths is None:
+        return output
+    nothing = Ball.exact(np.zeros(output.midpoint.shape), output.rounding)
+    return where(_running(problem)[:, :, None, None], output, nothing)
 
 
 def _states_before(problem: Problem, rounding: Rounding, output: np.ndarray) -> Ball:
     """The state before each step (D, N, T, R), in each direction's own time: h_0, then the output so far."""
     h_0, output = problem.state("h_0")[0], np.asarray(output, np.float64)
-    directions = [output[:, :, 0], output[:, ::-1, 1]] if output.shape[2] == 2 else [output[:, :, 0]]
-    before = np.stack([np.concatenate([h[:, None], own[:, :-1]], 1) for h, own in zip(h_0, directions, strict=True)])
+    own = [output[:, :, 0]] + ([_backwards(problem, output[:, :, 1])] if output.shape[2] == 2 else [])
+    before = np.stack([np.concatenate([h[:, None], seen[:, :-1]], 1) for h, seen in zip(h_0, own, strict=True)])
     if problem.steps == 1:
         return Ball.exact(before, rounding, problem.granule)
     ball = Ball.exact(before, rounding)

@@ -30,6 +30,7 @@ class Architecture:
     bias: bool = True
     batch_first: bool = False
     bidirectional: bool = False
+    proj_size: int = 0
 
     @property
     def directions(self) -> int:
@@ -38,7 +39,7 @@ class Architecture:
     @property
     def output_size(self) -> int:
         """R, the features of one direction's output."""
-        return self.hidden_size
+        return self.proj_size or self.hidden_size
 
     def layer_input_size(self, layer: int) -> int:
         """Features that `layer` reads: the input's, and from layer 1 on the output of both directions below."""
@@ -56,6 +57,8 @@ class Architecture:
                 if self.bias:
                     shapes["bias_ih" + end] = (rows,)
                     shapes["bias_hh" + end] = (rows,)
+                if self.proj_size:
+                    shapes["weight_hr" + end] = (self.proj_size, self.hidden_size)
         return shapes
 
 
@@ -71,6 +74,8 @@ class Problem:
     input  (N, T, I)
     h_0    (L, D, N, R), or None where the call leaves the states out
     c_0    (L, D, N, H), LSTM alone
+    lengths  of the rows of a packed sequence, each from 1 to T, the longest T; None for a padded batch. Numbers of
+             `input` past a row's length are no part of the problem
     case   the line that draws this problem again; relation: what was done to it since
     granule  a power of two, at most 1, that divides all of these numbers exactly; 0 where none is known
     """
@@ -82,6 +87,7 @@ class Problem:
     input: np.ndarray
     h_0: np.ndarray | None = None
     c_0: np.ndarray | None = None
+    lengths: tuple[int, ...] | None = None
     case: str = ""
     relation: str = ""
     granule: float = 0.0

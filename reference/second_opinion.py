@@ -52,6 +52,7 @@ class Layer(NamedTuple):
     weight_hh: list[list[Any]]
     bias_ih: list[Any] | None
     bias_hh: list[Any] | None
+    weight_hr: list[list[Any]] | None
 
     def of_input(self, row: int, x: Vector) -> Sum:
         return Sum(x, self.weight_ih[row], self.bias_ih and self.bias_ih[row])
@@ -267,8 +268,9 @@ def both_directions(
             h = [Value(*value) for value in h]
         c = [rules.given(value) for value in problem.state("c_0")[layer, direction, n]]
         parameters = parameters_of(problem, f"_l{layer}" + direction * "_reverse")
-        time = range(problem.steps) if direction == 0 else range(problem.steps - 1, -1, -1)
-        states: list[Vector] = [[]] * problem.steps
+        length = problem.steps if problem.lengths is None else problem.lengths[n]
+        time = range(length) if direction == 0 else range(length - 1, -1, -1)
+        states: list[Vector] = [[Value(mp.mpf(0), mp.mpf(0))] * len(h)] * problem.steps
         before = h
         for t in time:
             h, c = step(problem.architecture.cell, rules, parameters, x[t], before, c)
@@ -280,28 +282,35 @@ def both_directions(
 
 def parameters_of(problem: Problem, end: str) -> Layer:
     """The parameters whose names end in `end`."""
-    weights = [[[number(w) for w in row] for row in problem.parameters[f"weight_{k}{end}"]] for k in ("ih", "hh")]
-    if not problem.architecture.bias:
-        return Layer(weights[0], weights[1], None, None)
-    biases = [[number(b) for b in problem.parameters[f"bias_{k}{end}"]] for k in ("ih", "hh")]
-    return Layer(weights[0], weights[1], biases[0], biases[1])
+
+    def matrix(name: str) -> list[list[Any]]:
+        return [[number(w) for w in row] for row in problem.parameters[name + end]]
+
+    def vector(name: str) -> list[Any] | None:
+        return [number(b) for b in problem.parameters[name + end]] if problem.architecture.bias else None
+
+    w_hr = matrix("weight_hr") if problem.architecture.proj_size else None
+    return Layer(matrix("weight_ih"), matrix("weight_hh"), vector("bias_ih"), vector("bias_hh"), w_hr)
 
 
 def step(cell: str, rules: Rules, layer: Layer, x: Vector, h: Vector, c: Vector) -> tuple[Vector, Vector]:
     """h' and c' of every unit after one step of `cell`; cells other than LSTM leave c alone."""
-    units = range(len(h))
     if cell == LSTM:
-        both = [lstm_unit(rules, layer, unit, x, h, c[unit]) for unit in units]
-        return [new_h for new_h, _ in both], [new_c for _, new_c in both]
+        both = [lstm_unit(rules, layer, unit, x, h, c) for unit in range(len(c))]
+        new_h, new_c = [state for state, _ in both], [state for _, state in both]
+        if layer.weight_hr is None:
+            return new_h, new_c
+        return [rules.pre_activation(Sum(new_h, row, None)) for row in layer.weight_hr], new_c
+    units = range(len(h))
     if cell == GRU:
         return [gru_unit(rules, layer, unit, x, h) for unit in units], c
     function = rules.tanh if cell == RNN_TANH else rules.relu
     return [function(rules.pre_activation(layer.of_input(unit, x), layer.of_state(unit, h))) for unit in units], c
 
 
-def lstm_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector, c: Value) -> tuple[Value, Value]:
-    """h' = o tanh(c') and c' = f c + i g; rows of the parameters: all units of i, then of f, g and o."""
-    size = len(h)
+def lstm_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector, states: Vector) -> tuple[Value, Value]:
+    """o tanh(c') and c' = f c + i g; rows of the parameters: all units of i, then of f, g and o."""
+    size, c = len(states), states[unit]
     z = [rules.pre_activation(layer.of_input(row, x), layer.of_state(row, h)) for row in range(unit, 4 * size, size)]
     kept = rules.times(rules.sigmoid(z[1]), c)
     c = rules.plus(kept, rules.times(rules.sigmoid(z[0]), rules.tanh(z[2])))
