@@ -42,6 +42,32 @@ def test_every_step_of_every_layer_lies_within_its_error_bound(case, cell):
             assert_within(layer, from_own_states)
 
 
+@clause("B1", given=cases(packed=True, steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS))
+def test_packed_results_lie_within_their_error_bound(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_within(seen, from_inputs)
+
+
+@clause("B2", given=cases(packed=True))
+def test_every_step_of_every_packed_layer_lies_within_its_error_bound(case, cell):
+    for seen in observe(case.on(cell), layers=True):
+        for layer in seen.layers:
+            assert_within(layer, from_own_states)
+
+
+@clause("B1", on=(LSTM,), given=cases(projection=True, packed=None, steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS))
+def test_projected_results_lie_within_their_error_bound(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_within(seen, from_inputs)
+
+
+@clause("B2", on=(LSTM,), given=cases(projection=True, packed=None))
+def test_every_step_of_every_projected_layer_lies_within_its_error_bound(case, cell):
+    for seen in observe(case.on(cell), layers=True):
+        for layer in seen.layers:
+            assert_within(layer, from_own_states)
+
+
 WORKED_WEIGHTS = {
     "weight_ih_l0": [
         [0.364346087, -0.312101543, -0.137080774, 0.331893951, -0.665696383],

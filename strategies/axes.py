@@ -82,6 +82,14 @@ def seeds() -> st.SearchStrategy[int]:
     return st.integers(0, 2**16 - 1)
 
 
+def extensions(present: Sequence[bool]) -> st.SearchStrategy[int]:
+    """A number for `Case.drawn` to choose by, 0 for absent: half the time if both may be. Shrinks to the smallest."""
+    chosen = range(1, 2**15)
+    if True not in present:
+        return st.just(0)
+    return st.sampled_from(chosen) if False not in present else st.just(0) | st.sampled_from(chosen)
+
+
 def picks() -> st.SearchStrategy[int]:
     """Any of 65,536; shrinks to 0."""
     return st.sampled_from(range(2**16))

@@ -1,6 +1,7 @@
 """A case: the few choices that fix one problem, as one line of text both ways.
 
-    v1 lstm i3 h4 l2 n2 t3 bi bf nobias float16 cpu fill=dyadic seed=7 pick=2
+    v1 lstm i3 h4 p2 l2 n2 t3 bi bf nobias float16 cpu fill=dyadic seed=7 pick=2
+    v1 gru i3 h4 t3,1 float32 fill=uniform
 
 Words come in any order after the version; what is left out has its default. The cell's name may be left out too, and
 then the line fits every cell.
@@ -35,7 +36,8 @@ class CaseError(ValueError):
 class Case:
     """One point of the axes. Sizes are at least 1; `pick` drives whatever else a property has to choose.
 
-    layout holds words: bf (batch_first=True), nobias (bias=False), nohx (no initial states given).
+    layout holds words: bf (batch_first=True), nobias (bias=False), nohx (no initial states given). proj_size is 0, or
+    less than hidden_size. lengths are those of a packed sequence, batch_size of them up to steps; () is a padded batch.
     """
 
     input_size: int = 1
@@ -50,11 +52,36 @@ class Case:
     fill: str = "uniform"
     seed: int = 0
     pick: int = 0
+    proj_size: int = 0
+    lengths: tuple[int, ...] = ()
+
+    @classmethod
+    def drawn(cls, narrowing: int = 0, ends: int = 0, **fields: Any) -> Case:
+        """A case with a projection that `narrowing`, and lengths that `ends` chooses; 0 chooses none."""
+        case = cls(**fields)
+        if narrowing and case.hidden_size > 1:
+            case = replace(case, proj_size=1 + (narrowing - 1) % (case.hidden_size - 1))
+        if ends:
+            lengths = [1 + (ends - 1) * (row + 1) % case.steps for row in range(case.batch_size)]
+            lengths[ends % case.batch_size] = case.steps
+            case = replace(case, lengths=tuple(lengths))
+        return case
+
+    @property
+    def packed(self) -> bool:
+        return bool(self.lengths)
+
+    @property
+    def projection(self) -> bool:
+        return bool(self.proj_size)
 
     def line(self, cell: str = "") -> str:
         """The case as text; `parse` reads it back."""
-        words = [VERSION, cell, *(f"{letter}{getattr(self, name)}" for letter, name in ALWAYS.items())]
-        words += [f"{letter}{n}" for letter, name in COUNTS.items() if (n := getattr(self, name)) != 1]
+        words = [VERSION, cell, f"i{self.input_size}", f"h{self.hidden_size}"]
+        words += [f"p{self.proj_size}"] if self.proj_size else []
+        words += ["t" + _listed(self.lengths) if self.lengths else f"t{self.steps}"]
+        counts = {"l": self.num_layers, "n": 1 if self.lengths else self.batch_size}
+        words += [f"{letter}{count}" for letter, count in counts.items() if count != 1]
         words += ["bi"] if self.bidirectional else []
         words += [*self.layout, self.dtype, self.device if self.device != "cpu" else ""]
         words += [f"fill={self.fill}"] + [f"{n}={getattr(self, n)}" for n in ("seed", "pick") if getattr(self, n)]
@@ -77,6 +104,7 @@ class Case:
             bias="nobias" not in self.layout,
             batch_first="bf" in self.layout,
             bidirectional=self.bidirectional,
+            proj_size=self.proj_size if cell == LSTM else 0,
         )
 
     def on(self, cell: str) -> Problem:
@@ -90,12 +118,15 @@ class Case:
             input=self._values(values.INPUT, "input", (self.batch_size, self.steps, self.input_size)),
             h_0=self._state(architecture, "h_0", architecture.output_size),
             c_0=self._state(architecture, "c_0", architecture.hidden_size) if cell == LSTM else None,
+            lengths=self.lengths or None,
             case=self.line(cell),
             granule=values.GRANULES.get(self.fill, 0.0),
         )
 
     def _parameter(self, architecture: Architecture, name: str) -> np.ndarray:
         shape = architecture.parameter_shapes()[name]
+        if name.startswith("weight_hr"):
+            return self._values(values.WEIGHT, name, shape)
         role = values.BIAS if name.startswith("bias") else values.WEIGHT
         read = shape[1:]
         if name.startswith("weight_ih") and "_l0" not in name:  # of either direction below, so that a crop keeps both
@@ -113,9 +144,19 @@ class Case:
         return values.fill(self.fill, role, name, self.seed, shape, self.dtype)
 
 
-ALWAYS = {"i": "input_size", "h": "hidden_size", "t": "steps"}
-COUNTS = {"l": "num_layers", "n": "batch_size"}
-SIZES = ALWAYS | COUNTS
+SIZES = {
+    "i": "input_size",
+    "h": "hidden_size",
+    "t": "steps",
+    "l": "num_layers",
+    "n": "batch_size",
+    "p": "proj_size",
+}
+
+
+def _listed(lengths: tuple[int, ...]) -> str:
+    """Lengths as a line writes them: `3,1`, and `3,` for a packed sequence of one row."""
+    return ",".join(map(str, lengths)) + ("," if len(lengths) == 1 else "")
 
 
 def parse(line: str) -> tuple[Case, str]:
@@ -139,12 +180,22 @@ def parse(line: str) -> tuple[Case, str]:
         else:
             found[name] = value
     cell = str(found.pop("cell", ""))
+    return _completed(found, cell), cell
+
+
+def _completed(found: dict[str, Any], cell: str) -> Case:
+    """The case of the fields that a line sets. Raises CaseError where they do not go together."""
     layout = found.pop("layout", ())
-    in_order = tuple(word for word in axes.LAYOUT_WORDS if word in layout)  # type: ignore[operator]
-    case = replace(Case(), layout=in_order, **found)  # type: ignore[arg-type]
+    if lengths := found.get("lengths"):
+        if {"steps", "batch_size"} & found.keys():
+            raise CaseError(f"t{_listed(lengths)} sets rows and steps; leave out n and any other t")
+        found |= {"steps": max(lengths), "batch_size": len(lengths)}
+    case = replace(Case(), layout=tuple(word for word in axes.LAYOUT_WORDS if word in layout), **found)
+    if case.proj_size and (cell not in ("", LSTM) or case.proj_size >= case.hidden_size):
+        raise CaseError(f"p{case.proj_size}: only lstm has a projection, smaller than hidden_size")
     if (numbers := case.numbers()) > MOST_NUMBERS:
         raise CaseError(f"the case has {numbers} numbers; make its sizes smaller, up to {MOST_NUMBERS} are computed")
-    return case, cell
+    return case
 
 
 def _shown(word: str) -> str:
@@ -165,6 +216,8 @@ def _read(word: str) -> tuple[str, object]:
         return "device", word
     if match := re.fullmatch(r"([a-z])([0-9]+)", word):
         return _size(*match.groups())
+    if re.fullmatch(r"t([0-9]+,)+([0-9]+)?", word):
+        return "lengths", tuple(_size("t", digits)[1] for digits in word[1:].rstrip(",").split(","))
     if match := re.fullmatch(r"(fill|seed|pick)=(.*)", word):
         return _setting(*match.groups())
     known = [
@@ -214,8 +267,11 @@ class Cases:
         """Draws from the family; shrinks towards one step of one unit, float32, without further words."""
         drawn = {name: draw() for name, draw in FIELDS.items() if name not in self.pinned}
         for name, permitted in self.pinned.items():
-            drawn[name] = axes.layouts(permitted) if name == "layout" else st.sampled_from(permitted)
-        return st.builds(Case, **drawn)
+            if name not in EXTENSIONS:
+                drawn[name] = axes.layouts(permitted) if name == "layout" else st.sampled_from(permitted)
+        for name, chooser in EXTENSIONS.items():
+            drawn[chooser] = axes.extensions(self.pinned.get(name, (False, True)))
+        return st.builds(Case.drawn, **drawn)
 
     def __contains__(self, case: Case) -> bool:
         return all(getattr(case, name) in permitted for name, permitted in self.pinned.items())
@@ -224,7 +280,8 @@ class Cases:
 def cases(**pinned: object) -> Cases:
     """The family of all cases, or of those with fields pinned to a value or to one of several (tuple or range).
 
-    None leaves a field to vary.
+    None leaves a field to vary. projection and packed stand for a proj_size and lengths, which are
+    absent unless they are set to True, or to None.
 
     Besides the fields of `Case`, batch_first, bias and hx may be pinned to True or False. Raises TypeError for a name
     that is no field.
@@ -235,8 +292,9 @@ def cases(**pinned: object) -> Cases:
         if "layout" in pinned:
             raise TypeError(f"cases() takes either layout or {name}, which is a word of it")
     words = {word: pinned.pop(name) is present for name, (word, present) in WORDS.items() if name in pinned}
-    if unknown := set(pinned) - set(FIELDS):
-        raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*FIELDS, *WORDS]))
+    pinned = dict.fromkeys(EXTENSIONS, False) | pinned
+    if unknown := set(pinned) - set(FIELDS) - set(EXTENSIONS):
+        raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*FIELDS, *EXTENSIONS, *WORDS]))
     if words:
         pinned["layout"] = tuple(
             layout for layout in axes.LAYOUTS if all((word in layout) is there for word, there in words.items())
@@ -252,6 +310,9 @@ def _permitted(name: str, value: object) -> tuple[object, ...]:
 
 WORDS = {"batch_first": ("bf", True), "bias": ("nobias", False), "hx": ("nohx", False)}
 """Arguments that `cases` pins through a layout word, and the value for which the word is there."""
+
+EXTENSIONS = {"projection": "narrowing", "packed": "ends"}
+"""What only some cells and calls have, and the argument of `Case.drawn` that chooses it."""
 
 FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
     "input_size": axes.input_sizes,

@@ -98,6 +98,9 @@ def test_line_leaves_defaults_out(case, cell, line):
         ("v1 seed=4294967295 pick=4294967295", Case(seed=2**32 - 1, pick=2**32 - 1), ""),
         ("v1 i4096 h1 t4096 l1 n1", Case(4096, 1, 1, 1, 4096), ""),
         ("v1 xpu:0", Case(device="xpu:0"), ""),
+        ("v1 lstm h3 p2", Case(hidden_size=3, proj_size=2), LSTM),
+        ("v1 t3,1,2", Case(steps=3, batch_size=3, lengths=(3, 1, 2)), ""),
+        ("v1 t3,", Case(steps=3, lengths=(3,)), ""),
         ("  v1\tlstm \n h2  ", Case(hidden_size=2), LSTM),
         (
             "v1 lstm i3 h4 l2 n2 t3 bi bf nobias float16 cpu fill=dyadic seed=7 pick=2",
@@ -148,7 +151,7 @@ MALFORMED = [
     *[(word, "input_size lies between 1 and 4096") for word in ("i0", "i4097", "i00", "i99999999999999999999")],
     *[("h0", "hidden_size lies between"), ("t0", "steps lies between")],
     *[("l0", "num_layers lies between"), ("n4097", "batch_size lies between")],
-    *[(word, "no such size; i is input_size, h is hidden_size, t is steps") for word in ("p2", "x1", "v1", "a0")],
+    *[(word, "no such size; i is input_size, h is hidden_size, t is steps") for word in ("x1", "v1", "a0")],
     *[(word, SIZE) for word in ("i", "I3", "i-1", "i+1", "i1.5", "i1e3", "i1,", "3i", "3", "-1", "i=3", "ih3", "i_1")],
     *[(word, SIZE) for word in ("i²", "i½", "i①", "h³", "é3", "\u01313")],
     *[(word, "rnn_tanh, rnn_relu, lstm, gru") for word in ("LSTM", "rnn", "lstm,", "lstm_cell", "''", '"gru"')],
@@ -315,7 +318,7 @@ def test_family_draws_every_value_that_is_permitted(field, values):
 
 
 def test_every_field_of_a_case_can_be_drawn_and_pinned():
-    assert [field.name for field in fields(Case)] == list(FIELDS)
+    assert [field.name for field in fields(Case)] == [*FIELDS, "proj_size", "lengths"]
 
 
 @pytest.mark.parametrize("name", ["hidden", "cell", "bidirectionl", "Bias", "proj_size"])
@@ -552,6 +555,38 @@ def test_smaller_case_crops_what_an_upper_layer_reads_of_each_direction():
 def test_digits_of_other_scripts_are_refused(word):
     with pytest.raises(CaseError):
         parse(f"v1 {word}")
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("v1 gru h3 p2", "only lstm has a projection"),
+        ("v1 lstm h3 p3", "smaller than hidden_size"),
+        ("v1 t3,1 n2", "t3,1 sets rows and steps; leave out n"),
+        ("v1 t3,0", "steps lies between 1 and"),
+        ("v1 t3,,1", "not a word of a case"),
+    ],
+)
+def test_projection_and_lengths_that_cannot_be_are_refused(line, remedy):
+    with pytest.raises(CaseError, match=remedy):
+        parse(line)
+
+
+@given(cases(projection=True, packed=True).strategy())
+def test_drawn_projection_and_lengths_are_valid_and_go_through_the_line(case):
+    assert len(case.lengths) == case.batch_size
+    assert max(case.lengths) == case.steps
+    assert min(case.lengths) >= 1
+    assert case.proj_size in (range(1, case.hidden_size) if case.hidden_size > 1 else (0,))
+    assert parse(case.line(LSTM)) == (case, LSTM)
+
+
+def test_projection_and_lengths_are_absent_unless_asked_for():
+    assert Case(hidden_size=3, proj_size=2) not in cases()
+    assert Case(steps=2, batch_size=2, lengths=(1, 2)) not in cases()
+    assert Case(steps=2, batch_size=2, lengths=(1, 2)) in cases(packed=True)
+    assert Case() not in cases(packed=True)
+    assert find(cases(packed=True).strategy(), lambda c: len(set(c.lengths)) > 1).lengths in [(2, 1), (1, 2)]
 
 
 def test_sizes_that_together_cannot_be_computed_are_refused():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.harness import bridge
 from conformance.harness.observation import Fact, Observation
@@ -141,11 +142,14 @@ def _constructed(subject: Subject, blank: Observation) -> Observation:
     return replace(blank, facts={name: fact(p) for name, p in module.named_parameters()}, text=repr(module))
 
 
+PaddedOrPacked = torch.Tensor | PackedSequence
+
+
 @dataclass
 class Inputs:
-    """The tensors of one call: input as the module's layout wants it, and initial states or none."""
+    """The tensors of one call: input as the module's layout wants it, packed or not, and initial states or none."""
 
-    input: torch.Tensor
+    input: PaddedOrPacked
     states: tuple[torch.Tensor, ...]
 
     def arguments(self) -> tuple[Any, ...]:
@@ -157,16 +161,23 @@ class Inputs:
 
 def _inputs(problem: Problem) -> Inputs:
     a = problem.architecture
-    sequence = problem.input if a.batch_first else problem.input.swapaxes(0, 1)
     given = [state for state in (problem.h_0, problem.c_0) if state is not None]
     flat = [state.reshape(a.num_layers * a.directions, *state.shape[2:]) for state in given]
-    make = bridge.tensor
-    return Inputs(
-        make(sequence, problem.dtype, problem.device), tuple(make(s, problem.dtype, problem.device) for s in flat)
-    )
+
+    def make(values: np.ndarray) -> torch.Tensor:
+        return bridge.tensor(values, problem.dtype, problem.device)
+
+    sequence = problem.input if a.batch_first else problem.input.swapaxes(0, 1)
+    states = tuple(make(state) for state in flat)
+    if problem.lengths is None:
+        return Inputs(make(sequence), states)
+    ended = np.arange(problem.steps) >= np.array(problem.lengths)[:, None]
+    poisoned = np.where((ended if a.batch_first else ended.T)[..., None], np.nan, sequence)
+    packed = pack_padded_sequence(make(poisoned), torch.tensor(problem.lengths), a.batch_first, enforce_sorted=False)
+    return Inputs(packed, states)
 
 
-def _call(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[Observation, dict[str, torch.Tensor]]:
+def _call(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[Observation, dict[str, Any]]:
     """One call, what it warned of and what it returned; an exception of the subject's becomes the failure."""
     with _recorded_warnings() as caught:
         try:
@@ -175,13 +186,14 @@ def _call(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[
             return replace(blank, failure=_failure(error)), {}
     try:
         returned = _named(result, blank.problem.architecture.cell)
+        tensors = returned | {"output": _padded(returned["output"], blank.problem)}
     except TypeError as error:
         return replace(blank, failure=("malformed result", str(error))), {}
     real = blank.route not in UNREAL_ROUTES
     seen = replace(
         blank,
-        facts={name: fact(t) for name, t in returned.items()},
-        raw={name: bridge.array(t) for name, t in returned.items()} if real else {},
+        facts={name: fact(t) for name, t in tensors.items()},
+        raw={name: bridge.array(t) for name, t in tensors.items()} if real else {},
         warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
     )
     return seen, returned
@@ -198,7 +210,19 @@ def _recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
             torch.set_warn_always(False)
 
 
-def _named(result: object, cell: str) -> dict[str, torch.Tensor]:
+def _padded(output: PaddedOrPacked, problem: Problem) -> torch.Tensor:
+    """An output in the layout of a padded batch. Raises TypeError where packed came in and not out, or the reverse."""
+    if isinstance(output, PackedSequence) is (problem.lengths is None):
+        raise TypeError(f"packed in, packed out is documented, this is {_shape_of(output)}")
+    if not isinstance(output, PackedSequence):
+        return output
+    try:
+        return pad_packed_sequence(output, problem.architecture.batch_first, total_length=problem.steps)[0]
+    except Exception as error:  # whatever a malformed packed sequence leads to
+        raise TypeError(f"a packed output that cannot be padded: {error}") from None
+
+
+def _named(result: object, cell: str) -> dict[str, Any]:
     """output, h_n and c_n of a call's result. Raises TypeError where it is built otherwise."""
     if not (isinstance(result, tuple) and len(result) == 2):
         raise TypeError(f"a tuple (output, state) is documented, this is {_shape_of(result)}")
@@ -210,13 +234,15 @@ def _named(result: object, cell: str) -> dict[str, torch.Tensor]:
         )
     named = {"output": output} | dict(zip(("h_n", "c_n"), states, strict=False))
     for name, value in named.items():
+        value = value.data if isinstance(value, PackedSequence) and name == "output" else value
         if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
             raise TypeError(f"{name} is documented as a floating-point tensor, this is {_shape_of(value)}")
     return named
 
 
 def _shape_of(value: object) -> str:
-    return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, tuple | list) else "")
+    plain = isinstance(value, tuple | list) and not isinstance(value, PackedSequence)
+    return f"a {type(value).__name__}" + (f" of {len(value)}" if plain else "")  # type: ignore[arg-type]
 
 
 def fact(t: torch.Tensor) -> Fact:
@@ -241,7 +267,7 @@ class _Watch:
 
     def __init__(self, module: torch.nn.Module, inputs: Inputs) -> None:
         states = dict(zip(("h_0", "c_0"), inputs.states, strict=False))
-        self.tensors = {"input": inputs.input} | states | dict(module.named_parameters())
+        self.tensors = {"input": _data(inputs.input)} | states | dict(module.named_parameters())
         self.before = {name: t.detach().clone() for name, t in self.tensors.items()}
         self.random_state = torch.get_rng_state()
 
@@ -251,16 +277,20 @@ class _Watch:
 
 
 def _called_again(
-    module: torch.nn.Module, inputs: Inputs, seen: Observation, returned: dict[str, torch.Tensor]
+    module: torch.nn.Module, inputs: Inputs, seen: Observation, returned: dict[str, Any]
 ) -> tuple[Observation, ...]:
     """A second call and, after the first results were overwritten, a third."""
     blank = replace(seen, facts={}, raw={}, warnings=())
     second, _ = _call(module, inputs, blank)
     with torch.no_grad():
-        for t in returned.values():
-            t.detach().fill_(float("nan"))
+        for value in returned.values():
+            _data(value).detach().fill_(float("nan"))
     third, _ = _call(module, inputs, blank)
     return second, third
+
+
+def _data(value: PaddedOrPacked) -> torch.Tensor:
+    return value.data if isinstance(value, PackedSequence) else value
 
 
 def _bits(t: torch.Tensor) -> torch.Tensor:

@@ -56,6 +56,8 @@ def arguments(architecture: Architecture) -> dict[str, Any]:
     }
     if architecture.cell in (RNN_TANH, RNN_RELU):
         named["nonlinearity"] = architecture.cell.removeprefix("rnn_")
+    if architecture.proj_size:
+        named["proj_size"] = architecture.proj_size
     return named
 
 

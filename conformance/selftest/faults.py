@@ -238,6 +238,31 @@ class _StaleInput(Plain):
         return super().input_at(sequence, 8 if t == 9 else t, direction)
 
 
+@fault("B1", "B2")
+class _ReverseFromPadding(Plain):
+    """Starts the reverse direction of a packed sequence in its padding."""
+
+    def backwards(self, sequence: torch.Tensor) -> torch.Tensor:
+        return sequence.flip(0)
+
+
+@fault("B1", "B2")
+class _EndedRowsGoOn(Plain):
+    """Goes on with rows of a packed sequence that have ended."""
+
+    def if_running(self, t: int, after: States, before: States) -> States:
+        return after
+
+
+@fault("B1", "B2", on=(LSTM,))
+class _ProjectsTwice(Plain):
+    """Adds the state before projection to its first features after it."""
+
+    def project(self, h: torch.Tensor, w_hr: torch.Tensor | None) -> torch.Tensor:
+        projected = super().project(h, w_hr)
+        return projected if w_hr is None else projected + h[..., : len(w_hr)] / 8
+
+
 @fault("A1")
 class _OutputTimeMajor(Plain):
     """Returns a time-major output whatever batch_first."""

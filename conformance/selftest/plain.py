@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.harness.subject import Subject
 from reference.problem import GATES, GRU, LSTM, RNN_TANH, suffix
@@ -27,6 +28,7 @@ class Plain(torch.nn.Module):
         batch_first: bool = False,
         bidirectional: bool = False,
         nonlinearity: str = "tanh",
+        proj_size: int = 0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -34,12 +36,15 @@ class Plain(torch.nn.Module):
         self.cell = cell
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.directions = bias, batch_first, 2 if bidirectional else 1
+        self.proj_size, self.output_size = proj_size, proj_size or hidden_size
+        self.lengths: torch.Tensor | None = None
         rows = len(GATES[cell]) * hidden_size
         for layer in range(num_layers):
-            width = input_size if layer == 0 else self.directions * hidden_size
+            width = input_size if layer == 0 else self.directions * self.output_size
             for direction in range(self.directions):
-                shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
+                shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, width), "weight_hh": (rows, self.output_size)}
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
+                shapes |= {"weight_hr": (proj_size, hidden_size)} if proj_size else {}
                 for name, shape in shapes.items():
                     drawn = torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(hidden_size)
                     self.register_parameter(name + suffix(layer, direction), torch.nn.Parameter(drawn))
@@ -53,8 +58,12 @@ class Plain(torch.nn.Module):
         shown += [f"nonlinearity={self.cell.removeprefix('rnn_')}"] if self.cell.startswith("rnn") else []
         return ", ".join(shown)
 
-    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
-        below = input.transpose(0, 1) if self.batch_first else input
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        self.lengths = None
+        if isinstance(input, PackedSequence):
+            below, self.lengths = pad_packed_sequence(input)
+        else:
+            below = input.transpose(0, 1) if self.batch_first else input
         initial = self.initial_states(below, hx)
         last: list[States] = []
         for layer in range(self.num_layers):
@@ -64,16 +73,21 @@ class Plain(torch.nn.Module):
                 outputs.append(output)
                 last.append(states)
             below = torch.cat(outputs, -1)
-        output = below.transpose(0, 1) if self.batch_first else below
         final = self.final_states(last)
-        return output, final if self.cell == LSTM else final[0]
+        return self.output(below), final if self.cell == LSTM else final[0]
+
+    def output(self, sequence: torch.Tensor) -> Any:
+        """The output (T, N, features) as the caller wants it: packed as the input was, or batch first."""
+        if self.lengths is not None:
+            return pack_padded_sequence(sequence, self.lengths, enforce_sorted=False)
+        return sequence.transpose(0, 1) if self.batch_first else sequence
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
-        """h_0, and c_0 for LSTM, (L*D, N, H) each."""
-        count = 2 if self.cell == LSTM else 1
+        """h_0 (L*D, N, R), and c_0 (L*D, N, H) for LSTM."""
         if hx is None:
-            shape = (self.num_layers * self.directions, sequence.shape[1], self.hidden_size)
-            return (sequence.new_zeros(shape),) * count
+            widths = (self.output_size, self.hidden_size) if self.cell == LSTM else (self.output_size,)
+            stacked = self.num_layers * self.directions
+            return tuple(sequence.new_zeros(stacked, sequence.shape[1], width) for width in widths)
         return tuple(hx) if self.cell == LSTM else (hx,)
 
     def start(self, initial: States, layer: int, direction: int) -> States:
@@ -84,17 +98,33 @@ class Plain(torch.nn.Module):
         """One direction of one layer over a sequence (T, N, features): its outputs in time's order, its last states."""
         outputs = []
         for t in range(len(sequence)):
-            states = self.step(self.input_at(sequence, t, direction), states, layer, direction)
+            after = self.step(self.input_at(sequence, t, direction), states, layer, direction)
+            states = self.if_running(t, after, states)
             outputs.append(states[0])
         return self.in_time(torch.stack(outputs), direction), states
 
     def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
         """What the direction reads at its own step t."""
-        return sequence[len(sequence) - 1 - t] if direction else sequence[t]
+        return self.backwards(sequence)[t] if direction else sequence[t]
 
     def in_time(self, outputs: torch.Tensor, direction: int) -> torch.Tensor:
         """A direction's outputs, turned back into time's order."""
-        return outputs.flip(0) if direction else outputs
+        return self.backwards(outputs) if direction else outputs
+
+    def backwards(self, sequence: torch.Tensor) -> torch.Tensor:
+        """A sequence (T, N, features) with the time of each row reversed, from its own end."""
+        if self.lengths is None:
+            return sequence.flip(0)
+        t = torch.arange(len(sequence))[:, None]
+        order = torch.where(t < self.lengths, self.lengths - 1 - t, t)
+        return sequence[order, torch.arange(sequence.shape[1])]
+
+    def if_running(self, t: int, after: States, before: States) -> States:
+        """The states after step t, of rows that have ended those before it."""
+        if self.lengths is None:
+            return after
+        running = (t < self.lengths)[:, None]
+        return tuple(torch.where(running, new, old) for new, old in zip(after, before, strict=True))
 
     def final_states(self, last: list[States]) -> States:
         """h_n, and c_n for LSTM, from the last states of every layer and direction."""
@@ -103,7 +133,8 @@ class Plain(torch.nn.Module):
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         w_ih, w_hh, b_ih, b_hh = self.weights(layer, direction)
         if self.cell == LSTM:
-            return self.lstm(self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh), states[1])
+            h, c = self.lstm(self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh), states[1])
+            return self.project(h, getattr(self, "weight_hr" + suffix(layer, direction), None)), c
         if self.cell == GRU:
             return (self.gru(x, states[0], w_ih, w_hh, b_ih, b_hh),)
         z = self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh)
@@ -122,6 +153,9 @@ class Plain(torch.nn.Module):
         i, f, g, o = z.chunk(4, -1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * self.tanh(g)
         return torch.sigmoid(o) * self.tanh(c), c
+
+    def project(self, h: torch.Tensor, w_hr: torch.Tensor | None) -> torch.Tensor:
+        return h if w_hr is None else torch.nn.functional.linear(h, w_hr)
 
     def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
         i_r, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)

@@ -33,6 +33,8 @@ SMALL = cases(
     batch_size=range(1, 3),
     steps=range(1, 5),
     device="cpu",
+    projection=None,
+    packed=None,
 )
 
 CAPABILITIES = {"measured": "AVX2", "union": "AVX512"}
