@@ -13,7 +13,7 @@ import numpy as np
 from reference import cells
 from reference.ball import Ball, concatenate, stack, where
 from reference.cells import Weights
-from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Problem, suffix
+from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Problem
 from reference.roundings import Rounding
 
 STEP = {RNN_TANH: cells.rnn_tanh, RNN_RELU: cells.rnn_relu, GRU: cells.gru}
@@ -72,7 +72,7 @@ def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
 
 def layer_weights(problem: Problem, layer: int) -> Weights:
     """The parameters of `layer`, its directions stacked."""
-    ends = [suffix(layer, direction) for direction in range(problem.architecture.directions)]
+    ends = [problem.architecture.end(layer, direction) for direction in range(problem.architecture.directions)]
 
     def stacked(name: str) -> np.ndarray:
         return np.stack([problem.parameters[name + end] for end in ends])

@@ -16,12 +16,18 @@ RNN_TANH, RNN_RELU, LSTM, GRU = "rnn_tanh", "rnn_relu", "lstm", "gru"
 GATES = {RNN_TANH: ("h",), RNN_RELU: ("h",), LSTM: ("i", "f", "g", "o"), GRU: ("r", "z", "n")}
 """Gate blocks in the order in which the parameters stack them (documentation of torch.nn.RNN, LSTM, GRU: Variables)."""
 
+CELL_SUFFIX = "_cell"
+"""Ends the name of a class that takes one step at a time: `lstm_cell` is torch.nn.LSTMCell."""
+
 FORWARD, REVERSE = 0, 1
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The constructor arguments of a recurrent module that decide what it computes."""
+    """The constructor arguments of a recurrent module that decide what it computes.
+
+    single_step: the class that takes one step at a time (torch.nn.LSTMCell): one layer, one direction, one step.
+    """
 
     cell: str
     input_size: int
@@ -31,6 +37,16 @@ class Architecture:
     batch_first: bool = False
     bidirectional: bool = False
     proj_size: int = 0
+    single_step: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the class: the cell's, with `CELL_SUFFIX` where it takes one step at a time."""
+        return self.cell + (CELL_SUFFIX if self.single_step else "")
+
+    def end(self, layer: int, direction: int) -> str:
+        """The end of a parameter's name: `_l0`, `_l0_reverse`, `_l1` and so on; nothing for a single step."""
+        return "" if self.single_step else f"_l{layer}" + ("_reverse" if direction == REVERSE else "")
 
     @property
     def directions(self) -> int:
@@ -51,7 +67,7 @@ class Architecture:
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.num_layers):
             for direction in range(self.directions):
-                end = suffix(layer, direction)
+                end = self.end(layer, direction)
                 shapes["weight_ih" + end] = (rows, self.layer_input_size(layer))
                 shapes["weight_hh" + end] = (rows, self.output_size)
                 if self.bias:
@@ -60,11 +76,6 @@ class Architecture:
                 if self.proj_size:
                     shapes["weight_hr" + end] = (self.proj_size, self.hidden_size)
         return shapes
-
-
-def suffix(layer: int, direction: int) -> str:
-    """The end of a parameter's name: `_l0`, `_l0_reverse`, `_l1` and so on."""
-    return f"_l{layer}" + ("_reverse" if direction == REVERSE else "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -267,7 +267,7 @@ def both_directions(
         if seen is not None and problem.steps > 1:  # the states before all steps are looked at together
             h = [Value(*value) for value in h]
         c = [rules.given(value) for value in problem.state("c_0")[layer, direction, n]]
-        parameters = parameters_of(problem, f"_l{layer}" + direction * "_reverse")
+        parameters = parameters_of(problem, problem.architecture.end(layer, direction))
         length = problem.steps if problem.lengths is None else problem.lengths[n]
         time = range(length) if direction == 0 else range(length - 1, -1, -1)
         states: list[Vector] = [[Value(mp.mpf(0), mp.mpf(0))] * len(h)] * problem.steps

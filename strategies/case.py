@@ -18,11 +18,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS
-from reference.problem import GATES, LSTM, Architecture, Problem
+from reference.problem import CELL_SUFFIX, GATES, LSTM, Architecture, Problem
 from strategies import axes, values
 
 VERSION = "v1"
-CELLS = tuple(GATES)
+CELLS = (*GATES, *(name + CELL_SUFFIX for name in GATES))
 LARGEST_SIZE = 4096
 LARGEST_SEED = 2**32 - 1
 MOST_NUMBERS = 2**26
@@ -95,9 +95,10 @@ class Case:
         return sequence + 4 * width * directions * read
 
     def architecture(self, cell: str) -> Architecture:
-        """The module that the case is about, if its cell is `cell`."""
+        """The module that the case is about, if its cell is `cell`, one of `CELLS`."""
+        kind, single_step = cell.removesuffix(CELL_SUFFIX), cell.endswith(CELL_SUFFIX)
         return Architecture(
-            cell,
+            kind,
             self.input_size,
             self.hidden_size,
             self.num_layers,
@@ -105,6 +106,7 @@ class Case:
             batch_first="bf" in self.layout,
             bidirectional=self.bidirectional,
             proj_size=self.proj_size if cell == LSTM else 0,
+            single_step=single_step,
         )
 
     def on(self, cell: str) -> Problem:
@@ -117,7 +119,7 @@ class Case:
             parameters={name: self._parameter(architecture, name) for name in architecture.parameter_shapes()},
             input=self._values(values.INPUT, "input", (self.batch_size, self.steps, self.input_size)),
             h_0=self._state(architecture, "h_0", architecture.output_size),
-            c_0=self._state(architecture, "c_0", architecture.hidden_size) if cell == LSTM else None,
+            c_0=self._state(architecture, "c_0", architecture.hidden_size) if architecture.cell == LSTM else None,
             lengths=self.lengths or None,
             case=self.line(cell),
             granule=values.GRANULES.get(self.fill, 0.0),
@@ -129,7 +131,7 @@ class Case:
             return self._values(values.WEIGHT, name, shape)
         role = values.BIAS if name.startswith("bias") else values.WEIGHT
         read = shape[1:]
-        if name.startswith("weight_ih") and "_l0" not in name:  # of either direction below, so that a crop keeps both
+        if name.startswith("weight_ih_l") and "_l0" not in name:  # of either direction below, so that a crop keeps both
             read = (architecture.directions, architecture.output_size)
         apart = (len(GATES[architecture.cell]), architecture.hidden_size, *read)
         return self._values(role, name, apart).reshape(shape)
@@ -191,6 +193,8 @@ def _completed(found: dict[str, Any], cell: str) -> Case:
             raise CaseError(f"t{_listed(lengths)} sets rows and steps; leave out n and any other t")
         found |= {"steps": max(lengths), "batch_size": len(lengths)}
     case = replace(Case(), layout=tuple(word for word in axes.LAYOUT_WORDS if word in layout), **found)
+    if cell.endswith(CELL_SUFFIX) and case not in SINGLE_STEP:
+        raise CaseError(f"{cell} takes one padded step: t1, without l, bi, bf and lengths")
     if case.proj_size and (cell not in ("", LSTM) or case.proj_size >= case.hidden_size):
         raise CaseError(f"p{case.proj_size}: only lstm has a projection, smaller than hidden_size")
     if (numbers := case.numbers()) > MOST_NUMBERS:
@@ -328,3 +332,6 @@ FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
     "seed": axes.seeds,
     "pick": axes.picks,
 }
+
+SINGLE_STEP = cases(num_layers=1, steps=1, bidirectional=False, batch_first=False)
+"""The cases of classes that take one step at a time: one layer, one direction, no layout of its own."""

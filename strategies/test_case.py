@@ -14,7 +14,7 @@ from hypothesis.errors import NoSuchExample
 from reference.formats import FORMATS
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 from strategies import Case, CaseError, axes, cases, parse
-from strategies.case import CELLS, FIELDS
+from strategies.case import CELLS, FIELDS, SINGLE_STEP
 from strategies.values import FILLS
 
 GATES = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 3}
@@ -22,8 +22,9 @@ GATES = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 3}
 examples = settings(deadline=None)
 
 any_case = cases().strategy()
-any_cell = st.sampled_from(CELLS)
-cell_or_none = st.sampled_from(("", *CELLS))
+MODULES, SINGLE_STEPS = CELLS[:4], CELLS[4:]
+any_cell = st.sampled_from(MODULES)
+cell_or_none = st.sampled_from(("", *MODULES))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -154,7 +155,7 @@ MALFORMED = [
     *[(word, "no such size; i is input_size, h is hidden_size, t is steps") for word in ("x1", "v1", "a0")],
     *[(word, SIZE) for word in ("i", "I3", "i-1", "i+1", "i1.5", "i1e3", "i1,", "3i", "3", "-1", "i=3", "ih3", "i_1")],
     *[(word, SIZE) for word in ("i²", "i½", "i①", "h³", "é3", "\u01313")],
-    *[(word, "rnn_tanh, rnn_relu, lstm, gru") for word in ("LSTM", "rnn", "lstm,", "lstm_cell", "''", '"gru"')],
+    *[(word, "rnn_tanh, rnn_relu, lstm, gru") for word in ("LSTM", "rnn", "lstm,", "lstm_cells", "''", '"gru"')],
     *[(word, "bf, nobias, nohx") for word in ("nobia", "bidir", "batch_first", "packed", "BF", "bf=1", "--bf")],
     *[(word, "float64, float32, float16, bfloat16") for word in ("float", "Float32", "float8", "double", "torch.half")],
     *[(word, "cpu") for word in ("CPU", "cpu:", "cuda:x", "cuda:-1", "cuda:0:1", "tpu", "cuda0")],
@@ -216,7 +217,7 @@ def test_case_error_is_a_value_error_without_a_cause():
 
 
 NEARLY_A_WORD = st.one_of(
-    st.sampled_from([*CELLS, "v1", "bi", *axes.LAYOUT_WORDS, *FORMATS, "cpu", "cuda:1", "fill=ramp", "seed=1", "i3"]),
+    st.sampled_from([*MODULES, "v1", "bi", *axes.LAYOUT_WORDS, *FORMATS, "cpu", "cuda:1", "fill=ramp", "seed=1", "i3"]),
     st.from_regex(r"[a-zA-Z]?[0-9.+-]{0,6}", fullmatch=True),
     st.builds("{}={}".format, st.sampled_from(["fill", "seed", "pick"]), st.text(max_size=4) | st.integers()),
     st.text(max_size=4),
@@ -430,21 +431,21 @@ def test_problem_carries_the_choices_of_its_case(case, cell):
     assert problem.relation == ""
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", MODULES)
 def test_problem_is_drawn_again_from_its_line(cell):
     problem = Case(3, 4, 2, 2, 3, True, (), "bfloat16", fill="normal", seed=11).on(cell)
     again, named = parse(problem.case)
     assert equal(again.on(named), problem)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", MODULES)
 def test_cell_state_is_for_the_lstm_alone(cell):
     problem = Case().on(cell)
     assert problem.h_0 is not None
     assert (problem.c_0 is not None) == (cell == LSTM)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", MODULES)
 def test_nohx_gives_no_states_and_zeros_in_their_place(cell):
     problem = parse("v1 h4 l2 n3 bi nohx")[0].on(cell)
     assert problem.h_0 is None
@@ -460,7 +461,7 @@ def test_states_that_are_given_are_the_problems_states():
     assert not np.array_equal(problem.h_0, problem.c_0)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", MODULES)
 def test_nobias_has_no_biases_and_leaves_the_other_numbers_alone(cell):
     case = Case(3, 4, 2, 2, 3, True)
     with_biases, without = case.on(cell), replace(case, layout=("nobias",)).on(cell)
@@ -587,6 +588,22 @@ def test_projection_and_lengths_are_absent_unless_asked_for():
     assert Case(steps=2, batch_size=2, lengths=(1, 2)) in cases(packed=True)
     assert Case() not in cases(packed=True)
     assert find(cases(packed=True).strategy(), lambda c: len(set(c.lengths)) > 1).lengths in [(2, 1), (1, 2)]
+
+
+@given(SINGLE_STEP.strategy(), st.sampled_from(SINGLE_STEPS))
+def test_single_step_is_a_module_of_one_layer_and_step_whose_parameters_have_no_ending(case, cell):
+    assert parse(case.line(cell)) == (case, cell)
+    problem, module = case.on(cell), case.on(cell.removesuffix("_cell"))
+    assert (problem.architecture.name, problem.architecture.cell) == (cell, module.architecture.cell)
+    assert {f"{name}_l0": values.shape for name, values in problem.parameters.items()} == {
+        name: values.shape for name, values in module.parameters.items()
+    }
+
+
+@pytest.mark.parametrize("words", ["t2", "l2", "bi", "bf", "t1,"])
+def test_single_step_takes_one_padded_step_of_one_layer_and_direction(words):
+    with pytest.raises(CaseError, match="gru_cell takes one padded step"):
+        parse(f"v1 gru_cell {words}")
 
 
 def test_sizes_that_together_cannot_be_computed_are_refused():

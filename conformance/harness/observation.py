@@ -158,7 +158,7 @@ class Observation:
 
     def _state(self, name: str) -> Labelled:
         a = self.problem.architecture
-        values = self.raw[name].reshape(a.num_layers, a.directions, *self.raw[name].shape[1:])
+        values = self.raw[name].reshape(a.num_layers, a.directions, self.problem.batch_size, -1)
         labelled = Labelled.of(name, values, "layer", "direction", "row", "unit")
         layers = range(self.layer, self.layer + a.num_layers)
         return Labelled(name, values, [("layer", layers), *labelled.axes[1:]])
@@ -168,6 +168,8 @@ def documented_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
     """The shapes that the documentation gives the results of a call on `problem`, as the caller sees them."""
     a, n, t = problem.architecture, problem.batch_size, problem.steps
     width = a.directions * a.output_size
+    if a.single_step:
+        return dict.fromkeys(("h_n", "c_n") if a.cell == LSTM else ("h_n",), (n, a.hidden_size))
     shapes: dict[str, tuple[int, ...]] = {
         "output": (n, t, width) if a.batch_first else (t, n, width),
         "h_n": (a.num_layers * a.directions, n, a.output_size),

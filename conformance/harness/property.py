@@ -18,10 +18,11 @@ from conformance.harness.recorder import Finding, as_repeat
 from conformance.harness.runner import EAGER_ROUTES, Plan
 from conformance.harness.session import CaseRecord
 from conformance.harness.verdict import Deviation, usable
-from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
 from strategies import Case, Cases
 
 MODULES = (RNN_TANH, RNN_RELU, LSTM, GRU)
+SINGLE_STEPS = tuple(name + CELL_SUFFIX for name in MODULES)
 
 
 @dataclass(frozen=True)

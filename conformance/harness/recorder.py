@@ -9,7 +9,17 @@ from typing import Any
 
 from conformance.clauses import REMARK
 
-CELL_NAMES = {"rnn_tanh": "RNN(tanh)", "rnn_relu": "RNN(relu)", "lstm": "LSTM", "gru": "GRU", "": "modules"}
+CELL_NAMES = {
+    "rnn_tanh": "RNN(tanh)",
+    "rnn_relu": "RNN(relu)",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "rnn_tanh_cell": "RNNCell(tanh)",
+    "rnn_relu_cell": "RNNCell(relu)",
+    "lstm_cell": "LSTMCell",
+    "gru_cell": "GRUCell",
+    "": "modules",
+}
 
 
 @dataclass(frozen=True)

@@ -162,13 +162,14 @@ class Inputs:
 def _inputs(problem: Problem) -> Inputs:
     a = problem.architecture
     given = [state for state in (problem.h_0, problem.c_0) if state is not None]
-    flat = [state.reshape(a.num_layers * a.directions, *state.shape[2:]) for state in given]
 
     def make(values: np.ndarray) -> torch.Tensor:
         return bridge.tensor(values, problem.dtype, problem.device)
 
+    if a.single_step:
+        return Inputs(make(problem.input[:, 0]), tuple(make(state[0, 0]) for state in given))
     sequence = problem.input if a.batch_first else problem.input.swapaxes(0, 1)
-    states = tuple(make(state) for state in flat)
+    states = tuple(make(state.reshape(a.num_layers * a.directions, *state.shape[2:])) for state in given)
     if problem.lengths is None:
         return Inputs(make(sequence), states)
     ended = np.arange(problem.steps) >= np.array(problem.lengths)[:, None]
@@ -185,8 +186,9 @@ def _call(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[
         except Exception as error:  # the subject's own, whatever it is
             return replace(blank, failure=_failure(error)), {}
     try:
-        returned = _named(result, blank.problem.architecture.cell)
-        tensors = returned | {"output": _padded(returned["output"], blank.problem)}
+        returned = _named(result, blank.problem.architecture)
+        padded = {"output": _padded(returned["output"], blank.problem)} if "output" in returned else {}
+        tensors = returned | padded
     except TypeError as error:
         return replace(blank, failure=("malformed result", str(error))), {}
     real = blank.route not in UNREAL_ROUTES
@@ -222,20 +224,21 @@ def _padded(output: PaddedOrPacked, problem: Problem) -> torch.Tensor:
         raise TypeError(f"a packed output that cannot be padded: {error}") from None
 
 
-def _named(result: object, cell: str) -> dict[str, Any]:
-    """output, h_n and c_n of a call's result. Raises TypeError where it is built otherwise."""
-    if not (isinstance(result, tuple) and len(result) == 2):
-        raise TypeError(f"a tuple (output, state) is documented, this is {_shape_of(result)}")
-    output, state = result
-    states = state if cell == LSTM else (state,)
-    if not (isinstance(states, tuple) and len(states) == (2 if cell == LSTM else 1)):
-        raise TypeError(
-            f"{'(h_n, c_n)' if cell == LSTM else 'h_n'} is documented as the state, this is {_shape_of(state)}"
-        )
-    named = {"output": output} | dict(zip(("h_n", "c_n"), states, strict=False))
+def _named(result: object, architecture: Architecture) -> dict[str, Any]:
+    """output, h_n and c_n of a call's result; of a single step its states alone. Raises TypeError for another build."""
+    output, state = {}, result
+    if not architecture.single_step:
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"a tuple (output, state) is documented, this is {_shape_of(result)}")
+        output, state = {"output": result[0]}, result[1]
+    names = ("h_n", "c_n") if architecture.cell == LSTM else ("h_n",)
+    states = state if architecture.cell == LSTM else (state,)
+    if not (isinstance(states, tuple) and len(states) == len(names)):
+        raise TypeError(f"the state is documented as {' and '.join(names)}, this is {_shape_of(state)}")
+    named = output | dict(zip(names, states, strict=True))
     for name, value in named.items():
-        value = value.data if isinstance(value, PackedSequence) and name == "output" else value
-        if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
+        data = value.data if isinstance(value, PackedSequence) and name == "output" else value
+        if not (isinstance(data, torch.Tensor) and data.is_floating_point()):
             raise TypeError(f"{name} is documented as a floating-point tensor, this is {_shape_of(value)}")
     return named
 
@@ -325,7 +328,9 @@ def _unreal(subject: Subject, blank: Observation) -> Observation:
     def empty(*shape: int) -> torch.Tensor:
         return torch.empty(shape, dtype=bridge.DTYPES[problem.dtype], device=device)
 
+    given = [state.shape for state in (problem.h_0, problem.c_0) if state is not None]
+    if a.single_step:
+        return _call(module, Inputs(empty(n, a.input_size), tuple(empty(*shape[2:]) for shape in given)), blank)[0]
     sequence = empty(n, t, a.input_size) if a.batch_first else empty(t, n, a.input_size)
-    given = [state for state in (problem.h_0, problem.c_0) if state is not None]
-    states = tuple(empty(a.num_layers * a.directions, *state.shape[2:]) for state in given)
+    states = tuple(empty(a.num_layers * a.directions, *shape[2:]) for shape in given)
     return _call(module, Inputs(sequence, states), blank)[0]

@@ -107,17 +107,17 @@ class Session:
 
     def judgement(self, problem: Problem) -> Judgement:
         """The rounding models for a problem on this machine."""
-        return _judgement(problem.architecture.cell, problem.dtype, problem.device, self.subject.name)
+        return _judgement(problem.architecture.name, problem.dtype, problem.device, self.subject.name)
 
     def observe(self, problem: Problem, plan: Plan) -> tuple[Observation, ...]:
         """One observation for each of the plan's routes that the subject supports at all."""
         routes = []
         for route in plan.routes:
-            probe = self.probe(problem.architecture.cell, problem.dtype, problem.device, route)
+            probe = self.probe(problem.architecture.name, problem.dtype, problem.device, route)
             if probe.failure is None or problem.dtype in ALWAYS_SUPPORTED:
                 routes.append(route)
             else:
-                self.recorder.skipped(problem.architecture.cell, problem.dtype, problem.device, route, probe.failure)
+                self.recorder.skipped(problem.architecture.name, problem.dtype, problem.device, route, probe.failure)
         return runner.run(self.subject, problem, replace(plan, routes=tuple(routes)), self.judgement(problem))
 
     def probe(self, cell: str, dtype: str, device: str, route: str) -> Observation:
@@ -137,7 +137,7 @@ class Session:
                 self.axes.dtypes = tuple(name for name in self.axes.dtypes if name != dtype)
                 for seen in probes:
                     problem, failure = seen.problem, seen.failure or ("", "")
-                    self.recorder.skipped(problem.architecture.cell, dtype, problem.device, "every route", failure)
+                    self.recorder.skipped(problem.architecture.name, dtype, problem.device, "every route", failure)
 
     def repeats(self, node: str, finding: Finding) -> bool:
         """Whether `finding` is what the same case gave before, if it failed before; it is remembered either way."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from conformance.harness import bridge
-from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
 
 
 class MismatchedParameters(Exception):
@@ -25,7 +25,7 @@ class Subject:
 
     def module(self, architecture: Architecture, dtype: str, device: str) -> torch.nn.Module:
         """A module of this architecture with whatever parameters it draws, in training mode."""
-        return self.classes[architecture.cell](**arguments(architecture), device=device, dtype=bridge.DTYPES[dtype])
+        return self.classes[architecture.name](**arguments(architecture), device=device, dtype=bridge.DTYPES[dtype])
 
     def loaded(self, problem: Problem) -> torch.nn.Module:
         """The module that the problem is about, with its weights. Raises MismatchedParameters."""
@@ -46,14 +46,9 @@ class Subject:
 
 def arguments(architecture: Architecture) -> dict[str, Any]:
     """The keyword arguments that make a module of this architecture."""
-    named: dict[str, Any] = {
-        "input_size": architecture.input_size,
-        "hidden_size": architecture.hidden_size,
-        "num_layers": architecture.num_layers,
-        "bias": architecture.bias,
-        "batch_first": architecture.batch_first,
-        "bidirectional": architecture.bidirectional,
-    }
+    names = ["input_size", "hidden_size", "bias"]
+    names += [] if architecture.single_step else ["num_layers", "batch_first", "bidirectional"]
+    named: dict[str, Any] = {name: getattr(architecture, name) for name in names}
     if architecture.cell in (RNN_TANH, RNN_RELU):
         named["nonlinearity"] = architecture.cell.removeprefix("rnn_")
     if architecture.proj_size:
@@ -63,4 +58,7 @@ def arguments(architecture: Architecture) -> dict[str, Any]:
 
 def torch_nn() -> Subject:
     """The recurrent modules of the PyTorch that is installed."""
-    return Subject("torch.nn", {RNN_TANH: torch.nn.RNN, RNN_RELU: torch.nn.RNN, LSTM: torch.nn.LSTM, GRU: torch.nn.GRU})
+    nn = torch.nn
+    modules = {RNN_TANH: nn.RNN, RNN_RELU: nn.RNN, LSTM: nn.LSTM, GRU: nn.GRU}
+    single = {RNN_TANH: nn.RNNCell, RNN_RELU: nn.RNNCell, LSTM: nn.LSTMCell, GRU: nn.GRUCell}
+    return Subject("torch.nn", modules | {name + CELL_SUFFIX: kind for name, kind in single.items()})

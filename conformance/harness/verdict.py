@@ -161,7 +161,7 @@ def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
     """`seen` was not refused while one of its siblings was accepted."""
     case = current_case()
     case.checked(1, 0.0, 0.0)
-    accepting = [other.problem.architecture.cell for other in siblings if other.failure is None]
+    accepting = [other.problem.architecture.name for other in siblings if other.failure is None]
     if seen.failure is not None and accepting:
         line = f"{one_line(': '.join(seen.failure))}   accepted by {', '.join(accepting)}"
         case.found(seen, "call", f"refuses {seen.problem.dtype}", [line])

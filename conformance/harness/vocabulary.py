@@ -1,7 +1,7 @@
 """The words that properties are written in."""
 
 from conformance.harness.oracle import from_inputs, from_own_states
-from conformance.harness.property import MODULES, clause, observe, parameters_drawn, probes
+from conformance.harness.property import MODULES, SINGLE_STEPS, clause, observe, parameters_drawn, probes
 from conformance.harness.runner import CONSTRUCTOR
 from conformance.harness.runner import EAGER_ROUTES as EAGER
 from conformance.harness.runner import UNREAL_ROUTES as UNREAL
@@ -20,6 +20,7 @@ from conformance.harness.verdict import (
 from reference import limits
 from reference.problem import FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
 from strategies import cases
+from strategies.case import SINGLE_STEP
 
 __all__ = [
     "CONSTRUCTOR",
@@ -31,6 +32,8 @@ __all__ = [
     "REVERSE",
     "RNN_RELU",
     "RNN_TANH",
+    "SINGLE_STEP",
+    "SINGLE_STEPS",
     "UNREAL",
     "assert_accepted",
     "assert_at_most",

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
+from conformance.harness.property import SINGLE_STEPS
 from conformance.harness.subject import Subject
-from conformance.selftest.plain import Plain, States, subject
+from conformance.selftest.plain import Plain, SingleStep, States, subject
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH
 
 ALL = (RNN_TANH, RNN_RELU, LSTM, GRU)
@@ -261,6 +262,14 @@ class _ProjectsTwice(Plain):
     def project(self, h: torch.Tensor, w_hr: torch.Tensor | None) -> torch.Tensor:
         projected = super().project(h, w_hr)
         return projected if w_hr is None else projected + h[..., : len(w_hr)] / 8
+
+
+@fault("B1", on=SINGLE_STEPS)
+class _SingleStepFromZero(Plain):
+    """Starts a single step from zero whatever hx."""
+
+    def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
+        return super().initial_states(sequence, None if isinstance(self, SingleStep) else hx)
 
 
 @fault("A1")

@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.harness.subject import Subject
-from reference.problem import GATES, GRU, LSTM, RNN_TANH, suffix
+from reference.problem import CELL_SUFFIX, GATES, GRU, LSTM, RNN_TANH
 
 States = tuple[torch.Tensor, ...]
 
@@ -47,7 +47,11 @@ class Plain(torch.nn.Module):
                 shapes |= {"weight_hr": (proj_size, hidden_size)} if proj_size else {}
                 for name, shape in shapes.items():
                     drawn = torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(hidden_size)
-                    self.register_parameter(name + suffix(layer, direction), torch.nn.Parameter(drawn))
+                    self.register_parameter(name + self.end(layer, direction), torch.nn.Parameter(drawn))
+
+    def end(self, layer: int, direction: int) -> str:
+        """The end of a parameter's name."""
+        return f"_l{layer}" + ("_reverse" if direction else "")
 
     def extra_repr(self) -> str:
         shown = [f"{self.input_size}, {self.hidden_size}"]
@@ -134,14 +138,14 @@ class Plain(torch.nn.Module):
         w_ih, w_hh, b_ih, b_hh = self.weights(layer, direction)
         if self.cell == LSTM:
             h, c = self.lstm(self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh), states[1])
-            return self.project(h, getattr(self, "weight_hr" + suffix(layer, direction), None)), c
+            return self.project(h, getattr(self, "weight_hr" + self.end(layer, direction), None)), c
         if self.cell == GRU:
             return (self.gru(x, states[0], w_ih, w_hh, b_ih, b_hh),)
         z = self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh)
         return (self.tanh(z) if self.cell == RNN_TANH else torch.relu(z),)
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
-        end = suffix(layer, direction)
+        end = self.end(layer, direction)
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         w_ih, w_hh, b_ih, b_hh = (getattr(self, name + end, None) for name in names)
         return w_ih, w_hh, b_ih, b_hh
@@ -170,6 +174,22 @@ class Plain(torch.nn.Module):
         return torch.tanh(z)
 
 
+class SingleStep(Plain):
+    """Takes what torch.nn.RNNCell, LSTMCell and GRUCell take, and one step at a time."""
+
+    def end(self, layer: int, direction: int) -> str:
+        return ""
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
+        given = hx if isinstance(hx, tuple) or hx is None else (hx,)
+        stacked = None if given is None else tuple(state[None] for state in given)
+        initial = self.initial_states(input[None], stacked[0] if stacked and self.cell != LSTM else stacked)
+        states = self.step(input, tuple(state[0] for state in initial), 0, 0)
+        return states if self.cell == LSTM else states[0]
+
+
 def subject(name: str, kind: type[Plain] = Plain, cells: tuple[str, ...] = tuple(GATES)) -> Subject:
-    """A subject whose modules are of `kind`."""
-    return Subject(name, {cell: partial(kind, cell) for cell in cells})
+    """A subject whose modules are of `kind`, and whose single steps are computed likewise."""
+    single: type[Plain] = type(kind.__name__ + "Cell", (SingleStep, kind), {})
+    classes = {cell: partial(kind, cell) for cell in cells}
+    return Subject(name, classes | {cell + CELL_SUFFIX: partial(single, cell) for cell in cells})
