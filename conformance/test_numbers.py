@@ -50,6 +50,13 @@ def test_every_step_of_every_layer_lies_within_its_error_bound(case, cell):
             assert_within(layer, from_own_states)
 
 
+@clause("B2", given=cases(num_layers=1, bidirectional=False))
+def test_each_step_called_alone_lies_within_its_error_bound(case, cell):
+    for seen in observe(case.on(cell), stepwise=True):
+        for step in seen.steps:
+            assert_within(step, from_inputs)
+
+
 @clause("B1", given=cases(packed=True, steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS))
 def test_packed_results_lie_within_their_error_bound(case, cell):
     for seen in observe(case.on(cell)):

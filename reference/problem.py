@@ -120,6 +120,12 @@ class Problem:
         features = a.output_size if name == "h_0" else a.hidden_size
         return np.zeros((a.num_layers, a.directions, self.batch_size, features))
 
+    def step(self, t: int, h_0: np.ndarray | None = None, c_0: np.ndarray | None = None) -> Problem:
+        """Step `t` of a padded batch as a call of its own, from these states (L, D, N, features) or from none."""
+        relation, granule = f"step {t} alone", self.granule if t == 0 else 0.0
+        part = self.input[:, t : t + 1]
+        return replace(self, input=part, h_0=h_0, c_0=c_0, relation=relation, granule=granule)
+
     def layer(self, layer: int, below: np.ndarray) -> Problem:
         """Layer `layer` as a module of one layer that reads `below` (N, T, features)."""
         a = self.architecture

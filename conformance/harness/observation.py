@@ -106,6 +106,8 @@ class Observation:
     layers    the same call as a composition of one-layer modules, where the plan asked for it
     again     a second call, and one after the first results were overwritten, where the plan asked for them
     changed   names of inputs, states and parameters that the call changed; "random state" among them
+    steps     the same call as one for each step, where the plan asked for it
+    layer, step  where a part of a larger call begins
     """
 
     problem: Problem
@@ -120,7 +122,9 @@ class Observation:
     layers: tuple[Observation, ...] = ()
     again: tuple[Observation, ...] = ()
     changed: tuple[str, ...] = ()
+    steps: tuple[Observation, ...] = ()
     layer: int = 0
+    step: int = 0
 
     @property
     def output(self) -> Labelled:
@@ -129,9 +133,10 @@ class Observation:
         values = values if self.problem.architecture.batch_first else values.swapaxes(0, 1)
         a = self.problem.architecture
         split = values.reshape(*values.shape[:2], a.directions, a.output_size)
-        return Labelled.of(
-            "output", split, "row", "step", "direction", "unit", fixed=[("layer", self.layer + a.num_layers - 1)]
-        )
+        fixed = [("layer", self.layer + a.num_layers - 1)]
+        whole = Labelled.of("output", split, "row", "step", "direction", "unit", fixed=fixed)
+        steps = range(self.step, self.step + self.problem.steps)
+        return Labelled("output", split, [whole.axes[0], ("step", steps), *whole.axes[2:]], fixed)
 
     @property
     def h_n(self) -> Labelled:

@@ -109,14 +109,15 @@ def observe(
     routes: tuple[str, ...] = EAGER_ROUTES,
     layers: bool = False,
     again: bool = False,
+    stepwise: bool = False,
     values: bool = True,
 ) -> list[Observation]:
     """The subject's observations of `problem`, one for each route. A call that failed is a finding and left out.
 
-    layers, again: as in `Plan`. values=False keeps those whose shapes are wrong: facts can be looked at all the same.
+    layers, again, stepwise: as in `Plan`. values=False keeps those of wrong shapes, for their facts.
     """
-    seen = session.current().observe(problem, Plan(routes, layers, again))
-    return [one for one in seen if all(usable(part, values) for part in (one, *one.layers, *one.again))]
+    seen = session.current().observe(problem, Plan(routes, layers, again, stepwise))
+    return [one for one in seen if all(usable(part, values) for part in (one, *one.layers, *one.again, *one.steps))]
 
 
 def parameters_drawn(seed: int, *architectures: Architecture) -> list[dict[str, np.ndarray]]:

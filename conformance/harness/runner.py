@@ -34,14 +34,16 @@ CONSTRUCTOR = "constructor"
 class Plan:
     """What to do with a problem, as data.
 
-    routes  names of `ROUTES`, one observation each
-    layers  also run it as a composition of one-layer modules
-    again   also call a second time, and a third after overwriting what came back; note what calls changed
+    routes    names of `ROUTES`, one observation each
+    layers    also run it as a composition of one-layer modules
+    stepwise  also run one layer in one direction as a call for each step, each handed the states that the last returned
+    again     also call a second time, and a third after overwriting what came back; note what calls changed
     """
 
     routes: tuple[str, ...] = EAGER_ROUTES
     layers: bool = False
     again: bool = False
+    stepwise: bool = False
 
 
 def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
@@ -126,6 +128,8 @@ def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     if plan.layers and seen.failure is None and not seen.misshapen:
         one_layer = problem.architecture.num_layers == 1
         seen = replace(seen, layers=(seen,) if one_layer else _composition(modules, inputs, blank))
+    if plan.stepwise and seen.failure is None and not seen.misshapen:
+        seen = replace(seen, steps=_step_by_step(module, inputs, blank))
     return seen
 
 
@@ -315,6 +319,23 @@ def _composition(modules: _Modules, inputs: Inputs, blank: Observation) -> tuple
         if one.failure is not None or one.misshapen:
             break
         below = returned["output"]
+    return tuple(seen)
+
+
+def _step_by_step(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[Observation, ...]:
+    """A call for each step of a padded batch, each from the very states that the call before it returned."""
+    a, states = blank.problem.architecture, inputs.states
+    given = {name: blank.problem.state(name) for name in (("h_0", "c_0") if a.cell == LSTM else ("h_0",)) if states}
+    seen: list[Observation] = []
+    for t in range(blank.problem.steps):
+        part = blank.problem.step(t, **given)
+        x = _data(inputs.input)[:, t : t + 1] if a.batch_first else _data(inputs.input)[t : t + 1]
+        one, returned = _call(module, Inputs(x, states), replace(blank, problem=part, step=t))
+        seen.append(one)
+        if one.failure is not None or one.misshapen:
+            break
+        states = tuple(value for name, value in returned.items() if name != "output")
+        given = {name.replace("_n", "_0"): one.results[name].values for name in returned if name != "output"}
     return tuple(seen)
 
 

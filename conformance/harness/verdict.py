@@ -17,7 +17,7 @@ from conformance.harness.recorder import Finding
 from conformance.harness.session import current_case
 from reference.ball import Ball
 from reference.network import Enclosure
-from reference.problem import REVERSE
+from reference.problem import REVERSE, RNN_RELU
 from reference.roundings import Rounding
 
 Enclosing = Callable[[Observation, Rounding], Enclosure]
@@ -202,7 +202,8 @@ def _outside(seen: Observation, enclosure: Enclosure, count: bool = True) -> lis
 
 
 def _is_bounded(seen: Observation, field: str) -> bool:
-    return field != "c_n" and seen.problem.architecture.cell != "rnn_relu"
+    a = seen.problem.architecture
+    return field != "c_n" and a.cell != RNN_RELU and not a.proj_size
 
 
 def _measure(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:

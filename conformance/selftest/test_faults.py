@@ -8,7 +8,7 @@ from conformance.harness.property import SINGLE_STEPS
 from conformance.harness.subject import torch_nn
 from conformance.selftest.faults import ALL, faults
 from conformance.selftest.plain import subject
-from conformance.selftest.trial import findings
+from conformance.selftest.trial import findings, findings_by
 from strategies import parse
 
 SEEDS = range(5)
@@ -41,6 +41,12 @@ def test_fault_is_caught_on_a_small_case_with_every_seed(fault):
 def test_sound_implementation_passes_the_same_seeds(sound, seed):
     found = findings(sound, tuple(CLAUSES), ALL + SINGLE_STEPS, seed)
     assert [finding.text() for finding in found if finding.severity == RED] == []
+
+
+@pytest.mark.parametrize("tested", properties(), ids=lambda tested: tested.name)
+def test_property_fails_on_a_fault_of_its_clause(tested):
+    broken = [fault for fault in faults() if tested.clause.id in fault.clauses]
+    assert any(next(findings_by(tested, fault.subject, fault.cells, 0, fault.effort), None) for fault in broken)
 
 
 def test_every_clause_has_a_property_and_a_fault_that_breaks_it():

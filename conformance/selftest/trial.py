@@ -33,12 +33,20 @@ def settings(effort: str) -> hypothesis.settings:
 def findings(
     subject: Subject, clauses: Collection[str], cells: Collection[str], seed: int, effort: str = "smoke"
 ) -> Iterator[Finding]:
-    """What the properties of `clauses` find in `subject`, property by property; quiet findings come last."""
+    """What the properties of `clauses` find in `subject`, property by property."""
+    for tested in properties():
+        if tested.clause.id in clauses:
+            yield from findings_by(tested, subject, cells, seed, effort)
+
+
+def findings_by(
+    tested: Property, subject: Subject, cells: Collection[str], seed: int, effort: str = "smoke"
+) -> Iterator[Finding]:
+    """What one property finds in `subject`, cell by cell; quiet findings come last."""
     with session.nested(Session(subject)) as here:
-        for tested in properties():
-            for cell in tested.cells:
-                if tested.clause.id in clauses and cell in cells:
-                    yield from _failures(tested, cell, seed, effort)
+        for cell in tested.cells:
+            if cell in cells:
+                yield from _failures(tested, cell, seed, effort)
         yield from here.recorder.quiet_findings()
 
 
