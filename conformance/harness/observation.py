@@ -107,6 +107,7 @@ class Observation:
     again     a second call, and one after the first results were overwritten, where the plan asked for them
     changed   names of inputs, states and parameters that the call changed; "random state" among them
     steps     the same call as one for each step, where the plan asked for it
+    kernels   labels of `witness.TELLING`, where the plan asked for them
     layer, step  where a part of a larger call begins
     """
 
@@ -123,6 +124,7 @@ class Observation:
     again: tuple[Observation, ...] = ()
     changed: tuple[str, ...] = ()
     steps: tuple[Observation, ...] = ()
+    kernels: tuple[str, ...] = ()
     layer: int = 0
     step: int = 0
 

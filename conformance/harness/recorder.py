@@ -43,6 +43,7 @@ class Finding:
     case: str
     known: str = ""
     repeatable: bool = True
+    kernels: tuple[str, ...] = ()
 
     @property
     def signature(self) -> tuple[str, str, str]:
@@ -60,11 +61,12 @@ class Finding:
         if not self.repeatable:
             body.insert(0, "NOT REPEATABLE: the same case gave something else before")
         body.append(f'again    pytest --case "{self.case}"' if self.case else f"again    pytest -k {self.test}")
-        return "\n".join([f"{head:<68} {self.subject}, {self.route}", *("       " + line for line in body)])
+        where = ", ".join(filter(None, (self.subject, self.route, "+".join(self.kernels))))
+        return "\n".join([f"{head:<68} {where}", *("       " + line for line in body)])
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Finding:
-        return cls(**(data | {"lines": tuple(data["lines"])}))
+        return cls(**(data | {name: tuple(data[name]) for name in ("lines", "kernels")}))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,11 +92,13 @@ class Tally:
 
 @dataclass
 class Recorder:
-    """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported."""
+    """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, and how
+    often a witness saw each kernel."""
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)
     unsupported: dict[str, int] = field(default_factory=dict)
+    kernels: dict[str, int] = field(default_factory=dict)
 
     def tally(self, node: str) -> Tally:
         return self.tallies.setdefault(node, Tally())
@@ -132,14 +136,16 @@ class Recorder:
             self.tally(node).add(Tally(**counts))
         for finding, count in data["quiet"]:
             self.note(Finding.from_json(finding), count)
-        for what, count in data["unsupported"].items():
-            self.unsupported[what] = self.unsupported.get(what, 0) + count
+        for ours, theirs in ((self.unsupported, data["unsupported"]), (self.kernels, data["kernels"])):
+            for what, count in theirs.items():
+                ours[what] = ours.get(what, 0) + count
 
     def to_json(self) -> dict[str, Any]:
         return {
             "tallies": {node: asdict(tally) for node, tally in self.tallies.items()},
             "quiet": [(finding.to_json(), count) for finding, count in self.quiet.values()],
             "unsupported": self.unsupported,
+            "kernels": self.kernels,
         }
 
 

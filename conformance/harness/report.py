@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from conformance.clauses import AMBER, REMARK
-from conformance.harness import platform
+from conformance.harness import platform, witness
 from conformance.harness.options import Options
-from conformance.harness.property import Property
+from conformance.harness.property import MODULES, Property
 from conformance.harness.recorder import CELL_NAMES, Finding, Tally, as_repeat, told
+from conformance.harness.runner import EAGER_ROUTES
 from conformance.harness.session import Session
 from conformance.harness.verdict import Deviation, one_line
 
@@ -145,11 +146,19 @@ class Report:
         node, worst = max(self.session.recorder.tallies.items(), key=lambda item: item[1].worst, default=("", Tally()))
         absent = [name for name in ("cuda", "mps", "xpu") if name not in self.options.devices]
         silent, vacuous = 100 * total.silent / max(total.cases, 1), 100 * total.vacuous / max(total.elements, 1)
+        expected = {
+            label
+            for cell in MODULES
+            for dtype in self.session.axes.dtypes
+            for route in EAGER_ROUTES
+            for label in witness.expected(cell, dtype, route)
+        }
+        missed = sorted(expected - self.session.recorder.kernels.keys())
         return [
             ", ".join(f"{count} {what}" for what, count in counts.items()),
             f"{total.cases} cases, {silent:.1f} % of them said nothing, {vacuous:.1f} % of all bounds were vacuous; "
             f"worst error/bound {worst.worst:.2f} in {node}",
-            f"{platform.describe()}; not reached: {', '.join(absent)}",
+            f"{platform.describe()}; not reached: {', '.join([*absent, *missed])}",
             f"seed {seed or 'fixed'}, {time.monotonic() - self.started:.0f} s; again: {self._again(seed)}",
         ]
 

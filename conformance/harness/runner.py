@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from conformance.harness import bridge
 from conformance.harness.observation import Fact, Observation
 from conformance.harness.subject import Subject
+from conformance.harness.witness import kernels
 from reference.problem import LSTM, Architecture, Problem
 from reference.roundings import Judgement
 
@@ -37,6 +38,7 @@ class Plan:
     routes    names of `ROUTES`, one observation each
     layers    also run it as a composition of one-layer modules
     stepwise  also run one layer in one direction as a call for each step, each handed the states that the last returned
+    witness   also call once more under the eyes of a witness, which says what kernels are reached
     again     also call a second time, and a third after overwriting what came back; note what calls changed
     """
 
@@ -44,6 +46,7 @@ class Plan:
     layers: bool = False
     again: bool = False
     stepwise: bool = False
+    witness: bool = False
 
 
 def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
@@ -125,6 +128,8 @@ def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     seen, returned = _call(module, inputs, blank)
     if watch and seen.failure is None:
         seen = replace(seen, again=_called_again(module, inputs, seen, returned), changed=watch.changed())
+    if plan.witness and seen.failure is None:
+        seen = replace(seen, kernels=kernels(lambda: module(*inputs.arguments())))
     if plan.layers and seen.failure is None and not seen.misshapen:
         one_layer = problem.architecture.num_layers == 1
         seen = replace(seen, layers=(seen,) if one_layer else _composition(modules, inputs, blank))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from conformance.harness.property import Property
 
 
+WITNESSED_EVERY = 50
+"""One case in so many is called once more under the eyes of a witness, and every failure is."""
+
 ALWAYS_SUPPORTED = ("float32", "float64")
 """Dtypes that no subject may refuse: there, a refusal is a finding of the property that met it."""
 
@@ -70,6 +73,7 @@ class CaseRecord:
                 kind=kind,
                 lines=tuple(lines),
                 case=seen.problem.case if self.case is not None else "",
+                kernels=self.session.kernels(seen),
             )
         )
 
@@ -91,6 +95,7 @@ class Session:
     latest: dict[str, Finding] = field(default_factory=dict)
     _probes: dict[tuple[str, str, str, str], Observation] = field(default_factory=dict)
     _record: CaseRecord | None = None
+    _observed: int = 0
     _failed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def case_at_hand(self) -> CaseRecord:
@@ -118,7 +123,18 @@ class Session:
                 routes.append(route)
             else:
                 self.recorder.skipped(problem.architecture.name, problem.dtype, problem.device, route, probe.failure)
-        return runner.run(self.subject, problem, replace(plan, routes=tuple(routes)), self.judgement(problem))
+        self._observed += 1
+        watched = replace(plan, routes=tuple(routes), witness=self._observed % WITNESSED_EVERY == 1)
+        seen = runner.run(self.subject, problem, watched, self.judgement(problem))
+        for kernel in (kernel for observation in seen for kernel in observation.kernels):
+            self.recorder.kernels[kernel] = self.recorder.kernels.get(kernel, 0) + 1
+        return seen
+
+    def kernels(self, seen: Observation) -> tuple[str, ...]:
+        """The kernels that a call like `seen` reaches; none where it fails or has none."""
+        if seen.kernels or seen.failure is not None or seen.route not in runner.EAGER_ROUTES:
+            return seen.kernels
+        return runner.run(self.subject, seen.problem, Plan((seen.route,), witness=True), seen.judgement)[0].kernels
 
     def probe(self, cell: str, dtype: str, device: str, route: str) -> Observation:
         """One call of size 1, kept: where it is refused, the subject does not support the combination at all."""
