@@ -80,17 +80,28 @@ class Ball:
         return Ball(self.midpoint, self.radius * self.rounding.slack, self.rounding, self.overflows)
 
     def _bounded(
-        self, midpoint: np.ndarray, radius: np.ndarray, *others: Ball, partial_sums: np.ndarray | float = 0.0
+        self,
+        midpoint: np.ndarray,
+        radius: np.ndarray,
+        *others: Ball,
+        sums: np.ndarray | None = None,
+        share: float = 0.0,
     ) -> Ball:
-        """A result of this ball and `others`; where it, or a partial sum, may overflow it says nothing."""
-        overflows = self.overflows or any(other.overflows for other in others)
+        """A result of this ball and `others`; where it, or a partial sum, may overflow it says nothing.
+
+        The size of partial sums is at most `sums`, or `share` times the radius.
+        """
         top = self.rounding.format.largest
-        reach = _abs(midpoint) + radius + partial_sums
-        if overflows or not reach.max(initial=0.0) < top:
-            beyond = ~(reach < top)
-            midpoint, radius = np.where(beyond, 0, midpoint), np.where(beyond, np.inf, radius)
-            overflows = True
-        return Ball(midpoint, radius, self.rounding, overflows)
+        overflows = self.overflows or any(other.overflows for other in others)
+        if not overflows and midpoint.size:
+            largest = float(max(midpoint.max(), -midpoint.min())) + (0.0 if sums is None else float(sums.max()))
+            if largest + float(radius.max()) * (1 + share) < top:
+                return Ball(midpoint, radius, self.rounding)
+        reach = _abs(midpoint) + radius * (1 + share) + (0.0 if sums is None else sums)
+        beyond = ~(reach < top)
+        if not beyond.any():
+            return Ball(midpoint, radius, self.rounding, overflows)
+        return Ball(np.where(beyond, 0, midpoint), np.where(beyond, np.inf, radius), self.rounding, True)
 
 
 def _abs(values: np.ndarray) -> np.ndarray:
@@ -125,8 +136,9 @@ def _sums_are_exact(*terms: Term) -> np.ndarray:
 
 
 def _product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    transposed = weight.swapaxes(-1, -2)
-    return x @ (transposed if x.ndim == 3 else transposed[:, None])
+    """x @ weight.T for each direction, rows and steps taken together."""
+    flat = x.reshape(x.shape[0], -1, x.shape[-1]) @ weight.swapaxes(-1, -2)
+    return flat.reshape(*x.shape[:-1], flat.shape[-1])
 
 
 def _along(bias: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -134,36 +146,28 @@ def _along(bias: np.ndarray, like: np.ndarray) -> np.ndarray:
     return bias.reshape(bias.shape[:1] + (1,) * (like.ndim - 2) + bias.shape[1:])
 
 
-def _underflow(term: Term) -> np.ndarray | float:
+def _underflow(x: Ball, weight: np.ndarray) -> np.ndarray | float:
     """What products lose below the format's range: one floor each, and operands that are read as zero."""
-    rounding = term.x.rounding
-    lost = term.weight.shape[-1] * rounding.floor
-    if not rounding.flushed_operands:
+    lost = weight.shape[-1] * x.rounding.floor
+    if not x.rounding.flushed_operands:
         return lost
-    operands = term.x.largest.sum(-1)[..., None] + _along(_abs(term.weight).sum(-1), term.x.midpoint)
-    return lost + rounding.flushed_operands * operands
+    operands = x.largest.sum(-1)[..., None] + _along(_abs(weight).sum(-1), x.midpoint)
+    return lost + x.rounding.flushed_operands * operands
 
 
 def _summed_affine(*terms: Term) -> Ball:
     """float32 and float64: n u suffices for n summands in any order, blocked or fused (Jeannerod and Rump 2013)."""
-    rounding = terms[0].x.rounding
-    summands = sum(t.weight.shape[-1] + (t.bias is not None) for t in terms) + 1
-    u_sum = summands * rounding.accumulation
-    midpoint: np.ndarray | float = 0.0
-    radius: np.ndarray | float = 0.0
-    for x, weight, bias in terms:
-        magnitude = _abs(x.midpoint)
-        product = _product(x.midpoint, weight.astype(rounding.working_type, copy=False))
-        midpoint = midpoint + product
-        weight = np.abs(weight)
-        radius = (
-            radius + _product(x.radius + u_sum * (magnitude + x.radius), weight) + _underflow(Term(x, weight, bias))
-        )
-        if bias is not None:
-            midpoint = midpoint + _along(bias, product)
-            radius = radius + u_sum * np.abs(_along(bias, product))
-    ball = Ball(np.asarray(midpoint), np.asarray(radius), rounding, any(term.x.overflows for term in terms))
-    return ball._bounded(ball.midpoint, ball.radius, partial_sums=ball.radius / u_sum)
+    x, rounding = concatenate([term.x for term in terms], -1), terms[0].x.rounding
+    weight = np.concatenate([term.weight for term in terms], -1) if len(terms) > 1 else terms[0].weight
+    biases = [term.bias.astype(rounding.working_type, copy=False) for term in terms if term.bias is not None]
+    u_sum = (weight.shape[-1] + len(biases) + 1) * rounding.accumulation
+    midpoint = _product(x.midpoint, weight.astype(rounding.working_type, copy=False))
+    radius = _product(x.radius + u_sum * x.largest, np.abs(weight))
+    radius += _underflow(x, weight)
+    if biases:
+        midpoint += _along(sum(biases[1:], biases[0]), midpoint)
+        radius += u_sum * _along(sum(map(_abs, biases)), midpoint)
+    return x._bounded(midpoint, radius, share=1 / u_sum)
 
 
 def _stored_affine(*terms: Term) -> Ball:
@@ -190,10 +194,10 @@ def _stored_term(term: Term) -> Ball:
     total, magnitude = product, _product(x.largest, np.abs(weight))
     if bias is not None:
         total, magnitude = product + _along(bias, product), magnitude + np.abs(_along(bias, product))
-    radius = _product(x.radius, np.abs(weight)) + _underflow(term) + (weight.shape[-1] + 1) * u_sum * magnitude
+    radius = _product(x.radius, np.abs(weight)) + _underflow(x, weight) + (weight.shape[-1] + 1) * u_sum * magnitude
     radius = radius + u * (np.abs(product) + radius)
     radius = radius + u * (np.abs(total) + radius)
-    return x._bounded(total, radius, partial_sums=magnitude)
+    return x._bounded(total, radius, sums=magnitude)
 
 
 def sigmoid(z: Ball) -> Ball:
