@@ -166,7 +166,8 @@ def _summed_affine(*terms: Term) -> Ball:
     radius += _underflow(x, weight)
     if biases:
         midpoint += _along(sum(biases[1:], biases[0]), midpoint)
-        radius += u_sum * _along(sum(map(_abs, biases)), midpoint)
+        sizes = [_abs(bias) for bias in biases]
+        radius += u_sum * _along(sum(sizes[1:], sizes[0]), midpoint)
     return x._bounded(midpoint, radius, share=1 / u_sum)
 
 
