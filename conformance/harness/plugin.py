@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     _load_profile(options.effort)
     session.begin(options.session())
-    config.stash[REPORT] = report.Report(session.current(), options)
+    config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
 
 
 def _require_packages() -> None:

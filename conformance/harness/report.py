@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -58,9 +60,10 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
 class Report:
     """Collects the reports of all tests and writes the summary."""
 
-    def __init__(self, session: Session, options: Options) -> None:
+    def __init__(self, session: Session, options: Options, arguments: Sequence[str]) -> None:
         self.session = session
         self.options = options
+        self.arguments = arguments
         self.started = time.monotonic()
         self.findings: list[Finding] = []
         self.suite_errors: list[tuple[str, str]] = []
@@ -103,8 +106,9 @@ class Report:
         lines = []
         for finding, count in told(quiet, AMBER, known=False) + told(quiet, REMARK, known=False):
             lines += [finding.text(), f"       seen {count} times"]
-        names = Counter({f.known: 0 for f, _ in quiet if f.known})
-        names.update({f.known: n for f, n in quiet if f.known})
+        names: Counter[str] = Counter()
+        for finding, count in quiet:
+            names[finding.known] += count
         entries = {entry.id: entry for entry in self.session.known}
         lines += [
             f"KNOWN  {entries[name].clause:<3} {name}, seen {n} times: {entries[name].tracker}"
@@ -132,42 +136,40 @@ class Report:
         total = Tally()
         for tally in self.session.recorder.tallies.values():
             total.add(tally)
-        reds = [f for f in self.findings if f.repeatable]
-        quiet = list(self.session.recorder.quiet.values())
-        counts = {
-            "red": len(reds),
-            "not repeatable": len(self.findings) - len(reds),
-            "error of the suite": len(self.suite_errors),
-            "amber": len(told(quiet, AMBER, False)),
-            "remark": len(told(quiet, REMARK, False)),
-            "known": len({f.known for f, _ in quiet if f.known}),
-            "known but gone": len(self.gone),
-        }
         node, worst = max(self.session.recorder.tallies.items(), key=lambda item: item[1].worst, default=("", Tally()))
-        absent = [name for name in ("cuda", "mps", "xpu") if name not in self.options.devices]
         silent, vacuous = 100 * total.silent / max(total.cases, 1), 100 * total.vacuous / max(total.elements, 1)
-        expected = {
-            label
-            for cell in MODULES
-            for dtype in self.session.axes.dtypes
-            for route in EAGER_ROUTES
-            for label in witness.expected(cell, dtype, route)
-        }
-        missed = sorted(expected - self.session.recorder.kernels.keys())
         return [
-            ", ".join(f"{count} {what}" for what, count in counts.items()),
+            ", ".join(f"{count} {what}" for what, count in self._counts().items()),
             f"{total.cases} cases, {silent:.1f} % of them said nothing, {vacuous:.1f} % of all bounds were vacuous; "
             f"worst error/bound {worst.worst:.2f} in {node}",
-            f"{platform.describe()}; not reached: {', '.join([*absent, *missed])}",
+            f"{platform.describe()}; not reached: {', '.join(self._not_reached())}",
             f"seed {seed or 'fixed'}, {time.monotonic() - self.started:.0f} s; again: {self._again(seed)}",
         ]
 
+    def _counts(self) -> dict[str, int]:
+        quiet = list(self.session.recorder.quiet.values())
+        repeatable = [finding for finding in self.findings if finding.repeatable]
+        return {
+            "red": len(repeatable),
+            "not repeatable": len(self.findings) - len(repeatable),
+            "error of the suite": len(self.suite_errors),
+            "amber": len(told(quiet, AMBER, False)),
+            "remark": len(told(quiet, REMARK, False)),
+            "known": len({finding.known for finding, _ in quiet if finding.known}),
+            "known but gone": len(self.gone),
+        }
+
+    def _not_reached(self) -> list[str]:
+        """Kinds of devices that are absent, and kernels of this machine that no witness saw."""
+        combinations = product(MODULES, self.session.axes.dtypes, EAGER_ROUTES)
+        expected = {label for combination in combinations for label in witness.expected(*combination)}
+        absent = [name for name in ("cuda", "mps", "xpu") if name not in self.options.devices]
+        return absent + sorted(expected - self.session.recorder.kernels.keys())
+
     def _again(self, seed: str | None) -> str:
-        words = ["pytest", "-n", "auto", "--effort", self.options.effort] + (
-            [f"--hypothesis-seed={seed}"] if seed else []
-        )
-        words += [word for device in self.options.devices if device != "cpu" for word in ("--device", device)]
-        return shlex.join(words)
+        """The command line as it was given, with the seed."""
+        given = [word for word in self.arguments if not word.startswith("--hypothesis-seed")]
+        return shlex.join(["pytest", *given, *([f"--hypothesis-seed={seed}"] if seed else [])])
 
 
 __all__ = ["CELL_NAMES", "FIXED", "Report", "rewrite"]

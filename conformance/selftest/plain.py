@@ -137,11 +137,11 @@ class Plain(torch.nn.Module):
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         w_ih, w_hh, b_ih, b_hh = self.weights(layer, direction)
         if self.cell == LSTM:
-            h, c = self.lstm(self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh), states[1])
-            return self.project(h, getattr(self, "weight_hr" + self.end(layer, direction), None)), c
+            h, c = self.lstm(self.pre_activation(x, states[0], w_ih, w_hh, b_ih, b_hh), states[1])
+            return self.project(h, self.projection(layer, direction)), c
         if self.cell == GRU:
             return (self.gru(x, states[0], w_ih, w_hh, b_ih, b_hh),)
-        z = self.linear(x, w_ih, b_ih) + self.linear(states[0], w_hh, b_hh)
+        z = self.pre_activation(x, states[0], w_ih, w_hh, b_ih, b_hh)
         return (self.tanh(z) if self.cell == RNN_TANH else torch.relu(z),)
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
@@ -149,6 +149,14 @@ class Plain(torch.nn.Module):
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         w_ih, w_hh, b_ih, b_hh = (getattr(self, name + end, None) for name in names)
         return w_ih, w_hh, b_ih, b_hh
+
+    def projection(self, layer: int, direction: int) -> torch.Tensor | None:
+        return getattr(self, "weight_hr" + self.end(layer, direction), None)
+
+    def pre_activation(
+        self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
+    ) -> torch.Tensor:
+        return self.linear(x, w_ih, b_ih) + self.linear(h, w_hh, b_hh)
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         return torch.nn.functional.linear(x, weight, bias)
@@ -159,7 +167,7 @@ class Plain(torch.nn.Module):
         return torch.sigmoid(o) * self.tanh(c), c
 
     def project(self, h: torch.Tensor, w_hr: torch.Tensor | None) -> torch.Tensor:
-        return h if w_hr is None else torch.nn.functional.linear(h, w_hr)
+        return h if w_hr is None else self.linear(h, w_hr, None)
 
     def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
         i_r, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)
