@@ -367,6 +367,15 @@ class _RefusesBfloat16(Plain):
         return super().forward(input, hx)
 
 
+@fault("B5", on=(RNN_TANH, LSTM, GRU))
+class _TanhOffInOneBinade(Plain):
+    """Computes a tanh that is off by 1/32 between 2^-7 and 2^-6, in 16-bit types."""
+
+    def tanh(self, z: torch.Tensor) -> torch.Tensor:
+        off = (z.abs() >= 2**-7) & (z.abs() < 2**-6) if z.element_size() == 2 else torch.zeros_like(z, dtype=torch.bool)
+        return torch.tanh(z) * torch.where(off, 1 - 2**-5, 1.0).to(z.dtype)
+
+
 @fault("D1", "D2")
 class _LastStateBeforeLast(Plain):
     """Returns h_n one step early."""
