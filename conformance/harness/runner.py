@@ -82,7 +82,8 @@ class _Modules:
 
 
 @contextmanager
-def _entered(route: str) -> Iterator[None]:
+def entered(route: str) -> Iterator[None]:
+    """The settings of a route, for as long as the block lasts."""
     contexts: dict[str, Callable[[], Any]] = {
         "no_grad": torch.no_grad,
         "no_mkldnn": _mkldnn_off,
@@ -110,7 +111,7 @@ def _fake_mode() -> Any:
 
 
 def _on_route(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
-    with _entered(blank.route):
+    with entered(blank.route):
         try:
             if blank.route in UNREAL_ROUTES:
                 return _unreal(modules.subject, blank)

@@ -1,0 +1,182 @@
+"""What judging costs: `python -m conformance.selftest.benchmark` sets it beside the bare work of the subject.
+
+Times are medians over float32 cases as the properties draw them, on every cell in turn, in one process and thread. A
+second row is the worked shape LSTM(20, 64, bidirectional) on 128 rows of 100 steps. Nothing here is a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from statistics import median
+from typing import NoReturn, TypeVar
+
+import hypothesis
+import torch
+
+import reference
+from conformance.clauses import CLAUSES
+from conformance.harness import bridge, platform, runner, session
+from conformance.harness.observation import Observation
+from conformance.harness.property import Property
+from conformance.harness.runner import Plan
+from conformance.harness.session import CaseRecord, Session
+from conformance.harness.subject import torch_nn
+from conformance.harness.verdict import assert_within
+from conformance.harness.vocabulary import MODULES
+from reference.problem import LSTM, Problem
+from reference.roundings import Rounding
+from strategies import Case, cases
+
+PARTS = ("drawing", "numbers", "subject", "reference", "verdict")
+
+WORKED = Case(20, 64, 1, 128, 100, True, ("bf", "nohx"))
+"""LSTM(20, 64, bidirectional) on (128, 100, 20)."""
+
+TARGETS = {"default cases": 1.0, "worked shape": 10.0}
+"""How large (reference + verdict) / subject should be at most."""
+
+T = TypeVar("T")
+
+
+@dataclass
+class Times:
+    """Seconds of every case, by part of the work."""
+
+    of: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
+
+    def timed(self, part: str, work: Callable[[], T]) -> T:
+        """Does `work` and adds its time to `part`."""
+        began = time.perf_counter()
+        done = work()
+        self.of[part].append(time.perf_counter() - began)
+        return done
+
+    def judging(self) -> list[float]:
+        """(reference + verdict) / subject of every case."""
+        parts = zip(self.of["reference"], self.of["verdict"], self.of["subject"], strict=True)
+        return [(enclosing + deciding) / bare for enclosing, deciding, bare in parts]
+
+    def overall(self) -> float:
+        """The same of all cases together: what a whole run pays."""
+        return (sum(self.of["reference"]) + sum(self.of["verdict"])) / sum(self.of["subject"])
+
+
+def drawn(count: int, seed: int) -> Iterator[tuple[Case, float]]:
+    """Cases as the properties draw them, in float32, each with the seconds that Hypothesis took for it."""
+    found: list[tuple[Case, float]] = []
+    began = time.perf_counter()
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(cases(dtype="float32").strategy())
+    def keep(case: Case) -> None:
+        nonlocal began
+        found.append((case, time.perf_counter() - began))
+        began = time.perf_counter()
+
+    keep()
+    yield from found
+
+
+def bare(problem: Problem) -> Callable[[], object]:
+    """What anyone pays who calls the module: build it, set its weights, call it once; tensors are made beforehand."""
+    a, dtype, classes = problem.architecture, problem.dtype, torch_nn()
+    weights = [bridge.tensor(values, dtype) for values in problem.parameters.values()]
+    sequence = bridge.tensor(problem.input if a.batch_first else problem.input.swapaxes(0, 1), dtype)
+    given = [state for state in (problem.h_0, problem.c_0) if state is not None]
+    states = tuple(bridge.tensor(s.reshape(-1, *s.shape[2:]), dtype) for s in given)
+    hx = [states if a.cell == LSTM else states[0]] if states else []
+
+    def work() -> object:
+        module = classes.module(a, dtype, problem.device)
+        with torch.no_grad():
+            for parameter, values in zip(module.parameters(), weights, strict=True):
+                parameter.copy_(values)
+        return module(sequence, *hx)
+
+    return work
+
+
+def measure(case: Case, cell: str, drawing: float, times: Times) -> None:
+    """Adds the times of one case: the subject once, then every layer's enclosure and verdict, per-step mode."""
+    times.of["drawing"].append(drawing)
+    problem = times.timed("numbers", lambda: case.on(cell))
+    times.timed("subject", bare(problem))
+    here = session.current()
+    judgement = here.judgement(problem)
+    rounding = judgement.amber or judgement.red
+    (seen,) = runner.run(here.subject, problem, Plan(("grad",), layers=True), judgement)
+    enclosures = times.timed(
+        "reference", lambda: [reference.forward_forced(one.problem, rounding, one.output.values) for one in seen.layers]
+    )
+    with here.looking_at(CaseRecord(here, TESTED, cell, case)):
+        times.timed("verdict", lambda: _decide(seen.layers, dict(zip(map(id, seen.layers), enclosures, strict=True))))
+
+
+def _decide(layers: Sequence[Observation], enclosures: dict[int, reference.Enclosure]) -> None:
+    def known(seen: Observation, rounding: Rounding) -> reference.Enclosure:
+        return enclosures[id(seen)]
+
+    for seen in layers:
+        assert_within(seen, known)
+
+
+TESTED = Property(CLAUSES["B2"], "benchmark", MODULES, None, lambda: None)
+"""Whom the verdicts are recorded for."""
+
+
+def benchmark(count: int, seed: int) -> dict[str, Times]:
+    """Times of `count` default cases, and of the worked shape."""
+    measured = {name: Times() for name in TARGETS}
+    with session.nested(Session(torch_nn())):
+        for cell in MODULES:
+            measure(Case(2, 3), cell, 0.0, Times())  # what is set up on first use is nobody's cost
+        for (case, drawing), cell in zip(drawn(count, seed), cycle(MODULES), strict=False):
+            measure(case, cell, drawing, measured["default cases"])
+        for _ in range(5):
+            measure(WORKED, LSTM, 0.0, measured["worked shape"])
+    return measured
+
+
+def table(measured: dict[str, Times]) -> str:
+    """Median milliseconds of every part, and the ratio."""
+    head = f"{'median ms':<14}" + "".join(f"{part:>11}" for part in PARTS)
+    lines = [head + f"{'judging/subject':>17}{'all together':>14}{'target':>8}"]
+    for name, times in measured.items():
+        parts = "".join(f"{1e3 * median(times.of[part]):>11.3f}" for part in PARTS)
+        lines.append(f"{name:<14}{parts}{median(times.judging()):>17.2f}{times.overall():>14.2f}{TARGETS[name]:>8.1f}")
+    return "\n".join(lines)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: prints the machine and the table."""
+    parser = _Parser("benchmark", description="What judging costs, beside the bare work of the subject.")
+    parser.add_argument("--cases", type=int, default=2000, help="how many default cases (2,000)")
+    parser.add_argument("--seed", type=int, default=0, help="which cases (0)")
+    options = parser.parse_args(arguments)
+    if options.cases < 1:
+        parser.error(f"--cases is at least 1, not {options.cases}")
+    print(platform.describe())
+    print(table(benchmark(options.cases, options.seed)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
