@@ -51,6 +51,7 @@ class Trial:
             raise CaseError(f"the case line names one of {', '.join(GATES)}")
         return cls(case, cell, kind)
 
+    @np.errstate(all="ignore")
     def problem(self) -> Problem:
         """What the subject is asked."""
         problem = self.case.on(self.cell)
