@@ -178,13 +178,21 @@ def _stored_affine(*terms: Term) -> Ball:
         part = _stored_term(term)
         total = part if total is None else total + part
     assert total is not None
-    biases = [term.bias for term in terms if term.bias is not None]
-    if total.rounding.fused_biases and len(biases) == 2:
-        both, size = biases[0] + biases[1], np.abs(biases[0]) + np.abs(biases[1])
-        summands = sum(term.weight.shape[-1] for term in terms)
-        more = total.rounding.unit_roundoff * np.abs(both) + summands * total.rounding.accumulation * size
-        total = total.widened(_along(more, total.midpoint))
+    if total.rounding.fused_biases and len(terms) == 2:
+        total = total.widened(_joined(*terms))
     return total
+
+
+def _joined(a: Term, b: Term) -> np.ndarray:
+    """What one running sum over both terms may add: each one's sizes meet the other's additions; biases added first."""
+    sizes = [_product(term.x.largest, np.abs(term.weight)) for term in (a, b)]
+    for size, term in zip(sizes, (a, b), strict=True):
+        size += 0.0 if term.bias is None else np.abs(_along(term.bias, size))
+    rounding = a.x.rounding
+    more = rounding.accumulation * (a.weight.shape[-1] * sizes[1] + b.weight.shape[-1] * sizes[0])
+    if a.bias is not None and b.bias is not None:
+        more += rounding.unit_roundoff * np.abs(_along(a.bias + b.bias, more))
+    return more
 
 
 def _stored_term(term: Term) -> Ball:

@@ -146,10 +146,11 @@ class Rules:
         total = self.stored_sum(sums[0])
         for s in sums[1:]:
             total = self.plus(total, self.stored_sum(s))
-        biases = [s.bias for s in sums if s.bias is not None]
-        if self.allowed.fused_biases and len(biases) == 2:
-            anywhere = sum(len(s.values) for s in sums) * self.u_sum * mp.fsum(abs(b) for b in biases)
-            total = Value(total.exact, total.error + self.u * abs(mp.fsum(biases)) + anywhere)
+        if self.allowed.fused_biases and len(sums) == 2:
+            a, b = sums
+            size_a, size_b = (sizes(s) + abs(s.bias or 0) for s in sums)
+            together = self.u_sum * (len(a.values) * size_b + len(b.values) * size_a)
+            total = Value(total.exact, total.error + self.u * abs((a.bias or 0) + (b.bias or 0)) + together)
         return total
 
     def stored_sum(self, s: Sum) -> Value:

@@ -267,8 +267,20 @@ def test_biases_that_are_added_first_leave_their_own_rounding() -> None:
     nothing, ones = Ball.exact(np.zeros((1, 1, 1)), rounding), np.ones((1, 1, 1))
     terms = Term(nothing, ones, np.full((1, 1), 0.75)), Term(nothing, ones, np.full((1, 1), -0.25))
     apart = affine(*terms).radius - _without_fusion(terms)
-    summed = (1 + 1) * rounding.accumulation * (0.75 + 0.25)
+    summed = rounding.accumulation * (0.75 + 0.25)
     assert apart == pytest.approx(0.5 * rounding.unit_roundoff + summed, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_one_running_sum_over_input_and_state_in_the_stored_type_stays_inside(dtype: str) -> None:
+    rounding = EVERY[f"{dtype} union"]
+    x, h = Ball.exact(np.ones((1, 1, 1)), rounding), Ball.exact(np.ones((1, 1, 33)), rounding)
+    first = 1 / rounding.unit_roundoff
+    z = affine(Term(x, np.full((1, 1, 1), first), None), Term(h, np.full((1, 1, 33), 0.875), None))
+    total = np.array(first)
+    for _ in range(33):
+        total = rounding.format.round(total + 0.875)
+    assert abs(total - z.midpoint) <= z.radius
 
 
 def _without_fusion(terms: tuple[Term, ...]) -> np.ndarray:
@@ -306,6 +318,8 @@ def test_exact_summands_leave_a_rounding_for_each_and_one_more(rounding: Roundin
         assert z.radius == pytest.approx((2 + 2 + 1 + 1) * u * size + 4 * rounding.floor, rel=1e-14)
     else:  # either product is zero, but not its parts; 2 is stored after the bias, and again after the second term
         running = rounding.accumulation * ((2 + 1) * (0.5 + 2.0) + (2 + 1) * 0.5)
+        if rounding.fused_biases:  # one sum over both terms: the additions of each meet the other's size
+            running += rounding.accumulation * (2 * 0.5 + 2 * (0.5 + 2.0))
         assert running + u * 2 + u * 2 <= z.radius <= (running + u * 2 + u * 2) * (1 + 4 * u)
 
 
