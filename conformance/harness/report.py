@@ -15,7 +15,7 @@ from conformance.clauses import AMBER, REMARK
 from conformance.harness import platform, witness
 from conformance.harness.options import Options
 from conformance.harness.property import MODULES, Property
-from conformance.harness.recorder import CELL_NAMES, Finding, Tally, as_repeat, told
+from conformance.harness.recorder import Finding, Tally, as_repeat, told
 from conformance.harness.runner import EAGER_ROUTES
 from conformance.harness.session import Session
 from conformance.harness.verdict import Deviation, one_line
@@ -170,6 +170,3 @@ class Report:
         """The command line as it was given, with the seed."""
         given = [word for word in self.arguments if not word.startswith("--hypothesis-seed")]
         return shlex.join(["pytest", *given, *([f"--hypothesis-seed={seed}"] if seed else [])])
-
-
-__all__ = ["CELL_NAMES", "FIXED", "Report", "rewrite"]

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import reference
-from conformance.clauses import CLAUSES, RED
+from conformance.clauses import CLAUSES
 from conformance.harness import platform, runner, subject
 from conformance.harness.known import Known, matching
 from conformance.harness.observation import Observation
@@ -210,6 +210,3 @@ def nested(session: Session) -> Iterator[Session]:
         yield session
     finally:
         end(session)
-
-
-__all__ = ["RED", "CaseRecord", "Session", "begin", "current", "current_case", "end", "nested"]

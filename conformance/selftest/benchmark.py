@@ -6,14 +6,13 @@ second row is the worked shape LSTM(20, 64, bidirectional) on 128 rows of 100 st
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from statistics import median
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import hypothesis
 import torch
@@ -28,6 +27,7 @@ from conformance.harness.session import CaseRecord, Session
 from conformance.harness.subject import torch_nn
 from conformance.harness.verdict import assert_within
 from conformance.harness.vocabulary import MODULES
+from conformance.selftest.arguments import Parser
 from reference.problem import LSTM, Problem
 from reference.roundings import Rounding
 from strategies import Case, cases
@@ -160,14 +160,9 @@ def table(measured: dict[str, Times]) -> str:
     return "\n".join(lines)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: prints the machine and the table."""
-    parser = _Parser("benchmark", description="What judging costs, beside the bare work of the subject.")
+    parser = Parser("benchmark", description="What judging costs, beside the bare work of the subject.")
     parser.add_argument("--cases", type=int, default=2000, help="how many default cases (2,000)")
     parser.add_argument("--seed", type=int, default=0, help="which cases (0)")
     options = parser.parse_args(arguments)

@@ -16,7 +16,6 @@ from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from typing import NoReturn
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from conformance.harness.runner import EAGER_ROUTES, Plan
 from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest import plain
 from conformance.selftest.adversary import ALL_COMBINATIONS, KINDS, ORDINARY, Trial, draw
+from conformance.selftest.arguments import Parser
 from conformance.selftest.campaign_state import Row, State, StateError, Worst, resumed, sources_hash, table
 from conformance.selftest.variations import variations
 from reference.ball import Ball
@@ -264,13 +264,8 @@ def replay(trial: Trial, subject: Subject) -> None:
         print(f"{mode or 'refused':<7} {route:<10} {model:<6} {told if mode else ''}")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def _options(arguments: Sequence[str] | None) -> tuple[_Parser, argparse.Namespace]:
-    parser = _Parser("campaign", description="Looks for a false alarm; counts add up in a state file.")
+def _options(arguments: Sequence[str] | None) -> tuple[Parser, argparse.Namespace]:
+    parser = Parser("campaign", description="Looks for a false alarm; counts add up in a state file.")
     parser.add_argument("--cases", type=int, default=10_000, help="how many cases the state is to count (10,000)")
     parser.add_argument("--state", type=Path, action="append", default=[], help="the state file; --table takes several")
     parser.add_argument("--seed", type=int, default=0, help="which cases (0)")

@@ -8,12 +8,11 @@ truth rounded to the dtype. The rung "none" has no error: whoever sees something
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -24,6 +23,7 @@ from conformance.harness import bridge, platform, runner
 from conformance.harness.observation import Observation
 from conformance.harness.runner import Plan
 from conformance.harness.subject import Subject
+from conformance.selftest.arguments import Parser
 from conformance.selftest.plain import Plain, States
 from reference.formats import FORMATS
 from reference.network import Enclosure
@@ -212,14 +212,9 @@ def conclusions(rungs: Sequence[Rung]) -> list[str]:
     return lines
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: prints the table, then the conclusions."""
-    parser = _Parser("ladder", description="How small an error the error bounds see, beside assert_close.")
+    parser = Parser("ladder", description="How small an error the error bounds see, beside assert_close.")
     parser.add_argument("--cases", type=int, default=60, help="how many cases for each rung (60)")
     parser.add_argument("--seed", type=int, default=0, help="which cases (0)")
     parser.add_argument("--dtype", action="append", choices=list(RUNGS), help="only this dtype; may be repeated")

@@ -6,17 +6,17 @@ their values and their error bounds must agree as closely as the reference's own
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, product
-from typing import Any, NoReturn
+from typing import Any
 
 import hypothesis
 import numpy as np
 
 import reference
+from conformance.selftest.arguments import Parser
 from reference import second_opinion
 from reference.formats import Format
 from reference.network import Enclosure
@@ -204,14 +204,9 @@ def run(cases: int, seed: int) -> Campaign:
     return campaign
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: prints one line; 0 where the references agree, 1 where not, 2 for arguments that it cannot use."""
-    parser = _Parser("second_opinion", description="Compares the reference with mpmath, radii included.")
+    parser = Parser("second_opinion", description="Compares the reference with mpmath, radii included.")
     parser.add_argument("--cases", type=int, default=1000, help="how many cases (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="which cases (default 0)")
     options = parser.parse_args(arguments)
