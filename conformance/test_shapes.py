@@ -3,10 +3,10 @@
 from conformance.harness.vocabulary import (
     CONSTRUCTOR,
     EAGER,
-    GRU,
     LSTM,
     RNN_RELU,
-    RNN_TANH,
+    SINGLE_STEP,
+    SINGLE_STEPS,
     UNREAL,
     assert_fact,
     assert_nothing,
@@ -16,40 +16,71 @@ from conformance.harness.vocabulary import (
 )
 
 
-@clause("A1", given=cases())
+@clause("A1", given=cases(packed=None, projection=None))
 def test_output_has_the_documented_shape(case, cell):
-    problem = case.on(cell)
-    n, t, width = problem.batch_size, problem.steps, problem.architecture.directions * case.hidden_size
-    for seen in observe(problem, values=False):
-        assert_fact(
-            seen, "output", "shape", seen.facts["output"].shape, (n, t, width) if "bf" in case.layout else (t, n, width)
-        )
+    for seen in observe(case.on(cell), values=False):
+        n, t, width = case.batch_size, case.steps, seen.problem.architecture.directions * result_size(case, cell)
+        documented = (t, width) if "unb" in case.layout else (n, t, width) if "bf" in case.layout else (t, n, width)
+        assert_fact(seen, "output", "shape", seen.facts["output"].shape, documented)
 
 
-@clause("A2", given=cases())
+@clause("A1", given=cases(packed=True, projection=None))
+def test_packed_output_has_the_batch_sizes_and_indices_of_the_input(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_nothing(seen, "output", "packed with another", seen.repacked)
+
+
+@clause("A2", given=cases(packed=None, projection=None))
 def test_states_have_the_documented_shape_whatever_batch_first(case, cell):
-    problem = case.on(cell)
-    shape = (case.num_layers * problem.architecture.directions, problem.batch_size, case.hidden_size)
-    for seen in observe(problem, values=False):
-        for name in ("h_n", "c_n") if cell == LSTM else ("h_n",):
-            assert_fact(seen, name, "shape", seen.facts[name].shape, shape)
+    for seen in observe(case.on(cell), values=False):
+        stacked = case.num_layers * seen.problem.architecture.directions
+        batch = () if "unb" in case.layout else (case.batch_size,)
+        assert_fact(seen, "h_n", "shape", seen.facts["h_n"].shape, (stacked, *batch, result_size(case, cell)))
+        if cell == LSTM:
+            assert_fact(seen, "c_n", "shape", seen.facts["c_n"].shape, (stacked, *batch, case.hidden_size))
 
 
-@clause("A3", given=cases())
+@clause("A2", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_single_step_returns_states_of_the_documented_shape(case, cell):
+    for seen in observe(case.on(cell), values=False):
+        for fact in seen.facts.values():
+            batch = () if "unb" in case.layout else (case.batch_size,)
+            assert_fact(seen, "h_n", "shape", fact.shape, (*batch, case.hidden_size))
+
+
+def result_size(case, cell):
+    """Features of one direction's output."""
+    return case.proj_size if cell == LSTM and case.projection else case.hidden_size
+
+
+@clause("A3", given=cases(projection=None))
 def test_parameters_have_the_documented_names_order_and_shapes(case, cell):
+    parameters_are_as_documented(case, cell)
+
+
+@clause("A3", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_parameters_of_single_steps_have_the_documented_names_order_and_shapes(case, cell):
+    parameters_are_as_documented(case, cell)
+
+
+def parameters_are_as_documented(case, cell):
+    documented = list(case.architecture(cell).parameter_shapes().items())
     for seen in observe(case.on(cell), (CONSTRUCTOR,)):
         found = [(name, fact.shape) for name, fact in seen.facts.items()]
-        assert_fact(
-            seen,
-            "parameters",
-            "names, order and shapes",
-            found,
-            list(case.architecture(cell).parameter_shapes().items()),
-        )
+        assert_fact(seen, "parameters", "names, order and shapes", found, documented)
 
 
-@clause("A4", given=cases())
+@clause("A4", given=cases(packed=None, projection=None))
 def test_results_and_parameters_carry_the_dtype_and_device_asked_for(case, cell):
+    results_and_parameters_are_as_asked_for(case, cell)
+
+
+@clause("A4", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_results_and_parameters_of_single_steps_carry_the_dtype_and_device_asked_for(case, cell):
+    results_and_parameters_are_as_asked_for(case, cell)
+
+
+def results_and_parameters_are_as_asked_for(case, cell):
     for seen in observe(case.on(cell), (CONSTRUCTOR, *EAGER), values=False):
         for name, fact in seen.facts.items():
             assert_fact(seen, name, "type", fact.type, "Parameter" if seen.route == CONSTRUCTOR else "Tensor")
@@ -57,8 +88,17 @@ def test_results_and_parameters_carry_the_dtype_and_device_asked_for(case, cell)
             assert_fact(seen, name, "device", fact.device.partition(":")[0], case.device.partition(":")[0])
 
 
-@clause("A4-fake", given=cases())
+@clause("A4-fake", given=cases(projection=None))
 def test_meta_and_fake_tensors_have_the_facts_of_a_real_call(case, cell):
+    unreal_facts_are_the_real_ones(case, cell)
+
+
+@clause("A4-fake", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_meta_and_fake_single_steps_have_the_facts_of_a_real_call(case, cell):
+    unreal_facts_are_the_real_ones(case, cell)
+
+
+def unreal_facts_are_the_real_ones(case, cell):
     problem = case.on(cell)
     for real in observe(problem, ("grad",), values=False):
         for unreal in observe(problem, UNREAL, values=False):
@@ -71,7 +111,7 @@ def test_meta_and_fake_tensors_have_the_facts_of_a_real_call(case, cell):
                 )
 
 
-@clause("A4-repr", given=cases())
+@clause("A4-repr", given=cases(projection=None))
 def test_repr_shows_every_argument_that_is_not_its_default(case, cell):
     shown = {
         "input_size": f"({case.input_size}, ",
@@ -79,14 +119,37 @@ def test_repr_shows_every_argument_that_is_not_its_default(case, cell):
         "num_layers": "" if case.num_layers == 1 else f"num_layers={case.num_layers}",
         "bias": "bias=False" if "nobias" in case.layout else "",
         "batch_first": "batch_first=True" if "bf" in case.layout else "",
+        "dropout": "dropout=0.5" if "drop" in case.layout else "",
         "bidirectional": "bidirectional=True" if case.bidirectional else "",
+        "proj_size": f"proj_size={case.proj_size}" if cell == LSTM and case.projection else "",
         "nonlinearity": "nonlinearity" if cell == RNN_RELU else "",
     }
+    repr_shows(case, cell, shown)
+
+
+@clause("A4-repr", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_repr_of_single_steps_shows_every_argument_that_is_not_its_default(case, cell):
+    shown = {
+        "input_size": f"({case.input_size}, ",
+        "hidden_size": f", {case.hidden_size}",
+        "bias": "bias=False" if "nobias" in case.layout else "",
+        "nonlinearity": "nonlinearity=relu" if cell.startswith(RNN_RELU) else "",
+    }
+    repr_shows(case, cell, shown)
+
+
+def repr_shows(case, cell, shown):
     for seen in observe(case.on(cell), (CONSTRUCTOR,)):
         assert_nothing(seen, "repr", "leaves out", [name for name, text in shown.items() if text not in seen.text])
 
 
-@clause("A5", on=(RNN_TANH, RNN_RELU, LSTM, GRU), given=cases())
+@clause("A5", given=cases(packed=None, projection=None))
 def test_valid_call_warns_of_nothing(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_nothing(seen, "warnings", "warns", seen.warnings)
+
+
+@clause("A5", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_valid_single_step_warns_of_nothing(case, cell):
     for seen in observe(case.on(cell)):
         assert_nothing(seen, "warnings", "warns", seen.warnings)

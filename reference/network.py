@@ -13,8 +13,11 @@ import numpy as np
 from reference import cells
 from reference.ball import Ball, concatenate, stack, where
 from reference.cells import Weights
-from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Problem
+from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH, Problem
 from reference.roundings import Rounding
+
+ELEMENTS_AT_ONCE = 2**20
+"""Pre-activations of a padded batch that are judged together: more do not fit into a processor's cache."""
 
 STEP = {RNN_TANH: cells.rnn_tanh, RNN_RELU: cells.rnn_relu, GRU: cells.gru}
 
@@ -54,6 +57,24 @@ def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
 
     Step t starts from output[:, t-1], mirrored for the reverse direction; an LSTM's c is carried from c_0.
     """
+    at_once = _rows_at_once(problem)
+    if at_once >= problem.batch_size or problem.lengths is not None:
+        return _forced(problem, rounding, output)
+    blocks = [range(problem.batch_size)[start : start + at_once] for start in range(0, problem.batch_size, at_once)]
+    parts = [_forced(problem.rows(block), rounding, output[list(block)]) for block in blocks]
+    c = [part.c_n for part in parts if part.c_n is not None]
+    h_n = concatenate([part.h_n for part in parts], 2)
+    return Enclosure(concatenate([part.output for part in parts], 0), h_n, concatenate(c, 2) if c else None)
+
+
+def _rows_at_once(problem: Problem) -> int:
+    """How many rows of the batch are judged together, at least one."""
+    a = problem.architecture
+    return max(1, ELEMENTS_AT_ONCE // (problem.steps * a.directions * len(GATES[a.cell]) * a.hidden_size))
+
+
+def _forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosure:
+    """`forward_forced` of one block of rows."""
     weights = layer_weights(problem, 0)
     x = _turned(problem, Ball.exact(_given(problem), rounding, problem.granule))
     h = _states_before(problem, rounding, output)

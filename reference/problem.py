@@ -6,7 +6,7 @@ R features of an output (proj_size where it is given, else H), G gates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,8 @@ FORWARD, REVERSE = 0, 1
 class Architecture:
     """The constructor arguments of a recurrent module that decide what it computes.
 
-    single_step: the class that takes one step at a time (torch.nn.LSTMCell): one layer, one direction, one step.
+    dropout acts between the layers of a stack, while a module trains. single_step: the class that takes one step at a
+    time (torch.nn.LSTMCell): one layer, one direction, one step.
     """
 
     cell: str
@@ -38,6 +39,7 @@ class Architecture:
     bidirectional: bool = False
     proj_size: int = 0
     single_step: bool = False
+    dropout: float = 0.0
 
     @property
     def name(self) -> str:
@@ -87,6 +89,9 @@ class Problem:
     c_0    (L, D, N, H), LSTM alone
     lengths  of the rows of a packed sequence, each from 1 to T, the longest T; None for a padded batch. Numbers of
              `input` past a row's length are no part of the problem
+    unbatched  the call leaves the axis of the batch out; N is 1 here
+    training  the module's mode; outside of it dropout does nothing
+    memory    how input and states lie in memory: contiguous, or another of `strategies.axes.MEMORY`
     case   the line that draws this problem again; relation: what was done to it since
     granule  a power of two, at most 1, that divides all of these numbers exactly; 0 where none is known
     """
@@ -99,6 +104,9 @@ class Problem:
     h_0: np.ndarray | None = None
     c_0: np.ndarray | None = None
     lengths: tuple[int, ...] | None = None
+    unbatched: bool = False
+    training: bool = True
+    memory: str = "contiguous"
     case: str = ""
     relation: str = ""
     granule: float = 0.0
@@ -120,6 +128,14 @@ class Problem:
         features = a.output_size if name == "h_0" else a.hidden_size
         return np.zeros((a.num_layers, a.directions, self.batch_size, features))
 
+    def rows(self, chosen: Sequence[int]) -> Problem:
+        """These rows of the batch, in this order, as a batch of their own that ends with the longest of them."""
+        kept = list(chosen)
+        lengths = None if self.lengths is None else tuple(self.lengths[row] for row in kept)
+        h_0, c_0 = (None if state is None else state[:, :, kept] for state in (self.h_0, self.c_0))
+        steps = self.steps if lengths is None else max(lengths)
+        return replace(self, input=self.input[kept, :steps], h_0=h_0, c_0=c_0, lengths=lengths)
+
     def step(self, t: int, h_0: np.ndarray | None = None, c_0: np.ndarray | None = None) -> Problem:
         """Step `t` of a padded batch as a call of its own, from these states (L, D, N, features) or from none."""
         relation, granule = f"step {t} alone", self.granule if t == 0 else 0.0
@@ -129,10 +145,11 @@ class Problem:
     def layer(self, layer: int, below: np.ndarray) -> Problem:
         """Layer `layer` as a module of one layer that reads `below` (N, T, features)."""
         a = self.architecture
-        names = replace(a, num_layers=1, input_size=a.layer_input_size(layer)).parameter_shapes()
+        alone = replace(a, num_layers=1, input_size=a.layer_input_size(layer), dropout=0.0)
+        names = alone.parameter_shapes()
         return replace(
             self,
-            architecture=replace(a, num_layers=1, input_size=a.layer_input_size(layer)),
+            architecture=alone,
             parameters={name: self.parameters[name.replace("_l0", f"_l{layer}")] for name in names},
             input=below,
             h_0=None if self.h_0 is None else self.h_0[layer : layer + 1],

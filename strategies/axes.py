@@ -14,9 +14,20 @@ from hypothesis import strategies as st
 from strategies.values import FILLS
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
-LAYOUT_WORDS = ("bf", "nobias", "nohx")
-LAYOUTS = tuple(words for count in range(4) for words in combinations(LAYOUT_WORDS, count))
-FILLS_BY_WEIGHT = [kind for kind in FILLS for _ in range(1 if kind in ("zeros", "large", "subnormal") else 3)]
+LAYOUT_WORDS = ("bf", "nobias", "nohx", "unb", "drop")
+LAYOUTS = tuple(words for count in range(6) for words in combinations(LAYOUT_WORDS, count))
+RARER_FILLS = ("zeros", "large", "subnormal", "digital")
+FILLS_BY_WEIGHT = [kind for kind in FILLS for _ in range(1 if kind in RARER_FILLS else 3)]
+
+MEMORY = ("contiguous", "transposed", "sliced", "expanded", "guarded", "offset")
+"""How inputs and states lie in memory.
+
+transposed  the axes' order in memory is the reverse of the tensor's
+sliced      every second element of a larger buffer
+expanded    one row of the batch, repeated with stride 0
+guarded     inside of a buffer that is NaN on all sides
+offset      contiguous, one element past the address that the allocator gives
+"""
 
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 """Mostly small, at times around a SIMD width."""
@@ -59,7 +70,12 @@ def layouts(permitted: Sequence[tuple[str, ...]] = LAYOUTS) -> st.SearchStrategy
     In the order of binary numbers, a word a digit: Hypothesis tries smaller numbers and fewer digits, not every index.
     """
     in_order = sorted(permitted, key=lambda words: [word in words for word in reversed(LAYOUT_WORDS)])
-    return st.sampled_from([*in_order, *(words for words in in_order for _ in range(3 - len(words)))])
+    return st.sampled_from([*in_order, *(words for words in in_order for _ in range(4 - 2 * len(words)))])
+
+
+def memories() -> st.SearchStrategy[str]:
+    """One of `MEMORY`, contiguous in a third of all cases; shrinks to it."""
+    return st.sampled_from([*MEMORY, *MEMORY[:1] * 2])
 
 
 def fills() -> st.SearchStrategy[str]:

@@ -1,7 +1,7 @@
 """A case: the few choices that fix one problem, as one line of text both ways.
 
     v1 lstm i3 h4 p2 l2 n2 t3 bi bf nobias float16 cpu fill=dyadic seed=7 pick=2
-    v1 gru i3 h4 t3,1 float32 fill=uniform
+    v1 gru i3 h4 t3,1 float32 mem=sliced fill=uniform
 
 Words come in any order after the version; what is left out has its default. The cell's name may be left out too, and
 then the line fits every cell.
@@ -36,8 +36,10 @@ class CaseError(ValueError):
 class Case:
     """One point of the axes. Sizes are at least 1; `pick` drives whatever else a property has to choose.
 
-    layout holds words: bf (batch_first=True), nobias (bias=False), nohx (no initial states given). proj_size is 0, or
-    less than hidden_size. lengths are those of a packed sequence, batch_size of them up to steps; () is a padded batch.
+    layout holds words: bf (batch_first=True), nobias (bias=False), nohx (no initial states given), unb (a single row,
+    without the axis of the batch), drop (dropout=0.5 where a class has it, in evaluation mode). memory is one of
+    `axes.MEMORY`. proj_size is 0, or less than hidden_size. lengths are those of a packed sequence, batch_size of them
+    up to steps; () is a padded batch.
     """
 
     input_size: int = 1
@@ -54,17 +56,21 @@ class Case:
     pick: int = 0
     proj_size: int = 0
     lengths: tuple[int, ...] = ()
+    memory: str = "contiguous"
 
     @classmethod
     def drawn(cls, narrowing: int = 0, ends: int = 0, **fields: Any) -> Case:
-        """A case with a projection that `narrowing`, and lengths that `ends` chooses; 0 chooses none."""
+        """A case with a projection that `narrowing`, and lengths that `ends` chooses; 0 chooses none.
+
+        A batch of several rows, or a packed one, is not unbatched, whatever the layout says.
+        """
         case = cls(**fields)
         if narrowing and case.hidden_size > 1:
             case = replace(case, proj_size=1 + (narrowing - 1) % (case.hidden_size - 1))
         if ends:
-            lengths = [1 + (ends - 1) * (row + 1) % case.steps for row in range(case.batch_size)]
-            lengths[ends % case.batch_size] = case.steps
-            case = replace(case, lengths=tuple(lengths))
+            case = replace(case, lengths=_lengths(ends, case.batch_size, case.steps))
+        if ends or case.batch_size > 1:
+            case = replace(case, layout=tuple(word for word in case.layout if word != "unb"))
         return case
 
     @property
@@ -84,6 +90,7 @@ class Case:
         words += [f"{letter}{count}" for letter, count in counts.items() if count != 1]
         words += ["bi"] if self.bidirectional else []
         words += [*self.layout, self.dtype, self.device if self.device != "cpu" else ""]
+        words += [f"mem={self.memory}"] if self.memory != "contiguous" else []
         words += [f"fill={self.fill}"] + [f"{n}={getattr(self, n)}" for n in ("seed", "pick") if getattr(self, n)]
         return " ".join(word for word in words if word)
 
@@ -107,6 +114,7 @@ class Case:
             bidirectional=self.bidirectional,
             proj_size=self.proj_size if cell == LSTM else 0,
             single_step=single_step,
+            dropout=0.5 if "drop" in self.layout and not single_step else 0.0,
         )
 
     def on(self, cell: str) -> Problem:
@@ -117,10 +125,13 @@ class Case:
             self.dtype,
             self.device,
             parameters={name: self._parameter(architecture, name) for name in architecture.parameter_shapes()},
-            input=self._values(values.INPUT, "input", (self.batch_size, self.steps, self.input_size)),
+            input=self._rows(values.INPUT, "input", (self.batch_size, self.steps, self.input_size), 0),
             h_0=self._state(architecture, "h_0", architecture.output_size),
             c_0=self._state(architecture, "c_0", architecture.hidden_size) if architecture.cell == LSTM else None,
             lengths=self.lengths or None,
+            unbatched="unb" in self.layout,
+            training="drop" not in self.layout,
+            memory=self.memory,
             case=self.line(cell),
             granule=values.GRANULES.get(self.fill, 0.0),
         )
@@ -129,7 +140,7 @@ class Case:
         shape = architecture.parameter_shapes()[name]
         if name.startswith("weight_hr"):
             return self._values(values.WEIGHT, name, shape)
-        role = values.BIAS if name.startswith("bias") else values.WEIGHT
+        role = next((role for role in (values.INPUT_BIAS, values.HIDDEN_BIAS) if name.startswith(role)), values.WEIGHT)
         read = shape[1:]
         if name.startswith("weight_ih_l") and "_l0" not in name:  # of either direction below, so that a crop keeps both
             read = (architecture.directions, architecture.output_size)
@@ -140,7 +151,14 @@ class Case:
         if "nohx" in self.layout:
             return None
         shape = (architecture.num_layers, architecture.directions, self.batch_size, features)
-        return self._values(values.STATE, name, shape)
+        return self._rows(values.STATE, name, shape, 2)
+
+    def _rows(self, role: str, name: str, shape: tuple[int, ...], batch_axis: int) -> np.ndarray:
+        """Numbers along the batch: where memory is expanded, the first row in every place."""
+        if self.memory != "expanded":
+            return self._values(role, name, shape)
+        one = tuple(1 if axis == batch_axis else size for axis, size in enumerate(shape))
+        return np.repeat(self._values(role, name, one), shape[batch_axis], batch_axis)
 
     def _values(self, role: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
         return values.fill(self.fill, role, name, self.seed, shape, self.dtype)
@@ -154,6 +172,15 @@ SIZES = {
     "n": "batch_size",
     "p": "proj_size",
 }
+
+
+def _lengths(ends: int, batch_size: int, steps: int) -> tuple[int, ...]:
+    """Lengths of a packed sequence, the longest `steps`: all equal, sorted, or in any order, as `ends` chooses."""
+    if ends % 8 == 0:
+        return (steps,) * batch_size
+    lengths = [1 + (ends // 8 + row * (2 * ends + 1)) % steps for row in range(batch_size)]
+    lengths[ends % batch_size] = steps
+    return tuple(sorted(lengths, reverse=True) if ends % 4 == 2 else lengths)
 
 
 def _listed(lengths: tuple[int, ...]) -> str:
@@ -193,6 +220,8 @@ def _completed(found: dict[str, Any], cell: str) -> Case:
             raise CaseError(f"t{_listed(lengths)} sets rows and steps; leave out n and any other t")
         found |= {"steps": max(lengths), "batch_size": len(lengths)}
     case = replace(Case(), layout=tuple(word for word in axes.LAYOUT_WORDS if word in layout), **found)
+    if "unb" in case.layout and (case.batch_size > 1 or case.lengths):
+        raise CaseError("unb takes a single padded row: leave out n and lengths")
     if cell.endswith(CELL_SUFFIX) and case not in SINGLE_STEP:
         raise CaseError(f"{cell} takes one padded step: t1, without l, bi, bf and lengths")
     if case.proj_size and (cell not in ("", LSTM) or case.proj_size >= case.hidden_size):
@@ -222,7 +251,7 @@ def _read(word: str) -> tuple[str, object]:
         return _size(*match.groups())
     if re.fullmatch(r"t([0-9]+,)+([0-9]+)?", word):
         return "lengths", tuple(_size("t", digits)[1] for digits in word[1:].rstrip(",").split(","))
-    if match := re.fullmatch(r"(fill|seed|pick)=(.*)", word):
+    if match := re.fullmatch(r"(fill|seed|pick|mem)=(.*)", word):
         return _setting(*match.groups())
     known = [
         *CELLS,
@@ -231,6 +260,7 @@ def _read(word: str) -> tuple[str, object]:
         *axes.LAYOUT_WORDS,
         *FORMATS,
         "cpu",
+        "mem=",
         "fill=",
         "seed=",
         "pick=",
@@ -256,6 +286,10 @@ def _setting(name: str, text: str) -> tuple[str, object]:
         if text not in values.FILLS:
             raise ValueError("no such fill; one of " + ", ".join(values.FILLS))
         return name, text
+    if name == "mem":
+        if text not in axes.MEMORY:
+            raise ValueError("no such memory; one of " + ", ".join(axes.MEMORY))
+        return "memory", text
     if not re.fullmatch("[0-9]+", text) or _number(text) > LARGEST_SEED:
         raise ValueError(f"{name} is a whole number up to {LARGEST_SEED}")
     return name, _number(text)
@@ -287,9 +321,11 @@ def cases(**pinned: object) -> Cases:
     None leaves a field to vary. projection and packed stand for a proj_size and lengths, which are
     absent unless they are set to True, or to None.
 
-    Besides the fields of `Case`, batch_first, bias and hx may be pinned to True or False. Raises TypeError for a name
-    that is no field.
+    Besides the fields of `Case`, batch_first, bias, hx, unbatched and dropout may be pinned to True or False. Raises
+    TypeError for a name that is no field.
     """
+    if pinned.get("unbatched"):
+        pinned = {"batch_size": 1} | pinned
     for name in WORDS.keys() & pinned.keys():
         if not isinstance(pinned[name], bool):
             raise TypeError(f"cases() takes True or False for {name}, not {pinned[name]!r}")
@@ -312,7 +348,13 @@ def _permitted(name: str, value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, tuple | range) and not one else (value,)
 
 
-WORDS = {"batch_first": ("bf", True), "bias": ("nobias", False), "hx": ("nohx", False)}
+WORDS = {
+    "batch_first": ("bf", True),
+    "bias": ("nobias", False),
+    "hx": ("nohx", False),
+    "unbatched": ("unb", True),
+    "dropout": ("drop", True),
+}
 """Arguments that `cases` pins through a layout word, and the value for which the word is there."""
 
 EXTENSIONS = {"projection": "narrowing", "packed": "ends"}
@@ -326,6 +368,7 @@ FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
     "steps": lambda: axes.counts(12),
     "bidirectional": st.booleans,
     "layout": axes.layouts,
+    "memory": axes.memories,
     "dtype": axes.dtypes,
     "device": axes.devices,
     "fill": axes.fills,

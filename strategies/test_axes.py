@@ -60,18 +60,10 @@ def test_counts_are_one_to_the_largest(largest):
     assert set(drawn(axes.counts(largest))) == set(range(1, largest + 1))
 
 
-def test_layouts_are_the_eight_sets_of_words_each_once_and_in_order():
-    assert set(drawn(axes.layouts())) == {
-        (),
-        ("bf",),
-        ("nobias",),
-        ("nohx",),
-        ("bf", "nobias"),
-        ("bf", "nohx"),
-        ("nobias", "nohx"),
-        ("bf", "nobias", "nohx"),
-    }
-    assert len(axes.LAYOUTS) == 8
+def test_layouts_are_all_sets_of_words_each_once_and_in_order():
+    assert len(axes.LAYOUTS) == len(set(axes.LAYOUTS)) == 2 ** len(axes.LAYOUT_WORDS)
+    assert all(words == tuple(word for word in axes.LAYOUT_WORDS if word in words) for words in axes.LAYOUTS)
+    assert set(drawn(axes.layouts(), 2000)) == set(axes.LAYOUTS)
 
 
 def test_layouts_draw_the_permitted_ones_alone():
@@ -135,6 +127,7 @@ def test_what_is_present_is_read_when_a_case_is_drawn(present):
         ("dtype", {"float64", "float32", "float16", "bfloat16"}),
         ("device", {"cpu"}),
         ("fill", set(FILLS)),
+        ("memory", set(axes.MEMORY)),
     ],
 )
 def test_a_thousand_cases_reach_every_value_of(field, values):

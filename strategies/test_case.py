@@ -160,7 +160,8 @@ MALFORMED = [
     *[(word, "float64, float32, float16, bfloat16") for word in ("float", "Float32", "float8", "double", "torch.half")],
     *[(word, "cpu") for word in ("CPU", "cpu:", "cuda:x", "cuda:-1", "cuda:0:1", "tpu", "cuda0")],
     *[(word, "no such fill; one of dyadic, integers, ramp") for word in ("fill=nought", "fill=Dyadic", "fill=1")],
-    *[(word, "fill=, seed=, pick=") for word in ("speed=1", "--seed=1", "size=3", "=", "seed", "fill", "mem=expanded")],
+    *[(word, "fill=, seed=, pick=") for word in ("speed=1", "--seed=1", "size=3", "=", "seed", "fill", "mem")],
+    *[(word, "no such memory; one of contiguous, transposed") for word in ("mem=upside", "mem=", "mem=Sliced")],
     *[(word, "seed " + WHOLE) for word in ("seed=1e3", "seed=4294967296", "seed=x", "seed=1_0", "seed=0x1", "seed=²")],
     *[(word, "pick " + WHOLE) for word in ("pick=1e3", "pick=4294967296", "pick=None", "pick=½", "pick=一")],
     *[(word, "not a word of a case") for word in ("\x00", "bi\x07", "\x1b[31mbi", "bi\u200b", "\ud800", "\uff42i")],
@@ -266,7 +267,13 @@ FAMILIES: list[tuple[dict[str, object], Callable[[Case], bool]]] = [
     ({"bias": False}, lambda case: "nobias" in case.layout),
     ({"hx": True}, lambda case: "nohx" not in case.layout),
     ({"hx": False}, lambda case: "nohx" in case.layout),
-    ({"batch_first": True, "bias": True, "hx": False}, lambda case: case.layout == ("bf", "nohx")),
+    (
+        {"batch_first": True, "bias": True, "hx": False},
+        lambda case: {"bf", "nohx"} <= set(case.layout) and "nobias" not in case.layout,
+    ),
+    ({"unbatched": True}, lambda case: "unb" in case.layout and case.batch_size == 1),
+    ({"unbatched": False, "dropout": True}, lambda case: "unb" not in case.layout and "drop" in case.layout),
+    ({"memory": ("sliced", "expanded")}, lambda case: case.memory in ("sliced", "expanded")),
     ({"layout": ((), ("bf", "nohx"))}, lambda case: case.layout in ((), ("bf", "nohx"))),
     ({"seed": 7, "pick": 9}, lambda case: (case.seed, case.pick) == (7, 9)),
 ]
@@ -319,7 +326,7 @@ def test_family_draws_every_value_that_is_permitted(field, values):
 
 
 def test_every_field_of_a_case_can_be_drawn_and_pinned():
-    assert [field.name for field in fields(Case)] == [*FIELDS, "proj_size", "lengths"]
+    assert {field.name for field in fields(Case)} == {*FIELDS, "proj_size", "lengths"}
 
 
 @pytest.mark.parametrize("name", ["hidden", "cell", "bidirectionl", "Bias", "proj_size"])

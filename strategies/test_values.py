@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS
-from strategies.values import BIAS, FILLS, INPUT, LARGEST_KEPT, STATE, WEIGHT, fill
+from strategies.values import FILLS, HIDDEN_BIAS, INPUT, INPUT_BIAS, LARGEST_KEPT, STATE, WEIGHT, digit, fill
 
-ROLES = (WEIGHT, BIAS, INPUT, STATE)
+ROLES = (WEIGHT, INPUT_BIAS, HIDDEN_BIAS, INPUT, STATE)
 TELLING = tuple(kind for kind in FILLS if kind != "zeros")
 MANY = (50, 40)
 
-SHAPES = {WEIGHT: (4, 3, 4), BIAS: (4, 8), INPUT: (3, 4, 9), STATE: (3, 2, 4, 9)}
+SHAPES = {WEIGHT: (4, 3, 4), INPUT_BIAS: (4, 8), HIDDEN_BIAS: (4, 8), INPUT: (3, 4, 9), STATE: (3, 2, 4, 9)}
 """As a problem has them: gate, unit, feature; gate, unit; row, step, feature; layer, direction, row, unit."""
 
 GOLDEN_IN_EVERY_DTYPE = {
@@ -23,7 +23,11 @@ GOLDEN_IN_EVERY_DTYPE = {
     "onehot": [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]],
     "zeros": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
 }
+DIGITAL = [[-256.0, 0.0, 0.0], [256.0, -256.0, 256.0]]
+"""In every dtype but float64, where the digit is another."""
+
 GOLDEN_FLOAT64 = {
+    "digital": [[8 * value for value in row] for row in DIGITAL],
     "ramp": [
         [-0.3831811547279358, 0.053818845272064264, 0.4908188452720643],
         [-0.09018115472793586, 0.3468188452720642, 0.7838188452720642],
@@ -38,6 +42,7 @@ GOLDEN_FLOAT64 = {
     ],
 }
 GOLDEN_FLOAT32 = {
+    "digital": DIGITAL,
     "ramp": [
         [-0.3831811547279358, 0.05381884425878525, 0.4908188581466675],
         [-0.09018115699291229, 0.34681883454322815, 0.7838188409805298],
@@ -60,6 +65,7 @@ GOLDEN_FLOAT32 = {
     ],
 }
 GOLDEN_FLOAT16 = {
+    "digital": DIGITAL,
     "ramp": [[-0.38330078125, 0.0538330078125, 0.49072265625], [-0.0902099609375, 0.346923828125, 0.78369140625]],
     "subnormal": [
         [-2.9206275939941406e-06, 1.8596649169921875e-05, -7.033348083496094e-05],
@@ -67,6 +73,7 @@ GOLDEN_FLOAT16 = {
     ],
 }
 GOLDEN_BFLOAT16 = {
+    "digital": DIGITAL,
     "ramp": [[-0.3828125, 0.0537109375, 0.490234375], [-0.09033203125, 0.34765625, 0.78515625]],
     "uniform": [[-0.19140625, 0.3046875, -0.287109375], [0.1240234375, -0.40234375, -0.0693359375]],
     "normal": [[-0.10107421875, -0.1474609375, 0.86328125], [-0.61328125, 0.89453125, -0.0201416015625]],
@@ -155,7 +162,7 @@ def test_integers_are_those_from_minus_two_to_two(role):
     assert set(many("integers", role, "bfloat16").flat) == {-2, -1, 0, 1, 2}
 
 
-@pytest.mark.parametrize(("role", "largest"), [(WEIGHT, 0.5), (BIAS, 1), (INPUT, 1), (STATE, 1)])
+@pytest.mark.parametrize(("role", "largest"), [(WEIGHT, 0.5), (INPUT_BIAS, 1), (INPUT, 1), (STATE, 1)])
 def test_uniform_values_fill_their_range_and_are_never_zero(role, largest):
     values = many("uniform", role, "float32")
     assert abs(values).max() < largest
@@ -168,7 +175,7 @@ def test_uniform_values_are_the_same_in_float32_and_float64(role):
     assert np.array_equal(many("uniform", role, "float32"), many("uniform", role, "float64"))
 
 
-@pytest.mark.parametrize(("role", "scale"), [(WEIGHT, 0.5), (BIAS, 0.9), (INPUT, 0.9), (STATE, 0.9)])
+@pytest.mark.parametrize(("role", "scale"), [(WEIGHT, 0.5), (INPUT_BIAS, 0.9), (INPUT, 0.9), (STATE, 0.9)])
 def test_normal_values_spread_as_a_sum_of_four_uniforms_does(role, scale):
     values = many("normal", role) / scale
     assert abs(values).max() < 4
@@ -185,7 +192,7 @@ def test_large_values_reach_from_fractions_to_thirty_two(role):
     assert np.mean(sizes < 0.5) > 0.2
 
 
-@pytest.mark.parametrize(("role", "dtype"), list(product((BIAS, INPUT, STATE), FORMATS)))
+@pytest.mark.parametrize(("role", "dtype"), list(product((INPUT_BIAS, INPUT, STATE), FORMATS)))
 def test_subnormal_values_lie_on_both_sides_of_the_smallest_normal_number(role, dtype):
     sizes = abs(many("subnormal", role, dtype)) / FORMATS[dtype].smallest_normal
     assert 1 < sizes.max() <= 4
@@ -205,7 +212,7 @@ def test_onehot_inputs_and_states_have_a_single_one_along_their_features(role):
     assert len(set(values.argmax(-1))) > 10
 
 
-@pytest.mark.parametrize("role", [WEIGHT, BIAS])
+@pytest.mark.parametrize("role", [WEIGHT, INPUT_BIAS])
 def test_onehot_weights_and_biases_are_the_dyadic_ones(role):
     assert np.array_equal(many("onehot", role), many("dyadic", role))
 
@@ -288,3 +295,18 @@ def test_shape_beyond_the_kept_tables_agrees_with_one_within(kind, axis):
 @pytest.mark.parametrize("kind", TELLING)
 def test_no_two_rows_of_a_long_tensor_are_the_same(kind):
     assert all_different(fill(kind, WEIGHT, "name", 3, (300, 33), "float32"))
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_digital_data_opens_or_shuts_every_gate_and_its_sums_are_exact_in_the_dtype(dtype):
+    one = digit(FORMATS[dtype])
+    with np.errstate(over="ignore"):
+        computed = np.float64 if dtype == "float64" else np.float32
+        assert 1 / (1 + np.exp(computed(one))) == 0
+        assert np.tanh(computed(one)) == 1
+    assert set(np.unique(many("digital", WEIGHT, dtype))) == {-2 * one, 0, 2 * one}
+    assert set(np.unique(many("digital", HIDDEN_BIAS, dtype))) == {-2 * one, 0, 2 * one}
+    assert set(np.unique(many("digital", INPUT_BIAS, dtype)) / one % 2) == {1}
+    assert set(np.unique(many("digital", STATE, dtype))) == {-1, 0, 1}
+    assert 2 * 120 * one + 5 * one <= FORMATS[dtype].largest
+    assert 1 / FORMATS[dtype].unit_roundoff >= 2 * 120 + 5

@@ -12,15 +12,25 @@ from functools import cache
 
 import numpy as np
 
-from reference.formats import FORMATS, Format
+from reference.formats import FLOAT32, FORMATS, Format
 
-FILLS = ("dyadic", "integers", "ramp", "uniform", "normal", "onehot", "large", "subnormal", "zeros")
+FILLS = ("dyadic", "integers", "ramp", "uniform", "normal", "onehot", "large", "subnormal", "zeros", "digital")
 """Kinds of data, the most readable first."""
 
 GRANULES = {"dyadic": 2.0**-3, "integers": 1.0, "onehot": 2.0**-3, "zeros": 1.0}
 """Fills whose numbers are all multiples of a power of two, so that short sums of their products are exact."""
 
-WEIGHT, BIAS, INPUT, STATE = "weight", "bias", "input", "state"
+WEIGHT, INPUT_BIAS, HIDDEN_BIAS, INPUT, STATE = "weight", "bias_ih", "bias_hh", "input", "state"
+"""Roles; the documentation adds one bias to W_ih x, the other to W_hh h."""
+
+
+def digit(format: Format) -> float:
+    """A number whose multiples, unless they are 0, have a tanh and a sigmoid that are exactly -1, 0 or 1.
+
+    exp(745) is beyond float64 and exp(104) beyond float32, in which 16-bit types compute it or overflow earlier.
+    """
+    return 1024.0 if format.precision > FLOAT32.precision else 128.0
+
 
 LARGEST_KEPT = 64
 """Index tables of longer axes are made anew each time."""
@@ -32,7 +42,7 @@ _MASK = (1 << 64) - 1
 def fill(kind: str, role: str, name: str, seed: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Numbers of `shape` that `dtype` stores exactly, as float64.
 
-    kind is one of `FILLS`; role (weight, bias, input or state) sets the scale; name keeps tensors apart. Raises
+    kind is one of `FILLS`; the role sets the scale; name keeps tensors apart. Raises
     KeyError for an unknown kind or dtype.
     """
     bits = _hashes(name, seed, shape)
@@ -81,7 +91,7 @@ def _zeros(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
 
 def _onehot(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
     """Inputs and states with a single 1 along their features, where the hash is largest; dyadic weights."""
-    if role in (WEIGHT, BIAS):
+    if role not in (INPUT, STATE):
         return _dyadic(bits, role, format)
     return (bits == bits.max(-1, keepdims=True)).astype(np.float64)
 
@@ -128,7 +138,20 @@ def _subnormal(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
     return np.ldexp(_unit(bits), _whole(_mix(bits), 8).astype(np.int32) - 5) * format.smallest_normal
 
 
+def _digital(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
+    """Data that leaves every gate open or shut and a tanh at -1, 0 or 1, so that nothing is rounded anywhere.
+
+    Inputs and states are -1, 0 or 1, the input's biases odd multiples of `digit`, all other parameters 0 or twice it,
+    of either sign. Sums of up to 120 products are exact in every dtype and within its range.
+    """
+    sign = _whole(bits, 3) - 1
+    if role in (INPUT, STATE):
+        return sign
+    return digit(format) * (2 * _whole(bits, 4) - 3 if role == INPUT_BIAS else 2 * sign)
+
+
 _KINDS = {
+    "digital": _digital,
     "zeros": _zeros,
     "onehot": _onehot,
     "integers": _integers,

@@ -102,6 +102,7 @@ class Observation:
     facts     of output, h_n, c_n
     raw       their values as returned, float64; empty where a route has none
     warnings  texts warned of during the call
+    repacked  what of a packed output's packing is not the input's
     text      the module's repr, where the route asks for it
     layers    the same call as a composition of one-layer modules, where the plan asked for it
     again     a second call, and one after the first results were overwritten, where the plan asked for them
@@ -119,6 +120,7 @@ class Observation:
     raw: dict[str, np.ndarray] = field(default_factory=dict)
     failure: tuple[str, str] | None = None
     warnings: tuple[str, ...] = ()
+    repacked: tuple[str, ...] = ()
     text: str = ""
     layers: tuple[Observation, ...] = ()
     again: tuple[Observation, ...] = ()
@@ -131,9 +133,11 @@ class Observation:
     @property
     def output(self) -> Labelled:
         """(N, T, D, R)"""
-        values = self.raw["output"]
-        values = values if self.problem.architecture.batch_first else values.swapaxes(0, 1)
-        a = self.problem.architecture
+        a, values = self.problem.architecture, self.raw["output"]
+        if self.problem.unbatched:
+            values = values[None]
+        elif not a.batch_first:
+            values = values.swapaxes(0, 1)
         split = values.reshape(*values.shape[:2], a.directions, a.output_size)
         fixed = [("layer", self.layer + a.num_layers - 1)]
         whole = Labelled.of("output", split, "row", "step", "direction", "unit", fixed=fixed)
@@ -173,14 +177,14 @@ class Observation:
 
 def documented_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
     """The shapes that the documentation gives the results of a call on `problem`, as the caller sees them."""
-    a, n, t = problem.architecture, problem.batch_size, problem.steps
-    width = a.directions * a.output_size
-    if a.single_step:
-        return dict.fromkeys(("h_n", "c_n") if a.cell == LSTM else ("h_n",), (n, a.hidden_size))
-    shapes: dict[str, tuple[int, ...]] = {
-        "output": (n, t, width) if a.batch_first else (t, n, width),
-        "h_n": (a.num_layers * a.directions, n, a.output_size),
-    }
+    a, t = problem.architecture, problem.steps
+    batch = () if problem.unbatched else (problem.batch_size,)
+    stacked = () if a.single_step else (a.num_layers * a.directions,)
+    shapes: dict[str, tuple[int, ...]] = {}
+    if not a.single_step:
+        width = a.directions * a.output_size
+        shapes["output"] = (*batch, t, width) if a.batch_first else (t, *batch, width)
+    shapes["h_n"] = (*stacked, *batch, a.output_size)
     if a.cell == LSTM:
-        shapes["c_n"] = (a.num_layers * a.directions, n, a.hidden_size)
+        shapes["c_n"] = (*stacked, *batch, a.hidden_size)
     return shapes

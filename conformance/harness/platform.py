@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 
-def pin() -> None:
+def pin(threads: int = 1) -> None:
     """One thread and full precision; on CUDA also deterministic kernels."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False

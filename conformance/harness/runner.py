@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from conformance.harness import bridge
+from conformance.harness import bridge, memory
 from conformance.harness.observation import Fact, Observation
 from conformance.harness.subject import Subject
 from conformance.harness.witness import kernels
@@ -26,6 +27,9 @@ UNREAL_ROUTES = ("meta", "fake")
 """Tensors without values: device="meta", and FakeTensorMode."""
 
 ROUTES = EAGER_ROUTES + UNREAL_ROUTES
+
+_SOURCE_LINE = re.compile(r" \(Triggered internally at .*\)$")
+"""Where a warning comes from in PyTorch's sources: another place in every release."""
 
 CONSTRUCTOR = "constructor"
 """No call at all: the facts of the parameters, and the module's repr."""
@@ -124,25 +128,25 @@ def _on_route(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
 
 def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     problem = blank.problem
-    module, inputs = modules.loaded(problem), _inputs(problem)
-    watch = _Watch(module, inputs) if plan.again else None
-    seen, returned = _call(module, inputs, blank)
+    module, given = modules.loaded(problem), inputs(problem)
+    watch = _Watch(module, given) if plan.again else None
+    seen, returned = _call(module, given, blank)
     if watch and seen.failure is None:
-        seen = replace(seen, again=_called_again(module, inputs, seen, returned), changed=watch.changed())
+        seen = replace(seen, again=_called_again(module, given, seen, returned), changed=watch.changed())
     if plan.witness and seen.failure is None:
-        seen = replace(seen, kernels=kernels(lambda: module(*inputs.arguments())))
+        seen = replace(seen, kernels=kernels(lambda: module(*given.arguments())))
     if plan.layers and seen.failure is None and not seen.misshapen:
         one_layer = problem.architecture.num_layers == 1
-        seen = replace(seen, layers=(seen,) if one_layer else _composition(modules, inputs, blank))
+        seen = replace(seen, layers=(seen,) if one_layer else _composition(modules, given, blank))
     if plan.stepwise and seen.failure is None and not seen.misshapen:
-        seen = replace(seen, steps=_step_by_step(module, inputs, blank))
+        seen = replace(seen, steps=_step_by_step(module, given, blank))
     return seen
 
 
 def _built(subject: Subject, problem: Problem, device: str) -> torch.nn.Module:
     """A module with the parameters that it draws. Raises _Refused."""
     try:
-        return subject.module(problem.architecture, problem.dtype, device)
+        return subject.module(problem, device)
     except Exception as error:  # the subject's own, whatever it is
         raise _Refused(_failure(error)) from None
 
@@ -169,23 +173,42 @@ class Inputs:
         return (self.input, self.states if len(self.states) == 2 else self.states[0])
 
 
-def _inputs(problem: Problem) -> Inputs:
+Make = Callable[[np.ndarray], torch.Tensor]
+"""From an array to a tensor of its shape, with or without its values."""
+
+
+def inputs(problem: Problem, make: Make | None = None) -> Inputs:
+    """The tensors of a call, laid out as the problem says; `make` where they are not to have its values."""
+    make = make or _with_values(problem)
     a = problem.architecture
     given = [state for state in (problem.h_0, problem.c_0) if state is not None]
 
-    def make(values: np.ndarray) -> torch.Tensor:
-        return bridge.tensor(values, problem.dtype, problem.device)
+    def laid_out(values: np.ndarray, batch_axis: int) -> torch.Tensor:
+        """Values with the axis of the batch, which an unbatched call leaves out."""
+        made = make(values[(slice(None),) * batch_axis + (0,)] if problem.unbatched else values)
+        return memory.laid_out(made, problem.memory, None if problem.unbatched else batch_axis)
 
     if a.single_step:
-        return Inputs(make(problem.input[:, 0]), tuple(make(state[0, 0]) for state in given))
+        return Inputs(laid_out(problem.input[:, 0], 0), tuple(laid_out(state[0, 0], 0) for state in given))
+    states = tuple(laid_out(state.reshape(a.num_layers * a.directions, *state.shape[2:]), 1) for state in given)
+    if problem.lengths is not None:
+        return Inputs(_packed(problem, make), states)
     sequence = problem.input if a.batch_first else problem.input.swapaxes(0, 1)
-    states = tuple(make(state.reshape(a.num_layers * a.directions, *state.shape[2:])) for state in given)
-    if problem.lengths is None:
-        return Inputs(make(sequence), states)
+    return Inputs(laid_out(sequence, 0 if a.batch_first else 1), states)
+
+
+def _packed(problem: Problem, make: Make) -> PackedSequence:
+    """The input as a packed sequence, from a batch whose padding is NaN."""
+    batch_first = problem.architecture.batch_first
     ended = np.arange(problem.steps) >= np.array(problem.lengths)[:, None]
-    poisoned = np.where((ended if a.batch_first else ended.T)[..., None], np.nan, sequence)
-    packed = pack_padded_sequence(make(poisoned), torch.tensor(problem.lengths), a.batch_first, enforce_sorted=False)
-    return Inputs(packed, states)
+    poisoned = np.where(ended[..., None], np.nan, problem.input)
+    padded = make(poisoned if batch_first else poisoned.swapaxes(0, 1))
+    packed = pack_padded_sequence(padded, torch.tensor(problem.lengths), batch_first, enforce_sorted=False)
+    return packed._replace(data=memory.laid_out(packed.data, problem.memory))
+
+
+def _with_values(problem: Problem) -> Make:
+    return lambda values: bridge.tensor(values, problem.dtype, problem.device)
 
 
 def _call(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[Observation, dict[str, Any]]:
@@ -206,9 +229,24 @@ def _call(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[
         blank,
         facts={name: fact(t) for name, t in tensors.items()},
         raw={name: bridge.array(t) for name, t in tensors.items()} if real else {},
-        warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
+        repacked=_repacked(inputs.input, returned.get("output")),
+        warnings=tuple(dict.fromkeys(_SOURCE_LINE.sub("", str(warning.message)) for warning in caught)),
     )
     return seen, returned
+
+
+def _repacked(given: PaddedOrPacked, returned: Any) -> tuple[str, ...]:
+    """Which parts of the packing went in and did not come out the same: values, dtype and device."""
+    if not (isinstance(given, PackedSequence) and isinstance(returned, PackedSequence)):
+        return ()
+    names = ("batch_sizes", "sorted_indices", "unsorted_indices")
+    return tuple(name for name in names if not _same_indices(getattr(given, name), getattr(returned, name)))
+
+
+def _same_indices(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.dtype == b.dtype and a.device == b.device and a.tolist() == b.tolist()
 
 
 @contextmanager
@@ -271,7 +309,7 @@ def draw(subject: Subject, seed: int, architectures: Sequence[Architecture]) -> 
     """The float32 parameters that modules of these architectures draw, one after the other, after manual_seed(seed)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        modules = [subject.module(architecture, "float32", "cpu") for architecture in architectures]
+        modules = [subject.drawn(architecture, "float32", "cpu") for architecture in architectures]
     return [{name: bridge.array(p) for name, p in module.named_parameters()} for module in modules]
 
 
@@ -335,7 +373,7 @@ def _step_by_step(module: torch.nn.Module, inputs: Inputs, blank: Observation) -
     seen: list[Observation] = []
     for t in range(blank.problem.steps):
         part = blank.problem.step(t, **given)
-        x = _data(inputs.input)[:, t : t + 1] if a.batch_first else _data(inputs.input)[t : t + 1]
+        x = _data(inputs.input).narrow(1 if a.batch_first and not blank.problem.unbatched else 0, t, 1)
         one, returned = _call(module, Inputs(x, states), replace(blank, problem=part, step=t))
         seen.append(one)
         if one.failure is not None or one.misshapen:
@@ -349,15 +387,9 @@ def _unreal(subject: Subject, blank: Observation) -> Observation:
     """A call with tensors that have no values: facts alone."""
     problem = blank.problem
     device = "meta" if blank.route == "meta" else problem.device
-    a, n, t = problem.architecture, problem.batch_size, problem.steps
     module = _built(subject, problem, device)
 
-    def empty(*shape: int) -> torch.Tensor:
-        return torch.empty(shape, dtype=bridge.DTYPES[problem.dtype], device=device)
+    def empty(values: np.ndarray) -> torch.Tensor:
+        return torch.empty(values.shape, dtype=bridge.DTYPES[problem.dtype], device=device)
 
-    given = [state.shape for state in (problem.h_0, problem.c_0) if state is not None]
-    if a.single_step:
-        return _call(module, Inputs(empty(n, a.input_size), tuple(empty(*shape[2:]) for shape in given)), blank)[0]
-    sequence = empty(n, t, a.input_size) if a.batch_first else empty(t, n, a.input_size)
-    states = tuple(empty(a.num_layers * a.directions, *shape[2:]) for shape in given)
-    return _call(module, Inputs(sequence, states), blank)[0]
+    return _call(module, inputs(problem, empty), blank)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +24,19 @@ class Subject:
     name: str
     classes: Mapping[str, Callable[..., torch.nn.Module]]
 
-    def module(self, architecture: Architecture, dtype: str, device: str) -> torch.nn.Module:
+    def drawn(self, architecture: Architecture, dtype: str, device: str) -> torch.nn.Module:
         """A module of this architecture with whatever parameters it draws, in training mode."""
         return self.classes[architecture.name](**arguments(architecture), device=device, dtype=bridge.DTYPES[dtype])
 
+    def module(self, problem: Problem, device: str) -> torch.nn.Module:
+        """The module that the problem is about on `device`, in its mode, with whatever parameters it draws."""
+        with warnings.catch_warnings():  # dropout is present on one layer too, which PyTorch finds worth a word
+            warnings.simplefilter("ignore")
+            return self.drawn(problem.architecture, problem.dtype, device).train(problem.training)
+
     def loaded(self, problem: Problem) -> torch.nn.Module:
         """The module that the problem is about, with its weights. Raises MismatchedParameters."""
-        module = self.module(problem.architecture, problem.dtype, problem.device)
+        module = self.module(problem, problem.device)
         parameters = dict(module.named_parameters())
         found = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
         wanted = problem.architecture.parameter_shapes()
@@ -51,8 +58,7 @@ def arguments(architecture: Architecture) -> dict[str, Any]:
     named: dict[str, Any] = {name: getattr(architecture, name) for name in names}
     if architecture.cell in (RNN_TANH, RNN_RELU):
         named["nonlinearity"] = architecture.cell.removeprefix("rnn_")
-    if architecture.proj_size:
-        named["proj_size"] = architecture.proj_size
+    named |= {name: getattr(architecture, name) for name in ("proj_size", "dropout") if getattr(architecture, name)}
     return named
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from reference.formats import FORMATS
-from reference.problem import GATES, LSTM, Problem
+from reference.problem import CELL_SUFFIX, LSTM, Problem
 from strategies import Case, CaseError, parse
-from strategies.axes import DTYPES, FILLS_BY_WEIGHT, LAYOUT_WORDS, LAYOUTS, SIZES
-from strategies.case import LARGEST_SEED
+from strategies.axes import DTYPES, FILLS_BY_WEIGHT, LAYOUT_WORDS, LAYOUTS, MEMORY, SIZES
+from strategies.case import CELLS, LARGEST_SEED
 from strategies.values import FILLS
 
 MOST_NUMBERS = 2**20
@@ -47,8 +47,8 @@ class Trial:
     def of(cls, line: str, kind: str) -> Trial:
         """The trial that a case line and a kind stand for. Raises CaseError, also where the line names no module."""
         case, cell = parse(line)
-        if cell not in GATES:
-            raise CaseError(f"the case line names one of {', '.join(GATES)}")
+        if cell not in CELLS:
+            raise CaseError(f"the case line names one of {', '.join(CELLS)}")
         return cls(case, cell, kind)
 
     @np.errstate(all="ignore")
@@ -58,7 +58,8 @@ class Trial:
         if self.kind == ORDINARY:
             return problem
         changed = KINDS[self.kind](problem, np.random.Generator(np.random.Philox(self.case.pick)))
-        return replace(_stored(changed), relation=f"{self.kind}, pick {self.case.pick}", granule=0.0)
+        memory = "contiguous" if problem.memory == "expanded" else problem.memory  # rows are no longer equal
+        return replace(_stored(changed), relation=f"{self.kind}, pick {self.case.pick}", memory=memory, granule=0.0)
 
 
 def _stored(problem: Problem) -> Problem:
@@ -188,7 +189,8 @@ KINDS: Mapping[str, Callable[[Problem, np.random.Generator], Problem]] = {
 """Transformations by name."""
 
 _COUNTS = {most: [n for n in range(1, most + 1) for _ in range(1 + (n <= 3))] for most in (3, 5, 12)}
-_LAYOUTS = [words for words in LAYOUTS for _ in range(4 - len(words))]
+_MEMORY = [*MEMORY, *MEMORY[:1] * 2]
+_LAYOUTS = [words for words in LAYOUTS for _ in range(max(1, 5 - 2 * len(words)))]
 
 SHARES = ((ORDINARY, 60), ("transformed", 25), ("kernel batches", 5), ("one large size", 1), (CLIMB, 9))
 """What trials are, in parts of a hundred."""
@@ -204,16 +206,16 @@ def draw(random: Random, combinations: Sequence[tuple[str, str]], worst: Sequenc
     if share == "transformed":
         return Trial(case, cell, random.choice(list(KINDS)))
     if share == "kernel batches":
-        case = replace(case, batch_size=random.choice(KERNEL_BATCHES), lengths=())
+        case = _sized(case, "batch_size", random.choice(KERNEL_BATCHES))
     if share == "one large size":
         case = _with_large_size(case, random)
-    return Trial(case, cell)
+    return Trial(_single_step(case) if cell.endswith(CELL_SUFFIX) else case, cell)
 
 
 def _case(random: Random, cell: str, dtype: str) -> Case:
     """A case as the properties draw it, with fewer stacks; some packed, some LSTMs projected."""
-    return Case.drawn(
-        narrowing=random.randrange(1, 2**15) if cell == LSTM and random.random() < 0.1 else 0,
+    case = Case.drawn(
+        narrowing=random.randrange(1, 2**15) if cell == LSTM and random.random() < 0.25 else 0,
         ends=random.randrange(1, 2**15) if random.random() < 0.1 else 0,
         input_size=random.choice(SIZES),
         hidden_size=random.choice(SIZES[1:]),
@@ -222,17 +224,28 @@ def _case(random: Random, cell: str, dtype: str) -> Case:
         steps=random.choice(_COUNTS[12]),
         bidirectional=random.random() < 0.4,
         layout=random.choice(_LAYOUTS),
+        memory=random.choice(_MEMORY),
         dtype=dtype,
         fill=random.choice(FILLS_BY_WEIGHT),
         seed=random.randrange(2**16),
         pick=random.randrange(2**16),
     )
+    return _single_step(case) if cell.endswith(CELL_SUFFIX) else case
+
+
+def _single_step(case: Case) -> Case:
+    """The case as one that a class of single steps takes."""
+    words = tuple(word for word in case.layout if word != "bf")
+    one: dict[str, Any] = {"num_layers": 1, "steps": 1, "bidirectional": False, "lengths": (), "layout": words}
+    return replace(case, **one)
 
 
 def _sized(case: Case, field: str, size: int) -> Case:
-    """The case with one size set, and no longer packed."""
+    """The case with one size set, and no longer packed, nor unbatched where that needs it."""
     changed: dict[str, Any] = {"lengths": (), field: size}
-    return replace(case, **changed)
+    resized = replace(case, **changed)
+    kept = resized.layout if resized.batch_size == 1 else tuple(word for word in resized.layout if word != "unb")
+    return replace(resized, layout=kept)
 
 
 def _with_large_size(case: Case, random: Random) -> Case:
@@ -244,7 +257,7 @@ def _with_large_size(case: Case, random: Random) -> Case:
 def mutated(trial: Trial, random: Random) -> Trial:
     """A neighbour of `trial`: other numbers, another fill or kind, a size, a word more or less."""
     case, kind = trial.case, trial.kind
-    change = random.choice(("seed", "seed", "pick", "fill", "kind", "size", "size", "word"))
+    change = random.choice(("seed", "seed", "pick", "fill", "kind", "size", "size", "word", "memory"))
     if change == "seed":
         case = replace(case, seed=random.randrange(LARGEST_SEED))
     elif change == "pick":
@@ -253,13 +266,14 @@ def mutated(trial: Trial, random: Random) -> Trial:
         case = replace(case, fill=random.choice(FILLS))
     elif change == "kind":
         kind = random.choice([ORDINARY, *KINDS])
+    elif change == "memory":
+        case = replace(case, memory=random.choice(MEMORY))
     elif change == "word":
-        word = random.choice(LAYOUT_WORDS)
-        words = set(case.layout) ^ {word}
+        words = set(case.layout) ^ {random.choice([word for word in LAYOUT_WORDS if word != "unb"])}
         case = replace(case, layout=tuple(one for one in LAYOUT_WORDS if one in words))
     else:
         case = _resized(case, random)
-    return replace(trial, case=case, kind=kind)
+    return replace(trial, case=_single_step(case) if trial.cell.endswith(CELL_SUFFIX) else case, kind=kind)
 
 
 def _resized(case: Case, random: Random) -> Case:
@@ -274,7 +288,7 @@ def _resized(case: Case, random: Random) -> Case:
     return resized if resized.numbers() <= MOST_NUMBERS else case
 
 
-ALL_COMBINATIONS = tuple((cell, dtype) for cell in GATES for dtype in DTYPES)
+ALL_COMBINATIONS = tuple((cell, dtype) for cell in CELLS for dtype in DTYPES)
 """Every cell in every dtype."""
 
 __all__ = ["ALL_COMBINATIONS", "KINDS", "ORDINARY", "Trial", "draw", "mutated"]

@@ -94,17 +94,14 @@ def bare(problem: Problem) -> Callable[[], object]:
     """What anyone pays who calls the module: build it, set its weights, call it once; tensors are made beforehand."""
     a, dtype, classes = problem.architecture, problem.dtype, torch_nn()
     weights = [bridge.tensor(values, dtype) for values in problem.parameters.values()]
-    sequence = bridge.tensor(problem.input if a.batch_first else problem.input.swapaxes(0, 1), dtype)
-    given = [state for state in (problem.h_0, problem.c_0) if state is not None]
-    states = tuple(bridge.tensor(s.reshape(-1, *s.shape[2:]), dtype) for s in given)
-    hx = [states if a.cell == LSTM else states[0]] if states else []
+    arguments = runner.inputs(problem).arguments()
 
     def work() -> object:
-        module = classes.module(a, dtype, problem.device)
+        module = classes.drawn(a, dtype, problem.device)
         with torch.no_grad():
             for parameter, values in zip(module.parameters(), weights, strict=True):
                 parameter.copy_(values)
-        return module(sequence, *hx)
+        return module(*arguments)
 
     return work
 

@@ -39,6 +39,8 @@ from strategies.case import LARGEST_SEED
 
 SHARP, UNION = "sharp", "union"
 FULL, FORCED = "full", "forced"
+ADVERSARY = "adversary"
+"""Beside `ORDINARY`: rows of trials whose numbers were transformed."""
 
 STEPS_OF_FULL_MODE = 5
 """Beyond, bounds that are carried through time grow vacuous."""
@@ -151,8 +153,10 @@ def verdicts(trial: Trial, subject: Subject, union: bool) -> Iterator[tuple[str,
     problem = trial.problem()
     judgement = reference.model(trial.cell, trial.case.dtype, "cpu", "", "", subject.name)
     judge = Judge(trial, subject.name)
-    modes = {FORCED: judge.forced} | ({FULL: judge.full} if problem.steps <= STEPS_OF_FULL_MODE else {})
-    for seen in runner.run(subject, problem, Plan(EAGER_ROUTES, layers=True), judgement):
+    single = problem.architecture.single_step
+    modes = {} if single else {FORCED: judge.forced}
+    modes |= {FULL: judge.full} if problem.steps <= STEPS_OF_FULL_MODE else {}
+    for seen in runner.run(subject, problem, Plan(EAGER_ROUTES, layers=not single), judgement):
         failed = next((one for one in (seen, *seen.layers) if one.failure or one.misshapen), None)
         if failed is not None:
             why = ": ".join(failed.failure) if failed.failure else f"{failed.misshapen} has another shape"
@@ -183,19 +187,28 @@ def fresh(subject: str, seed: int) -> State:
 
 
 def batch(name: str, seed: int, number: int, worst: Sequence[Trial]) -> State:
-    """One batch of trials, the same for the same arguments."""
-    platform.pin()
+    """One batch of trials, the same for the same arguments; every second batch with two threads."""
+    platform.pin(threads=1 + number % 2)
     random, found, subject = Random(f"{seed} {number}"), fresh(name, seed), subjects()[name]
     found.batches = 1
     for place in range(BATCH):
         trial = draw(random, supported(name), worst)
         found.trials += 1
+        strain = ORDINARY if trial.kind == ORDINARY else ADVERSARY
+        for word in layout_of(trial.case):
+            found.layouts[word] = found.layouts.get(word, 0) + 1
         for mode, route, model, seen, vacuous in verdicts(trial, subject, place % UNION_CHECKED_EVERY == 0):
             if not mode:
                 found.refused.setdefault(f"{trial.cell} {trial.case.dtype} {route} {model}", trial.line)
                 continue
-            found.row(trial.cell, trial.case.dtype, mode, route, model).count(seen, vacuous)
+            found.row(trial.cell, trial.case.dtype, strain, mode, route, model).count(seen, vacuous)
     return found
+
+
+def layout_of(case: Case) -> list[str]:
+    """What is told of how a case lies: packed or padded, projection, its memory and the words of its layout."""
+    packed = "packed" if case.packed else "padded"
+    return [packed, *(["projection"] if case.projection else []), f"mem={case.memory}", *case.layout]
 
 
 def summits(state: State) -> list[Trial]:

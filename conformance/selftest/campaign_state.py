@@ -9,14 +9,14 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FORMAT = 1
+FORMAT = 2
 BINS_PER_OCTAVE, OCTAVES = 4, 20
 BINS = BINS_PER_OCTAVE * OCTAVES + 2
 """Ratios from 2^-20 to 1 in quarter octaves; the first bin holds all below, the last all above 1."""
@@ -68,7 +68,7 @@ class Worst:
 
 @dataclass
 class Row:
-    """Counts of one cell, dtype, mode, route and model. vacuous is the sum of each trial's share of vacuous bounds."""
+    """Counts of one cell, dtype, strain, mode, route and model. vacuous sums each trial's share of vacuous bounds."""
 
     cases: int = 0
     vacuous: float = 0.0
@@ -131,9 +131,10 @@ class State:
     trials: int = 0
     rows: dict[str, Row] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    layouts: dict[str, int] = field(default_factory=dict)
 
     def row(self, *key: str) -> Row:
-        """The row of a cell, dtype, mode, route and model."""
+        """The row of a cell, dtype, strain (ordinary, adversary), mode, route and model."""
         return self.rows.setdefault(" ".join(key), Row())
 
     def add(self, other: State) -> None:
@@ -142,6 +143,8 @@ class State:
         self.trials += other.trials
         for key, row in other.rows.items():
             self.rows.setdefault(key, Row()).add(row)
+        for word, cases in other.layouts.items():
+            self.layouts[word] = self.layouts.get(word, 0) + cases
         for call, line in other.refused.items():
             self.refused.setdefault(call, line)
 
@@ -187,20 +190,50 @@ def resumed(path: Path, fresh: State) -> State:
 
 
 def table(states: Iterable[State]) -> str:
-    """A markdown table of all rows, counts of several releases added up. Raises StateError for other bounds."""
+    """What the states count, releases added up, as markdown. Raises StateError for other bounds."""
     states = list(states)
     if len({state.sources for state in states}) > 1:
         raise StateError("the state files were counted under different bounds; their rows do not add up")
-    rows: dict[str, Row] = {}
-    releases: dict[str, set[str]] = {}
+    total = State(states[0].sources, "", "", "", 0)
     for state in states:
-        for key, row in state.rows.items():
-            rows.setdefault(key, Row()).add(row)
-            releases.setdefault(key, set()).add(state.torch.partition("+")[0])
-    lines = ["| cell | dtype | mode | route | model | cases | beyond | worst | median | says nothing | torch |"]
-    lines += ["| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"]
-    for key, row in sorted(rows.items()):
-        counts = (f"{row.cases:,}", f"{row.excesses:,}", f"{row.worst.ratio:.3g}", f"{row.median():.2g}")
-        cells = (*key.split(), *counts, f"{row.vacuous / row.cases:.1%}", ", ".join(sorted(releases[key])))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        total.add(state)
+    parts = (_runs(states), _layouts(total), _rows(total, "sharp"), _rows(total, "union"))
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def _row(*cells: object) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _head(left: Sequence[str], right: Sequence[str]) -> list[str]:
+    """A table's head: texts to the left, figures to the right."""
+    return [_row(*left, *right), _row(*["---"] * len(left), *["---:"] * len(right))]
+
+
+def _runs(states: Sequence[State]) -> list[str]:
+    lines = _head(["torch", "capability"], ["seed", "cases", "beyond sharp", "beyond union"])
+    for one in states:
+        counts = (one.trials, one.excesses("sharp"), one.excesses("union"))
+        lines.append(_row(one.torch, one.capability, one.seed, *(f"{count:,}" for count in counts)))
+    return [*lines, "", f"{sum(one.trials for one in states):,} cases in all; bounds and cases `{states[0].sources}`."]
+
+
+def _layouts(total: State) -> list[str]:
+    shares = [f"{word} {cases / total.trials:.1%}" for word, cases in sorted(total.layouts.items())]
+    return ["Shares of the cases: " + ", ".join(shares) + "."]
+
+
+def _rows(total: State, model: str) -> list[str]:
+    """A line for each cell, dtype, mode and route: all trials, then the health of the bounds on ordinary ones."""
+    right = ["cases", "beyond", "worst", "ordinary cases", "worst", "median", "says nothing"]
+    lines = _head([f"{model} model: cell", "dtype", "mode", "route"], right)
+    for key in sorted({key.replace(" adversary ", " ordinary ") for key in total.rows if key.endswith(" " + model)}):
+        ordinary, both = total.rows.get(key, Row()), Row()
+        both.add(ordinary)
+        both.add(total.rows.get(key.replace(" ordinary ", " adversary "), Row()))
+        cell, dtype, _, mode, route, _ = key.split()
+        counts = (f"{both.cases:,}", f"{both.excesses:,}", f"{max(both.worst.ratio, 0):.3g}", f"{ordinary.cases:,}")
+        health = (f"{max(ordinary.worst.ratio, 0):.3g}", f"{ordinary.median():.2g}")
+        share = f"{ordinary.vacuous / max(ordinary.cases, 1):.1%}"
+        lines.append(_row(cell, dtype, mode, route, *counts, *health, share))
+    return lines

@@ -29,6 +29,7 @@ class Plain(torch.nn.Module):
         bidirectional: bool = False,
         nonlinearity: str = "tanh",
         proj_size: int = 0,
+        dropout: float = 0.0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -36,7 +37,7 @@ class Plain(torch.nn.Module):
         self.cell = cell
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.directions = bias, batch_first, 2 if bidirectional else 1
-        self.proj_size, self.output_size = proj_size, proj_size or hidden_size
+        self.proj_size, self.output_size, self.dropout = proj_size, proj_size or hidden_size, dropout
         self.lengths: torch.Tensor | None = None
         rows = len(GATES[cell]) * hidden_size
         for layer in range(num_layers):
@@ -59,11 +60,14 @@ class Plain(torch.nn.Module):
         shown += [f"{name}=True" for name in ("batch_first",) if getattr(self, name)]
         shown += ["bias=False"] if not self.bias else []
         shown += ["bidirectional=True"] if self.directions == 2 else []
+        shown += [f"{name}={getattr(self, name)}" for name in ("proj_size", "dropout") if getattr(self, name)]
         shown += [f"nonlinearity={self.cell.removeprefix('rnn_')}"] if self.cell.startswith("rnn") else []
         return ", ".join(shown)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         self.lengths = None
+        if not isinstance(input, PackedSequence) and input.dim() == 2:
+            return self.unbatched(input, hx)
         if isinstance(input, PackedSequence):
             below, self.lengths = pad_packed_sequence(input)
         else:
@@ -79,6 +83,15 @@ class Plain(torch.nn.Module):
             below = torch.cat(outputs, -1)
         final = self.final_states(last)
         return self.output(below), final if self.cell == LSTM else final[0]
+
+    def unbatched(self, input: torch.Tensor, hx: Any) -> tuple[Any, Any]:
+        """A call without the axis of the batch, as a batch of one."""
+        axis = 0 if self.batch_first else 1
+        states = hx if isinstance(hx, tuple) else () if hx is None else (hx,)
+        batched = tuple(state.unsqueeze(1) for state in states)
+        output, after = self(input.unsqueeze(axis), (batched if self.cell == LSTM else batched[0]) if batched else None)
+        after = tuple(state.squeeze(1) for state in after) if self.cell == LSTM else after.squeeze(1)
+        return output.squeeze(axis), after
 
     def output(self, sequence: torch.Tensor) -> Any:
         """The output (T, N, features) as the caller wants it: packed as the input was, or batch first."""
@@ -190,10 +203,18 @@ class SingleStep(Plain):
 
     def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
         given = hx if isinstance(hx, tuple) or hx is None else (hx,)
+        if input.dim() == 1:
+            return self.unbatched_step(input, given)
         stacked = None if given is None else tuple(state[None] for state in given)
         initial = self.initial_states(input[None], stacked[0] if stacked and self.cell != LSTM else stacked)
         states = self.step(input, tuple(state[0] for state in initial), 0, 0)
         return states if self.cell == LSTM else states[0]
+
+    def unbatched_step(self, input: torch.Tensor, given: States | None) -> Any:
+        """A step without the axis of the batch, as a batch of one."""
+        batched = None if given is None else tuple(state[None] for state in given)
+        after = self(input[None], batched if self.cell == LSTM or batched is None else batched[0])
+        return tuple(state[0] for state in after) if self.cell == LSTM else after[0]
 
 
 def subject(name: str, kind: type[Plain] = Plain, cells: tuple[str, ...] = tuple(GATES)) -> Subject:
