@@ -50,7 +50,33 @@ CLAUSES = {
         _clause("D3", "states stay inside the bounds that the equations give", "<=b"),
         _clause("D4", "a call is repeatable and changes nothing", "="),
         _clause("J2", "what one cell accepts, its siblings accept", "raise", severity=REMARK),
-        _clause("E1", "a stack of layers is the composition of its layers", "="),
+        _clause("E1", "a stack, left-out arguments, unbatched and equally long calls are what they stand for", "="),
+        _clause("E2", "a call agrees with its parts: directions, steps, rows, Cells, and with other layouts", "<=b"),
+        _clause("E3", "later steps, other rows and the memory around a view do not matter", "="),
+        _clause(
+            "E4",
+            "packing and padding are inverse, and say which rows run at each step",
+            "=",
+            "torch.nn.utils.rnn.pack_padded_sequence.html",
+        ),
+        _clause("F5", "data in which nothing is rounded gives exactly what the equations say", "="),
     )
 }
 """Clauses by id."""
+
+NOT_TESTED = {
+    "A4-fake": "packed sequences that were made outside of a fake mode",
+    "C": "gradients: of every input and parameter, second derivatives, hooks and modes of differentiation",
+    "E3": "dynamic int8 quantization, whose rows share a scale",
+    "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",
+    "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",
+    "G": "dropout that acts",
+    "H": "initialisation",
+    "I": "the life cycle of a module: state_dict, copies, conversions, parametrizations, failed calls",
+    "J1": "refusals, in processes of their own",
+    "K": "NaN and inf on purpose, signed zeros, and empty sizes",
+    "L": "other routes than eager: torch.compile, torch.export, functional_call, vmap, jit, quantization, ONNX, "
+    "autocast, and more than one thread",
+    "devices": "CUDA, MPS and XPU are judged where they are present, and nobody has run the suite there",
+}
+"""What the contract promises and no property looks at yet."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from conformance.harness.vocabulary import (
     FORWARD,
+    GRAD_ROUTES,
     GRU,
     LSTM,
     RNN_TANH,
@@ -81,6 +82,18 @@ def test_every_step_of_every_projected_layer_lies_within_its_error_bound(case, c
     for seen in observe(case.on(cell), layers=True):
         for layer in seen.layers:
             assert_within(layer, from_own_states)
+
+
+@clause("B1", given=cases(unbatched=True, steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS, projection=None))
+def test_unbatched_results_lie_within_their_error_bound(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_within(seen, from_inputs)
+
+
+@clause("B1", given=cases(steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS, packed=None, projection=None))
+def test_results_do_not_hang_on_what_requires_a_gradient(case, cell):
+    for seen in observe(case.on(cell), GRAD_ROUTES):
+        assert_within(seen, from_inputs)
 
 
 WORKED_WEIGHTS = {

@@ -16,12 +16,19 @@ from conformance.harness.vocabulary import (
 )
 
 
-@clause("A1", given=cases(packed=None, projection=None))
+@clause("A1", given=cases(unbatched=False, packed=None, projection=None))
 def test_output_has_the_documented_shape(case, cell):
     for seen in observe(case.on(cell), values=False):
         n, t, width = case.batch_size, case.steps, seen.problem.architecture.directions * result_size(case, cell)
-        documented = (t, width) if "unb" in case.layout else (n, t, width) if "bf" in case.layout else (t, n, width)
+        documented = (n, t, width) if "bf" in case.layout else (t, n, width)
         assert_fact(seen, "output", "shape", seen.facts["output"].shape, documented)
+
+
+@clause("A1", given=cases(unbatched=True, projection=None))
+def test_unbatched_output_has_no_axis_of_the_batch_whatever_batch_first(case, cell):
+    for seen in observe(case.on(cell), values=False):
+        width = seen.problem.architecture.directions * result_size(case, cell)
+        assert_fact(seen, "output", "shape", seen.facts["output"].shape, (case.steps, width))
 
 
 @clause("A1", given=cases(packed=True, projection=None))
@@ -30,11 +37,19 @@ def test_packed_output_has_the_batch_sizes_and_indices_of_the_input(case, cell):
         assert_nothing(seen, "output", "packed with another", seen.repacked)
 
 
-@clause("A2", given=cases(packed=None, projection=None))
+@clause("A2", given=cases(unbatched=False, packed=None, projection=None))
 def test_states_have_the_documented_shape_whatever_batch_first(case, cell):
+    states_have_the_documented_shape(case, cell, (case.batch_size,))
+
+
+@clause("A2", given=cases(unbatched=True, projection=None))
+def test_unbatched_states_have_no_axis_of_the_batch(case, cell):
+    states_have_the_documented_shape(case, cell, ())
+
+
+def states_have_the_documented_shape(case, cell, batch):
     for seen in observe(case.on(cell), values=False):
         stacked = case.num_layers * seen.problem.architecture.directions
-        batch = () if "unb" in case.layout else (case.batch_size,)
         assert_fact(seen, "h_n", "shape", seen.facts["h_n"].shape, (stacked, *batch, result_size(case, cell)))
         if cell == LSTM:
             assert_fact(seen, "c_n", "shape", seen.facts["c_n"].shape, (stacked, *batch, case.hidden_size))
@@ -43,9 +58,9 @@ def test_states_have_the_documented_shape_whatever_batch_first(case, cell):
 @clause("A2", on=SINGLE_STEPS, given=SINGLE_STEP)
 def test_single_step_returns_states_of_the_documented_shape(case, cell):
     for seen in observe(case.on(cell), values=False):
-        for fact in seen.facts.values():
+        for name, fact in seen.facts.items():
             batch = () if "unb" in case.layout else (case.batch_size,)
-            assert_fact(seen, "h_n", "shape", fact.shape, (*batch, case.hidden_size))
+            assert_fact(seen, name, "shape", fact.shape, (*batch, case.hidden_size))
 
 
 def result_size(case, cell):

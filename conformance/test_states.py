@@ -9,6 +9,8 @@ from conformance.harness.vocabulary import (
     REVERSE,
     RNN_RELU,
     RNN_TANH,
+    SINGLE_STEP,
+    SINGLE_STEPS,
     assert_at_most,
     assert_different_where_disjoint,
     assert_not_negative,
@@ -23,25 +25,39 @@ from conformance.harness.vocabulary import (
 )
 
 
-@clause("D1", given=cases(bidirectional=False))
+@clause("D1", given=cases(bidirectional=False, projection=None))
 def test_last_output_is_the_last_hidden_state(case, cell):
     for seen in observe(case.on(cell)):
         assert_same(seen, seen.output[:, -1, FORWARD], seen.h_n[-1, FORWARD])
 
 
-@clause("D2", given=cases(bidirectional=True))
+@clause("D1", given=cases(bidirectional=False, packed=True, projection=None))
+def test_output_at_the_end_of_each_packed_row_is_its_last_hidden_state(case, cell):
+    for seen in observe(case.on(cell)):
+        for row, length in enumerate(case.lengths):
+            assert_same(seen, seen.output[row, length - 1, FORWARD], seen.h_n[-1, FORWARD, row])
+
+
+@clause("D2", given=cases(bidirectional=True, projection=None))
 def test_forward_half_of_the_last_output_is_the_forward_state(case, cell):
     for seen in observe(case.on(cell)):
         assert_same(seen, seen.output[:, -1, FORWARD], seen.h_n[-1, FORWARD])
 
 
-@clause("D2", given=cases(bidirectional=True))
+@clause("D2", given=cases(bidirectional=True, packed=True, projection=None))
+def test_forward_half_at_the_end_of_each_packed_row_is_its_forward_state(case, cell):
+    for seen in observe(case.on(cell)):
+        for row, length in enumerate(case.lengths):
+            assert_same(seen, seen.output[row, length - 1, FORWARD], seen.h_n[-1, FORWARD, row])
+
+
+@clause("D2", given=cases(bidirectional=True, packed=None, projection=None))
 def test_backward_half_of_the_first_output_is_the_backward_state(case, cell):
     for seen in observe(case.on(cell)):
         assert_same(seen, seen.output[:, 0, REVERSE], seen.h_n[-1, REVERSE])
 
 
-@clause("D2", given=cases(bidirectional=True, steps=range(2, 5)))
+@clause("D2", given=cases(bidirectional=True, steps=range(2, 5), projection=None))
 def test_backward_half_of_the_last_output_is_not_the_backward_state(case, cell):
     for seen in observe(case.on(cell)):
         enclosure = from_inputs(seen, seen.judgement.red).output
@@ -49,7 +65,7 @@ def test_backward_half_of_the_last_output_is_not_the_backward_state(case, cell):
         assert_different_where_disjoint(seen, seen.output[:, -1, REVERSE], seen.h_n[-1, REVERSE], (last, first))
 
 
-@clause("D3", on=(RNN_TANH, LSTM, GRU), given=cases())
+@clause("D3", on=(RNN_TANH, LSTM, GRU), given=cases(packed=None))
 def test_hidden_states_stay_within_one_and_the_initial_state(case, cell):
     for seen in observe(case.on(cell)):
         limit = limits.hidden_state(seen.problem, seen.judgement.red)
@@ -58,21 +74,21 @@ def test_hidden_states_stay_within_one_and_the_initial_state(case, cell):
         assert_at_most(seen, abs(seen.output), top, "exceeds 1 and abs(h_0)")
 
 
-@clause("D3", on=(RNN_RELU,), given=cases())
+@clause("D3", on=(RNN_RELU,), given=cases(packed=None))
 def test_relu_states_are_not_negative(case, cell):
     for seen in observe(case.on(cell)):
         for labelled in seen.results.values():
             assert_not_negative(seen, labelled)
 
 
-@clause("D3", on=(LSTM,), given=cases())
+@clause("D3", on=(LSTM,), given=cases(packed=None, projection=None))
 def test_cell_state_grows_by_at_most_one_each_step(case, cell):
     for seen in observe(case.on(cell)):
         limit = limits.cell_state(seen.problem, seen.judgement.red)
         assert_at_most(seen, abs(seen.c_n), limit, "exceeds abs(c_0) + T")
 
 
-@clause("D3", on=(LSTM,), given=cases())
+@clause("D3", on=(LSTM,), given=cases(packed=None))
 def test_hidden_state_is_a_share_of_the_tanh_of_the_cell_state(case, cell):
     for seen in observe(case.on(cell)):
         assert_at_most(
@@ -81,15 +97,43 @@ def test_hidden_state_is_a_share_of_the_tanh_of_the_cell_state(case, cell):
         assert_signs_agree(seen, seen.h_n, seen.c_n)
 
 
-@clause("D4", given=cases())
+@clause("D3", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_single_steps_stay_within_the_same_limits(case, cell):
+    for seen in observe(case.on(cell)):
+        limit = limits.hidden_state(seen.problem, seen.judgement.red)
+        assert_at_most(seen, abs(seen.h_n), limit, "exceeds 1 and abs(h_0)")
+        if seen.problem.architecture.cell == RNN_RELU:
+            assert_not_negative(seen, seen.h_n)
+        if seen.problem.architecture.cell == LSTM:
+            largest = limits.cell_state(seen.problem, seen.judgement.red)
+            assert_at_most(seen, abs(seen.c_n), largest, "exceeds abs(c_0) + T")
+            assert_signs_agree(seen, seen.h_n, seen.c_n)
+
+
+@clause("D4", given=cases(packed=None, projection=None))
 def test_same_call_gives_the_same_again(case, cell):
+    same_again(case, cell)
+
+
+@clause("D4", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_same_single_step_gives_the_same_again(case, cell):
+    same_again(case, cell)
+
+
+def same_again(case, cell):
     for seen in observe(case.on(cell), again=True):
         for other in seen.again:
             for name, labelled in seen.results.items():
                 assert_same(seen, other.results[name], labelled)
 
 
-@clause("D4", given=cases())
+@clause("D4", given=cases(packed=None, projection=None))
 def test_call_changes_no_input_state_or_parameter_and_draws_no_random_number(case, cell):
+    for seen in observe(case.on(cell), again=True):
+        assert_nothing(seen, "call", "changes", seen.changed)
+
+
+@clause("D4", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_single_step_changes_no_input_state_or_parameter_and_draws_no_random_number(case, cell):
     for seen in observe(case.on(cell), again=True):
         assert_nothing(seen, "call", "changes", seen.changed)

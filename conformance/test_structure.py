@@ -1,13 +1,227 @@
 """Chapter E: what one call has to do with another that says the same."""
 
-from conformance.harness.vocabulary import assert_same, cases, clause, observe
+import numpy as np
+
+from conformance import relations
+from conformance.harness.vocabulary import (
+    FORWARD,
+    LSTM,
+    REVERSE,
+    assert_agree,
+    assert_same,
+    assert_same_or_agree,
+    assert_within,
+    at_least,
+    beside,
+    cases,
+    clause,
+    from_inputs,
+    in_turn,
+    observe,
+)
+
+ALL = np.s_[:]
+SHORT, SEVERAL = range(1, 6), range(2, 6)
+"""Steps before the bounds of two computed sides grow vacuous."""
+
+MEMORY_OF_ITS_OWN = ("contiguous", "transposed", "sliced", "guarded", "offset")
+"""Where no two rows are the same numbers in memory."""
+
+LATER = range(2, 13)
+
+OTHER_MEMORY = ("transposed", "sliced", "expanded", "guarded", "offset")
 
 
-@clause("E1", given=cases(num_layers=range(2, 4)))
+def states(cell):
+    return ("h_n", "c_n") if cell == LSTM else ("h_n",)
+
+
+def returned(seen, cell):
+    """The states that a call returned, for the next call."""
+    return seen.h_n.values, seen.c_n.values if cell == LSTM else None
+
+
+def everything(cell, rows=ALL):
+    """These rows of the output and of the states, which are all that the other call has."""
+    return (("output", rows, ALL), *((name, np.s_[:, :, rows], ALL) for name in states(cell)))
+
+
+# E1: the same by definition
+
+
+@clause("E1", given=cases(num_layers=range(2, 4), projection=None))
 def test_stack_is_the_composition_of_its_layers(case, cell):
     for seen in observe(case.on(cell), layers=True):
         assert_same(seen, seen.output, seen.layers[-1].output)
         for layer, alone in enumerate(seen.layers):
-            assert_same(seen, seen.h_n[layer], alone.h_n[0])
-            if cell == "lstm":
-                assert_same(seen, seen.c_n[layer], alone.c_n[0])
+            for name in states(cell):
+                assert_same(seen, getattr(seen, name)[layer], getattr(alone, name)[0])
+
+
+@clause("E1", given=cases(num_layers=range(2, 4), packed=True, steps=SHORT, projection=None))
+def test_packed_stack_is_the_composition_of_its_layers(case, cell):
+    for seen in observe(case.on(cell), layers=True):
+        # rows that are not sorted have their states copied together: those of upper layers lie at other addresses
+        is_sorted = list(case.lengths) == sorted(case.lengths, reverse=True)
+        compare = assert_same_or_agree if is_sorted else assert_agree
+        compare(seen, seen.layers[-1], ("output", ALL, ALL))
+        for layer, alone in enumerate(seen.layers):
+            compare(seen, alone, *((name, layer, 0) for name in states(cell)))
+
+
+@clause("E1", given=cases(bias=False, steps=SHORT, packed=None, projection=None))
+def test_no_bias_is_a_bias_of_zeros(case, cell):
+    problem = case.on(cell)
+    for seen, zeros in beside(problem, relations.with_zero_biases(problem)):
+        assert_same_or_agree(seen, zeros, *everything(cell))
+
+
+@clause("E1", given=cases(hx=False, steps=SHORT, memory="contiguous", packed=None, projection=None))
+def test_no_initial_states_are_states_of_zeros(case, cell):
+    problem = case.on(cell)
+    for seen, zeros in beside(problem, relations.with_zero_states(problem)):
+        assert_same_or_agree(seen, zeros, *everything(cell))
+
+
+@clause("E1", given=cases(unbatched=True, steps=SHORT, memory="contiguous", projection=None))
+def test_unbatched_call_is_a_batch_of_one(case, cell):
+    problem = case.on(cell)
+    for seen, batch in beside(problem, relations.as_batch_of_one(problem)):
+        assert_same_or_agree(seen, batch, *everything(cell))
+
+
+@clause("E1", given=cases(unbatched=False, steps=SHORT, projection=None))
+def test_packed_batch_of_equal_lengths_is_a_padded_one(case, cell):
+    problem = case.on(cell)
+    for seen, packed in beside(problem, relations.packed(problem)):
+        same_strides = "bf" not in case.layout and case.memory == "contiguous"
+        goes_the_padded_way = seen.subject == "torch.nn" and at_least(2, 9) and same_strides
+        (assert_same_or_agree if goes_the_padded_way else assert_agree)(seen, packed, *everything(cell))
+
+
+# E2: the same within bounds
+
+
+@clause("E2", given=cases(bidirectional=True, num_layers=1, steps=SHORT, projection=None))
+def test_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell):
+    problem = case.on(cell)
+    for direction, in_time in ((FORWARD, np.s_[:, :, 0]), (REVERSE, np.s_[:, ::-1, 0])):
+        for seen, alone in beside(problem, relations.one_direction(problem, direction)):
+            assert_agree(seen, alone, ("output", np.s_[:, :, direction], in_time))
+            assert_agree(seen, alone, *((name, np.s_[:, direction], np.s_[:, 0]) for name in states(cell)))
+
+
+@clause("E2", given=cases(bidirectional=True, num_layers=1, steps=SHORT, packed=True, projection=None))
+def test_packed_bidirectional_call_ends_as_a_forward_run_and_a_run_of_turned_rows(case, cell):
+    problem = case.on(cell)
+    for direction in (FORWARD, REVERSE):
+        for seen, alone in beside(problem, relations.one_direction(problem, direction)):
+            assert_agree(seen, alone, *((name, np.s_[:, direction], np.s_[:, 0]) for name in states(cell)))
+
+
+@clause("E2", given=cases(bidirectional=False, steps=SEVERAL, projection=None))
+def test_call_is_its_first_steps_and_the_rest_from_the_states_they_returned(case, cell):
+    problem, split = case.on(cell), 1 + case.pick % (case.steps - 1)
+
+    def part(number, before):
+        if number == 0:
+            return relations.first_steps(problem, split)
+        return relations.later_steps(problem, split, returned(before, cell))
+
+    for seen in observe(problem):
+        if parts := in_turn(seen.route, 2, part):
+            assert_agree(seen, parts[0], ("output", np.s_[:, :split], ALL))
+            assert_agree(seen, parts[1], ("output", np.s_[:, split:], ALL), *everything(cell)[1:])
+
+
+@clause("E2", given=cases(bidirectional=False, num_layers=1, steps=SHORT))
+def test_module_is_a_loop_of_its_cell(case, cell):
+    problem = case.on(cell)
+
+    def step(t, before):
+        return relations.single_step(problem, t, None if before is None else returned(before, cell))
+
+    for seen in observe(problem):
+        for t, one in enumerate(in_turn(seen.route, case.steps, step)):
+            assert_agree(seen, one, ("output", np.s_[:, t, 0], np.s_[0, 0], "h_n"))
+
+
+@clause("E2", given=cases(unbatched=False, steps=SHORT, packed=None, projection=None))
+def test_batch_first_only_transposes(case, cell):
+    problem = case.on(cell)
+    for seen, other in beside(problem, relations.transposed(problem)):
+        assert_agree(seen, other, *everything(cell))
+
+
+@clause("E2", given=cases(batch_size=range(2, 6), steps=SHORT, packed=None, projection=None))
+def test_rows_moved_within_the_batch_give_the_same_rows(case, cell):
+    problem, by = case.on(cell), 1 + case.pick % (case.batch_size - 1)
+    for seen, moved in beside(problem, relations.rotated(problem, by)):
+        for rows, there in ((np.s_[by:], np.s_[:-by]), (np.s_[:by], np.s_[-by:])):
+            assert_agree(seen, moved, ("output", rows, there))
+            assert_agree(seen, moved, *((name, np.s_[:, :, rows], np.s_[:, :, there]) for name in states(cell)))
+
+
+@clause("E2", given=cases(batch_size=range(2, 6), steps=SHORT, packed=None, projection=None))
+def test_batch_is_its_rows_one_by_one(case, cell):
+    problem = case.on(cell)
+    for row, length in enumerate(case.lengths or (case.steps,) * case.batch_size):
+        only = np.s_[row : row + 1]
+        for seen, alone in beside(problem, relations.row_alone(problem, row)):
+            assert_agree(seen, alone, ("output", np.s_[only, :length], ALL), *everything(cell, only)[1:])
+
+
+@clause("E2", given=cases(packed=True, batch_size=range(2, 6), steps=SHORT, projection=None))
+def test_packed_rows_in_any_order_are_sorted_rows_put_back(case, cell):
+    problem = case.on(cell)
+    by_length, order = relations.sorted_by_length(problem)
+    for seen, other in beside(problem, by_length):
+        for place, row in enumerate(order):
+            assert_agree(seen, other, ("output", row, place))
+            assert_agree(seen, other, *((name, np.s_[:, :, row], np.s_[:, :, place]) for name in states(cell)))
+
+
+@clause("E2", given=cases(memory=OTHER_MEMORY, steps=SHORT, packed=None, projection=None))
+def test_layout_in_memory_does_not_matter(case, cell):
+    problem = case.on(cell)
+    for seen, copied in beside(problem, relations.contiguous(problem)):
+        assert_agree(seen, copied, *everything(cell))
+
+
+# E3: what does not matter
+
+
+@clause("E3", given=cases(bidirectional=False, steps=LATER, memory=MEMORY_OF_ITS_OWN, projection=None))
+def test_outputs_before_a_step_do_not_depend_on_it(case, cell):
+    step = 1 + case.pick % (case.steps - 1)
+    for seen in observe(case.on(cell), poison=(ALL, np.s_[step:])):
+        for poisoned in seen.again:
+            assert_same(seen, poisoned.output[:, :step], seen.output[:, :step], f"before step {step} became NaN")
+
+
+@clause("E3", given=cases(bidirectional=True, num_layers=1, steps=LATER, memory=MEMORY_OF_ITS_OWN, projection=None))
+def test_reverse_outputs_from_a_step_on_do_not_depend_on_the_steps_before_it(case, cell):
+    step = 1 + case.pick % (case.steps - 1)
+    for seen in observe(case.on(cell), poison=(ALL, np.s_[:step])):
+        for poisoned in seen.again:
+            got, wanted = poisoned.output[:, step:, REVERSE], seen.output[:, step:, REVERSE]
+            assert_same(seen, got, wanted, f"before the steps up to {step} became NaN")
+
+
+@clause("E3", given=cases(batch_size=range(2, 6), memory=MEMORY_OF_ITS_OWN, projection=None))
+def test_rows_do_not_depend_on_another_row(case, cell):
+    row = case.pick % case.batch_size
+    for seen in observe(case.on(cell), poison=(np.s_[row : row + 1], ALL)):
+        for poisoned in seen.again:
+            for others in (np.s_[:row], np.s_[row + 1 :]):
+                relation = f"before row {row} became NaN"
+                assert_same(seen, poisoned.output[others], seen.output[others], relation)
+                for name in states(cell):
+                    got, wanted = getattr(poisoned, name)[:, :, others], getattr(seen, name)[:, :, others]
+                    assert_same(seen, got, wanted, relation)
+
+
+@clause("E3", given=cases(memory=("guarded", "sliced", "offset"), steps=SHORT, packed=None, projection=None))
+def test_nan_around_and_between_the_elements_of_a_view_is_never_read(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_within(seen, from_inputs)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from reference import roundings
 from reference.formats import FLOAT64, FORMATS
 from reference.problem import GATES, GRU, LSTM, RNN_TANH
-from reference.roundings import MEASURED_RELEASES, Judgement, Rounding, model
+from reference.roundings import MEASURED_RELEASES, Judgement, Rounding, lacks_wider_type, model
 
 EVERYWHERE = [(cell, dtype) for cell in GATES for dtype in FORMATS]
 HALVES = ("float16", "bfloat16")
@@ -124,13 +125,35 @@ def test_only_bfloat16_products_may_read_subnormal_operands_as_zero(dtype: str) 
 def test_midpoints_are_computed_wider_than_the_format(dtype: str) -> None:
     rounding = _on(GRU, dtype).red
     wider = np.finfo(rounding.working_type).eps < 2 * rounding.unit_roundoff
-    narrow_longdouble = dtype == "float64" and np.finfo(np.longdouble).nmant < 63
-    assert wider or (narrow_longdouble and rounding.slack > 2)
+    assert wider or (dtype == "float64" and lacks_wider_type() and rounding.slack > 2)
     assert rounding.unit_roundoff == FORMATS[dtype].unit_roundoff
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_the_slack_covers_products_of_two_errors_and_little_else(dtype: str) -> None:
-    if FORMATS[dtype] is FLOAT64 and np.finfo(np.longdouble).nmant < 63:
+    if FORMATS[dtype] is FLOAT64 and lacks_wider_type():
         pytest.skip("here the slack covers the reference's own rounding too")
     assert _on(GRU, dtype).red.slack == 1 + (2.0**-6 if dtype in HALVES else 2.0**-9)
+
+
+@pytest.mark.parametrize(("cell", "dtype"), EVERYWHERE)
+def test_where_nothing_is_wider_than_float64_its_own_model_is_doubled_and_no_other_changes(
+    monkeypatch: pytest.MonkeyPatch, cell: str, dtype: str
+) -> None:
+    usual = _on(cell, dtype, capability="AVX512")
+    monkeypatch.setattr(roundings, "WIDEST", np.float64)
+    assert lacks_wider_type()
+    narrow = _on(cell, dtype, capability="AVX512")
+    assert usual.amber is not None
+    assert narrow.amber is not None
+    for one, other in ((usual.red, narrow.red), (usual.amber, narrow.amber)):
+        slack = 2 * (1 + 2.0**-9) if dtype == "float64" else one.slack
+        assert other == replace(one, slack=slack)
+        assert other.working_type is np.float64
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="this platform's long double is no wider than float64")
+def test_float64_is_judged_in_long_double_where_it_is_wider() -> None:
+    assert not lacks_wider_type()
+    assert _on(GRU, "float64").red.working_type is np.longdouble
+    assert {_on(GRU, dtype).red.working_type for dtype in ("float32", *HALVES)} == {np.float64}

@@ -32,6 +32,8 @@ offset      contiguous, one element past the address that the allocator gives
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 """Mostly small, at times around a SIMD width."""
 
+SIZES_ABOVE_1 = SIZES[3:]
+
 
 @dataclass
 class Axes:
@@ -98,9 +100,9 @@ def seeds() -> st.SearchStrategy[int]:
     return st.integers(0, 2**16 - 1)
 
 
-def extensions(present: Sequence[bool]) -> st.SearchStrategy[int]:
+def extensions(present: Sequence[bool], most: int = 2**15) -> st.SearchStrategy[int]:
     """A number for `Case.drawn` to choose by, 0 for absent: half the time if both may be. Shrinks to the smallest."""
-    chosen = range(1, 2**15)
+    chosen = range(1, most)
     if True not in present:
         return st.just(0)
     return st.sampled_from(chosen) if False not in present else st.just(0) | st.sampled_from(chosen)

@@ -175,12 +175,13 @@ SIZES = {
 
 
 def _lengths(ends: int, batch_size: int, steps: int) -> tuple[int, ...]:
-    """Lengths of a packed sequence, the longest `steps`: all equal, sorted, or in any order, as `ends` chooses."""
-    if ends % 8 == 0:
+    """Lengths of a packed sequence, the longest `steps`: in any order, sorted, or all equal, as `ends` chooses."""
+    kind, choice = ends % 4, ends // 4
+    if kind == 0:
         return (steps,) * batch_size
-    lengths = [1 + (ends // 8 + row * (2 * ends + 1)) % steps for row in range(batch_size)]
-    lengths[ends % batch_size] = steps
-    return tuple(sorted(lengths, reverse=True) if ends % 4 == 2 else lengths)
+    lengths = [1 + choice * (2 * row + 1) % steps for row in range(batch_size)]
+    lengths[-1 - choice % batch_size] = steps
+    return tuple(sorted(lengths, reverse=True) if kind == 2 else lengths)
 
 
 def _listed(lengths: tuple[int, ...]) -> str:
@@ -307,8 +308,8 @@ class Cases:
         for name, permitted in self.pinned.items():
             if name not in EXTENSIONS:
                 drawn[name] = axes.layouts(permitted) if name == "layout" else st.sampled_from(permitted)
-        for name, chooser in EXTENSIONS.items():
-            drawn[chooser] = axes.extensions(self.pinned.get(name, (False, True)))
+        for most, (name, chooser) in enumerate(EXTENSIONS.items(), 2**15):
+            drawn[chooser] = axes.extensions(self.pinned.get(name, (False, True)), most)
         return st.builds(Case.drawn, **drawn)
 
     def __contains__(self, case: Case) -> bool:
@@ -322,10 +323,14 @@ def cases(**pinned: object) -> Cases:
     absent unless they are set to True, or to None.
 
     Besides the fields of `Case`, batch_first, bias, hx, unbatched and dropout may be pinned to True or False. Raises
-    TypeError for a name that is no field.
+    TypeError for a name that is no field, and for what cannot go together.
     """
     if pinned.get("unbatched"):
         pinned = {"batch_size": 1} | pinned
+        if pinned["batch_size"] != 1 or pinned.get("packed", False) is not False:
+            raise TypeError("cases(unbatched=True) is about a single padded row: leave out batch_size and packed")
+    if pinned.get("projection"):
+        pinned = {"hidden_size": axes.SIZES_ABOVE_1} | pinned
     for name in WORDS.keys() & pinned.keys():
         if not isinstance(pinned[name], bool):
             raise TypeError(f"cases() takes True or False for {name}, not {pinned[name]!r}")

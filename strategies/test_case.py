@@ -1,256 +1,29 @@
-"""A case and its line are the same thing; a family holds what it draws; a problem has the documented numbers."""
+"""A family of cases holds what it draws, has every value that is permitted, and shrinks to the simplest case."""
 
-import shlex
 from collections.abc import Callable
-from dataclasses import fields, replace
-from random import Random
+from dataclasses import fields
 
-import numpy as np
 import pytest
-from hypothesis import Phase, find, given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings
 from hypothesis.errors import NoSuchExample
 
-from reference.formats import FORMATS
-from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
-from strategies import Case, CaseError, axes, cases, parse
-from strategies.case import CELLS, FIELDS, SINGLE_STEP
+from reference.problem import LSTM
+from strategies import Case, axes, cases, parse
+from strategies.case import FIELDS, SINGLE_STEP
+from strategies.conftest import drawn, order, smallest
 from strategies.values import FILLS
-
-GATES = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 3}
 
 examples = settings(deadline=None)
 
 any_case = cases().strategy()
-MODULES, SINGLE_STEPS = CELLS[:4], CELLS[4:]
-any_cell = st.sampled_from(MODULES)
-cell_or_none = st.sampled_from(("", *MODULES))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def every_dtype_is_present():
-    """Whatever this run's device and release can do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(axes.present, "dtypes", axes.DTYPES)
-        patch.setattr(axes.present, "devices", ("cpu",))
-        yield
-
-
-def smallest(family, condition=lambda case: True):
-    few = settings(database=None, deadline=None, max_examples=2000, phases=[Phase.generate, Phase.shrink])
-    return find(family.strategy(), condition, settings=few, random=Random(0))
 
 
 def reaches(family, field, value):
     """Whether `family` draws a case whose `field` is `value`."""
     try:
-        return bool(smallest(family, lambda case: getattr(case, field) == value))
+        return bool(smallest(family.strategy(), lambda case: getattr(case, field) == value))
     except NoSuchExample:
         return False
-
-
-# One line, both ways
-
-
-@examples
-@given(any_case, cell_or_none)
-def test_line_brings_back_the_case_and_the_cell(case, cell):
-    assert parse(case.line(cell)) == (case, cell)
-
-
-@examples
-@given(any_case, cell_or_none, st.randoms(use_true_random=False))
-def test_words_may_stand_in_any_order(case, cell, random):
-    version, *words = case.line(cell).split()
-    random.shuffle(words)
-    assert parse(" ".join([version, *words])) == (case, cell)
-
-
-@examples
-@given(any_case, any_cell)
-def test_line_needs_no_quoting_in_a_shell(case, cell):
-    line = case.line(cell)
-    assert all(shlex.quote(word) == word for word in line.split(" "))
-    assert line.isascii()
-
-
-@pytest.mark.parametrize(
-    ("case", "cell", "line"),
-    [
-        (Case(), "", "v1 i1 h1 t1 float32 fill=uniform"),
-        (Case(fill="dyadic"), LSTM, "v1 lstm i1 h1 t1 float32 fill=dyadic"),
-        (Case(device="cuda:1", pick=3), GRU, "v1 gru i1 h1 t1 float32 cuda:1 fill=uniform pick=3"),
-        (
-            Case(3, 4, 2, 5, 6, True, ("bf", "nobias", "nohx"), "bfloat16", "cuda", "large", 7, 8),
-            RNN_RELU,
-            "v1 rnn_relu i3 h4 t6 l2 n5 bi bf nobias nohx bfloat16 cuda fill=large seed=7 pick=8",
-        ),
-    ],
-)
-def test_line_leaves_defaults_out(case, cell, line):
-    assert case.line(cell) == line
-
-
-@pytest.mark.parametrize(
-    ("line", "case", "cell"),
-    [
-        ("v1", Case(), ""),
-        ("v1 gru", Case(), GRU),
-        ("v1 seed=4294967295 pick=4294967295", Case(seed=2**32 - 1, pick=2**32 - 1), ""),
-        ("v1 i4096 h1 t4096 l1 n1", Case(4096, 1, 1, 1, 4096), ""),
-        ("v1 xpu:0", Case(device="xpu:0"), ""),
-        ("v1 lstm h3 p2", Case(hidden_size=3, proj_size=2), LSTM),
-        ("v1 t3,1,2", Case(steps=3, batch_size=3, lengths=(3, 1, 2)), ""),
-        ("v1 t3,", Case(steps=3, lengths=(3,)), ""),
-        ("  v1\tlstm \n h2  ", Case(hidden_size=2), LSTM),
-        (
-            "v1 lstm i3 h4 l2 n2 t3 bi bf nobias float16 cpu fill=dyadic seed=7 pick=2",
-            Case(3, 4, 2, 2, 3, True, ("bf", "nobias"), "float16", "cpu", "dyadic", 7, 2),
-            LSTM,
-        ),
-    ],
-)
-def test_what_a_line_leaves_out_has_its_default(line, case, cell):
-    assert parse(line) == (case, cell)
-
-
-def test_layout_words_have_one_order_whatever_the_line_says():
-    assert parse("v1 nohx bf nobias")[0].layout == ("bf", "nobias", "nohx")
-    assert parse("v1 nohx bf") == parse("v1 bf nohx")
-
-
-# Lines that are none
-
-
-@pytest.mark.parametrize(
-    ("line", "first"),
-    [
-        ("", ""),
-        (" \t\n", ""),
-        ("lstm v1 i1", "lstm"),
-        ("v2 lstm i1", "v2"),
-        ("V1 lstm", "V1"),
-        ("v1lstm", "v1lstm"),
-        ("v1, lstm", "v1,"),
-        ("'v1", "'v1"),
-        ("\x00v1", "\x00v1"),
-        ("\ufeffv1", "\ufeffv1"),
-        ("\uff561", "\uff561"),
-        ("v¹", "v¹"),
-    ],
-)
-def test_line_without_its_version_is_refused(line, first):
-    with pytest.raises(CaseError) as caught:
-        parse(line)
-    assert f"begins with 'v1', this one with {first!r}" in str(caught.value)
-
-
-SIZE = "i3 or h4 (size), likewise t, n, l"
-WHOLE = "is a whole number up to 4294967295"
-
-MALFORMED = [
-    *[(word, "input_size lies between 1 and 4096") for word in ("i0", "i4097", "i00", "i99999999999999999999")],
-    *[("h0", "hidden_size lies between"), ("t0", "steps lies between")],
-    *[("l0", "num_layers lies between"), ("n4097", "batch_size lies between")],
-    *[(word, "no such size; i is input_size, h is hidden_size, t is steps") for word in ("x1", "v1", "a0")],
-    *[(word, SIZE) for word in ("i", "I3", "i-1", "i+1", "i1.5", "i1e3", "i1,", "3i", "3", "-1", "i=3", "ih3", "i_1")],
-    *[(word, SIZE) for word in ("i²", "i½", "i①", "h³", "é3", "\u01313")],
-    *[(word, "rnn_tanh, rnn_relu, lstm, gru") for word in ("LSTM", "rnn", "lstm,", "lstm_cells", "''", '"gru"')],
-    *[(word, "bf, nobias, nohx") for word in ("nobia", "bidir", "batch_first", "packed", "BF", "bf=1", "--bf")],
-    *[(word, "float64, float32, float16, bfloat16") for word in ("float", "Float32", "float8", "double", "torch.half")],
-    *[(word, "cpu") for word in ("CPU", "cpu:", "cuda:x", "cuda:-1", "cuda:0:1", "tpu", "cuda0")],
-    *[(word, "no such fill; one of dyadic, integers, ramp") for word in ("fill=nought", "fill=Dyadic", "fill=1")],
-    *[(word, "fill=, seed=, pick=") for word in ("speed=1", "--seed=1", "size=3", "=", "seed", "fill", "mem")],
-    *[(word, "no such memory; one of contiguous, transposed") for word in ("mem=upside", "mem=", "mem=Sliced")],
-    *[(word, "seed " + WHOLE) for word in ("seed=1e3", "seed=4294967296", "seed=x", "seed=1_0", "seed=0x1", "seed=²")],
-    *[(word, "pick " + WHOLE) for word in ("pick=1e3", "pick=4294967296", "pick=None", "pick=½", "pick=一")],
-    *[(word, "not a word of a case") for word in ("\x00", "bi\x07", "\x1b[31mbi", "bi\u200b", "\ud800", "\uff42i")],
-]
-
-
-@pytest.mark.parametrize(("word", "remedy"), MALFORMED, ids=[ascii(word) for word, _ in MALFORMED])
-def test_malformed_word_is_named_with_its_place_and_what_would_do(word, remedy):
-    with pytest.raises(CaseError) as caught:
-        parse(f"v1 lstm {word} i1")
-    assert str(caught.value).startswith(f"word 3 of the case line, {word!r}: ")
-    assert remedy in str(caught.value)
-    assert str(caught.value).isprintable()
-
-
-@pytest.mark.parametrize(
-    ("words", "twice"),
-    [
-        ("i1 h2 i1", "input_size"),
-        ("i1 h2 i3", "input_size"),
-        ("bi t2 bi", "bidirectional"),
-        ("lstm bi gru", "cell"),
-        ("lstm bi lstm", "cell"),
-        ("float32 bi float64", "dtype"),
-        ("cpu bi cuda:0", "device"),
-        ("fill=dyadic bi fill=zeros", "fill"),
-        ("seed=1 pick=1 seed=2", "seed"),
-        ("pick=0 bi pick=0", "pick"),
-        ("bf nohx bf", "layout"),
-    ],
-)
-def test_word_that_sets_a_field_again_is_named(words, twice):
-    with pytest.raises(CaseError) as caught:
-        parse(f"v1 {words}")
-    assert str(caught.value) == f"word 4 of the case line, {words.split()[-1]!r}: {twice} is given already"
-
-
-@pytest.mark.parametrize("start", ["", "x", "i", "v1", "cpu", "fill=", "seed="])
-@pytest.mark.parametrize("letter", ["9", "x", "\x00", "é"])
-def test_very_long_word_is_refused(start, letter):
-    with pytest.raises(CaseError, match=r"^word 2 of the case line"):
-        parse("v1 " + start + letter * 10_000)
-
-
-def test_very_long_line_of_spaces_is_read():
-    assert parse("v1" + " " * 1_000_000 + "bi") == (Case(bidirectional=True), "")
-
-
-def test_case_error_is_a_value_error_without_a_cause():
-    with pytest.raises(ValueError, match="word 2") as caught:
-        parse("v1 i0")
-    assert caught.value.__suppress_context__
-    assert caught.value.__cause__ is None
-
-
-NEARLY_A_WORD = st.one_of(
-    st.sampled_from([*MODULES, "v1", "bi", *axes.LAYOUT_WORDS, *FORMATS, "cpu", "cuda:1", "fill=ramp", "seed=1", "i3"]),
-    st.from_regex(r"[a-zA-Z]?[0-9.+-]{0,6}", fullmatch=True),
-    st.builds("{}={}".format, st.sampled_from(["fill", "seed", "pick"]), st.text(max_size=4) | st.integers()),
-    st.text(max_size=4),
-)
-
-
-def is_read_or_refused(line):
-    """Whether `line` is a case that its own line brings back, or raises CaseError in one printable line."""
-    try:
-        case, cell = parse(line)
-    except CaseError as error:
-        return str(error).isprintable()
-    return parse(case.line(cell)) == (case, cell)
-
-
-@examples
-@given(st.text())
-def test_any_text_is_read_or_refused_with_a_case_error(text):
-    assert is_read_or_refused(text)
-
-
-@examples
-@given(st.lists(NEARLY_A_WORD, max_size=5))
-def test_any_near_miss_is_read_or_refused_with_a_case_error(words):
-    assert is_read_or_refused(" ".join(["v1", *words]))
-
-
-@examples
-@given(any_case, cell_or_none, st.integers(0, 100), st.characters())
-def test_any_slip_of_the_keyboard_is_read_or_refused_with_a_case_error(case, cell, place, character):
-    line = case.line(cell)
-    assert is_read_or_refused(line[:place] + character + line[place + 1 :])
 
 
 # Families
@@ -273,6 +46,7 @@ FAMILIES: list[tuple[dict[str, object], Callable[[Case], bool]]] = [
     ),
     ({"unbatched": True}, lambda case: "unb" in case.layout and case.batch_size == 1),
     ({"unbatched": False, "dropout": True}, lambda case: "unb" not in case.layout and "drop" in case.layout),
+    ({"unbatched": True, "packed": False}, lambda case: "unb" in case.layout),
     ({"memory": ("sliced", "expanded")}, lambda case: case.memory in ("sliced", "expanded")),
     ({"layout": ((), ("bf", "nohx"))}, lambda case: case.layout in ((), ("bf", "nohx"))),
     ({"seed": 7, "pick": 9}, lambda case: (case.seed, case.pick) == (7, 9)),
@@ -337,249 +111,7 @@ def test_unknown_field_raises_type_error_naming_the_fields(name):
     assert all(field in str(caught.value) for field in (*FIELDS, "batch_first", "bias", "hx"))
 
 
-# Shrinking
-
-
-@pytest.mark.parametrize(
-    ("condition", "line"),
-    [
-        (lambda case: True, "v1 i1 h1 t1 float32 fill=dyadic"),
-        (lambda case: case.hidden_size >= 3, "v1 i1 h3 t1 float32 fill=dyadic"),
-        (lambda case: case.hidden_size >= 6, "v1 i1 h7 t1 float32 fill=dyadic"),
-        (lambda case: case.input_size > 17, "v1 i31 h1 t1 float32 fill=dyadic"),
-        (lambda case: case.bidirectional, "v1 i1 h1 t1 bi float32 fill=dyadic"),
-        (lambda case: case.steps >= 4 and case.batch_size >= 2, "v1 i1 h1 t4 n2 float32 fill=dyadic"),
-        (lambda case: case.num_layers == 3, "v1 i1 h1 t1 l3 float32 fill=dyadic"),
-        (lambda case: "bf" in case.layout, "v1 i1 h1 t1 bf float32 fill=dyadic"),
-        (lambda case: case.dtype == "bfloat16", "v1 i1 h1 t1 bfloat16 fill=dyadic"),
-        (lambda case: case.fill == "zeros", "v1 i1 h1 t1 float32 fill=zeros"),
-        (lambda case: case.seed >= 100, "v1 i1 h1 t1 float32 fill=dyadic seed=100"),
-        (lambda case: case.pick >= 3, "v1 i1 h1 t1 float32 fill=dyadic pick=3"),
-    ],
-)
-def test_failing_case_shrinks_to_the_simplest_that_fails(condition, line):
-    assert smallest(cases(), condition).line() == line
-
-
-def test_family_shrinks_to_the_first_permitted_value():
-    family = cases(steps=range(3, 9), dtype=("bfloat16", "float32"), hx=False, fill=("zeros", "dyadic"))
-    assert smallest(family).line() == "v1 i1 h1 t3 nohx bfloat16 fill=zeros"
-
-
-# The problem that a case poses
-
-
-def equal(left, right):
-    """Whether two problems ask for the same numbers, whatever their architecture."""
-    return (
-        left.parameters.keys() == right.parameters.keys()
-        and all(np.array_equal(left.parameters[name], right.parameters[name]) for name in left.parameters)
-        and all(np.array_equal(getattr(left, name), getattr(right, name)) for name in ("input", "h_0", "c_0"))
-    )
-
-
-def test_parameters_have_the_documented_names_shapes_and_order():
-    problem = parse("v1 i3 h4 l2 n2 t5 bi")[0].on(LSTM)
-    documented = {
-        "weight_ih_l0": (16, 3),
-        "weight_hh_l0": (16, 4),
-        "bias_ih_l0": (16,),
-        "bias_hh_l0": (16,),
-        "weight_ih_l0_reverse": (16, 3),
-        "weight_hh_l0_reverse": (16, 4),
-        "bias_ih_l0_reverse": (16,),
-        "bias_hh_l0_reverse": (16,),
-        "weight_ih_l1": (16, 8),
-        "weight_hh_l1": (16, 4),
-        "bias_ih_l1": (16,),
-        "bias_hh_l1": (16,),
-        "weight_ih_l1_reverse": (16, 8),
-        "weight_hh_l1_reverse": (16, 4),
-        "bias_ih_l1_reverse": (16,),
-        "bias_hh_l1_reverse": (16,),
-    }
-    assert [(name, values.shape) for name, values in problem.parameters.items()] == list(documented.items())
-    assert problem.input.shape == (2, 5, 3)
-    assert problem.state("h_0").shape == problem.state("c_0").shape == (2, 2, 2, 4)
-
-
 @examples
-@given(any_case, any_cell)
-def test_numbers_have_the_documented_shapes_and_are_exact_in_the_dtype(case, cell):
-    problem = case.on(cell)
-    directions = 1 + case.bidirectional
-    rows = GATES[cell] * case.hidden_size
-    for name, values in problem.parameters.items():
-        below = case.input_size if "_l0" in name else directions * case.hidden_size
-        features = {"weight_ih": (below,), "weight_hh": (case.hidden_size,)}.get(name[:9], ())
-        assert values.shape == (rows, *features)
-    assert len(problem.parameters) == case.num_layers * directions * (2 if "nobias" in case.layout else 4)
-    assert problem.input.shape == (case.batch_size, case.steps, case.input_size)
-    state = (case.num_layers, directions, case.batch_size, case.hidden_size)
-    given_states = [values for values in (problem.h_0, problem.c_0) if values is not None]
-    assert [values.shape for values in given_states] == [state] * len(given_states)
-    everything = [problem.input, *problem.parameters.values(), *given_states]
-    assert all(FORMATS[case.dtype].holds(values) for values in everything)
-
-
-@examples
-@given(any_case, any_cell)
-def test_problem_carries_the_choices_of_its_case(case, cell):
-    problem = case.on(cell)
-    a = problem.architecture
-    assert a.cell == cell
-    for field in ("input_size", "hidden_size", "num_layers", "bidirectional"):
-        assert getattr(a, field) == getattr(case, field)
-    for field in ("dtype", "device", "batch_size", "steps"):
-        assert getattr(problem, field) == getattr(case, field)
-    assert a.batch_first == ("bf" in case.layout)
-    assert a.bias == ("nobias" not in case.layout)
-    assert parse(problem.case) == (case, cell)
-    assert problem.relation == ""
-
-
-@pytest.mark.parametrize("cell", MODULES)
-def test_problem_is_drawn_again_from_its_line(cell):
-    problem = Case(3, 4, 2, 2, 3, True, (), "bfloat16", fill="normal", seed=11).on(cell)
-    again, named = parse(problem.case)
-    assert equal(again.on(named), problem)
-
-
-@pytest.mark.parametrize("cell", MODULES)
-def test_cell_state_is_for_the_lstm_alone(cell):
-    problem = Case().on(cell)
-    assert problem.h_0 is not None
-    assert (problem.c_0 is not None) == (cell == LSTM)
-
-
-@pytest.mark.parametrize("cell", MODULES)
-def test_nohx_gives_no_states_and_zeros_in_their_place(cell):
-    problem = parse("v1 h4 l2 n3 bi nohx")[0].on(cell)
-    assert problem.h_0 is None
-    assert problem.c_0 is None
-    assert np.array_equal(problem.state("h_0"), np.zeros((2, 2, 3, 4)))
-    assert np.array_equal(problem.state("c_0"), np.zeros((2, 2, 3, 4)))
-
-
-def test_states_that_are_given_are_the_problems_states():
-    problem = parse("v1 h4 l2 n3 bi")[0].on(LSTM)
-    assert problem.state("h_0") is problem.h_0
-    assert problem.state("c_0") is problem.c_0
-    assert not np.array_equal(problem.h_0, problem.c_0)
-
-
-@pytest.mark.parametrize("cell", MODULES)
-def test_nobias_has_no_biases_and_leaves_the_other_numbers_alone(cell):
-    case = Case(3, 4, 2, 2, 3, True)
-    with_biases, without = case.on(cell), replace(case, layout=("nobias",)).on(cell)
-    kept = {name: values for name, values in with_biases.parameters.items() if not name.startswith("bias")}
-    assert equal(without, replace(with_biases, parameters=kept))
-
-
-@pytest.mark.parametrize("change", [{"layout": ("bf",)}, {"pick": 5}, {"device": "cuda"}])
-def test_layout_pick_and_device_do_not_change_the_numbers(change):
-    case = Case(3, 4, 2, 2, 3, True)
-    assert equal(replace(case, **change).on(LSTM), case.on(LSTM))
-
-
-@pytest.mark.parametrize("fill", [kind for kind in FILLS if kind != "zeros"])
-def test_no_two_gates_directions_layers_or_kinds_of_parameter_look_alike(fill):
-    problem = Case(8, 8, 3, 2, 2, True, fill=fill).on(LSTM)
-    for kind in ("weight", "bias"):
-        blocks = [
-            block[:, :8].tobytes() if kind == "weight" else block.tobytes()
-            for name, values in problem.parameters.items()
-            if name.startswith(kind)
-            for block in np.split(values, 4)
-        ]
-        assert len(set(blocks)) == len(blocks) == 3 * 2 * 2 * 4
-
-
-@examples
-@given(any_case, any_cell, st.data())
-def test_layer_is_a_module_of_one_layer_with_its_own_parameters_and_states(case, cell, data):
-    problem = case.on(cell)
-    k = data.draw(st.integers(0, case.num_layers - 1))
-    below = np.zeros((case.batch_size, case.steps, case.input_size if k == 0 else 8))
-    layer = problem.layer(k, below)
-    own = {name: values for name, values in problem.parameters.items() if f"_l{k}" in name}
-    assert [name.replace("_l0", f"_l{k}") for name in layer.parameters] == list(own)
-    assert all(layer.parameters[name.replace(f"_l{k}", "_l0")] is own[name] for name in own)
-    assert layer.parameters.keys() == layer.architecture.parameter_shapes().keys()
-    for name in ("h_0", "c_0"):
-        whole, part = getattr(problem, name), getattr(layer, name)
-        assert part is None if whole is None else np.array_equal(part, whole[[k]])
-    assert layer.input is below
-    assert layer.case == problem.case
-    assert layer.relation == f"layer {k} alone"
-
-
-def test_layer_reads_both_directions_of_the_layer_below():
-    problem = parse("v1 i3 h4 l3 bi")[0].on(GRU)
-    architectures = [problem.layer(k, problem.input).architecture for k in range(3)]
-    assert [a.input_size for a in architectures] == [3, 8, 8]
-    assert {(a.cell, a.hidden_size, a.num_layers, a.bidirectional) for a in architectures} == {(GRU, 4, 1, True)}
-
-
-# A smaller case crops the numbers of a larger one
-
-SMALL = Case(2, 3, 2, 2, 2)
-LARGE = Case(4, 5, 3, 3, 4)
-
-
-def crop(values, like):
-    return values[tuple(map(slice, like.shape))]
-
-
-def by_gate(values):
-    return values.reshape(GATES[LSTM], -1, *values.shape[1:])
-
-
-@pytest.mark.parametrize("fill", [kind for kind in FILLS if kind != "onehot"])
-def test_smaller_case_crops_the_numbers_of_a_larger_one(fill):
-    small, large = (replace(case, fill=fill).on(LSTM) for case in (SMALL, LARGE))
-    for name, values in small.parameters.items():
-        assert np.array_equal(by_gate(values), crop(by_gate(large.parameters[name]), by_gate(values))), name
-    for name in ("input", "h_0", "c_0"):
-        values = getattr(small, name)
-        assert np.array_equal(values, crop(getattr(large, name), values)), name
-
-
-def test_second_direction_leaves_the_numbers_of_the_first_alone():
-    one, both = (replace(SMALL, bidirectional=bidirectional).on(LSTM) for bidirectional in (False, True))
-    for name, values in one.parameters.items():
-        assert np.array_equal(values, crop(both.parameters[name], values)), name
-    for name in ("h_0", "c_0"):
-        assert np.array_equal(one.state(name), both.state(name)[:, :1]), name
-
-
-def test_smaller_case_crops_what_an_upper_layer_reads_of_each_direction():
-    small, large = (replace(case, bidirectional=True).on(LSTM).parameters["weight_ih_l1"] for case in (SMALL, LARGE))
-    apart = small.reshape(4, 3, 2, 3)
-    assert np.array_equal(apart, crop(large.reshape(4, 5, 2, 5), apart))
-
-
-@pytest.mark.parametrize("word", ["i٣", "i\uff13", "seed=٣", "pick=३", "cuda:٣"])
-def test_digits_of_other_scripts_are_refused(word):
-    with pytest.raises(CaseError):
-        parse(f"v1 {word}")
-
-
-@pytest.mark.parametrize(
-    ("line", "remedy"),
-    [
-        ("v1 gru h3 p2", "only lstm has a projection"),
-        ("v1 lstm h3 p3", "smaller than hidden_size"),
-        ("v1 t3,1 n2", "t3,1 sets rows and steps; leave out n"),
-        ("v1 t3,0", "steps lies between 1 and"),
-        ("v1 t3,,1", "not a word of a case"),
-    ],
-)
-def test_projection_and_lengths_that_cannot_be_are_refused(line, remedy):
-    with pytest.raises(CaseError, match=remedy):
-        parse(line)
-
-
 @given(cases(projection=True, packed=True).strategy())
 def test_drawn_projection_and_lengths_are_valid_and_go_through_the_line(case):
     assert len(case.lengths) == case.batch_size
@@ -594,62 +126,11 @@ def test_projection_and_lengths_are_absent_unless_asked_for():
     assert Case(steps=2, batch_size=2, lengths=(1, 2)) not in cases()
     assert Case(steps=2, batch_size=2, lengths=(1, 2)) in cases(packed=True)
     assert Case() not in cases(packed=True)
-    assert find(cases(packed=True).strategy(), lambda c: len(set(c.lengths)) > 1).lengths in [(2, 1), (1, 2)]
-
-
-@given(SINGLE_STEP.strategy(), st.sampled_from(SINGLE_STEPS))
-def test_single_step_is_a_module_of_one_layer_and_step_whose_parameters_have_no_ending(case, cell):
-    assert parse(case.line(cell)) == (case, cell)
-    problem, module = case.on(cell), case.on(cell.removesuffix("_cell"))
-    assert (problem.architecture.name, problem.architecture.cell) == (cell, module.architecture.cell)
-    assert {f"{name}_l0": values.shape for name, values in problem.parameters.items()} == {
-        name: values.shape for name, values in module.parameters.items()
-    }
-
-
-@pytest.mark.parametrize("words", ["t2", "l2", "bi", "bf", "t1,"])
-def test_single_step_takes_one_padded_step_of_one_layer_and_direction(words):
-    with pytest.raises(CaseError, match="gru_cell takes one padded step"):
-        parse(f"v1 gru_cell {words}")
-
-
-def test_sizes_that_together_cannot_be_computed_are_refused():
-    with pytest.raises(CaseError, match="make its sizes smaller"):
-        parse("v1 i4096 h4096 t4096 n4096")
-
-
-@pytest.mark.parametrize(("start", "remedy"), [("i", "lies between 1 and 4096"), ("seed=", WHOLE), ("pick=", WHOLE)])
-def test_number_of_many_digits_is_refused_with_what_would_do(start, remedy):
-    with pytest.raises(CaseError, match=remedy):
-        parse(f"v1 {start}{'9' * 5000}")
-
-
-@pytest.mark.parametrize(
-    ("word", "remedy"),
-    [
-        *[(word, "no such fill; one of dyadic") for word in ("fill=", "fill=one-hot", "fill=dyadic,")],
-        *[(word, WHOLE) for word in ("seed=", "seed=-1", "seed=1.5", "pick=+1", "pick=1,5")],
-    ],
-)
-def test_setting_with_any_text_is_refused_with_what_would_do(word, remedy):
-    with pytest.raises(CaseError, match=remedy):
-        parse(f"v1 {word}")
-
-
-@pytest.mark.parametrize("line", ["v1 " + "x" * 1_000_000, "x" * 1_000_000, "v2 " + "bi " * 1_000_000])
-def test_refusal_of_a_very_long_line_stays_short(line):
-    with pytest.raises(CaseError) as caught:
-        parse(line)
-    assert len(str(caught.value)) < 1000
-
-
-def test_failure_without_states_shrinks_to_no_other_layout_word():
-    assert smallest(cases(), lambda case: "nohx" in case.layout).layout == ("nohx",)
 
 
 @pytest.mark.parametrize("layout", [(), ("bf",), ("bf", "nohx")])
 def test_layout_may_be_pinned_to_one_value(layout):
-    assert smallest(cases(layout=layout)).layout == layout
+    assert smallest(cases(layout=layout).strategy()).layout == layout
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch_first", 1), ("bias", 0), ("hx", "no"), ("batch_first", (True,))])
@@ -661,3 +142,146 @@ def test_words_are_pinned_to_true_or_false_and_nothing_else(name, value):
 def test_layout_and_its_words_are_not_pinned_both():
     with pytest.raises(TypeError, match="layout"):
         cases(batch_first=True, layout=(("nobias",), ("bf", "nobias")))
+
+
+# What goes together
+
+
+@pytest.mark.parametrize("more", [{"batch_size": 2}, {"ends": 8}, {"batch_size": 3, "ends": 1, "steps": 2}], ids=str)
+def test_drawn_case_of_several_rows_or_with_lengths_drops_the_word_of_unbatched_calls_alone(more):
+    case = Case.drawn(layout=axes.LAYOUT_WORDS, **more)
+    assert case.layout == tuple(word for word in axes.LAYOUT_WORDS if word != "unb")
+
+
+def test_drawn_case_of_a_single_padded_row_keeps_every_word():
+    assert Case.drawn(layout=axes.LAYOUT_WORDS).layout == axes.LAYOUT_WORDS
+
+
+def lengths_drawn(rows, steps):
+    """The lengths of `rows` rows, the longest `steps`, that some 200 numbers choose."""
+    return [Case.drawn(ends=ends, batch_size=rows, steps=steps).lengths for ends in range(1, 200)]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 12])
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_drawn_lengths_are_equal_or_sorted_or_unsorted(rows, steps):
+    every = lengths_drawn(rows, steps)
+    assert all(len(lengths) == rows and min(lengths) >= 1 and max(lengths) == steps for lengths in every)
+    orders = {"equal"} if rows == 1 or steps == 1 else {"equal", "sorted", "unsorted"}
+    assert {order(lengths) for lengths in every} == orders
+
+
+@pytest.mark.parametrize("steps", [2, 3, 12])
+@pytest.mark.parametrize("rows", [2, 5])
+def test_every_row_is_the_longest_in_some_drawn_lengths_and_shorter_in_others(rows, steps):
+    for lengths_of_a_row in zip(*lengths_drawn(rows, steps), strict=True):
+        assert max(lengths_of_a_row) == steps > min(lengths_of_a_row)
+
+
+@pytest.mark.parametrize("hidden_size", [2, 3, 7])
+def test_drawn_projections_are_all_that_are_smaller_than_the_hidden_size(hidden_size):
+    drawn_sizes = {Case.drawn(narrowing=n, hidden_size=hidden_size).proj_size for n in range(1, 20)}
+    assert drawn_sizes == set(range(1, hidden_size))
+
+
+def test_unit_without_company_has_no_projection():
+    assert Case.drawn(narrowing=1, hidden_size=1) == Case()
+
+
+# Shrinking
+
+
+WITH_SIZES = [
+    (lambda case: True, "v1 i1 h1 t1 float32 fill=dyadic"),
+    (lambda case: case.hidden_size >= 3, "v1 i1 h3 t1 float32 fill=dyadic"),
+    (lambda case: case.hidden_size >= 6, "v1 i1 h7 t1 float32 fill=dyadic"),
+    (lambda case: case.input_size > 17, "v1 i31 h1 t1 float32 fill=dyadic"),
+    (lambda case: case.bidirectional, "v1 i1 h1 t1 bi float32 fill=dyadic"),
+    (lambda case: case.steps >= 4 and case.batch_size >= 2, "v1 i1 h1 t4 n2 float32 fill=dyadic"),
+    (lambda case: case.num_layers == 3, "v1 i1 h1 t1 l3 float32 fill=dyadic"),
+]
+WITH_A_VALUE = [
+    (lambda case: case.dtype == "bfloat16", "v1 i1 h1 t1 bfloat16 fill=dyadic"),
+    (lambda case: case.fill == "zeros", "v1 i1 h1 t1 float32 fill=zeros"),
+    (lambda case: case.fill == "digital", "v1 i1 h1 t1 float32 fill=digital"),
+    (lambda case: case.seed >= 100, "v1 i1 h1 t1 float32 fill=dyadic seed=100"),
+    (lambda case: case.pick >= 3, "v1 i1 h1 t1 float32 fill=dyadic pick=3"),
+]
+WITH_A_WORD = [
+    (lambda case, word=word: word in case.layout, f"v1 i1 h1 t1 {word} float32 fill=dyadic")
+    for word in axes.LAYOUT_WORDS
+]
+WITH_A_MEMORY = [
+    (lambda case, memory=memory: case.memory == memory, f"v1 i1 h1 t1 float32 mem={memory} fill=dyadic")
+    for memory in axes.MEMORY[1:]
+]
+WITH_LENGTHS = [
+    (lambda case: case.packed, "v1 i1 h1 t1, float32 fill=dyadic"),
+    (lambda case: order(case.lengths) == "equal" and case.batch_size > 1, "v1 i1 h1 t1,1 float32 fill=dyadic"),
+    (lambda case: order(case.lengths) == "unsorted", "v1 i1 h1 t1,2 float32 fill=dyadic"),
+]
+WITH_A_PROJECTION = [
+    (lambda case: case.proj_size == 1, "v1 i1 h2 p1 t1 float32 fill=dyadic"),
+    (lambda case: case.proj_size == case.hidden_size - 1 > 0, "v1 i1 h2 p1 t1 float32 fill=dyadic"),
+]
+WITH_TWO_THINGS = [
+    (lambda case: case.memory == "expanded" and case.batch_size > 1, "v1 i1 h1 t1 n2 float32 mem=expanded fill=dyadic"),
+    (lambda case: {"nohx", "unb"} <= {*case.layout}, "v1 i1 h1 t1 nohx unb float32 fill=dyadic"),
+    (lambda case: case.packed and case.projection, "v1 i1 h2 p1 t1, float32 fill=dyadic"),
+]
+ONLY_WITH = [
+    *WITH_SIZES,
+    *WITH_A_VALUE,
+    *WITH_A_WORD,
+    *WITH_A_MEMORY,
+    *WITH_LENGTHS,
+    *WITH_A_PROJECTION,
+    *WITH_TWO_THINGS,
+]
+"""Conditions under which a case fails, and the line of the smallest that meets each."""
+
+
+@pytest.mark.parametrize(("condition", "line"), ONLY_WITH, ids=[line for _, line in ONLY_WITH])
+def test_failing_case_shrinks_to_the_simplest_that_fails(condition, line):
+    assert smallest(cases(packed=None, projection=None).strategy(), condition).line() == line
+
+
+def test_family_shrinks_to_the_first_permitted_value():
+    family = cases(steps=range(3, 9), dtype=("bfloat16", "float32"), hx=False, fill=("zeros", "dyadic"))
+    assert smallest(family.strategy()).line() == "v1 i1 h1 t3 nohx bfloat16 fill=zeros"
+
+
+@pytest.mark.parametrize(
+    ("family", "line"),
+    [
+        (cases(packed=True), "v1 i1 h1 t1, float32 fill=dyadic"),
+        (cases(unbatched=True), "v1 i1 h1 t1 unb float32 fill=dyadic"),
+        (cases(dropout=True, bidirectional=True), "v1 i1 h1 t1 bi drop float32 fill=dyadic"),
+        (cases(memory=("offset", "sliced")), "v1 i1 h1 t1 float32 mem=offset fill=dyadic"),
+        (SINGLE_STEP, "v1 i1 h1 t1 float32 fill=dyadic"),
+    ],
+    ids=["packed", "unbatched", "dropout", "memory", "single step"],
+)
+def test_case_that_always_fails_shrinks_to_the_simplest_of_its_family(family, line):
+    assert smallest(family.strategy()).line() == line
+
+
+@pytest.mark.parametrize("pinned", [{"batch_size": (1, 2)}, {"batch_size": 2}, {"packed": True}, {"packed": None}])
+def test_unbatched_cases_are_not_pinned_to_more_rows_or_lengths(pinned):
+    with pytest.raises(TypeError, match="single padded row"):
+        cases(unbatched=True, **pinned)
+
+
+def test_projected_cases_all_have_a_projection():
+    assert all(case.projection for case in drawn(cases(projection=True).strategy(), 300))
+
+
+def test_packed_and_projected_cases_are_hardly_ever_drawn_twice():
+    assert len(set(drawn(cases(packed=True, projection=True).strategy(), 1000))) >= 970
+
+
+def test_lengths_in_any_order_sorted_and_equal_shrink_to_two_rows_of_two_steps():
+    family = cases(packed=True, batch_size=2, steps=range(2, 6)).strategy()
+    for order_of, line in (("unsorted", "t1,2"), ("sorted", "t2,1"), ("equal", "t2,2")):
+        found = smallest(family, lambda case, wanted=order_of: order(case.lengths) == wanted)
+        assert found.line() == f"v1 i1 h1 {line} float32 fill=dyadic"

@@ -36,6 +36,11 @@ def release() -> str:
     return ".".join(torch.__version__.split(".")[:2])
 
 
+def at_least(major: int, minor: int) -> bool:
+    """Whether this PyTorch is of that release or a newer one."""
+    return tuple(int(part) for part in release().split(".")) >= (major, minor)
+
+
 def devices() -> tuple[str, ...]:
     """The devices that are present, the CPU first."""
     found = ["cpu"]

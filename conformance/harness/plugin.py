@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 EFFORTS = {"smoke": 20, "default": 100, "ci": 200, "deep": 5000}
 OLDEST = {"torch": "2.0", "hypothesis": "6.149", "numpy": "1.26", "packaging": "21"}
 REMEDY = {"torch": "pip install torch==2.13.0 (or the release that you want judged)"}
+
+AXES = {
+    "cell": "this cell: rnn_tanh, rnn_relu, lstm, gru, or one of these with _cell",
+    "device": "this device, instead of all that are present",
+    "dtype": "this dtype: float32, float64, float16, bfloat16",
+    "route": "this route: grad, no_grad, no_mkldnn; the constructor, meta and fake tensors stay",
+}
+"""Options that leave out a part of the contract, and what each keeps."""
+
+OF_TORCH_ALONE = "B3-stream"
+"""The clause about the random numbers that torch.nn draws, which binds no other subject."""
 
 REPORT = pytest.StashKey["Report"]()
 OPTIONS = pytest.StashKey[Any]()
@@ -35,18 +47,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help="cases per property: smoke 20, default 100, ci 200 (always the same), deep 5000",
         )
         add(
+            "--subject",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="what to judge instead of torch.nn: pkg.module for the RNN, LSTM, GRU and Cells it has, or "
+            "lstm=pkg.module:Name for one class; may be repeated",
+        )
+        add(
             "--case",
             default=None,
             metavar="LINE",
             help="run this case alone, on every property that it fits: the last line of a failure",
         )
-        add(
-            "--device",
-            action="append",
-            default=None,
-            metavar="NAME",
-            help="a device to judge, instead of all that are present; may be repeated",
-        )
+        for axis, what in AXES.items():
+            add(f"--{axis}", action="append", default=[], metavar="NAME", help=f"only {what}; may be repeated")
         add(
             "--known",
             action="append",
@@ -76,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from conformance.harness import report, session
 
     _load_profile(options.effort)
-    session.begin(options.session())
+    session.begin(_checked(options.session))
     config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
 
 
@@ -103,16 +118,29 @@ def _require_packages() -> None:
 
 
 def _read_options(config: pytest.Config) -> Any:
-    from conformance.harness.options import OptionError, read
+    from conformance.harness.options import read
+
+    given = config.option
+    if given.subject:
+        _make_importable(config.rootpath, config.invocation_params.dir)
+    axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
+    known = [Path(name) for name in given.known]
+    return _checked(lambda: read(given.effort, given.subject, given.case, known=known, no_stale=given.no_stale, **axes))
+
+
+def _make_importable(*folders: Path) -> None:
+    """The last of these folders comes first, as it does with `python -m`."""
+    for folder in map(str, folders):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+def _checked(make: Callable[[], Any]) -> Any:
+    """What `make` returns; an option that cannot be served becomes pytest's one line and exit code 4."""
+    from conformance.harness.options import OptionError
 
     try:
-        return read(
-            effort=config.option.effort,
-            case=config.option.case,
-            devices=config.option.device,
-            known=[Path(name) for name in config.option.known],
-            no_stale=config.option.no_stale,
-        )
+        return make()
     except OptionError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -145,21 +173,53 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    options = config.stash[OPTIONS]
-    if options.case is None:
-        return
-    fitting = [item for item in items if _fits(item, options.case, options.cell)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in fitting])
-    items[:] = fitting
+    kept = [item for item in items if _is_asked_for(item, config)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
-def _fits(item: pytest.Item, case: Any, cell: str) -> bool:
-    found = getattr(getattr(item, "function", None), "conformance", None)
-    on = item.callspec.params.get("cell", "") if hasattr(item, "callspec") else ""
-    return found is not None and found.fits(case, on) and cell in ("", on)
+def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
+    """Whether --cell and --case leave a test in. What is about no cell is none of --cell's business."""
+    options, found, cell = config.stash[OPTIONS], _property(item), _cell(item)
+    if config.option.cell and cell and cell not in config.option.cell:
+        return False
+    return options.case is None or (found is not None and found.fits(options.case, cell) and options.cell in ("", cell))
+
+
+def _property(item: pytest.Item) -> Any:
+    """The property that a test claims, or None."""
+    return getattr(getattr(item, "function", None), "conformance", None)
+
+
+def _cell(item: pytest.Item) -> str:
+    """The cell that a property's test, or the replay of a known deviation, is about; "" for any other test."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    replayed = getattr(given.get("known_deviation"), "case", "")
+    if replayed:
+        from strategies import parse
+
+        return parse(replayed)[1]
+    return str(given.get("cell", "")) if _property(item) is not None else ""
+
+
+def _lack(item: pytest.Item, judged: Any) -> str:
+    """Why a property's test has nothing to judge in this subject; "" where it has."""
+    from conformance.harness.subject import TORCH_NN
+
+    found, cell = _property(item), _cell(item)
+    if found is None or judged.name == TORCH_NN:
+        return ""
+    if cell and cell not in judged.classes:
+        return f"no {', '.join(judged.lacking)}: {judged.name} has none"
+    return f"{found.clause.id} is about the random numbers of torch.nn" if found.clause.id == OF_TORCH_ALONE else ""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if lack := _lack(item, item.config.stash[OPTIONS].subject):
+        from conformance.harness.report import LACKING
+
+        item.user_properties.append((LACKING, lack))
+        pytest.skip(lack)
     if item.config.option.hypothesis_seed is not None:
         import hypothesis.core
 
@@ -183,7 +243,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     outcome = yield
-    found = getattr(getattr(item, "function", None), "conformance", None)
+    found = _property(item)
     if call.excinfo is not None and call.when == "call" and found is not None:
         from conformance.harness import report
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -110,14 +111,38 @@ def observe(
     layers: bool = False,
     again: bool = False,
     stepwise: bool = False,
+    poison: tuple[slice, slice] | None = None,
     values: bool = True,
 ) -> list[Observation]:
     """The subject's observations of `problem`, one for each route. A call that failed is a finding and left out.
 
-    layers, again, stepwise: as in `Plan`. values=False keeps those of wrong shapes, for their facts.
+    layers, again, stepwise, poison: as in `Plan`. values=False keeps those of wrong shapes, for their facts.
     """
-    seen = session.current().observe(problem, Plan(routes, layers, again, stepwise))
+    seen = session.current().observe(problem, Plan(routes, layers, again, stepwise, poison=poison))
     return [one for one in seen if all(usable(part, values) for part in (one, *one.layers, *one.again, *one.steps))]
+
+
+def beside(
+    problem: Problem, other: Problem, routes: tuple[str, ...] = EAGER_ROUTES
+) -> Iterator[tuple[Observation, Observation]]:
+    """Observations of two problems that say the same, route by route."""
+    others = {seen.route: seen for seen in observe(other, routes)}
+    for seen in observe(problem, tuple(others)):
+        yield seen, others[seen.route]
+
+
+def in_turn(route: str, count: int, problem: Callable[[int, Any], Problem]) -> list[Observation]:
+    """So many calls, the problem of each made from its number and from what the call before it returned.
+
+    Nothing at all where one of them failed.
+    """
+    seen: list[Observation] = []
+    for number in range(count):
+        one = observe(problem(number, seen[-1] if seen else None), (route,))
+        if not one:
+            return []
+        seen += one
+    return seen
 
 
 def parameters_drawn(seed: int, *architectures: Architecture) -> list[dict[str, np.ndarray]]:

@@ -91,6 +91,19 @@ class Tally:
 
 
 @dataclass
+class LeftOut:
+    """So many calls that were left out for the same reason: what the subject refused, where, and in which words."""
+
+    what: str
+    device: str
+    message: str
+    dtypes: set[str] = field(default_factory=set)
+    cells: set[str] = field(default_factory=set)
+    routes: set[str] = field(default_factory=set)
+    calls: int = 0
+
+
+@dataclass
 class Recorder:
     """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, and how
     often a witness saw each kernel."""
@@ -111,21 +124,24 @@ class Recorder:
         shorter = finding if len(finding.case) < len(kept.case) else kept
         self.quiet[key] = (shorter, so_far + count)
 
-    def skipped(self, cell: str, dtype: str, device: str, route: str, failure: tuple[str, str]) -> None:
-        """A call left out, because the subject refused it at size 1 with `failure`."""
-        key = json.dumps([dtype, device, ": ".join(failure), cell, route])
+    def skipped(
+        self, cell: str, dtype: str, device: str, route: str, failure: tuple[str, str], feature: str = ""
+    ) -> None:
+        """A call left out: the subject refused the smallest one too, plain or with one feature of it."""
+        key = json.dumps([feature, device, ": ".join(failure), dtype, cell, route])
         self.unsupported[key] = self.unsupported.get(key, 0) + 1
 
-    def left_out(self) -> list[tuple[str, str, str, list[str], list[str], int]]:
-        """What was left out: dtype, device, message, and the cells, routes and number of calls it came from."""
-        rows: dict[tuple[str, str, str], tuple[set[str], set[str], list[int]]] = {}
+    def left_out(self) -> list[LeftOut]:
+        """What was left out, a row for each feature (or dtype, where it was a plain call), device and message."""
+        rows: dict[tuple[str, str, str], LeftOut] = {}
         for key, count in self.unsupported.items():
-            dtype, device, message, cell, route = json.loads(key)
-            cells, routes, counts = rows.setdefault((dtype, device, message), (set(), set(), []))
-            cells.add(cell)
-            routes.add(route)
-            counts.append(count)
-        return [(*key, sorted(cells), sorted(routes), sum(n)) for key, (cells, routes, n) in sorted(rows.items())]
+            feature, device, message, dtype, cell, route = json.loads(key)
+            row = rows.setdefault((feature or dtype, device, message), LeftOut(feature or dtype, device, message))
+            row.dtypes.add(dtype)
+            row.cells.add(cell)
+            row.routes.add(route)
+            row.calls += count
+        return [row for _, row in sorted(rows.items())]
 
     def quiet_findings(self) -> list[Finding]:
         return [finding for finding, _ in self.quiet.values()]

@@ -16,13 +16,15 @@ from conformance.harness import platform, witness
 from conformance.harness.options import Options
 from conformance.harness.property import MODULES, Property
 from conformance.harness.recorder import Finding, Tally, as_repeat, told
-from conformance.harness.runner import EAGER_ROUTES
 from conformance.harness.session import Session
+from conformance.harness.subject import TORCH_NN
 from conformance.harness.verdict import Deviation, one_line
+from reference.roundings import lacks_wider_type
 
 FINDINGS = "conformance findings"
 SUITE_ERROR = "conformance suite error"
 FIXED = "conformance known deviation gone"
+LACKING = "conformance lacking"
 
 
 def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error: BaseException) -> None:
@@ -68,6 +70,7 @@ class Report:
         self.findings: list[Finding] = []
         self.suite_errors: list[tuple[str, str]] = []
         self.gone: list[str] = []
+        self.lacking: Counter[str] = Counter()
 
     def header(self, seed: str | None) -> list[str]:
         return [
@@ -83,22 +86,24 @@ class Report:
                 self.suite_errors.append((report.nodeid, str(value)))
             elif name == FIXED and report.when == "call":
                 self.gone.append(str(value))
+            elif name == LACKING and report.when == "setup":
+                self.lacking[str(value)] += 1
 
-    def tested_nothing(self) -> list[str]:
-        """Properties that compared nothing that could have failed, where that is to fail the run."""
-        if not self.options.no_stale or self.options.case is not None:
-            return []
+    def tested_nothing(self) -> bool:
+        """Whether properties compared nothing that could have failed, where that is to fail the run."""
+        wanted = self.options.no_stale and self.options.case is None
+        return wanted and bool(self._silent() or (self.lacking and not self.session.recorder.tallies))
+
+    def _silent(self) -> list[str]:
+        """Properties that ran, each with its cell, and compared nothing that could have failed."""
         return [node for node, tally in self.session.recorder.tallies.items() if tally.silent == tally.cases]
 
     def write(self, terminal: Any, seed: str | None) -> None:
         """The summary, deviations first."""
-        recorder = self.session.recorder
-        if not (recorder.tallies or self.findings or self.suite_errors):
+        if not (self.session.recorder.tallies or self.findings or self.suite_errors or self.lacking):
             return
         terminal.section("conformance", sep="=")
-        for line in [*self._quiet_lines(), *self._unsupported_lines(), *self._silent_lines()]:
-            terminal.write_line(line)
-        for line in self._last_lines(seed):
+        for line in [*self._quiet_lines(), *self._unsupported_lines(), *self._silent_lines(), *self._last_lines(seed)]:
             terminal.write_line(line)
 
     def _quiet_lines(self) -> list[str]:
@@ -119,32 +124,48 @@ class Report:
         return lines
 
     def _unsupported_lines(self) -> list[str]:
-        return [
-            f"UNSUPPORTED  {dtype} on {device} by {', '.join(cells)} ({', '.join(routes)}), {count} calls left out: "
-            + one_line(message, 90)
-            for dtype, device, message, cells, routes, count in self.session.recorder.left_out()
-        ]
+        lines = [f"UNSUPPORTED  {reason}, {count} properties left out" for reason, count in self.lacking.items()]
+        for row in self.session.recorder.left_out():
+            narrowed = [row.dtypes - {row.what}] if not row.dtypes.issuperset(self.session.axes.dtypes) else []
+            narrowed += [row.routes] if not row.routes.issuperset(self.session.routes) else []
+            where = "; ".join(", ".join(sorted(names)) for names in (row.cells, *narrowed) if names)
+            on = f" on {row.device}" if row.device != "cpu" else ""
+            refused = one_line(row.message, 90)
+            lines.append(f"UNSUPPORTED  {row.what}{on} ({where}), {row.calls} calls left out: {refused}")
+        return lines
 
     def _silent_lines(self) -> list[str]:
-        return [
-            f"tested nothing: {node}"
-            for node, tally in self.session.recorder.tallies.items()
-            if tally.silent == tally.cases
-        ]
+        return [f"tested nothing: {node}" for node in self._silent()]
 
     def _last_lines(self, seed: str | None) -> list[str]:
+        tallies = self.session.recorder.tallies
         total = Tally()
-        for tally in self.session.recorder.tallies.values():
+        for tally in tallies.values():
             total.add(tally)
-        node, worst = max(self.session.recorder.tallies.items(), key=lambda item: item[1].worst, default=("", Tally()))
-        silent, vacuous = 100 * total.silent / max(total.cases, 1), 100 * total.vacuous / max(total.elements, 1)
-        return [
-            ", ".join(f"{count} {what}" for what, count in self._counts().items()),
-            f"{total.cases} cases, {silent:.1f} % of them said nothing, {vacuous:.1f} % of all bounds were vacuous; "
-            f"worst error/bound {worst.worst:.2f} in {node}",
-            f"{platform.describe()}; not reached: {', '.join(self._not_reached())}",
-            f"seed {seed or 'fixed'}, {time.monotonic() - self.started:.0f} s; again: {self._again(seed)}",
-        ]
+        node, worst = max(tallies.items(), key=lambda item: item[1].worst, default=("", Tally()))
+        share = 100 * total.silent / max(total.cases, 1)
+        vacuous = 100 * total.vacuous / max(total.elements, 1)
+        left_out = self.lacking.total()
+        nothing, properties = len(self._silent()) + left_out, len(tallies) + left_out
+        told = {
+            "": ", ".join(f"{count} {what}" for what, count in self._counts().items()),
+            "cases": f"{total.cases}, {share:.1f} % of them said nothing",
+            "properties": f"{properties}, {nothing} of them tested nothing"
+            + (f", {left_out} for want of a class" if left_out else "")
+            + (f": this run says nothing about {self.session.subject.name}" if nothing == properties else ""),
+            "bounds": f"worst error/bound {worst.worst:.2f}" + (f" in {node}" if node else "") + ", "
+            f"{vacuous:.1f} % of all bounds were vacuous{self._doubled()}",
+            "machine": platform.describe(),
+            "not reached": ", ".join(self._not_reached()) or "nothing",
+            "seed": f"{seed or 'fixed'}, {time.monotonic() - self.started:.0f} s",
+            "again": self._again(seed),
+        }
+        return [f"{name:<13}{text}" if name else text for name, text in told.items()]
+
+    def _doubled(self) -> str:
+        """What to say where the reference has nothing wider than float64 to compute float64's bounds in."""
+        concerned = lacks_wider_type() and "float64" in self.session.axes.dtypes
+        return "; those of float64 are doubled, for NumPy has no wider type here" if concerned else ""
 
     def _counts(self) -> dict[str, int]:
         quiet = list(self.session.recorder.quiet.values())
@@ -161,7 +182,9 @@ class Report:
 
     def _not_reached(self) -> list[str]:
         """Kinds of devices that are absent, and kernels of this machine that no witness saw."""
-        combinations = product(MODULES, self.session.axes.dtypes, EAGER_ROUTES)
+        cells = [cell for cell in MODULES if cell in self.options.cells]
+        judged = cells if self.session.subject.name == TORCH_NN else []
+        combinations = product(judged, self.session.axes.dtypes, self.session.routes)
         expected = {label for combination in combinations for label in witness.expected(*combination)}
         absent = [name for name in ("cuda", "mps", "xpu") if name not in self.options.devices]
         return absent + sorted(expected - self.session.recorder.kernels.keys())

@@ -26,7 +26,11 @@ EAGER_ROUTES = ("grad", "no_grad", "no_mkldnn")
 UNREAL_ROUTES = ("meta", "fake")
 """Tensors without values: device="meta", and FakeTensorMode."""
 
+GRAD_ROUTES = ("inference", "frozen", "input_grad")
+"""Under torch.inference_mode; with parameters that require no gradient; with inputs and states that require one too."""
+
 ROUTES = EAGER_ROUTES + UNREAL_ROUTES
+"""What a run may reach; `GRAD_ROUTES` beside them are for the properties that name them."""
 
 _SOURCE_LINE = re.compile(r" \(Triggered internally at .*\)$")
 """Where a warning comes from in PyTorch's sources: another place in every release."""
@@ -44,6 +48,8 @@ class Plan:
     stepwise  also run one layer in one direction as a call for each step, each handed the states that the last returned
     witness   also call once more under the eyes of a witness, which says what kernels are reached
     again     also call a second time, and a third after overwriting what came back; note what calls changed
+    poison    rows and steps of a padded batch: also call again after these, and the rows' states if not all rows are
+              meant, were overwritten with NaN in place
     """
 
     routes: tuple[str, ...] = EAGER_ROUTES
@@ -51,6 +57,7 @@ class Plan:
     again: bool = False
     stepwise: bool = False
     witness: bool = False
+    poison: tuple[slice, slice] | None = None
 
 
 def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
@@ -79,7 +86,8 @@ class _Modules:
         """The module that `problem`, or the layer of it, is about. Raises _Refused."""
         if layer not in self.kept:
             try:
-                self.kept[layer] = self.subject.loaded(problem)
+                with torch.inference_mode(False):  # parameters of an inference are of no use on another route
+                    self.kept[layer] = self.subject.loaded(problem)
             except Exception as error:  # the subject's own, whatever it is
                 raise _Refused(_failure(error)) from None
         return self.kept[layer]
@@ -92,6 +100,7 @@ def entered(route: str) -> Iterator[None]:
         "no_grad": torch.no_grad,
         "no_mkldnn": _mkldnn_off,
         "fake": _fake_mode,
+        "inference": torch.inference_mode,
     }
     with contexts.get(route, nullcontext)():
         yield
@@ -129,6 +138,7 @@ def _on_route(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
 def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     problem = blank.problem
     module, given = modules.loaded(problem), inputs(problem)
+    _require_gradients(module, given, blank.route)
     watch = _Watch(module, given) if plan.again else None
     seen, returned = _call(module, given, blank)
     if watch and seen.failure is None:
@@ -140,7 +150,30 @@ def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
         seen = replace(seen, layers=(seen,) if one_layer else _composition(modules, given, blank))
     if plan.stepwise and seen.failure is None and not seen.misshapen:
         seen = replace(seen, steps=_step_by_step(module, given, blank))
+    if plan.poison and seen.failure is None:
+        _poison(given, problem, *plan.poison)
+        seen = replace(seen, again=(_call(module, given, blank)[0],))
     return seen
+
+
+def _require_gradients(module: torch.nn.Module, given: Inputs, route: str) -> None:
+    """What requires a gradient on a route: parameters, but not where they are frozen, and hardly ever inputs."""
+    for parameter in module.parameters():
+        if parameter.requires_grad is (route == "frozen"):
+            parameter.requires_grad_(route != "frozen")
+    if route == "input_grad":
+        for tensor in (_data(given.input), *given.states):
+            tensor.requires_grad_()
+
+
+def _poison(given: Inputs, problem: Problem, rows: slice, steps: slice) -> None:
+    """Overwrites rows and steps of a padded input in place, and the rows' states unless all rows are meant."""
+    x = _data(given.input)
+    batch = x[None] if problem.unbatched else x if problem.architecture.batch_first else x.transpose(0, 1)
+    with torch.no_grad():
+        batch[rows, steps] = float("nan")
+        for state in given.states if rows != slice(None) else ():
+            state[:, rows] = float("nan")
 
 
 def _built(subject: Subject, problem: Problem, device: str) -> torch.nn.Module:
@@ -198,12 +231,13 @@ def inputs(problem: Problem, make: Make | None = None) -> Inputs:
 
 
 def _packed(problem: Problem, make: Make) -> PackedSequence:
-    """The input as a packed sequence, from a batch whose padding is NaN."""
-    batch_first = problem.architecture.batch_first
-    ended = np.arange(problem.steps) >= np.array(problem.lengths)[:, None]
+    """The input as a packed sequence, from a batch whose padding is NaN; rows that are sorted are packed as such."""
+    batch_first, lengths = problem.architecture.batch_first, list(problem.lengths or ())
+    ended = np.arange(problem.steps) >= np.array(lengths)[:, None]
     poisoned = np.where(ended[..., None], np.nan, problem.input)
     padded = make(poisoned if batch_first else poisoned.swapaxes(0, 1))
-    packed = pack_padded_sequence(padded, torch.tensor(problem.lengths), batch_first, enforce_sorted=False)
+    is_sorted = lengths == sorted(lengths, reverse=True)
+    packed = pack_padded_sequence(padded, torch.tensor(lengths), batch_first, enforce_sorted=is_sorted)
     return packed._replace(data=memory.laid_out(packed.data, problem.memory))
 
 

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 import reference
 from conformance.clauses import CLAUSES
 from conformance.harness import platform, runner, subject
+from conformance.harness.capabilities import features, is_refusal, smallest
 from conformance.harness.known import Known, matching
 from conformance.harness.observation import Observation
 from conformance.harness.recorder import Finding, Recorder
 from conformance.harness.runner import Plan
-from conformance.harness.subject import Subject
+from conformance.harness.subject import TORCH_NN, Subject
 from reference.problem import Problem
 from reference.roundings import Judgement
 from strategies import Axes, Case, present
+from strategies.axes import DTYPES
 
 if TYPE_CHECKING:
     from conformance.harness.property import Property
@@ -28,7 +30,7 @@ WITNESSED_EVERY = 50
 """One case in so many is called once more under the eyes of a witness, and every failure is."""
 
 ALWAYS_SUPPORTED = ("float32", "float64")
-"""Dtypes that no subject may refuse: there, a refusal is a finding of the property that met it."""
+"""Dtypes that torch.nn may refuse nothing in: there, a refusal is a finding of the property that met it."""
 
 
 @dataclass
@@ -85,6 +87,8 @@ class Session:
     subject      what is judged
     axes         the dtypes and devices that cases are drawn from
     known        known deviations in force
+    routes       those of `EAGER_ROUTES` that calls take; others are taken where a property names them
+    dtypes       those of calls, also where a property draws none
     latest       the last failure of each property and cell
     """
 
@@ -93,7 +97,9 @@ class Session:
     known: tuple[Known, ...] = ()
     recorder: Recorder = field(default_factory=Recorder)
     latest: dict[str, Finding] = field(default_factory=dict)
-    _probes: dict[tuple[str, str, str, str], Observation] = field(default_factory=dict)
+    routes: tuple[str, ...] = runner.EAGER_ROUTES
+    dtypes: tuple[str, ...] = DTYPES
+    _probes: dict[tuple[str, str, str, str, tuple[str, ...]], Observation] = field(default_factory=dict)
     _record: CaseRecord | None = None
     _observed: int = 0
     _failed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
@@ -115,20 +121,46 @@ class Session:
         return _judgement(problem.architecture.name, problem.dtype, problem.device, self.subject.name)
 
     def observe(self, problem: Problem, plan: Plan) -> tuple[Observation, ...]:
-        """One observation for each of the plan's routes that the subject supports at all."""
-        routes = []
-        for route in plan.routes:
-            probe = self.probe(problem.architecture.name, problem.dtype, problem.device, route)
-            if probe.failure is None or problem.dtype in ALWAYS_SUPPORTED:
-                routes.append(route)
-            else:
-                self.recorder.skipped(problem.architecture.name, problem.dtype, problem.device, route, probe.failure)
+        """One observation for each of the plan's routes that the run takes and that the subject supports."""
+        taken = [r for r in plan.routes if r in self.routes or r not in runner.EAGER_ROUTES]
+        routes = tuple(taken) if problem.dtype in self.dtypes else ()
         self._observed += 1
-        watched = replace(plan, routes=tuple(routes), witness=self._observed % WITNESSED_EVERY == 1)
+        watched = replace(plan, routes=routes, witness=self._observed % WITNESSED_EVERY == 1)
         seen = runner.run(self.subject, problem, watched, self.judgement(problem))
         for kernel in (kernel for observation in seen for kernel in observation.kernels):
             self.recorder.kernels[kernel] = self.recorder.kernels.get(kernel, 0) + 1
-        return seen
+        return tuple(one for one in seen if not self._left_out(one))
+
+    def _left_out(self, seen: Observation) -> bool:
+        """Whether `seen` failed, and asks for what the subject cannot do at all; if so, it is counted as that."""
+        problem = seen.problem
+        combination = (problem.architecture.name, problem.dtype, problem.device, seen.route)
+        cause = self._cause(*combination, features(problem)) if seen.failure is not None else None
+        if cause is None:
+            return False
+        feature, failure = cause
+        self.recorder.skipped(*combination, failure, feature)
+        return True
+
+    def _cause(
+        self, cell: str, dtype: str, device: str, route: str, asked: tuple[str, ...]
+    ) -> tuple[str, tuple[str, str]] | None:
+        """The one feature ("" for a plain call) that is refused at the smallest size too, and in which words.
+
+        Of a subject that refuses plain calls, nothing where it accepts the smallest call with all that is asked for.
+        """
+        if dtype in ALWAYS_SUPPORTED and self.subject.name == TORCH_NN:
+            return None
+        plain = self.probe(cell, dtype, device, route).failure
+        if plain is not None and cell not in self.subject.classes:
+            return cell, plain
+        if plain is not None and is_refusal(plain):
+            return ("", plain) if is_refusal(self.probe(cell, dtype, device, route, asked).failure) else None
+        for feature in asked:
+            alone = self.probe(cell, dtype, device, route, (feature,)).failure
+            if alone is not None and is_refusal(alone):
+                return feature, alone
+        return None
 
     def kernels(self, seen: Observation) -> tuple[str, ...]:
         """The kernels that a call like `seen` reaches; none where it fails or has none."""
@@ -136,24 +168,26 @@ class Session:
             return seen.kernels
         return runner.run(self.subject, seen.problem, Plan((seen.route,), witness=True), seen.judgement)[0].kernels
 
-    def probe(self, cell: str, dtype: str, device: str, route: str) -> Observation:
-        """One call of size 1, kept: where it is refused, the subject does not support the combination at all."""
-        key = (cell, dtype, device, route)
+    def probe(self, cell: str, dtype: str, device: str, route: str, asked: tuple[str, ...] = ()) -> Observation:
+        """The smallest call that asks for these features, kept: refused, the subject does not support them at all."""
+        key = (cell, dtype, device, route, asked)
         if key not in self._probes:
-            problem = Case(dtype=dtype, device=device).on(cell)
+            problem = smallest(cell, dtype, device, asked)
             self._probes[key] = runner.run(self.subject, problem, Plan((route,)), self.judgement(problem))[0]
         return self._probes[key]
 
     def leave_out_unsupported_dtypes(self) -> None:
-        """Draws no more from a dtype that every cell refuses on every device, and records that it was left out."""
+        """Draws no more from a dtype that every cell refuses on every device and route, and records that."""
         for dtype in self.axes.dtypes:
             pairs = [(cell, device) for device in self.axes.devices for cell in self.subject.classes]
-            probes = [self.probe(cell, dtype, device, "grad") for cell, device in pairs]
-            if dtype not in ALWAYS_SUPPORTED and all(seen.failure for seen in probes):
-                self.axes.dtypes = tuple(name for name in self.axes.dtypes if name != dtype)
-                for seen in probes:
-                    problem, failure = seen.problem, seen.failure or ("", "")
-                    self.recorder.skipped(problem.architecture.name, dtype, problem.device, "every route", failure)
+            combinations = [(cell, dtype, device, route) for route in runner.EAGER_ROUTES for cell, device in pairs]
+            needed = dtype in ALWAYS_SUPPORTED and self.subject.name == TORCH_NN
+            if needed or not all(is_refusal(self.probe(*combination).failure) for combination in combinations):
+                continue
+            self.axes.dtypes = tuple(name for name in self.axes.dtypes if name != dtype)
+            for cell, device in pairs:
+                failure = self.probe(cell, dtype, device, "grad").failure or ("", "")
+                self.recorder.skipped(cell, dtype, device, "every route", failure)
 
     def repeats(self, node: str, finding: Finding) -> bool:
         """Whether `finding` is what the same case gave before, if it failed before; it is remembered either way."""

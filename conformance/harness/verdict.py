@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+import reference
 from conformance.clauses import AMBER, RED
 from conformance.harness.observation import Labelled, Observation, documented_shapes
+from conformance.harness.oracle import from_inputs
 from conformance.harness.recorder import Finding
 from conformance.harness.session import current_case
 from reference.ball import Ball
@@ -91,17 +94,88 @@ def assert_signs_agree(seen: Observation, got: Labelled, other: Labelled) -> Non
     _every(seen, got, other.values, agree, kind, lambda at: f"{other.field} there {_number(other.values[at])}")
 
 
-def assert_same(seen: Observation, got: Labelled, wanted: Labelled) -> None:
-    """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0."""
-    same = (got.values == wanted.values) | (np.isnan(got.values) & np.isnan(wanted.values))
-    _every(
-        seen,
-        got,
-        wanted.values,
-        same,
-        f"differs from {wanted.field}",
-        lambda at: wanted.at(at) + f" {_number(wanted.values[at])}",
-    )
+def assert_same(seen: Observation, got: Labelled, wanted: Labelled, relation: str = "") -> None:
+    """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0; `relation` says of which call `wanted` is."""
+    of = f"{relation}: " if relation else ""
+
+    def there(at: tuple[int, ...]) -> str:
+        return f"{of}{wanted.at(at)} {_number(wanted.values[at])}"
+
+    _every(seen, got, wanted.values, _equal(got, wanted), f"differs from {wanted.field}", there)
+
+
+def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
+    """Every result is the exact one, rounded to the dtype: of data in which nothing is rounded before the end."""
+    a = seen.problem.architecture
+    enclosure = enclosing(seen, reference.model(a.cell, "float64", "cpu", "", "", "").red)  # for its midpoints alone
+    for name, labelled in seen.results.items():
+        rounded = seen.judgement.red.format.round(getattr(enclosure, name).midpoint)
+        assert_same(seen, labelled, Labelled(name, rounded, labelled.axes, labelled.fixed), "exactly")
+
+
+Part = tuple[Any, ...]
+"""A result's name, where to look in one observation, where in the other, and its name there if that is another."""
+
+
+def assert_agree(seen: Observation, other: Observation, *parts: Part) -> None:
+    """Parts of two observations of the same numbers differ by at most twice the bound of the first, from its inputs."""
+    judgement = seen.judgement
+    sharp = judgement.amber or judgement.red
+    apart = _apart(seen, other, parts, sharp)
+    if not apart:
+        return
+    severity = RED
+    if judgement.amber:
+        allowed = _apart(seen, other, parts, judgement.red, count=False)
+        severity, apart = (RED, allowed) if allowed else (AMBER, apart)
+    got, wanted, radius, ratios = apart[0]
+    at = tuple(int(i) for i in np.unravel_index(int(ratios.argmax()), ratios.shape))
+    lines = [
+        f"{got.at(at)}:  got {_number(got.values[at])}",
+        f"{other.problem.relation or 'other call'}: {wanted.at(at)} {_number(wanted.values[at])}   "
+        f"allowed to differ by {radius[at]:.2g}   {_times(ratios[at])}",
+    ]
+    current_case().found(seen, got.field, "does not agree", lines, severity=severity)
+
+
+def assert_same_or_agree(seen: Observation, other: Observation, *parts: Part) -> None:
+    """Parts of two observations are the same, but where different kernels computed them within both their bounds."""
+    equal = [_equal(*_both(seen, other, part)).all() for part in parts]
+    here = current_case().session
+    if not all(equal) and here.kernels(seen) != here.kernels(other):
+        assert_agree(seen, other, *parts)
+        return
+    for part in parts:
+        assert_same(seen, *_both(seen, other, part), other.problem.relation)
+
+
+def _apart(
+    seen: Observation, other: Observation, parts: Sequence[Part], rounding: Rounding, count: bool = True
+) -> list[tuple[Labelled, Labelled, np.ndarray, np.ndarray]]:
+    """Of the parts that differ by more than both bounds: values here and there, what is allowed, and the ratios."""
+    enclosure, found = from_inputs(seen, rounding), []
+    for part in parts:
+        (got, wanted), ball, name = _both(seen, other, part), getattr(enclosure, part[0])[part[1]], part[0]
+        both = Ball(wanted.values, 2 * ball.radius, rounding, overflows=True)
+        measure = _measure(got.values, both, bounded=_is_bounded(seen, name))
+        equal = _equal(got, wanted)
+        ratios = np.where(equal, 0.0, measure.ratios)
+        if count:
+            current_case().checked(got.values.size, measure.vacuous, float(ratios.max(initial=0.0)))
+        if not ratios.max(initial=0.0) <= 1:
+            found.append((got, wanted, both.radius, ratios))
+    return found
+
+
+def _both(seen: Observation, other: Observation, part: Part) -> tuple[Labelled, Labelled]:
+    """A part of one observation, and what stands for it in the other."""
+    name, at, there, *renamed = part
+    return getattr(seen, name)[at], getattr(other, renamed[0] if renamed else name)[there]
+
+
+def _equal(got: Labelled, wanted: Labelled) -> np.ndarray:
+    assert got.values.shape == wanted.values.shape, "a comparison never broadcasts"
+    return (got.values == wanted.values) | (np.isnan(got.values) & np.isnan(wanted.values))
 
 
 def assert_different_where_disjoint(
@@ -227,7 +301,7 @@ def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]
     first = began[ratios > 1].min()
     index = tuple(int(i) for i in np.unravel_index(int(np.where(began == first, ratios, -1).argmax()), ratios.shape))
     value, radius, ratio = got.values[index], ball.radius[index], ratios[index]
-    times = f"{ratio:.2g} times the bound" if np.isfinite(ratio) else "no error is allowed"
+    times = _times(ratio)
     lines = [
         f"{got.at(index)}:  got {_number(value)}   allowed {float(ball.midpoint[index]):.9g} +- {radius:.2g}   {times}"
     ]
@@ -236,6 +310,10 @@ def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]
         right = [str(got.axes[names.index("step")][1][t]) for t in np.flatnonzero((ratios <= 1).all(axis=along))]
         lines.append(f"right at step {', '.join(right)}" if right else "no step is right")
     return lines
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g} times the bound" if np.isfinite(ratio) else "no error is allowed"
 
 
 def _own_time(shape: tuple[int, ...], names: list[str]) -> np.ndarray:
@@ -247,7 +325,7 @@ def _own_time(shape: tuple[int, ...], names: list[str]) -> np.ndarray:
     return np.where(index[names.index("direction")] == REVERSE, backwards, step)
 
 
-def _number(value: float) -> str:
+def _number(value: Any) -> str:
     """A value in decimal, and exactly in hexadecimal without trailing zeros."""
     digits, _, exponent = float(value).hex().partition("p")
     exact = f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}p{exponent}" if exponent else digits

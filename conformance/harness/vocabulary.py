@@ -1,19 +1,42 @@
 """The words that properties are written in."""
 
 from conformance.harness.oracle import from_inputs, from_own_states
-from conformance.harness.property import MODULES, SINGLE_STEPS, clause, observe, parameters_drawn, probes
-from conformance.harness.runner import CONSTRUCTOR
+from conformance.harness.packing import (
+    LENGTHS,
+    UTILITIES,
+    assert_array,
+    attempt_packing,
+    batches,
+    observe_packing,
+    padded_by_hand,
+    padding_sides,
+)
+from conformance.harness.platform import at_least
+from conformance.harness.property import (
+    MODULES,
+    SINGLE_STEPS,
+    beside,
+    clause,
+    in_turn,
+    observe,
+    parameters_drawn,
+    probes,
+)
+from conformance.harness.runner import CONSTRUCTOR, GRAD_ROUTES
 from conformance.harness.runner import EAGER_ROUTES as EAGER
 from conformance.harness.runner import UNREAL_ROUTES as UNREAL
 from conformance.harness.verdict import (
     assert_accepted,
+    assert_agree,
     assert_at_most,
     assert_different_where_disjoint,
+    assert_exact,
     assert_fact,
     assert_near_printed,
     assert_not_negative,
     assert_nothing,
     assert_same,
+    assert_same_or_agree,
     assert_signs_agree,
     assert_within,
 )
@@ -26,7 +49,9 @@ __all__ = [
     "CONSTRUCTOR",
     "EAGER",
     "FORWARD",
+    "GRAD_ROUTES",
     "GRU",
+    "LENGTHS",
     "LSTM",
     "MODULES",
     "REVERSE",
@@ -35,22 +60,35 @@ __all__ = [
     "SINGLE_STEP",
     "SINGLE_STEPS",
     "UNREAL",
+    "UTILITIES",
     "assert_accepted",
+    "assert_agree",
+    "assert_array",
     "assert_at_most",
     "assert_different_where_disjoint",
+    "assert_exact",
     "assert_fact",
     "assert_near_printed",
     "assert_not_negative",
     "assert_nothing",
     "assert_same",
+    "assert_same_or_agree",
     "assert_signs_agree",
     "assert_within",
+    "at_least",
+    "attempt_packing",
+    "batches",
+    "beside",
     "cases",
     "clause",
     "from_inputs",
     "from_own_states",
+    "in_turn",
     "limits",
     "observe",
+    "observe_packing",
+    "padded_by_hand",
+    "padding_sides",
     "parameters_drawn",
     "probes",
 ]

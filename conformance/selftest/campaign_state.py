@@ -30,11 +30,11 @@ class StateError(ValueError):
 
 
 def sources_hash() -> str:
-    """A hash of what decides cases and bounds: the code of reference and strategies, without their tests."""
+    """A hash of what decides cases and bounds: the code of reference and strategies, without that of their tests."""
     digest = hashlib.sha256()
     for folder in ("reference", "strategies"):
         for path in sorted((ROOT / folder).glob("*.py")):
-            if not path.name.startswith("test_"):
+            if not path.name.startswith(("test_", "conftest")):
                 digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -17,6 +17,7 @@ from conformance.selftest.plain import Plain, SingleStep, States, subject
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH
 
 ALL = (RNN_TANH, RNN_RELU, LSTM, GRU)
+EVERY = ALL + SINGLE_STEPS
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,15 @@ _FAULTS: list[Fault] = []
 
 def faults() -> tuple[Fault, ...]:
     """Every seeded fault."""
-    return tuple(_FAULTS)
+    from conformance.selftest import faults_of_calls  # noqa: F401
+    from conformance.selftest.faults_packing import packing_faults
+
+    return (*_FAULTS, *packing_faults())
+
+
+def register(one: Fault) -> None:
+    """Adds a fault."""
+    _FAULTS.append(one)
 
 
 def fault(
@@ -48,12 +57,12 @@ def fault(
 ) -> Callable[[type[Plain]], type[Plain]]:
     """Registers a class as the fault that its docstring describes."""
 
-    def register(kind: type[Plain]) -> type[Plain]:
+    def registered(kind: type[Plain]) -> type[Plain]:
         name = (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
-        _FAULTS.append(Fault(name, clauses, on, subject(name, kind), tuple(needs.items()), effort))
+        register(Fault(name, clauses, on, subject(name, kind), tuple(needs.items()), effort))
         return kind
 
-    return register
+    return registered
 
 
 class _Reordered(Plain):
@@ -131,7 +140,7 @@ class _CellStateIgnoredInReverse(Plain):
         return (h, torch.zeros_like(c) if direction else c)
 
 
-@fault("B1", "B2", "D2")
+@fault("B1", "B2", "D2", "E2")
 class _NotTurnedBack(Plain):
     """Leaves the reversed output in reversed time."""
 
@@ -239,7 +248,7 @@ class _StaleInput(Plain):
         return super().input_at(sequence, 8 if t == 9 else t, direction)
 
 
-@fault("B1", "B2")
+@fault("B1", "B2", "E2")
 class _ReverseFromPadding(Plain):
     """Starts the reverse direction of a packed sequence in its padding."""
 
@@ -247,7 +256,7 @@ class _ReverseFromPadding(Plain):
         return sequence.flip(0)
 
 
-@fault("B1", "B2")
+@fault("B1", "B2", "D1", "D2")
 class _EndedRowsGoOn(Plain):
     """Goes on with rows of a packed sequence that have ended."""
 
@@ -264,7 +273,7 @@ class _ProjectsTwice(Plain):
         return projected if w_hr is None else projected + h[..., : len(w_hr)] / 8
 
 
-@fault("B1", on=SINGLE_STEPS)
+@fault("B1", "E2", on=EVERY)
 class _SingleStepFromZero(Plain):
     """Starts a single step from zero whatever hx."""
 
@@ -290,7 +299,7 @@ class _StatesBatchFirst(Plain):
         return tuple(state.transpose(0, 1) for state in states) if self.batch_first else states
 
 
-@fault("A3")
+@fault("A3", on=EVERY)
 class _BiasesFirst(Plain):
     """Orders biases before weights."""
 
@@ -301,38 +310,48 @@ class _BiasesFirst(Plain):
             self.register_parameter(name, parameter)
 
 
-@fault("A4")
+@fault("A4", on=EVERY)
 class _WidenedOutput(Plain):
     """Returns 16-bit results as float32."""
 
     def in_time(self, outputs: torch.Tensor, direction: int) -> torch.Tensor:
         return super().in_time(outputs.float() if outputs.element_size() == 2 else outputs, direction)
 
+    def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
+        after = super().step(x, states, layer, direction)
+        narrow = x.element_size() == 2 and isinstance(self, SingleStep)
+        return tuple(state.float() for state in after) if narrow else after
 
-@fault("A4-fake", num_layers=2)
+
+@fault("A4-fake", on=EVERY, num_layers=2)
 class _OtherStridesWithoutData(Plain):
-    """Lays its output out otherwise on meta tensors."""
+    """Lays its results out otherwise on meta tensors."""
 
-    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
-        output, states = super().forward(input, hx)
-        return output if input.device.type != "meta" else output.mT.contiguous().mT, states
+    def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
+        after = super().step(x, states, layer, direction)
+        turned = x.device.type == "meta" and isinstance(self, SingleStep)
+        return tuple(state.mT.contiguous().mT for state in after) if turned else after
+
+    def output(self, sequence: torch.Tensor) -> Any:
+        output = super().output(sequence)
+        return output.mT.contiguous().mT if output.data.device.type == "meta" else output
 
 
-@fault("A4-repr")
+@fault("A4-repr", on=EVERY)
 class _SilentRepr(Plain):
-    """Leaves bidirectional out of its repr."""
+    """Leaves bias out of its repr."""
 
     def extra_repr(self) -> str:
-        return super().extra_repr().replace(", bidirectional=True", "")
+        return super().extra_repr().replace(", bias=False", "")
 
 
-@fault("A5")
+@fault("A5", on=EVERY)
 class _Warns(Plain):
     """Warns at every call."""
 
-    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+    def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         warnings.warn("this module is slow", stacklevel=2)
-        return super().forward(input, hx)
+        return super().initial_states(sequence, hx)
 
 
 @fault("B3", on=(RNN_TANH,))
@@ -395,7 +414,7 @@ class _BackwardStateOfLastOutput(Plain):
         return outputs, (outputs[-1], *last[1:])
 
 
-@fault("D3", on=(RNN_TANH, LSTM, GRU))
+@fault("D3", on=(RNN_TANH, LSTM, GRU, *SINGLE_STEPS))
 class _TanhAboveOne(Plain):
     """Computes a tanh that exceeds 1."""
 
@@ -458,7 +477,7 @@ class _SharesOutput(Plain):
         return self.kept
 
 
-@fault("D4")
+@fault("D4", on=EVERY)
 class _ChangesState(Plain):
     """Updates the given states in place."""
 
@@ -469,13 +488,13 @@ class _ChangesState(Plain):
         return states
 
 
-@fault("D4")
+@fault("D4", on=EVERY)
 class _DrawsRandomNumbers(Plain):
     """Draws random numbers without dropout."""
 
-    def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
+    def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         torch.rand(1)
-        return super().forward(input, hx)
+        return super().initial_states(sequence, hx)
 
 
 @fault("E1", num_layers=2)

@@ -39,6 +39,7 @@ class Plain(torch.nn.Module):
         self.bias, self.batch_first, self.directions = bias, batch_first, 2 if bidirectional else 1
         self.proj_size, self.output_size, self.dropout = proj_size, proj_size or hidden_size, dropout
         self.lengths: torch.Tensor | None = None
+        self.packed: PackedSequence | None = None
         rows = len(GATES[cell]) * hidden_size
         for layer in range(num_layers):
             width = input_size if layer == 0 else self.directions * self.output_size
@@ -65,10 +66,11 @@ class Plain(torch.nn.Module):
         return ", ".join(shown)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
-        self.lengths = None
+        self.lengths, self.packed = None, None
         if not isinstance(input, PackedSequence) and input.dim() == 2:
             return self.unbatched(input, hx)
         if isinstance(input, PackedSequence):
+            self.packed = input
             below, self.lengths = pad_packed_sequence(input)
         else:
             below = input.transpose(0, 1) if self.batch_first else input
@@ -95,8 +97,9 @@ class Plain(torch.nn.Module):
 
     def output(self, sequence: torch.Tensor) -> Any:
         """The output (T, N, features) as the caller wants it: packed as the input was, or batch first."""
-        if self.lengths is not None:
-            return pack_padded_sequence(sequence, self.lengths, enforce_sorted=False)
+        if self.packed is not None and self.lengths is not None:
+            is_sorted = self.packed.sorted_indices is None
+            return pack_padded_sequence(sequence, self.lengths, enforce_sorted=is_sorted)
         return sequence.transpose(0, 1) if self.batch_first else sequence
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:

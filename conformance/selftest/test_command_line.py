@@ -41,6 +41,9 @@ def error_lines(text):
         (("--case", "v1 lstm i3 fill=blue"), "word 4 of the case line, 'fill=blue'", "dyadic"),
         (("--case", "lstm i3"), "'lstm'", "begins with 'v1'"),
         (("--device", "abacus"), "abacus", "present: cpu"),
+        (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
+        (("--subject", "no_such.module"), "no_such", "run from the folder that it lies in, or install it"),
+        (("--subject", "torch.ao.nn.quantizable"), "layers.0.layer_fw.cell.igates.weight", "quantizable_lstm.py"),
         (("--known=no/such/file.toml",), "no/such/file.toml", "name a file of known deviations"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 
 from conformance.clauses import CLAUSES, RED
 from conformance.harness.contract import properties
+from conformance.harness.known import SHIPPED, load
 from conformance.harness.property import SINGLE_STEPS
 from conformance.harness.subject import torch_nn
 from conformance.selftest.faults import ALL, faults
@@ -39,8 +40,8 @@ def test_fault_is_caught_on_a_small_case_with_every_seed(fault):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("sound", [subject("plain"), torch_nn()], ids=lambda sound: sound.name)
 def test_sound_implementation_passes_the_same_seeds(sound, seed):
-    found = findings(sound, tuple(CLAUSES), ALL + SINGLE_STEPS, seed)
-    assert [finding.text() for finding in found if finding.severity == RED] == []
+    found = findings(sound, tuple(CLAUSES), ALL + SINGLE_STEPS, seed, known=load(SHIPPED))
+    assert [finding.text() for finding in found if finding.severity == RED and not finding.known] == []
 
 
 @pytest.mark.parametrize("tested", properties(), ids=lambda tested: tested.name)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase
 
 from conformance.harness import session
 from conformance.harness.contract import properties
+from conformance.harness.known import Known
 from conformance.harness.plugin import EFFORTS
 from conformance.harness.property import Property, derived_seed
 from conformance.harness.recorder import Finding
@@ -31,19 +32,29 @@ def settings(effort: str) -> hypothesis.settings:
 
 
 def findings(
-    subject: Subject, clauses: Collection[str], cells: Collection[str], seed: int, effort: str = "smoke"
+    subject: Subject,
+    clauses: Collection[str],
+    cells: Collection[str],
+    seed: int,
+    effort: str = "smoke",
+    known: tuple[Known, ...] = (),
 ) -> Iterator[Finding]:
-    """What the properties of `clauses` find in `subject`, property by property."""
+    """What the properties of `clauses` find in `subject`, property by property; a `known` one says so."""
     for tested in properties():
         if tested.clause.id in clauses:
-            yield from findings_by(tested, subject, cells, seed, effort)
+            yield from findings_by(tested, subject, cells, seed, effort, known)
 
 
 def findings_by(
-    tested: Property, subject: Subject, cells: Collection[str], seed: int, effort: str = "smoke"
+    tested: Property,
+    subject: Subject,
+    cells: Collection[str],
+    seed: int,
+    effort: str = "smoke",
+    known: tuple[Known, ...] = (),
 ) -> Iterator[Finding]:
     """What one property finds in `subject`, cell by cell; quiet findings come last."""
-    with session.nested(Session(subject)) as here:
+    with session.nested(Session(subject, known=known)) as here:
         for cell in tested.cells:
             if cell in cells:
                 yield from _failures(tested, cell, seed, effort)

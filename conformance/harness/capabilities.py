@@ -1,0 +1,55 @@
+"""What a subject may lack without being wrong: features, and the smallest call that asks for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.harness.subject import MismatchedParameters
+from reference.problem import Problem
+from strategies import Case
+
+NO_REFUSALS = (MismatchedParameters.__name__, "malformed result")
+"""Failures of a module that was built, or of a call that came back: wrong, which is more than not offered."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Whether a problem asks for it, and the fields of the smallest case that does; the word of its layout apart."""
+
+    asked: Callable[[Problem], bool]
+    fields: Mapping[str, Any]
+    word: str = ""
+
+
+FEATURES = {
+    "projection": Feature(lambda p: bool(p.architecture.proj_size), {"hidden_size": 2, "proj_size": 1}),
+    "packed sequences": Feature(lambda p: p.lengths is not None, {"lengths": (1,)}),
+    "unbatched input": Feature(lambda p: p.unbatched, {}, "unb"),
+    "bidirectional": Feature(lambda p: p.architecture.bidirectional, {"bidirectional": True}),
+    "several layers": Feature(lambda p: p.architecture.num_layers > 1, {"num_layers": 2}),
+    "bias=False": Feature(lambda p: not p.architecture.bias, {}, "nobias"),
+    "batch_first": Feature(lambda p: p.architecture.batch_first, {}, "bf"),
+    "dropout in evaluation mode": Feature(lambda p: p.architecture.dropout > 0, {}, "drop"),
+}
+"""Features by the name that a summary gives them."""
+
+
+def features(problem: Problem) -> tuple[str, ...]:
+    """The names of the features that a problem asks for."""
+    return tuple(name for name, feature in FEATURES.items() if feature.asked(problem))
+
+
+def smallest(cell: str, dtype: str, device: str, wanted: Sequence[str] = ()) -> Problem:
+    """The smallest problem that asks for these features, and for no other."""
+    fields: dict[str, Any] = {}
+    for name in wanted:
+        fields |= FEATURES[name].fields
+    layout = tuple(FEATURES[name].word for name in wanted if FEATURES[name].word)
+    return Case(dtype=dtype, device=device, layout=layout, **fields).on(cell)
+
+
+def is_refusal(failure: tuple[str, str] | None) -> bool:
+    """Whether an observation's failure is an exception by which the subject declines a call."""
+    return failure is not None and failure[0] not in NO_REFUSALS

@@ -1,0 +1,130 @@
+"""Problems that must give the same, or a part of the same: from one problem to another, data alone.
+
+Every route that a property tries one on can try the other on. Each keeps the case line of the problem that it was made
+from, and names what was done to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from reference.problem import CELL_SUFFIX, FORWARD, LSTM, REVERSE, Problem
+
+States = tuple[np.ndarray, np.ndarray | None]
+"""h (L, D, N, R), and c (L, D, N, H) for LSTM."""
+
+
+def with_zero_biases(problem: Problem) -> Problem:
+    """A problem without biases as one whose biases are zeros."""
+    a = replace(problem.architecture, bias=True)
+    parameters = {name: problem.parameters.get(name, np.zeros(shape)) for name, shape in a.parameter_shapes().items()}
+    return replace(problem, architecture=a, parameters=parameters, relation="biases of zeros")
+
+
+def with_zero_states(problem: Problem) -> Problem:
+    """A problem without initial states as one whose states are zeros."""
+    c_0 = problem.state("c_0") if problem.architecture.cell == LSTM else None
+    return replace(problem, h_0=problem.state("h_0"), c_0=c_0, relation="states of zeros")
+
+
+def as_batch_of_one(problem: Problem) -> Problem:
+    """An unbatched problem with the axis of the batch."""
+    return replace(problem, unbatched=False, relation="batch of one")
+
+
+def packed(problem: Problem) -> Problem:
+    """A padded batch as a packed sequence of equal lengths."""
+    return replace(problem, lengths=(problem.steps,) * problem.batch_size, relation="packed with equal lengths")
+
+
+def contiguous(problem: Problem) -> Problem:
+    """The same numbers, contiguous in memory."""
+    return replace(problem, memory="contiguous", relation="contiguous copies")
+
+
+def transposed(problem: Problem) -> Problem:
+    """The same batch for the other value of batch_first."""
+    a = replace(problem.architecture, batch_first=not problem.architecture.batch_first)
+    return replace(problem, architecture=a, relation=f"batch_first={a.batch_first}")
+
+
+def row_alone(problem: Problem, row: int) -> Problem:
+    """One row as a padded batch of one, cut to its length where it was packed."""
+    return replace(_own_memory(problem.rows([row])), lengths=None, relation=f"row {row} alone")
+
+
+def _own_memory(problem: Problem) -> Problem:
+    """Not expanded any more: what was equal in every row need not be laid out so."""
+    return replace(problem, memory="contiguous") if problem.memory == "expanded" else problem
+
+
+def rotated(problem: Problem, by: int) -> Problem:
+    """The batch with its rows moved on by `by` places."""
+    n = problem.batch_size
+    return replace(problem.rows([(row + by) % n for row in range(n)]), relation=f"rows moved by {by}")
+
+
+def sorted_by_length(problem: Problem) -> tuple[Problem, list[int]]:
+    """A packed problem with its longest rows first, and which row of the given one stands in each place."""
+    lengths = problem.lengths or ()
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    return replace(problem.rows(order), relation="rows sorted by length"), order
+
+
+def one_direction(problem: Problem, direction: int) -> Problem:
+    """One direction of one layer as a module of its own; the reverse direction's rows run backwards in time."""
+    a = replace(problem.architecture, bidirectional=False)
+    end = problem.architecture.end(0, direction)
+    parameters = {name: problem.parameters[name.removesuffix(a.end(0, FORWARD)) + end] for name in a.parameter_shapes()}
+    h_0, c_0 = (None if s is None else s[:, direction : direction + 1] for s in (problem.h_0, problem.c_0))
+    x = backwards(problem, problem.input) if direction == REVERSE else problem.input
+    name = ("forward", "reverse")[direction]
+    return replace(
+        problem, architecture=a, parameters=parameters, input=x, h_0=h_0, c_0=c_0, relation=f"{name} direction alone"
+    )
+
+
+def backwards(problem: Problem, values: np.ndarray) -> np.ndarray:
+    """Values (N, T, ...) with the time of each row reversed, from its own last step."""
+    turned = values.copy()
+    for row in range(problem.batch_size):
+        length = problem.steps if problem.lengths is None else problem.lengths[row]
+        turned[row, :length] = values[row, :length][::-1]
+    return turned
+
+
+def first_steps(problem: Problem, steps: int) -> Problem:
+    """The first steps alone."""
+    return replace(problem, input=problem.input[:, :steps], relation=f"first {steps} steps alone")
+
+
+def later_steps(problem: Problem, since: int, states: States) -> Problem:
+    """The steps from `since` on, from the states that the ones before returned."""
+    relation = f"steps from {since} on, from the states returned before"
+    return replace(
+        _own_memory(problem),
+        input=problem.input[:, since:],
+        h_0=states[0],
+        c_0=states[1],
+        granule=0.0,
+        relation=relation,
+    )
+
+
+def single_step(problem: Problem, t: int, states: States | None = None) -> Problem:
+    """Step `t` of one layer in one direction for the class that takes one step at a time."""
+    a = replace(problem.architecture, single_step=True, batch_first=False, dropout=0.0)
+    parameters = {name: problem.parameters[name + "_l0"] for name in a.parameter_shapes()}
+    h_0, c_0 = states if states is not None else (problem.h_0, problem.c_0)
+    return replace(
+        _own_memory(problem),
+        architecture=a,
+        parameters=parameters,
+        input=problem.input[:, t : t + 1],
+        h_0=h_0,
+        c_0=c_0,
+        granule=0.0,
+        relation=f"{a.cell + CELL_SUFFIX}, step {t}",
+    )

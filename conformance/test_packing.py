@@ -1,0 +1,200 @@
+"""Chapter E, clause 4: rows that are padded and packed, against the same done by hand, without any module."""
+
+import numpy as np
+
+from conformance.harness.vocabulary import (
+    LENGTHS,
+    RNN_TANH,
+    UTILITIES,
+    assert_array,
+    assert_fact,
+    assert_nothing,
+    attempt_packing,
+    batches,
+    cases,
+    clause,
+    observe_packing,
+    padded_by_hand,
+    padding_sides,
+)
+from conformance.relations import rotated, sorted_by_length
+
+ONE = (RNN_TANH,)
+"""Packing knows no cell: one stands for all."""
+
+BARE = {"num_layers": 1, "hidden_size": 1, "bidirectional": False, "bias": True, "hx": True, "dropout": False}
+"""What only a module has stays at its default."""
+
+ROWS = cases(packed=True, unbatched=False, **BARE)
+SEVERAL_ROWS = cases(packed=True, unbatched=False, batch_size=range(2, 6), **BARE)
+
+PADDING = (2.5, float("nan"), float("-inf"), 0.0)
+"""Numbers that every dtype has."""
+
+
+def batch_sizes_by_hand(rows):
+    """For each step how many rows (length, *) have it."""
+    return np.array([sum(step < len(row) for row in rows) for step in range(max(map(len, rows)))])
+
+
+def packed_by_hand(rows, order):
+    """Step after step of those rows (length, *) that have it, in this order: (sum of lengths, *)."""
+    steps = range(max(map(len, rows)))
+    return np.stack([rows[n][step] for step in steps for n in order if step < len(rows[n])])
+
+
+def order_taken(seen, batch):
+    """The order in which rows were packed, if it puts none before a longer one; else one that does not.
+
+    Which of two equally long rows comes first is nowhere promised.
+    """
+    by_length = sorted(range(len(batch.lengths)), key=lambda n: -batch.lengths[n])
+    order = seen.raw.get("sorted_indices", np.arange(len(by_length))).tolist()
+    sorts = sorted(order) == sorted(by_length) and all(
+        batch.lengths[n] == batch.lengths[m] for n, m in zip(order, by_length, strict=True)
+    )
+    return order if sorts else by_length
+
+
+def assert_packed(seen, batch):
+    """Data and batch_sizes are those of the batch's rows."""
+    assert_array(seen, "data", seen.raw.get("data"), packed_by_hand(batch.rows, order_taken(seen, batch)))
+    assert_array(seen, "batch_sizes", seen.raw.get("batch_sizes"), batch_sizes_by_hand(batch.rows))
+
+
+def assert_padded(seen, batch, steps, *padding):
+    """The padded batch has so many steps, and these rows, value and side."""
+    assert_array(seen, "padded", seen.raw.get("padded"), batch.as_called(padded_by_hand(batch.rows, steps, *padding)))
+
+
+# Packing
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_packing_cuts_after_the_longest_row_and_keeps_trailing_dimensions(case, cell):
+    for batch in batches(case.on(cell), surplus=case.pick % 3):
+        for seen in observe_packing(batch, "pack_padded_sequence", enforce_sorted=False):
+            assert_packed(seen, batch)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_rows_sorted_by_length_are_packed_as_they_come(case, cell):
+    for batch in batches(sorted_by_length(case.on(cell))[0]):
+        for seen in observe_packing(batch, "pack_padded_sequence", enforce_sorted=True):
+            assert_packed(seen, batch)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_lengths_may_be_a_list_or_a_tensor_of_int64_or_int32(case, cell):
+    for batch in batches(case.on(cell)):
+        for lengths in LENGTHS:
+            for seen in observe_packing(batch, "pack_padded_sequence", lengths, enforce_sorted=False):
+                assert_packed(seen, batch)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_batch_sizes_never_grow_and_sum_to_the_lengths(case, cell):
+    for batch in batches(case.on(cell)):
+        for seen in observe_packing(batch, "pack_padded_sequence", enforce_sorted=False):
+            sizes = seen.raw["batch_sizes"]
+            assert_array(seen, "batch_sizes", sizes, np.sort(sizes)[::-1])
+            assert_array(seen, "sum of batch_sizes", sizes.sum(), np.sum(batch.lengths))
+
+
+@clause("E4", on=ONE, given=SEVERAL_ROWS)
+def test_sorted_indices_sort_the_rows_by_length_and_unsorted_indices_undo_it(case, cell):
+    every = np.arange(case.batch_size)
+    for batch in batches(case.on(cell)) + batches(longest_row_last(case.on(cell))):
+        for seen in observe_packing(batch, "pack_padded_sequence", enforce_sorted=False):
+            order, undone = (seen.raw.get(name, every) for name in ("sorted_indices", "unsorted_indices"))
+            lengths = taken(batch.lengths, order)
+            assert_array(seen, "sorted_indices, sorted", np.sort(order), every)
+            assert_array(seen, "lengths in the order of sorted_indices", lengths, -np.sort(-lengths))
+            assert_array(seen, "sorted_indices in the order of unsorted_indices", taken(order, undone), every)
+
+
+def longest_row_last(problem):
+    """Rows whose order is not its own inverse, once there are three: the longest last, the others sorted."""
+    return rotated(sorted_by_length(problem)[0], 1)
+
+
+def taken(values, order):
+    """The values in an order of indices, which may point outside: to the nearest one, then."""
+    return np.take(values, order, mode="clip")
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_packed_sequence_has_the_documented_dtypes_and_devices(case, cell):
+    for batch in batches(case.on(cell)):
+        for seen in observe_packing(batch, "pack_padded_sequence", enforce_sorted=False):
+            for name, fact in seen.facts.items():
+                device = "cpu" if name == "batch_sizes" else case.device.partition(":")[0]
+                assert_fact(seen, name, "dtype", fact.dtype, case.dtype if name == "data" else "int64")
+                assert_fact(seen, name, "device", fact.device.partition(":")[0], device)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_pack_sequence_packs_rows_as_if_they_had_been_padded(case, cell):
+    for problem, enforce_sorted in ((case.on(cell), False), (sorted_by_length(case.on(cell))[0], True)):
+        for batch in batches(problem):
+            for seen in observe_packing(batch, "pack_sequence", enforce_sorted=enforce_sorted):
+                assert_packed(seen, batch)
+
+
+# Unpacking
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_pad_packed_sequence_gives_rows_and_lengths_back_in_their_order(case, cell):
+    for batch in batches(case.on(cell)):
+        for seen in observe_packing(batch, "pad_packed_sequence"):
+            assert_padded(seen, batch, case.steps)
+            assert_array(seen, "lengths", seen.raw.get("lengths"), np.array(batch.lengths))
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_pad_packed_sequence_pads_with_padding_value_to_total_length(case, cell):
+    value, steps = PADDING[case.pick % len(PADDING)], case.steps + case.pick // len(PADDING) % 3
+    for batch in batches(case.on(cell)):
+        for seen in observe_packing(batch, "pad_packed_sequence", padding_value=value, total_length=steps):
+            assert_padded(seen, batch, steps, value)
+            assert_array(seen, "lengths", seen.raw.get("lengths"), np.array(batch.lengths))
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_total_length_below_the_longest_row_raises_value_error(case, cell):
+    for batch in batches(case.on(cell)):
+        seen = attempt_packing(batch, "pad_packed_sequence", total_length=case.steps - 1)
+        raised = "nothing" if seen.failure is None else seen.failure[0]
+        assert_fact(seen, "pad_packed_sequence", "exception for a short total_length", raised, "ValueError")
+
+
+# Padding
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_pad_sequence_pads_with_padding_value_on_padding_side(case, cell):
+    value = PADDING[case.pick % len(PADDING)]
+    for batch in batches(case.on(cell)):
+        for side in padding_sides():
+            for seen in observe_packing(batch, "pad_sequence", padding_value=value, **side):
+                assert_padded(seen, batch, case.steps, value, *side.values())
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_unpad_sequence_gives_the_rows_back(case, cell):
+    for batch in batches(case.on(cell), surplus=case.pick % 3):
+        for lengths in LENGTHS[1:]:
+            for seen in observe_packing(batch, "unpad_sequence", lengths):
+                assert_fact(seen, "unpad_sequence", "number of rows", len(seen.raw), case.batch_size)
+                for n, row in enumerate(batch.rows):
+                    assert_array(seen, f"row {n}", seen.raw.get(f"row {n}"), row)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_padding_and_packing_leave_their_arguments_alone(case, cell):
+    for batch in batches(case.on(cell)):
+        for utility in UTILITIES:
+            options = {"enforce_sorted": batch.is_sorted} if utility.startswith("pack") else {}
+            for seen in observe_packing(batch, utility, LENGTHS[1], **options):
+                assert_nothing(seen, utility, "changes", seen.changed)
