@@ -23,6 +23,11 @@ class Fact:
     device: str = ""
     strides: tuple[int, ...] = ()
 
+    @property
+    def significant_strides(self) -> tuple[int, ...]:
+        """The strides of axes with more than one place: those of others lead nowhere."""
+        return tuple(stride for size, stride in zip(self.shape, self.strides, strict=True) if size > 1)
+
 
 class Labelled:
     """An array whose axes have names, so that an element can say its layer, row, step and unit after slicing.

@@ -50,6 +50,8 @@ class Property:
         tally.elements += record.elements
         tally.vacuous += record.vacuous
         tally.worst = max(tally.worst, record.worst)
+        for dtype, error in record.sees.items():
+            tally.seen(dtype, error)
         tally.silent += record.elements == 0 or record.vacuous >= record.elements
         failing = [finding for finding in record.findings if not self._is_quiet(here, finding, case)]
         if failing:

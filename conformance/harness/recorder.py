@@ -74,13 +74,22 @@ class Finding:
 
 @dataclass
 class Tally:
-    """Counts of one property on one cell. A case says nothing where no bound of it could have been broken."""
+    """Counts of one property on one cell. A case says nothing where no bound of it could have been broken.
+
+    sees is, for each dtype, the smallest relative error that one of the cases would have shown if it were in every
+    result.
+    """
 
     cases: int = 0
     silent: int = 0
     elements: int = 0
     vacuous: float = 0.0
     worst: float = 0.0
+    sees: dict[str, float] = field(default_factory=dict)
+
+    def seen(self, dtype: str, error: float) -> None:
+        """A case of this dtype would have shown a relative error of this size."""
+        self.sees[dtype] = min(error, self.sees.get(dtype, error))
 
     def add(self, other: Tally) -> None:
         self.cases += other.cases
@@ -88,6 +97,8 @@ class Tally:
         self.elements += other.elements
         self.vacuous += other.vacuous
         self.worst = max(self.worst, other.worst)
+        for dtype, error in other.sees.items():
+            self.seen(dtype, error)
 
 
 @dataclass
@@ -105,13 +116,18 @@ class LeftOut:
 
 @dataclass
 class Recorder:
-    """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, and how
-    often a witness saw each kernel."""
+    """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, how often
+    a witness saw each kernel, and the worst error of a function over every 16-bit value, in units of roundoff."""
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)
     unsupported: dict[str, int] = field(default_factory=dict)
     kernels: dict[str, int] = field(default_factory=dict)
+    accuracy: dict[str, float] = field(default_factory=dict)
+
+    def measured(self, function: str, error: float) -> None:
+        """The worst error of a function, such as `float16 tanh`, over every value."""
+        self.accuracy[function] = max(error, self.accuracy.get(function, 0.0))
 
     def tally(self, node: str) -> Tally:
         return self.tallies.setdefault(node, Tally())
@@ -155,6 +171,8 @@ class Recorder:
         for ours, theirs in ((self.unsupported, data["unsupported"]), (self.kernels, data["kernels"])):
             for what, count in theirs.items():
                 ours[what] = ours.get(what, 0) + count
+        for function, error in data["accuracy"].items():
+            self.measured(function, error)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -162,6 +180,7 @@ class Recorder:
             "quiet": [(finding.to_json(), count) for finding, count in self.quiet.values()],
             "unsupported": self.unsupported,
             "kernels": self.kernels,
+            "accuracy": self.accuracy,
         }
 
 

@@ -19,7 +19,7 @@ from conformance.harness.recorder import Finding, Tally, as_repeat, told
 from conformance.harness.session import Session
 from conformance.harness.subject import TORCH_NN
 from conformance.harness.verdict import Deviation, one_line
-from reference.roundings import lacks_wider_type
+from reference.roundings import HALF_FUNCTION, lacks_wider_type
 
 FINDINGS = "conformance findings"
 SUITE_ERROR = "conformance suite error"
@@ -57,6 +57,10 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
     parts = [findings_of(part, before) for part in getattr(error, "exceptions", ())]
     found = [finding for part in parts for finding in part] if all(parts) else []
     return next(([finding] for finding in found if not finding.repeatable), found)
+
+
+RELIABLY = 0.95
+"""The share of tests that counts as nearly all."""
 
 
 class Report:
@@ -155,12 +159,31 @@ class Report:
             + (f": this run says nothing about {self.session.subject.name}" if nothing == properties else ""),
             "bounds": f"worst error/bound {worst.worst:.2f}" + (f" in {node}" if node else "") + ", "
             f"{vacuous:.1f} % of all bounds were vacuous{self._doubled()}",
+            "sees": self._sees(),
+            "16-bit": self._accuracy(),
             "machine": platform.describe(),
             "not reached": ", ".join(self._not_reached()) or "nothing",
             "seed": f"{seed or 'fixed'}, {time.monotonic() - self.started:.0f} s",
             "again": self._again(seed),
         }
-        return [f"{name:<13}{text}" if name else text for name, text in told.items()]
+        return [f"{name:<13}{text}" if name else text for name, text in told.items() if text]
+
+    def _sees(self) -> str:
+        """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""
+        of: dict[str, list[float]] = {}
+        for tally in self.session.recorder.tallies.values():
+            for dtype, error in tally.sees.items():
+                of.setdefault(dtype, []).append(error)
+        smallest = {dtype: sorted(errors)[int(RELIABLY * (len(errors) - 1))] for dtype, errors in of.items()}
+        told = ", ".join(f"{dtype} {error:.0e}" for dtype, error in sorted(smallest.items()) if error < 1)
+        head = f"{RELIABLY:.0%} of the tests with bounds would have shown, had it been in every result, an error of"
+        return f"{head} {told} (relative)" if told else ""
+
+    def _accuracy(self) -> str:
+        """The worst error of tanh and sigmoid over every 16-bit value, beside the constant of the model."""
+        worst = sorted(self.session.recorder.accuracy.items())
+        told = ", ".join(f"{function} {error:.3f} u" for function, error in worst)
+        return f"{told} at most, the bounds allow {HALF_FUNCTION} u" if told else ""
 
     def _doubled(self) -> str:
         """What to say where the reference has nothing wider than float64 to compute float64's bounds in."""

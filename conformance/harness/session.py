@@ -44,6 +44,7 @@ class CaseRecord:
     elements: int = 0
     vacuous: float = 0.0
     worst: float = 0.0
+    sees: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     @property

@@ -44,11 +44,13 @@ class Deviation(AssertionError):
 
 @dataclass(frozen=True)
 class Measure:
-    """A comparison with bounds: error / bound of each element, the worst of them, and the share of vacuous bounds."""
+    """A comparison with bounds: error / bound of each element, the worst of them, the share of vacuous bounds, and the
+    smallest relative error that would have been seen if every element had it."""
 
     ratios: np.ndarray
     worst: float
     vacuous: float
+    sees: float = np.inf
 
 
 def assert_within(seen: Observation, enclosing: Enclosing) -> None:
@@ -215,6 +217,18 @@ def _every(
         case.found(seen, got.field, kind, lines)
 
 
+def assert_accurate(seen: Observation, function: str, got: Labelled, exact: np.ndarray, allowed: float) -> None:
+    """A function's values are as accurate as its rounding model says, in units of roundoff; the run tells the worst."""
+    rounding = seen.judgement.amber or seen.judgement.red
+    u, floor = rounding.unit_roundoff, rounding.sigmoid_floor
+    error = np.abs(got.values - exact)
+    within = error <= allowed * u * np.abs(exact) + floor
+    _every(seen, got, exact, within, f"{function} is not accurate", lambda at: f"{function} is {_number(exact[at])}")
+    beyond = np.maximum(error - floor, 0)  # what is lost to underflow is no matter of accuracy
+    worst = float((beyond / np.maximum(u * np.abs(exact), floor)).max(initial=0.0))
+    current_case().session.recorder.measured(f"{seen.problem.dtype} {function}", worst)
+
+
 def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: object) -> None:
     """A fact (shape, dtype, device, names, text) is the one that is documented."""
     case = current_case()
@@ -269,7 +283,9 @@ def _outside(seen: Observation, enclosure: Enclosure, count: bool = True) -> lis
         ball = getattr(enclosure, name)
         measure = _measure(labelled.values, ball, bounded=_is_bounded(seen, name))
         if count:
-            current_case().checked(labelled.values.size, measure.vacuous, measure.worst)
+            case, dtype = current_case(), seen.problem.dtype
+            case.checked(labelled.values.size, measure.vacuous, measure.worst)
+            case.sees[dtype] = min(case.sees.get(dtype, np.inf), measure.sees)
         if not measure.worst <= 1:
             found.append((labelled, ball, measure.ratios))
     return found
@@ -291,7 +307,15 @@ def _measure(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
         ratios[~np.isfinite(ball.radius)] = 0.0
     scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
     vacuous = ball.radius >= scale if scale else ~np.isfinite(ball.radius)
-    return Measure(ratios, float(ratios.max(initial=0.0)), float(vacuous.mean()) if values.size else 0.0)
+    share = float(vacuous.mean()) if values.size else 0.0
+    return Measure(ratios, float(ratios.max(initial=0.0)), share, _smallest_seen(error, ball))
+
+
+def _smallest_seen(error: np.ndarray, ball: Ball) -> float:
+    """The smallest relative error, at least the unit roundoff, that would leave some bound."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = ((ball.radius + error) / np.abs(ball.midpoint)).astype(np.float64)
+    return max(float(np.nanmin(relative, initial=np.inf)), ball.rounding.unit_roundoff)
 
 
 def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]:

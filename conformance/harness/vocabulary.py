@@ -27,6 +27,7 @@ from conformance.harness.runner import EAGER_ROUTES as EAGER
 from conformance.harness.runner import UNREAL_ROUTES as UNREAL
 from conformance.harness.verdict import (
     assert_accepted,
+    assert_accurate,
     assert_agree,
     assert_at_most,
     assert_different_where_disjoint,
@@ -62,6 +63,7 @@ __all__ = [
     "UNREAL",
     "UTILITIES",
     "assert_accepted",
+    "assert_accurate",
     "assert_agree",
     "assert_array",
     "assert_at_most",

@@ -61,7 +61,7 @@ def kernels(call: Callable[[], object]) -> tuple[str, ...]:
     """Runs `call` once and returns the labels of `TELLING` that it reached, in the table's order.
 
     Exceptions of the call pass through. Costs about 12 microseconds for each operator, 100 to 200 in all for a fused
-    LSTM and 170 for each step of a GRU; the profiler costs 1 ms and 2.5 ms for the same, and writes to stderr.
+    LSTM and 150 for each step of a GRU; the profiler costs 1 ms and 2 ms for the same, and writes to stderr.
     """
     with _Witness() as witness:
         call()

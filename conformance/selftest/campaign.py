@@ -324,4 +324,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 __all__ = ["Campaign", "Row", "main"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # whoever read the lines has read enough
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(0)

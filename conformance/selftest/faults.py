@@ -117,7 +117,7 @@ class _ResetBeforeProduct(Plain):
     def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
         i_r, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)
         h_r, h_z, _ = self.linear(h, w_hh, b_hh).chunk(3, -1)
-        r, z = torch.sigmoid(i_r + h_r), torch.sigmoid(i_z + h_z)
+        r, z = self.sigmoid(i_r + h_r), self.sigmoid(i_z + h_z)
         new = self.linear(r * h, w_hh, b_hh).chunk(3, -1)[2]
         return self.blend(z, torch.tanh(i_n + new), h)
 
@@ -393,6 +393,15 @@ class _TanhOffInOneBinade(Plain):
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         off = (z.abs() >= 2**-7) & (z.abs() < 2**-6) if z.element_size() == 2 else torch.zeros_like(z, dtype=torch.bool)
         return torch.tanh(z) * torch.where(off, 1 - 2**-5, 1.0).to(z.dtype)
+
+
+@fault("B5", on=(LSTM, GRU))
+class _SigmoidOffInOneBinade(Plain):
+    """Computes a sigmoid that is off by 1/32 between 1 and 2, in 16-bit types."""
+
+    def sigmoid(self, z: torch.Tensor) -> torch.Tensor:
+        off = (z >= 1) & (z < 2) if z.element_size() == 2 else torch.zeros_like(z, dtype=torch.bool)
+        return torch.sigmoid(z) * torch.where(off, 1 - 2**-5, 1.0).to(z.dtype)
 
 
 @fault("D1", "D2")

@@ -179,8 +179,8 @@ class Plain(torch.nn.Module):
 
     def lstm(self, z: torch.Tensor, c: torch.Tensor) -> States:
         i, f, g, o = z.chunk(4, -1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * self.tanh(g)
-        return torch.sigmoid(o) * self.tanh(c), c
+        c = self.sigmoid(f) * c + self.sigmoid(i) * self.tanh(g)
+        return self.sigmoid(o) * self.tanh(c), c
 
     def project(self, h: torch.Tensor, w_hr: torch.Tensor | None) -> torch.Tensor:
         return h if w_hr is None else self.linear(h, w_hr, None)
@@ -188,7 +188,7 @@ class Plain(torch.nn.Module):
     def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
         i_r, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)
         h_r, h_z, h_n = self.linear(h, w_hh, b_hh).chunk(3, -1)
-        r, z = torch.sigmoid(i_r + h_r), torch.sigmoid(i_z + h_z)
+        r, z = self.sigmoid(i_r + h_r), self.sigmoid(i_z + h_z)
         return self.blend(z, self.tanh(i_n + r * h_n), h)
 
     def blend(self, z: torch.Tensor, n: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
@@ -196,6 +196,9 @@ class Plain(torch.nn.Module):
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return torch.tanh(z)
+
+    def sigmoid(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(z)
 
 
 class SingleStep(Plain):
