@@ -65,8 +65,8 @@ CLAUSES = {
 """Clauses by id."""
 
 NOT_TESTED = {
-    "A4-fake": "packed sequences: reading their lengths is refused by FakeTensorMode (DataDependentOutputException), with "
-    "batch_sizes made outside of the mode or inside, and by every release that was tried",
+    "A4-fake": "packed sequences: FakeTensorMode refuses to read their lengths (DataDependentOutputException), whether "
+    "batch_sizes was made outside of the mode or inside, in every release that was tried",
     "C": "gradients: of every input and parameter, second derivatives, hooks and modes of differentiation",
     "E3": "dynamic int8 quantization, whose rows share a scale",
     "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",

@@ -313,7 +313,7 @@ def _measure(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
 
 def _smallest_seen(error: np.ndarray, ball: Ball) -> float:
     """The smallest relative error, at least the unit roundoff, that would leave some bound."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         relative = ((ball.radius + error) / np.abs(ball.midpoint)).astype(np.float64)
     return max(float(np.nanmin(relative, initial=np.inf)), ball.rounding.unit_roundoff)
 
