@@ -52,7 +52,7 @@ class _UnbatchedOutputWithBatch(Plain):
         return output.unsqueeze(1), states
 
 
-@fault("A2", on=EVERY)
+@fault("A2")
 class _UnbatchedStatesWithBatch(Plain):
     """Keeps the axis of the batch in unbatched states."""
 
@@ -60,9 +60,14 @@ class _UnbatchedStatesWithBatch(Plain):
         output, states = super().unbatched(input, hx)
         return output, tuple(s.unsqueeze(1) for s in states) if self.cell == LSTM else states.unsqueeze(1)
 
-    def unbatched_step(self, input: torch.Tensor, given: States | None) -> Any:
-        states = super().unbatched_step(input, given)  # type: ignore[misc]
-        return tuple(s[None] for s in states) if self.cell == LSTM else states[None]
+
+@fault("A2", on=SINGLE_STEPS)
+class _SingleStepWithLayers(Plain):
+    """Returns the states of a single step with an axis of layers."""
+
+    def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
+        after = super().step(x, states, layer, direction)
+        return tuple(state[None] for state in after) if isinstance(self, SingleStep) else after
 
 
 @fault("E2", "B1")
