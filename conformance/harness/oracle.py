@@ -10,6 +10,11 @@ from reference.roundings import Rounding
 _kept: dict[tuple[object, ...], tuple[object, Enclosure]] = {}
 
 
+def forget() -> None:
+    """Lets go of every enclosure: those of large problems are large."""
+    _kept.clear()
+
+
 def from_inputs(seen: Observation, rounding: Rounding) -> Enclosure:
     """Everything from the call's inputs: the whole stack, all steps."""
     return _once(seen, rounding, b"")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from conformance.clauses import CLAUSES, RED, Clause
-from conformance.harness import runner, session
+from conformance.harness import oracle, runner, session
 from conformance.harness.observation import Observation
 from conformance.harness.recorder import Finding, as_repeat
 from conformance.harness.runner import EAGER_ROUTES, Plan
@@ -45,6 +45,7 @@ class Property:
         here = session.current()
         with here.looking_at(CaseRecord(here, self, cell, case)) as record:
             self.body(case, cell) if case is not None else self.body(cell)
+        oracle.forget()
         tally = here.recorder.tally(record.node)
         tally.cases += 1
         tally.elements += record.elements

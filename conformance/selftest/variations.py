@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 import reference
 from conformance.harness import bridge
@@ -257,6 +257,8 @@ class _Reference(_WiderCall):
     """Returns the midpoints of the reference, rounded."""
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        if not isinstance(input, PackedSequence) and input.dim() == 2:
+            return self.unbatched(input, hx)
         output, states = super().forward(input, hx)
         if type(input.data) is not torch.Tensor or input.data.device.type == "meta":
             return output, states  # facts alone are asked for
