@@ -56,8 +56,8 @@ class LayerGradients:
 def backward(problem: Problem, rounding: Rounding, cotangents: Mapping[str, np.ndarray]) -> Gradients:
     """All gradients of a loss, given its gradients with respect to the results of a call, the `cotangents`.
 
-    These are output (N, T, D, R), h_n (L, D, N, R) and an LSTM's c_n (L, D, N, H), numbers of the problem's dtype; those
-    left out are zero, and what lies in the padding of a packed output does not count. Dropout acts nowhere. Raises
+    These are output (N, T, D, R), h_n (L, D, N, R) and an LSTM's c_n (L, D, N, H), numbers of the problem's dtype. What
+    is left out is zero; what lies in the padding of a packed output does not count. Dropout acts nowhere. Raises
     ValueError for another name or shape.
     """
     output, h_n, c_n = _complete(problem, cotangents)
@@ -123,7 +123,7 @@ def _forward(problem: Problem, rounding: Rounding) -> list[Layer]:
 
 
 def _layer_backward(layer: Layer, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
-    """One layer, last step first. The loss and the layer above give the gradients of h (D, N, T, R) and c (D, N, T, H)."""
+    """One layer, last step first, from what others say of the gradients of h (D, N, T, R) and of c (D, N, T, H)."""
     w, pulled = layer.weights, []
     dh: list[Summand] = []
     dc: list[Summand] = []
