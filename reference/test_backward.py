@@ -545,6 +545,22 @@ def test_gradients_that_may_overflow_say_nothing(cell: str, capability: str) -> 
     assert np.isfinite(gradients["input"].midpoint).all()
 
 
+@MODELS
+@DTYPES
+def test_a_row_that_would_overflow_after_its_end_stays_known(dtype: str, capability: str) -> None:
+    a, steps = Architecture(RNN_RELU, 1, 1, bias=False), 9
+    growth = 2.0 ** ((FORMATS[dtype].max_exponent + 1) // 8)
+    parameters = {"weight_ih_l0": np.zeros((1, 1)), "weight_hh_l0": np.full((1, 1), growth)}
+    h_0 = np.array([1.0, 0.0]).reshape(1, 1, 2, 1)
+    problem = Problem(a, dtype, "cpu", parameters, np.zeros((2, steps, 1)), h_0, lengths=(2, steps))
+    output = np.zeros((2, steps, 1, 1))
+    output[0, 1] = 1.0
+    gradients = _gradients(problem, {"output": output}, capability)
+    assert float(gradients["weight_hh_l0"].midpoint.item()) == 2 * growth
+    for name, ball in gradients.items():
+        assert np.isfinite(ball.radius).all(), name
+
+
 @pytest.mark.parametrize(
     ("cell", "name", "shape", "words"),
     [
