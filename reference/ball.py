@@ -279,6 +279,149 @@ def where(condition: np.ndarray, a: Ball, b: Ball) -> Ball:
     return Ball(midpoint, radius, a.rounding, a.overflows or b.overflows)
 
 
+# What a derivative needs. A factor or a summand that is zero without error leaves no rounding: adding and multiplying
+# zero is exact, and a gradient beyond the reach of the loss is zero, not small.
+
+
+def product(*factors: Ball) -> Ball:
+    """The product of all `factors`, multiplied in any order; zero where one of them is."""
+    rounding = factors[0].rounding
+    midpoint, radius = factors[0].midpoint, factors[0].radius
+    present, others = factors[0].largest > 0, np.maximum(factors[0].largest, 1.0)
+    for factor in factors[1:]:
+        radius = _abs(midpoint) * factor.radius + radius * factor.largest
+        midpoint = midpoint * factor.midpoint
+        present, others = present & (factor.largest > 0), others * np.maximum(factor.largest, 1.0)
+    count = len(factors) - 1
+    radius = radius + ((1 + rounding.unit_roundoff) ** count - 1) * (_abs(midpoint) + radius)
+    radius = radius + count * rounding.floor * others * present  # a partial product vanishes, the others enlarge that
+    return factors[0]._bounded(midpoint, radius, *factors[1:], sums=others)
+
+
+def tanh_slope(y: Ball) -> Ball:
+    """1 - y * y, computed so or as (1 - y) * (1 + y): the derivative of tanh where its value is `y`."""
+    size = _abs(y.midpoint)
+    radius = (2 * size + y.radius) * y.radius
+    midpoint = (1 - y.midpoint) * (1 + y.midpoint)
+    largest = _abs(midpoint) + radius
+    radius = radius + y.rounding.unit_roundoff * np.maximum(y.largest**2 + largest, 3 * largest) + y.rounding.floor
+    return y._bounded(midpoint, radius)
+
+
+def sigmoid_slope(y: Ball) -> Ball:
+    """y * (1 - y): the derivative of the sigmoid where its value is `y`."""
+    radius = (_abs(1 - 2 * y.midpoint) + y.radius) * y.radius
+    midpoint = y.midpoint * (1 - y.midpoint)
+    radius = radius + 2 * y.rounding.unit_roundoff * (_abs(midpoint) + radius) + y.rounding.floor
+    return y._bounded(midpoint, radius)
+
+
+def relu_backward(z: Ball, g: Ball) -> Ball:
+    """`g` where z is positive, else zero; either of them where the sign of z is not decided."""
+    positive, undecided = z.midpoint > 0, _abs(z.midpoint) <= z.radius * z.rounding.slack
+    radius = np.where(undecided, g.largest, np.where(positive, g.radius, 0.0))
+    radius = np.where(np.isfinite(z.radius) & np.isfinite(g.radius), radius, np.inf)
+    return Ball(np.where(positive, g.midpoint, 0), radius, g.rounding, z.overflows or g.overflows)
+
+
+def blend_backward(z: Ball, n: Ball, h: Ball, g: Ball) -> tuple[Ball, Ball, Ball]:
+    """The gradients g * (h - n), g * (1 - z) and g * z of (1 - z) * n + z * h, computed so or as (h - n) * z + n.
+
+    As it is written the first is g * h - g * n; in the other form the second is g - g * z.
+    """
+    u, floor, present = z.rounding.unit_roundoff, z.rounding.floor, g.largest > 0
+    difference, states = h.midpoint - n.midpoint, h.largest + n.largest
+    radius = _abs(difference) * g.radius + g.largest * (h.radius + n.radius)
+    to_z = g.midpoint * difference
+    radius = radius + u * (g.largest * states + _abs(to_z) + radius)
+    radius = radius + 2 * floor * present * np.maximum(g.largest, 1.0) * np.maximum(states, 1.0)
+    dz = g._bounded(to_z, radius, z, n, h, sums=g.largest * states)
+
+    rest = 1 - z.midpoint
+    to_n = g.midpoint * rest
+    radius = _abs(rest) * g.radius + g.largest * z.radius
+    largest = _abs(to_n) + radius
+    radius = radius + u * np.maximum(2 * largest, g.largest * z.largest + largest)
+    radius = radius + floor * present * np.maximum(g.largest, 1.0)
+    return dz, g._bounded(to_n, radius, z, n, h), product(g, z)
+
+
+class Summand(NamedTuple):
+    """A part of a larger sum, itself a sum of `terms` products whose sizes add up to `size`."""
+
+    ball: Ball
+    terms: np.ndarray
+    size: np.ndarray
+
+    def rearranged(self, move: Callable[[np.ndarray], np.ndarray]) -> Summand:
+        """All alike moved: `move` may repeat, leave out and reorder elements, never compute."""
+        return Summand(self.ball.rearranged(move), move(self.terms), move(self.size))
+
+
+def alone(ball: Ball) -> Summand:
+    """A summand that is no sum of products: one number, or none where it is zero."""
+    return Summand(ball, (ball.largest > 0).astype(np.float64), ball.largest)
+
+
+def summed(*summands: Summand) -> Ball:
+    """The sum of all `summands`, added in any order: (m - 1) roundings where m of them are not zero.
+
+    Where the model fuses sums, one running sum may go through the terms of all summands, so that the sizes of each
+    meet the additions of the others.
+    """
+    balls = [summand.ball for summand in summands]
+    rounding = balls[0].rounding
+    midpoint = sum((ball.midpoint for ball in balls[1:]), balls[0].midpoint)
+    size = sum((ball.largest for ball in balls[1:]), balls[0].largest)
+    count = np.sum([ball.largest > 0 for ball in balls], 0)
+    radius = sum((ball.radius for ball in balls[1:]), balls[0].radius)
+    radius = radius + rounding.unit_roundoff * np.maximum(count - 1, 0) * size
+    if rounding.fused_biases and len(summands) > 1:
+        terms, sizes = sum(summand.terms for summand in summands), sum(summand.size for summand in summands)
+        within = sum(summand.terms * summand.size for summand in summands)
+        radius = radius + rounding.accumulation * (terms * sizes - within)
+    return balls[0]._bounded(midpoint, radius, *balls[1:], sums=size)
+
+
+def linear(x: Ball, weight: np.ndarray) -> Summand:
+    """x @ weight for each direction: x (D, ..., K), weight (D, K, features); stored once."""
+    flat = x.rearranged(lambda values: values.reshape(values.shape[0], -1, values.shape[-1]))
+    midpoint, radius, terms, size = _sums_of_products(flat, Ball.exact(weight, x.rounding))
+    if x.rounding.stored:
+        radius = radius + x.rounding.unit_roundoff * (_abs(midpoint) + radius)
+    summand = Summand(x._bounded(midpoint, radius, sums=size), terms, size)
+    return summand.rearranged(lambda values: values.reshape(*x.midpoint.shape[:-1], -1))
+
+
+def outer(g: Ball, x: Ball) -> Ball:
+    """The sum of g x^T over rows and steps: g (D, N, T, K), x (D, N, T, features) give (D, K, features).
+
+    In any order and grouping. 16-bit types: the sum over the rows is stored at each of T steps, and so is the running
+    sum over the steps.
+    """
+    steps = g.midpoint.shape[2]
+    g, x = (ball.rearranged(lambda values: values.reshape(values.shape[0], -1, values.shape[-1])) for ball in (g, x))
+    midpoint, radius, _, size = _sums_of_products(g.rearranged(lambda values: values.swapaxes(1, 2)), x)
+    if g.rounding.stored:
+        radius = radius + (steps + 1) * g.rounding.unit_roundoff * size
+    return g._bounded(midpoint, radius, x, sums=size)
+
+
+def _sums_of_products(a: Ball, b: Ball) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """a @ b: midpoints, radii, how many terms are not zero, and what they add up to at most, whatever their signs.
+
+    n u suffices for n terms in any order, blocked or fused (Jeannerod and Rump 2013).
+    """
+    rounding, size_a, size_b = a.rounding, a.largest, b.largest
+    size = size_a @ size_b
+    there_a, there_b = (size_a > 0).astype(np.float64), (size_b > 0).astype(np.float64)
+    terms = there_a @ there_b
+    radius = a.radius @ size_b + _abs(a.midpoint) @ b.radius + terms * (rounding.accumulation * size + rounding.floor)
+    if rounding.flushed_operands:  # an operand that is read as zero takes the other one's size away
+        radius = radius + rounding.flushed_operands * (size_a @ there_b + there_a @ size_b)
+    return a.midpoint @ b.midpoint, radius, terms, size
+
+
 def _logistic(z: np.ndarray) -> np.ndarray:
     decay = np.exp(-np.abs(z))
     return np.where(z >= 0, 1, decay) / (1 + decay)

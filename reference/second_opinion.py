@@ -8,7 +8,8 @@ Higham, Accuracy and Stability of Numerical Algorithms, chapter 3, and, for sums
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import mpmath
@@ -343,3 +344,113 @@ def opinion(problem: Problem, rounding: Rounding, rows: Sequence[Sequence[Sequen
     return Opinion(
         output, h_n, [[[with_room(row[layer][d].c) for row in rows] for d in directions] for layer in layers]
     )
+
+
+# Gradients, midpoints alone: no equation of back-propagation is written down. Each operation notes the slopes of its
+# result, and a sweep over all of them, the last one first, applies the chain rule.
+
+
+@dataclass(eq=False)
+class Node:
+    """A number of a computation: its slopes with respect to what it was computed from, and in the end its gradient."""
+
+    exact: Any
+    slopes: list[tuple[Node, Any]] = field(default_factory=list)
+    gradient: Any = field(default_factory=lambda: mp.mpf(0))
+
+
+class Tape:
+    """Stands in for `Rules`: the same operations, on nodes, each noted in the order in which it was done."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+
+    def noted(self, exact: Any, *slopes: tuple[Node, Any]) -> Node:
+        self.nodes.append(Node(exact, list(slopes)))
+        return self.nodes[-1]
+
+    def given(self, values: np.ndarray) -> np.ndarray:
+        """A leaf for each of `values`, in an array of their shape."""
+        leaves = np.empty(values.shape, object)
+        for index, value in np.ndenumerate(values):
+            leaves[index] = self.noted(number(value))
+        return leaves
+
+    def plus(self, a: Node, b: Node) -> Node:
+        return self.noted(a.exact + b.exact, (a, 1), (b, 1))
+
+    def times(self, a: Node, b: Node) -> Node:
+        return self.noted(a.exact * b.exact, (a, b.exact), (b, a.exact))
+
+    def pre_activation(self, *sums: Sum) -> Node:
+        pairs: list[tuple[Any, Any]] = [pair for s in sums for pair in zip(s.values, s.weights, strict=True)]
+        biases = [s.bias for s in sums if s.bias is not None]
+        exact = mp.fsum([x.exact * w.exact for x, w in pairs] + [bias.exact for bias in biases])
+        slopes = [(x, w.exact) for x, w in pairs] + [(w, x.exact) for x, w in pairs] + [(bias, 1) for bias in biases]
+        return self.noted(exact, *slopes)
+
+    def sigmoid(self, z: Node) -> Node:
+        return self.noted(1 / (1 + mp.exp(-z.exact)), (z, mp.sech(z.exact / 2) ** 2 / 4))
+
+    def tanh(self, z: Node) -> Node:
+        return self.noted(mp.tanh(z.exact), (z, mp.sech(z.exact) ** 2))
+
+    def relu(self, z: Node) -> Node:
+        return self.noted(max(z.exact, mp.mpf(0)), (z, int(z.exact > 0)))
+
+    def blend(self, z: Node, n: Node, h: Node) -> Node:
+        rest = self.noted(1 - z.exact, (z, -1))
+        return self.plus(self.times(rest, n), self.times(z, h))
+
+    def sweep(self) -> None:
+        """From the gradients of the results, those of every node."""
+        for node in reversed(self.nodes):
+            if node.gradient:
+                for before, slope in node.slopes:
+                    before.gradient += node.gradient * slope
+
+
+def gradients(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The gradients of input, h_0, c_0 and every parameter, by name, in arrays of 50-digit numbers.
+
+    cotangents: the loss's gradients with respect to output, h_n and c_n, shaped as these; what is left out is zero.
+    """
+    a, tape = problem.architecture, Tape()
+    leaves = {name: tape.given(values) for name, values in problem.parameters.items()}
+    leaves |= {name: tape.given(problem.state(name)) for name in ("h_0", "c_0")} | {"input": tape.given(problem.input)}
+    directions = 2 if a.bidirectional else 1
+    for n in range(problem.batch_size):
+        length = problem.steps if problem.lengths is None else problem.lengths[n]
+        below = [list(features) for features in leaves["input"][n, :length]]
+        for k in range(a.num_layers):
+            above: list[list[Any]] = [[] for _ in below]
+            for d in range(directions):
+                layer = _layer_of(leaves, a.end(k, d))
+                h, c = list(leaves["h_0"][k, d, n]), list(leaves["c_0"][k, d, n])
+                for t in range(length) if d == 0 else reversed(range(length)):
+                    h, c = step(a.cell, tape, layer, below[t], h, c)  # type: ignore[arg-type]
+                    above[t] += h
+                _seed(h, cotangents.get("h_n"), (k, d, n))
+                _seed(c, cotangents.get("c_n"), (k, d, n))
+            below = above
+        for t, both in enumerate(below):
+            for d in range(directions):
+                _seed(both[d * a.output_size : (d + 1) * a.output_size], cotangents.get("output"), (n, t, d))
+    tape.sweep()
+    return {name: np.vectorize(lambda node: node.gradient, otypes=[object])(nodes) for name, nodes in leaves.items()}
+
+
+def _layer_of(leaves: Mapping[str, np.ndarray], end: str) -> Layer:
+    """The parameters whose names end in `end`, as nodes."""
+
+    def nodes(name: str) -> Any:
+        return leaves[name + end].tolist() if name + end in leaves else None
+
+    return Layer(*map(nodes, Layer._fields))
+
+
+def _seed(results: list[Any], cotangent: np.ndarray | None, index: tuple[int, ...]) -> None:
+    """Adds what the loss itself says of `results` to their gradients."""
+    if cotangent is not None:
+        for node, value in zip(results, cotangent[index], strict=True):
+            node.gradient += number(value)

@@ -13,7 +13,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference.ball import Ball, Term, affine, blend, concatenate, relu, sigmoid, stack, tanh
+from reference.ball import (
+    Ball,
+    Term,
+    affine,
+    alone,
+    blend,
+    blend_backward,
+    concatenate,
+    linear,
+    outer,
+    product,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_slope,
+    stack,
+    summed,
+    tanh,
+    tanh_slope,
+)
 from reference.formats import FORMATS, Format
 from reference.problem import GRU, LSTM
 from reference.roundings import Rounding, model
@@ -477,3 +496,223 @@ def test_midpoints_have_the_working_type_and_radii_are_float64(rounding: Roundin
         assert result.midpoint.dtype == rounding.working_type
         assert result.radius.dtype == np.float64
         assert result.midpoint.shape == result.radius.shape
+
+
+# What a derivative needs
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+@SCALES
+@NARROW
+def test_a_product_in_any_order_is_enclosed(rounding: Rounding, scale: str, flushed: bool) -> None:
+    points = Points(rounding, scale)
+    factors = [points.ball(COUNT), points.gate(COUNT), points.gate(COUNT), points.ball(COUNT)]
+    ball, inside = product(*factors), [points.inside(factor) for factor in factors]
+    for _ in range(6):
+        computed, *others = (inside[k] for k in points.rng.permutation(4))
+        for other in others:
+            computed = _stored(computed * other, rounding, flushed)
+        assert _encloses(ball, computed).all()
+
+
+SLOPES: dict[str, tuple[Callable[[Ball], Ball], Callable[..., np.ndarray]]] = {
+    "1 - y y": (tanh_slope, lambda y, r: r(1 - r(y * y))),
+    "(1 - y) (1 + y)": (tanh_slope, lambda y, r: r(r(1 - y) * r(1 + y))),
+    "tanh's, rounded once": (tanh_slope, lambda y, r: r(1 - y * y)),
+    "y (1 - y)": (sigmoid_slope, lambda y, r: r(y * r(1 - y))),
+    "the sigmoid's, rounded once": (sigmoid_slope, lambda y, r: r(y * (1 - y))),
+}
+
+
+@pytest.mark.parametrize("worst", [False, True], ids=["to nearest", "worst"])
+@pytest.mark.parametrize("form", SLOPES)
+@pytest.mark.parametrize("scale", ["ordinary", "tiny", "exact"])
+@NARROW
+def test_a_slope_in_whatever_form_is_enclosed(rounding: Rounding, scale: str, form: str, worst: bool) -> None:
+    points, (operator, computed) = Points(rounding, scale), SLOPES[form]
+    y = points.gate(COUNT) if operator is sigmoid_slope else points.ball(COUNT)
+    rounded = (lambda exact: points.erring(exact, rounding.unit_roundoff)) if worst else rounding.format.round
+    assert _encloses(operator(y), computed(points.inside(y), rounded)).all()
+
+
+BLENDS_BACKWARD: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
+    "(1 - z) n + z h": lambda z, n, h, g, r: (r(r(g * h) - r(g * n)), r(g * r(1 - z)), r(g * z)),
+    "(h - n) z + n": lambda z, n, h, g, r: (r(g * r(h - n)), r(g - r(g * z)), r(g * z)),
+    "rounded once": lambda z, n, h, g, r: (r(g * (h - n)), r(g * (1 - z)), r(g * z)),
+}
+
+
+@pytest.mark.parametrize("worst", [False, True], ids=["to nearest", "worst"])
+@pytest.mark.parametrize("form", BLENDS_BACKWARD)
+@SCALES
+@NARROW
+def test_the_gradients_of_either_blend_are_enclosed(rounding: Rounding, scale: str, form: str, worst: bool) -> None:
+    points = Points(rounding, scale)
+    z, n, h, g = points.gate(COUNT), points.ball(COUNT), points.ball(COUNT), points.ball(COUNT)
+    rounded = (lambda exact: points.erring(exact, rounding.unit_roundoff)) if worst else rounding.format.round
+    computed = BLENDS_BACKWARD[form](*map(points.inside, (z, n, h, g)), rounded)
+    for ball, values in zip(blend_backward(z, n, h, g), computed, strict=True):
+        assert _encloses(ball, values).all()
+
+
+@SCALES
+@NARROW
+def test_what_relu_passes_is_enclosed(rounding: Rounding, scale: str) -> None:
+    points = Points(rounding, scale)
+    z, g = points.ball(COUNT), points.ball(COUNT)
+    ball = relu_backward(z, g)
+    assert _encloses(ball, np.where(points.inside(z) > 0, points.inside(g), 0)).all()
+    decided = np.abs(z.midpoint) > z.radius * rounding.slack
+    np.testing.assert_array_equal(ball.radius[decided], np.where(z.midpoint > 0, g.radius, 0)[decided])
+    assert (ball.radius <= g.largest).all()
+
+
+@SUMMATIONS
+@SCALES
+@NARROW
+def test_a_sum_of_several_in_any_order_is_enclosed(
+    rounding: Rounding, scale: str, add_up: Callable[[list[np.ndarray], Format], np.ndarray]
+) -> None:
+    points = Points(rounding, scale)
+    balls = [points.ball(COUNT) for _ in range(4)]
+    inside = [points.stored(ball) for ball in balls]
+    ball = summed(*map(alone, balls))
+    for _ in range(6):
+        shuffled = [inside[k] for k in points.rng.permutation(4)]
+        assert _encloses(ball, add_up(shuffled, rounding.format)).all()
+
+
+@ALL
+def test_only_summands_that_are_not_zero_are_added(rounding: Rounding) -> None:
+    a, b, nothing = _exact(rounding, 0.5), _exact(rounding, 0.25), _exact(rounding, 0.0)
+    one = summed(alone(nothing), alone(a), alone(nothing))
+    assert (one.midpoint, one.radius) == (0.5, 0)
+    two = summed(alone(a), alone(nothing), alone(b)).radius
+    fused = 0.75 * rounding.accumulation if rounding.fused_biases else 0
+    assert two == 0.75 * rounding.unit_roundoff + fused
+
+
+class Matrices:
+    """Balls x (2, 3, 4, 5) and weight (2, 5, 6), and what an implementation has of the first."""
+
+    def __init__(self, points: Points) -> None:
+        self.x, self.weight = points.ball(2, 3, 4, 5), points.ball(2, 5, 6).midpoint.astype(np.float64)
+        self.inside = points.stored(self.x)
+
+    def products(self, format: Format) -> list[np.ndarray]:
+        """Those of x @ weight, each rounded."""
+        return [format.round(self.inside[..., k, None] * self.weight[:, None, None, k]) for k in range(5)]
+
+
+@SUMMATIONS
+@pytest.mark.parametrize("scale", ["ordinary", "tiny", "exact"])
+@NARROW
+def test_a_matrix_product_is_enclosed_in_whatever_order_it_is_summed(
+    rounding: Rounding, scale: str, add_up: Callable[[list[np.ndarray], Format], np.ndarray]
+) -> None:
+    points, running, store = Points(rounding, scale), _running(rounding), rounding.format.round
+    for _ in range(50):
+        given = Matrices(points)
+        ball = linear(given.x, given.weight).ball
+        assert ball.midpoint.shape == (2, 3, 4, 6)
+        products = [given.products(running)[k] for k in points.rng.permutation(5)]
+        assert _encloses(ball, store(add_up(products, running))).all()
+
+
+@SUMMATIONS
+@pytest.mark.parametrize("name", [name for name, rounding in EVERY.items() if rounding.fused_biases])
+def test_one_running_sum_through_a_matrix_product_and_other_summands_is_enclosed(
+    name: str, add_up: Callable[[list[np.ndarray], Format], np.ndarray]
+) -> None:
+    rounding = EVERY[name]
+    points, format = Points(rounding), rounding.format
+    for _ in range(50):
+        given, others = Matrices(points), [points.ball(2, 3, 4, 6) for _ in range(2)]
+        ball = summed(linear(given.x, given.weight), *map(alone, others))
+        summands = [*given.products(format), *map(points.stored, others)]
+        shuffled = [summands[k] for k in points.rng.permutation(len(summands))]
+        assert _encloses(ball, add_up(shuffled, format)).all()
+
+
+@SUMMATIONS
+@NARROW
+def test_a_sum_over_rows_and_steps_is_enclosed_whether_or_not_each_step_is_stored(
+    rounding: Rounding, add_up: Callable[[list[np.ndarray], Format], np.ndarray]
+) -> None:
+    points, running, format = Points(rounding), _running(rounding), rounding.format
+    for _ in range(50):
+        g, x = points.ball(1, 3, 4, 2), points.ball(1, 3, 4, 5)
+        inside, read = points.stored(g)[0], points.stored(x)[0]
+        ball = outer(g, x)[0]
+        assert ball.midpoint.shape == (2, 5)
+        steps = [[running.round(np.outer(inside[n, t], read[n, t])) for n in range(3)] for t in range(4)]
+        assert _encloses(ball, format.round(add_up([part for step in steps for part in step], running))).all()
+        assert _encloses(ball, add_up([format.round(add_up(step, running)) for step in steps], format)).all()
+
+
+@ALL
+def test_zero_leaves_no_rounding_behind(rounding: Rounding) -> None:
+    nothing, something = _exact(rounding, 0.0), Points(rounding).ball(1)
+    results = [product(nothing, something, something), product(something, nothing), relu_backward(something, nothing)]
+    results += blend_backward(something, something, something, nothing)
+    wide = [ball.rearranged(lambda values: values.reshape(1, 1, 1, 1)) for ball in (nothing, something)]
+    results += [linear(wide[0], np.ones((1, 1, 1))).ball, linear(wide[1], np.zeros((1, 1, 1))).ball]
+    results += [outer(wide[0], wide[1]), outer(wide[1], wide[0])]
+    for result in results:
+        assert not result.midpoint.any()
+        assert not result.radius.any()
+
+
+DERIVATIVES: dict[str, Callable[[Points], Ball]] = {
+    "product": lambda points: product(points.ball(COUNT), points.gate(COUNT), points.ball(COUNT)),
+    "tanh_slope": lambda points: tanh_slope(points.ball(COUNT)),
+    "sigmoid_slope": lambda points: sigmoid_slope(points.gate(COUNT)),
+    "relu_backward": lambda points: relu_backward(points.ball(COUNT), points.ball(COUNT)),
+    "blend_backward": lambda points: blend_backward(points.gate(COUNT), *(points.ball(COUNT) for _ in range(3)))[0],
+    "summed": lambda points: summed(*(alone(points.ball(COUNT)) for _ in range(3))),
+    "linear": lambda points: linear(points.ball(2, 3, 4, 5), np.ones((2, 5, 6))).ball,
+    "outer": lambda points: outer(points.ball(2, 3, 4, 5), points.ball(2, 3, 4, 6)),
+}
+
+
+@pytest.mark.parametrize("operator", DERIVATIVES)
+@DTYPES
+def test_the_union_is_nowhere_narrower_for_derivatives_either(dtype: str, operator: str) -> None:
+    for cell in (LSTM, GRU):
+        measured = DERIVATIVES[operator](Points(_model(dtype, "AVX2", cell)))
+        union = DERIVATIVES[operator](Points(_model(dtype, "AVX512")))
+        np.testing.assert_array_equal(measured.midpoint, union.midpoint)
+        assert (measured.radius <= union.radius).all()
+        assert union.midpoint.dtype == union.rounding.working_type
+        assert union.radius.dtype == np.float64
+        assert union.midpoint.shape == union.radius.shape
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@ALL
+def test_what_is_no_number_silences_every_derivative_that_it_meets(rounding: Rounding, value: float) -> None:
+    unknown, known = _exact(rounding, value), _exact(rounding, 0.5)
+    results = [tanh_slope(unknown), sigmoid_slope(unknown)]
+    for other in (known, _exact(rounding, 0.0), unknown):
+        results += [
+            product(unknown, other, known),
+            product(other, known, unknown),
+            summed(alone(unknown), alone(other)),
+        ]
+        results += [relu_backward(unknown, other), relu_backward(other, unknown)]
+        results += blend_backward(other, other, other, unknown)
+        results += [blend_backward(unknown, other, other, known)[k] for k in (1, 2)]
+        results += [blend_backward(other, unknown, other, known)[0], blend_backward(other, other, unknown, known)[0]]
+        a, b = (ball.rearranged(lambda values: values.reshape(1, 1, 1, 1)) for ball in (unknown, other))
+        results += [outer(a, b), outer(b, a), linear(a, np.asarray(b.midpoint[0], np.float64)).ball]
+    for result in results:
+        assert np.isposinf(result.radius).all()
+        assert np.isfinite(result.midpoint).all()
+
+
+@ALL
+def test_a_product_of_which_a_part_may_overflow_says_nothing(rounding: Rounding) -> None:
+    large, small = _exact(rounding, rounding.format.largest / 2), _exact(rounding, 2.0**-10)
+    assert np.isposinf(product(large, small, large).radius)
+    assert np.isposinf(product(small, _exact(rounding, 4.0), large).radius)
+    assert np.isfinite(product(small, small, large).radius)

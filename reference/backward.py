@@ -1,0 +1,193 @@
+"""Back-propagation through time, by hand: the enclosure of every gradient of a call.
+
+A correct implementation differentiates what it has computed itself. So the forward pass is run once more, errors
+included, and its balls enter the gradients. As in `forward` the whole stack runs from its inputs alone: bounds grow
+with the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference.ball import Ball, Summand, alone, concatenate, linear, outer, stack, summed, where
+from reference.cells import Weights
+from reference.network import _backwards, _given, _running, _turned, layer_weights
+from reference.problem import LSTM, Problem
+from reference.roundings import Rounding
+from reference.steps import STEPS, Pulled, Step
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What a correct implementation may return: gradients of the input (N, T, I), of h_0 (L, D, N, R), of an LSTM's
+    c_0 (L, D, N, H), and of each parameter, by its name and in its shape."""
+
+    input: Ball
+    h_0: Ball
+    c_0: Ball | None
+    parameters: Mapping[str, Ball]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that has run: its input (D, N, T, features), the states before each step (D, N, T, R), and the steps."""
+
+    weights: Weights
+    x: Ball
+    before: Ball
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True)
+class LayerGradients:
+    """One layer's gradients: of x (D, N, T, features) in each direction's own time, of the initial states (D, N, ...),
+    and of the parameters, directions stacked."""
+
+    x: Summand
+    h_0: Ball
+    c_0: Ball | None
+    parameters: Mapping[str, Ball]
+
+
+@np.errstate(all="ignore")  # a ball that says nothing carries inf and nan through the arithmetic
+def backward(problem: Problem, rounding: Rounding, cotangents: Mapping[str, np.ndarray]) -> Gradients:
+    """All gradients of a loss, given its gradients with respect to the results of a call, the `cotangents`.
+
+    These are output (N, T, D, R), h_n (L, D, N, R) and an LSTM's c_n (L, D, N, H), numbers of the problem's dtype. What
+    is left out is zero; what lies in the padding of a packed output does not count. Dropout acts nowhere. Raises
+    ValueError for another name or shape.
+    """
+    output, h_n, c_n = _complete(problem, cotangents)
+    layers, done = _forward(problem, rounding), []
+    seen = [_turned_output(problem, alone(Ball.exact(output, rounding)))]
+    for layer in reversed(range(len(layers))):
+        at_end = [_at_last_step(problem, Ball.exact(state[layer], rounding)) for state in (h_n, c_n)]
+        done.append(_layer_backward(layers[layer], [*seen, at_end[0]], at_end[1]))
+        read = _in_input_time(problem, done[-1].x)
+        seen = [_turned_output(problem, part) for part in read] if layer else read
+    done.reverse()
+    x, nothing = summed(*seen), Ball.exact(np.zeros(problem.input.shape), rounding)
+    c_0 = [layer.c_0 for layer in done if layer.c_0 is not None]
+    return Gradients(
+        (x if problem.lengths is None else where(_running(problem)[..., None], x, nothing)).slackened(),
+        stack([layer.h_0 for layer in done], 0).slackened(),
+        stack(c_0, 0).slackened() if c_0 else None,
+        _named(problem, done),
+    )
+
+
+def _complete(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients of output, h_n and c_n, zeros where there are none. Raises ValueError."""
+    a = problem.architecture
+    states = (a.num_layers, a.directions, problem.batch_size)
+    shapes = {
+        "output": (problem.batch_size, problem.steps, a.directions, a.output_size),
+        "h_n": (*states, a.output_size),
+        "c_n": (*states, a.hidden_size),
+    }
+    results = [name for name in shapes if name != "c_n" or a.cell == LSTM]
+    for name, values in cotangents.items():
+        if name not in results:
+            raise ValueError(f"{a.name} has no result {name!r}; it has {', '.join(results)}")
+        if np.shape(values) != shapes[name]:
+            raise ValueError(f"the gradient of {name} is {np.shape(values)}, {name} itself {shapes[name]}")
+    output, h_n, c_n = (np.asarray(cotangents.get(name, np.zeros(shape))) for name, shape in shapes.items())
+    if problem.lengths is not None:
+        output = np.where(_running(problem)[:, :, None, None], output, 0)
+    return output, h_n, c_n
+
+
+def _forward(problem: Problem, rounding: Rounding) -> list[Layer]:
+    """Every layer, run from the inputs alone; a row that has ended goes on from zeros, which no gradient reaches."""
+    below, layers = Ball.exact(_given(problem), rounding, problem.granule), []
+    running = np.ones(problem.input.shape[:2], bool) if problem.lengths is None else _running(problem)
+    for layer in range(problem.architecture.num_layers):
+        x, weights = _turned(problem, below), layer_weights(problem, layer)
+        h, c = (Ball.exact(problem.state(name)[layer], rounding, problem.granule) for name in ("h_0", "c_0"))
+        nothing, no_c = (Ball.exact(np.zeros(state.midpoint.shape), rounding) for state in (h, c))
+        steps: list[Step] = []
+        states = [h]
+        for t in range(problem.steps):
+            steps.append(STEPS[problem.architecture.cell].forward(x[:, :, t], h, c, weights))
+            goes_on = running[:, t, None]
+            h = where(goes_on, steps[-1].h, nothing)
+            c = c if steps[-1].c is None else where(goes_on, steps[-1].c, no_c)
+            states.append(h)
+        layers.append(Layer(weights, x, stack(states[:-1], 2), steps))
+        output = _in_input_time(problem, alone(stack(states[1:], 2)))
+        below = concatenate([part.ball for part in output], -1)
+    return layers
+
+
+def _layer_backward(layer: Layer, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
+    """One layer, last step first, from what others say of the gradients of h (D, N, T, R) and of c (D, N, T, H)."""
+    w, pulled = layer.weights, []
+    dh: list[Summand] = []
+    dc: list[Summand] = []
+    for t in reversed(range(len(layer.steps))):
+        dh_now = summed(*(_at(t, part) for part in from_h), *dh)
+        step = layer.steps[t].backward(dh_now, [_at(t, from_c), *dc], w)
+        dh = [linear(step.hh, w.weight_hh), *step.h]
+        dc = [] if step.c is None else [alone(step.c)]
+        pulled.append(step)
+    pulled.reverse()
+    ih, hh = (stack([getattr(step, name) for step in pulled], 2) for name in ("ih", "hh"))
+    return LayerGradients(linear(ih, w.weight_ih), summed(*dh), pulled[0].c, _parameters(layer, ih, hh, pulled))
+
+
+def _parameters(layer: Layer, ih: Ball, hh: Ball, pulled: Sequence[Pulled]) -> dict[str, Ball]:
+    """The gradients of a layer's parameters: sums over rows and steps, of products with what each was multiplied by."""
+    gradients = {"weight_ih": outer(ih, layer.x), "weight_hh": outer(hh, layer.before)}
+    if layer.weights.bias_ih is not None:
+        one = Ball.exact(np.ones((*ih.midpoint.shape[:3], 1)), ih.rounding)
+        gradients |= {"bias_ih": outer(ih, one)[..., 0], "bias_hh": outer(hh, one)[..., 0]}
+    projections = [step.projection for step in pulled if step.projection is not None]
+    if projections:
+        dh, m = (stack([pair[k] for pair in projections], 2) for k in (0, 1))
+        gradients["weight_hr"] = outer(dh, m)
+    return gradients
+
+
+def _named(problem: Problem, layers: Sequence[LayerGradients]) -> dict[str, Ball]:
+    """The gradients of all parameters, in their documented order."""
+    a, gradients = problem.architecture, {}
+    for k, layer in enumerate(layers):
+        for direction in range(a.directions):
+            for name, both in layer.parameters.items():
+                gradients[name + a.end(k, direction)] = both[direction].slackened()
+    return {name: gradients[name] for name in a.parameter_shapes()}
+
+
+def _at(t: int, part: Summand) -> Summand:
+    """Step `t` of a summand (D, N, T, features)."""
+    return part.rearranged(lambda values: values[:, :, t])
+
+
+def _at_last_step(problem: Problem, state: Ball) -> Summand:
+    """Gradients of the last state (D, N, features) at each row's last step, zeros before it (D, N, T, features)."""
+    lengths = np.full(problem.batch_size, problem.steps) if problem.lengths is None else np.array(problem.lengths)
+    is_last = np.arange(problem.steps) == lengths[:, None] - 1
+    return alone(state.rearranged(lambda values: np.where(is_last[..., None], values[:, :, None], 0)))
+
+
+def _turned_output(problem: Problem, part: Summand) -> Summand:
+    """A summand of an output's gradient (N, T, D, R) or (N, T, D*R), for each direction in its own time."""
+    directions = problem.architecture.directions
+
+    def turned(values: np.ndarray) -> np.ndarray:
+        apart = values.reshape(*values.shape[:2], directions, -1)
+        own = [apart[:, :, 0], *(_backwards(problem, apart[:, :, k]) for k in range(1, directions))]
+        return np.stack(own)
+
+    return part.rearranged(turned)
+
+
+def _in_input_time(problem: Problem, part: Summand) -> list[Summand]:
+    """Summands (D, N, T, features) in each direction's own time, as (N, T, features) in that of the input."""
+    forward_half = part.rearranged(lambda values: values[0])
+    if len(part.size) == 1:
+        return [forward_half]
+    return [forward_half, part.rearranged(lambda values: _backwards(problem, values[1]))]

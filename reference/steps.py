@@ -1,0 +1,171 @@
+"""One time step of each cell and, beside it, the same step backward: the gradients of whatever it has read.
+
+Balls are (D, N, features). A forward step keeps what the backward one needs. In names, d stands for the gradient of the
+loss with respect to what follows: dz for a pre-activation's, dh for that of the state before the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from reference import cells
+from reference.ball import (
+    Ball,
+    Summand,
+    affine,
+    alone,
+    blend,
+    blend_backward,
+    concatenate,
+    linear,
+    product,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_slope,
+    summed,
+    tanh,
+    tanh_slope,
+)
+from reference.cells import Weights, split
+from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
+
+
+class Pulled(NamedTuple):
+    """The gradients of one step.
+
+    ih, hh      of W_ih x + b_ih and W_hh h + b_hh (D, N, G*H)
+    h           of the state before, except through W_hh; empty for most cells
+    c           of an LSTM's cell state before
+    projection  an LSTM's gradient of W_hr m and that m (D, N, P) and (D, N, H), where it has a projection
+    """
+
+    ih: Ball
+    hh: Ball
+    h: tuple[Summand, ...] = ()
+    c: Ball | None = None
+    projection: tuple[Ball, Ball] | None = None
+
+
+class Step(Protocol):
+    """A step taken: the new states h (D, N, R) and c (D, N, H), None but for an LSTM."""
+
+    @property
+    def h(self) -> Ball: ...
+
+    @property
+    def c(self) -> Ball | None: ...
+
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+        """From the gradient of h, and the summands of c's own."""
+        ...
+
+
+@dataclass(frozen=True)
+class TanhStep:
+    """h' = tanh(z), z = W_ih x + b_ih + W_hh h + b_hh"""
+
+    h: Ball
+    c: None = None
+
+    @classmethod
+    def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> TanhStep:
+        return cls(cells.rnn_tanh(x, h, w))
+
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+        """dz = dh' (1 - h'^2)"""
+        dz = product(dh, tanh_slope(self.h))
+        return Pulled(dz, dz)
+
+
+@dataclass(frozen=True)
+class ReluStep:
+    """h' = relu(z), z = W_ih x + b_ih + W_hh h + b_hh"""
+
+    z: Ball
+    h: Ball
+    c: None = None
+
+    @classmethod
+    def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> ReluStep:
+        z = affine(w.input_term(x), w.hidden_term(h))
+        return cls(z, relu(z))
+
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+        """dz = dh' where z > 0, else 0"""
+        dz = relu_backward(self.z, dh)
+        return Pulled(dz, dz)
+
+
+@dataclass(frozen=True)
+class LstmStep:
+    """c' = f * c + i * g, m = o * tanh(c'), h' = m or with a projection W_hr m"""
+
+    i: Ball
+    f: Ball
+    g: Ball
+    o: Ball
+    c_before: Ball
+    c: Ball
+    h: Ball
+
+    @classmethod
+    def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> LstmStep:
+        assert c is not None
+        i, f, g, o = cells.lstm_gates(x, h, w)
+        new_c = cells.lstm_cell_state(i, f, g, c)
+        return cls(i, f, g, o, c, new_c, cells.lstm_hidden_state(o, new_c, w))
+
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+        """dc' += dm o (1 - tanh(c')^2); di = dc' g i (1 - i), df = dc' c f (1 - f), dg = dc' i (1 - g^2),
+        do = dm tanh(c') o (1 - o); dc = dc' f"""
+        i, f, g, o, tanh_c = self.i, self.f, self.g, self.o, tanh(self.c)
+        dm = dh if w.weight_hr is None else linear(dh, w.weight_hr).ball
+        dc_new = summed(*dc, alone(product(dm, o, tanh_slope(tanh_c))))
+        di = product(dc_new, g, sigmoid_slope(i))
+        df = product(dc_new, self.c_before, sigmoid_slope(f))
+        dg = product(dc_new, i, tanh_slope(g))
+        do = product(dm, tanh_c, sigmoid_slope(o))
+        dz = concatenate([di, df, dg, do], -1)
+        projection = None if w.weight_hr is None else (dh, o * tanh_c)
+        return Pulled(dz, dz, c=product(dc_new, f), projection=projection)
+
+
+@dataclass(frozen=True)
+class GruStep:
+    """h' = (1 - z) * n + z * h, n = tanh(W_in x + b_in + r * a), a = W_hn h + b_hn"""
+
+    r: Ball
+    z: Ball
+    n: Ball
+    a: Ball
+    h_before: Ball
+    h: Ball
+    c: None = None
+
+    @classmethod
+    def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> GruStep:
+        both, new = w.rows(0, 2, of=3), w.rows(2, 3, of=3)
+        r, z = split(sigmoid(affine(both.input_term(x), both.hidden_term(h))), 2)
+        a = affine(new.hidden_term(h))
+        n = tanh(affine(new.input_term(x)) + r * a)
+        return cls(r, z, n, a, h, blend(z, n, h))
+
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+        """dn = dh' (1 - z) (1 - n^2), dz = dh' (h - n) z (1 - z), dr = dn a r (1 - r), da = dn r; dh = dh' z"""
+        z, n, h = blend_backward(self.z, self.n, self.h_before, dh)
+        dn = product(n, tanh_slope(self.n))
+        dz = product(z, sigmoid_slope(self.z))
+        dr = product(dn, self.a, sigmoid_slope(self.r))
+        da = product(dn, self.r)
+        return Pulled(concatenate([dr, dz, dn], -1), concatenate([dr, dz, da], -1), h=(alone(h),))
+
+
+STEPS: dict[str, type[TanhStep] | type[ReluStep] | type[LstmStep] | type[GruStep]] = {
+    RNN_TANH: TanhStep,
+    RNN_RELU: ReluStep,
+    LSTM: LstmStep,
+    GRU: GruStep,
+}
