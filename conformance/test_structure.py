@@ -52,21 +52,27 @@ def everything(cell, rows=ALL):
 @clause("E1", given=cases(num_layers=range(2, 4), projection=None))
 def test_stack_is_the_composition_of_its_layers(case, cell):
     for seen in observe(case.on(cell), layers=True):
-        assert_same(seen, seen.output, seen.layers[-1].output)
-        for layer, alone in enumerate(seen.layers):
-            for name in states(cell):
-                assert_same(seen, getattr(seen, name)[layer], getattr(alone, name)[0])
+        # another subject may compute a call wider than it stores, and hand on more between layers than it returns
+        if seen.subject == "torch.nn":
+            assert_same(seen, seen.output, seen.layers[-1].output)
+            for layer, alone in enumerate(seen.layers):
+                for name in states(cell):
+                    assert_same(seen, getattr(seen, name)[layer], getattr(alone, name)[0])
+        elif case.steps in SHORT:
+            layers_agree(seen, cell)
+
+
+def layers_agree(seen, cell):
+    """A stack's output and states are within bounds those of its layers alone."""
+    assert_agree(seen, seen.layers[-1], ("output", ALL, ALL))
+    for layer, alone in enumerate(seen.layers):
+        assert_agree(seen, alone, *((name, layer, 0) for name in states(cell)))
 
 
 @clause("E1", given=cases(num_layers=range(2, 4), packed=True, steps=SHORT, projection=None))
 def test_packed_stack_is_the_composition_of_its_layers(case, cell):
     for seen in observe(case.on(cell), layers=True):
-        # rows that are not sorted have their states copied together: those of upper layers lie at other addresses
-        is_sorted = list(case.lengths) == sorted(case.lengths, reverse=True)
-        compare = assert_same_or_agree if is_sorted else assert_agree
-        compare(seen, seen.layers[-1], ("output", ALL, ALL))
-        for layer, alone in enumerate(seen.layers):
-            compare(seen, alone, *((name, layer, 0) for name in states(cell)))
+        layers_agree(seen, cell)  # not to the bit: rows that are not sorted have their states copied to other addresses
 
 
 @clause("E1", given=cases(bias=False, steps=SHORT, packed=None, projection=None))

@@ -5,7 +5,6 @@ They are seeded faults turned round: a finding in one of them is a hole in the e
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,18 +25,13 @@ WIDER = {torch.float32: torch.float64, torch.float16: torch.float32, torch.bfloa
 
 HALF = (torch.float16, torch.bfloat16)
 
-CARRIES_MORE_THAN_IT_RETURNS = ("E1",)
-"""Clauses whose bitwise part does not bind a subject that computes the whole call wider than it stores: the layers of
-a stack hand on the rounded output, the stack itself does not. There the composition holds within its bounds alone."""
-
 
 @dataclass(frozen=True)
 class Variation:
-    """A sound subject, and the clauses whose bitwise part does not bind it."""
+    """A sound subject."""
 
     name: str
     subject: Subject
-    exempt: tuple[str, ...]
 
 
 _VARIATIONS: list[Variation] = []
@@ -48,15 +42,11 @@ def variations() -> tuple[Variation, ...]:
     return tuple(_VARIATIONS)
 
 
-def variation(*exempt: str) -> Callable[[type[Plain]], type[Plain]]:
+def variation(kind: type[Plain]) -> type[Plain]:
     """Registers a class as the variation that its docstring describes."""
-
-    def register(kind: type[Plain]) -> type[Plain]:
-        name = (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
-        _VARIATIONS.append(Variation(name, subject(name, kind), exempt))
-        return kind
-
-    return register
+    name = (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
+    _VARIATIONS.append(Variation(name, subject(name, kind)))
+    return kind
 
 
 def wide(t: torch.Tensor) -> torch.Tensor:
@@ -77,7 +67,7 @@ class _Summing(Plain):
         raise NotImplementedError
 
 
-@variation()
+@variation
 class _Reversed(_Summing):
     """Sums the features backwards."""
 
@@ -85,7 +75,7 @@ class _Reversed(_Summing):
         return torch.nn.functional.linear(x.flip(-1), weight.flip(-1))
 
 
-@variation()
+@variation
 class _Pairwise(_Summing):
     """Sums products pair by pair."""
 
@@ -98,7 +88,7 @@ class _Pairwise(_Summing):
         return terms[..., 0]
 
 
-@variation()
+@variation
 class _Blocked(_Summing):
     """Sums products in blocks of three."""
 
@@ -110,7 +100,7 @@ class _Blocked(_Summing):
         return total
 
 
-@variation()
+@variation
 class _TermByTerm(_Summing):
     """Rounds after every multiply-add."""
 
@@ -121,7 +111,7 @@ class _TermByTerm(_Summing):
         return total
 
 
-@variation()
+@variation
 class _OrderedBySize(_Summing):
     """Sums the largest products first, each rounded."""
 
@@ -139,7 +129,7 @@ def _running(terms: torch.Tensor) -> torch.Tensor:
     return total
 
 
-@variation()
+@variation
 class _FusedBiases(Plain):
     """Adds the biases first, rounded."""
 
@@ -154,7 +144,7 @@ class _FusedBiases(Plain):
         return w_ih, w_hh, both, torch.cat([torch.zeros_like(b_hh[:gates]), b_hh[gates:]])
 
 
-@variation()
+@variation
 class _BeginsAtBias(Plain):
     """Begins the running sum at the bias."""
 
@@ -184,12 +174,12 @@ class _Joined(Plain):
         return self.blend(z, n, h)
 
 
-@variation()
+@variation
 class _OneProduct(_Joined):
     """Multiplies input and state in one product."""
 
 
-@variation()
+@variation
 class _StoredAccumulation(Plain):
     """Accumulates products in the stored type."""
 
@@ -198,7 +188,7 @@ class _StoredAccumulation(Plain):
         return product if bias is None else product + bias
 
 
-@variation()
+@variation
 class _StoredJointAccumulation(_Joined):
     """Accumulates input and state in one sum of the stored type, the biases first."""
 
@@ -209,7 +199,7 @@ class _StoredJointAccumulation(_Joined):
         return total
 
 
-@variation()
+@variation
 class _OtherBlend(Plain):
     """Blends as (h-n)*z+n."""
 
@@ -217,7 +207,7 @@ class _OtherBlend(Plain):
         return (h - n) * z + n
 
 
-@variation()
+@variation
 class _WiderStep(Plain):
     """Computes a step wider and rounds once."""
 
@@ -241,7 +231,7 @@ class _WiderStep(Plain):
         return tuple(state.to(x.dtype) for state in after)
 
 
-@variation(*CARRIES_MORE_THAN_IT_RETURNS)
+@variation
 class _WiderCall(_WiderStep):
     """Computes the whole call wider."""
 
@@ -252,7 +242,7 @@ class _WiderCall(_WiderStep):
         return output.to(stored), tuple(s.to(stored) for s in states) if self.cell == LSTM else states.to(stored)
 
 
-@variation(*CARRIES_MORE_THAN_IT_RETURNS)
+@variation
 class _Reference(_WiderCall):
     """Returns the midpoints of the reference, rounded."""
 
