@@ -98,11 +98,12 @@ class Row:
         self._keep(other.beyond)
 
     def median(self) -> float:
-        """The median ratio, to an eighth of an octave."""
-        below, half = 0, (self.cases + 1) // 2
-        for place, count in enumerate(self.bins):
+        """The median ratio, to an eighth of an octave, of the cases in which anything was rounded; 0 without one."""
+        rounded = self.bins[1:]
+        below, half = 0, (sum(rounded) + 1) // 2
+        for place, count in enumerate(rounded, 1):
             below += count
-            if below >= half:
+            if half and below >= half:
                 return middle_of(place)
         return 0.0
 
