@@ -15,7 +15,6 @@ from itertools import cycle
 from statistics import median
 from typing import TypeVar
 
-import hypothesis
 import torch
 
 import reference
@@ -29,6 +28,7 @@ from conformance.harness.subject import torch_nn
 from conformance.harness.verdict import assert_within
 from conformance.harness.vocabulary import MODULES
 from conformance.selftest.arguments import Parser
+from conformance.selftest.drawing import look_at
 from reference.problem import LSTM, Problem
 from reference.roundings import Rounding
 from strategies import Case, cases
@@ -84,22 +84,12 @@ def drawn(count: int, seed: int) -> Iterator[tuple[Case, float]]:
     found: list[tuple[Case, float]] = []
     began = time.perf_counter()
 
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        derandomize=False,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(cases(dtype="float32").strategy())
     def keep(case: Case) -> None:
         nonlocal began
         found.append((case, time.perf_counter() - began))
         began = time.perf_counter()
 
-    keep()
+    look_at(cases(dtype="float32"), count, seed, keep)
     yield from found
 
 

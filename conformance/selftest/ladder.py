@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import hypothesis
 import numpy as np
 import torch
 
@@ -24,6 +23,7 @@ from conformance.harness.observation import Observation
 from conformance.harness.runner import Plan
 from conformance.harness.subject import Subject
 from conformance.selftest.arguments import Parser
+from conformance.selftest.drawing import look_at
 from conformance.selftest.plain import Plain, States
 from reference.formats import FORMATS
 from reference.network import Enclosure
@@ -86,21 +86,7 @@ def _off(values: torch.Tensor, by: float) -> torch.Tensor:
 def drawn(dtype: str, count: int, seed: int) -> list[Case]:
     """Cases of short calls as the properties draw them."""
     found: list[Case] = []
-
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        derandomize=False,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(cases(dtype=dtype, device="cpu", steps=STEPS).strategy())
-    def keep(case: Case) -> None:
-        found.append(case)
-
-    keep()
+    look_at(cases(dtype=dtype, device="cpu", steps=STEPS), count, seed, found.append)
     return found
 
 

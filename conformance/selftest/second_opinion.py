@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import cycle, product
 from typing import Any
 
-import hypothesis
 import numpy as np
 
 import reference
 from conformance.selftest.arguments import Parser
+from conformance.selftest.drawing import look_at
 from reference import second_opinion
 from reference.formats import Format
 from reference.network import Enclosure
@@ -186,21 +186,7 @@ class Campaign:
 def run(cases: int, seed: int) -> Campaign:
     """Compares as many cases as asked for, the same ones for the same seed."""
     campaign = Campaign()
-
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=cases,
-        database=None,
-        deadline=None,
-        derandomize=False,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(SMALL.strategy())
-    def all_cases(case: Case) -> None:
-        campaign.look_at(case)
-
-    all_cases()
+    look_at(SMALL, cases, seed, campaign.look_at)
     return campaign
 
 
