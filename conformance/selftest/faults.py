@@ -13,7 +13,7 @@ import torch
 
 from conformance.harness.property import SINGLE_STEPS
 from conformance.harness.subject import Subject
-from conformance.selftest.plain import Plain, SingleStep, States, subject
+from conformance.selftest.plain import Plain, SingleStep, States, name_by_docstring, subject
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH
 
 ALL = (RNN_TANH, RNN_RELU, LSTM, GRU)
@@ -58,7 +58,7 @@ def fault(
     """Registers a class as the fault that its docstring describes."""
 
     def registered(kind: type[Plain]) -> type[Plain]:
-        name = (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
+        name = name_by_docstring(kind)
         register(Fault(name, clauses, on, subject(name, kind), tuple(needs.items()), effort))
         return kind
 

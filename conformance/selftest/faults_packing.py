@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest.faults import Fault
+from conformance.selftest.plain import name_by_docstring
 from reference.problem import RNN_TANH
 
 
@@ -119,7 +120,7 @@ def packing_faults() -> tuple[Fault, ...]:
 
 def packing_fault(kind: type[Packing]) -> type[Packing]:
     """Registers a class as the fault that its docstring describes."""
-    name = (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
+    name = name_by_docstring(kind)
     _FAULTS.append(Fault(name, ("E4",), (RNN_TANH,), packing_subject(name, kind())))
     return kind
 

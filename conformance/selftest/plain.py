@@ -223,6 +223,11 @@ class SingleStep(Plain):
         return tuple(state[0] for state in after) if self.cell == LSTM else after[0]
 
 
+def name_by_docstring(kind: type) -> str:
+    """The name that a class has in reports: its docstring, in lower case and with hyphens."""
+    return (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
+
+
 def subject(name: str, kind: type[Plain] = Plain, cells: tuple[str, ...] = tuple(GATES)) -> Subject:
     """A subject whose modules are of `kind`, and whose single steps are computed likewise."""
     single: type[Plain] = type(kind.__name__ + "Cell", (SingleStep, kind), {})

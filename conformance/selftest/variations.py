@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 import reference
 from conformance.harness import bridge
 from conformance.harness.subject import Subject
-from conformance.selftest.plain import Plain, States, subject
+from conformance.selftest.plain import Plain, States, name_by_docstring, subject
 from reference.ball import Ball
 from reference.formats import FORMATS
 from reference.problem import GRU, LSTM, Architecture, Problem
@@ -44,7 +44,7 @@ def variations() -> tuple[Variation, ...]:
 
 def variation(kind: type[Plain]) -> type[Plain]:
     """Registers a class as the variation that its docstring describes."""
-    name = (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()
+    name = name_by_docstring(kind)
     _VARIATIONS.append(Variation(name, subject(name, kind)))
     return kind
 
