@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from contextlib import suppress
 
 try:
     import resource
@@ -52,7 +54,7 @@ def arm(limit: float) -> None:
 
 
 def limit_memory(more: int) -> None:
-    """Lets this process take so many more bytes of address space than it has; not where the system has no such limit."""
+    """Lets this process take so many more bytes of address space than it has, where the system has such a limit."""
     if resource is None:
         return
     try:
@@ -67,15 +69,10 @@ def limit_memory(more: int) -> None:
 
 def fair_share(processes: int) -> int:
     """Bytes of this machine's memory, or of the container's, that each of so many processes may take."""
-    import os
-
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return LEAST_MEMORY
-    try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            total = min(total, int(file.read()))
-    except (OSError, ValueError):  # no container, or one that may take all
-        pass
+    with suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+        total = min(total, int(file.read()))  # no number where a container may take all
     return max(LEAST_MEMORY, total // processes)

@@ -71,12 +71,16 @@ T = TypeVar("T")
 
 
 def asked(case: str, route: str, work: Callable[[], T]) -> T:
-    """What `work`, a call into the subject, returns. Its case is written down before, so that it outlives the process."""
+    """What `work`, a call into the subject, returns; its case is written down before, where it outlives the process."""
     blackbox.before(case, route)
     try:
         return work()
     finally:
         blackbox.after()
+
+
+Runner = Callable[[Subject, Problem, Plan, Judgement], tuple[Observation, ...]]
+"""`run`, or another that does the same elsewhere."""
 
 
 class _Refused(Exception):

@@ -14,6 +14,7 @@ import numpy as np
 
 import reference
 from conformance.clauses import AMBER, RED
+from conformance.harness.deaths import is_death
 from conformance.harness.observation import Labelled, Observation, documented_shapes
 from conformance.harness.oracle import from_inputs
 from conformance.harness.recorder import Finding
@@ -261,7 +262,8 @@ def usable(seen: Observation, values_wanted: bool = True) -> bool:
     if seen.failure is not None:
         kind, message = seen.failure
         clause = "A3" if kind == "MismatchedParameters" else None
-        case.found(seen, "call", f"raised {kind}", [f"{kind}: {one_line(message)}"], clause=clause)
+        what, line = (kind, kind) if is_death(kind) else (f"raised {kind}", f"{kind}: {one_line(message)}")
+        case.found(seen, "call", what, [line], clause=clause)
         return False
     if name := seen.misshapen:
         got, wanted = seen.facts[name].shape, documented_shapes(seen.problem)[name]
