@@ -115,7 +115,7 @@ def left_behind(folder: Path) -> list[Record]:
     """The records in a folder whose owners died, oldest first; their files are removed."""
     found = []
     for path in sorted(folder.glob("*" + SUFFIX), key=_age):
-        if not _is_held(path):
+        if not is_held(path):
             record = read(path)
             path.unlink(missing_ok=True)
             found += [record] if record is not None else []
@@ -129,7 +129,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
     """Whether the process that writes the record is alive."""
     if fcntl is None:
         return False

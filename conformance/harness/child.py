@@ -18,8 +18,8 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import BinaryIO, NoReturn
@@ -38,6 +38,9 @@ CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 
 HASTE = 20
 """After a call of a test did not return, its later ones have this part of the limit, so that its case gets small."""
+
+LEAST_PATIENCE = 0.5
+"""Seconds that are never too many to wait."""
 
 _BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from conformance.harness import child; child.{}({})"
 _NUMBER = struct.Struct("<q")
@@ -74,24 +77,31 @@ class Pool:
     def run(self, subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
         """One observation for each route of the plan; one that ended its child has that as its failure.
 
-        Raises ChildError, and TypeError for a subject that no other process can import.
+        Routes after one that did not return are left out. Raises ChildError, and TypeError for a subject that no other
+        process can import.
         """
         if not subject.texts:
             raise TypeError(f"{subject.name} is made in this process; a child needs a name to import")
-        blanks = [Observation(problem, subject.name, route, judgement) for route in plan.routes]
-        death = self._asked(subject, problem, plan, blanks)
-        if not isinstance(death, str):
-            return death
-        if len(plan.routes) == 1:
-            return (replace(blanks[0], failure=(death, "")),)
-        return tuple(
-            one for r in plan.routes for one in self.run(subject, problem, replace(plan, routes=(r,)), judgement)
-        )
+        if len(plan.routes) > 1 and not self._hung():
+            answer = self._asked(subject, problem, plan, judgement)
+            if not isinstance(answer, str):
+                return answer
+        seen: list[Observation] = []
+        for route in plan.routes:
+            answer = self._asked(subject, problem, replace(plan, routes=(route,)), judgement)
+            if not isinstance(answer, str):
+                seen += answer
+                continue
+            seen.append(Observation(problem, subject.name, route, judgement, failure=(answer, "")))
+            if self._hung():
+                break
+        return tuple(seen)
 
     def _asked(
-        self, subject: Subject, problem: Problem, plan: Plan, blanks: list[Observation]
+        self, subject: Subject, problem: Problem, plan: Plan, judgement: Judgement
     ) -> tuple[Observation, ...] | str:
         """What a child answers; if it died, how."""
+        blanks = [Observation(problem, subject.name, route, judgement) for route in plan.routes]
         arrays = wire.Arrays()
         header = {
             "subject": list(subject.texts),
@@ -117,8 +127,11 @@ class Pool:
         )
 
     def _patience(self) -> float:
-        hung = any(death == deaths.late(self.limit) for death in self.told)
-        return min(self.limit, max(1.0, self.limit / HASTE)) if hung else self.limit
+        return min(self.limit, max(LEAST_PATIENCE, self.limit / HASTE)) if self._hung() else self.limit
+
+    def _hung(self) -> bool:
+        """Whether a call of this test did not return."""
+        return deaths.late(self.limit) in self.told
 
     def _living(self) -> _Child:
         """The child at hand, begun if there is none."""
@@ -152,8 +165,7 @@ class _Server:
         with theirs:
             socket.send_fds(self.control, [_NUMBER.pack(pool.memory)], [theirs.fileno()])
         pid = self._answer()
-        with ours:
-            return _Child(pool.limit, ours.makefile("wb"), ours.makefile("rb"), pid, self)
+        return _Child(pool.limit, ours.makefile("wb"), ours.makefile("rb"), pid, self, connection=ours)
 
     def ended(self, pid: int) -> int:
         """The exit code of a child that has died, or is about to."""
@@ -179,7 +191,7 @@ class _Server:
 
 @dataclass
 class _Child:
-    """One child and the ways to it. `server` is the one that forked it, `process` itself where it was not forked."""
+    """One child and the ways to it: a server that forked it and its connection, or the process itself."""
 
     limit: float
     requests: BinaryIO
@@ -187,6 +199,7 @@ class _Child:
     pid: int
     server: _Server | None = None
     process: subprocess.Popen[bytes] | None = None
+    connection: socket.socket | None = None
 
     @classmethod
     def spawned(cls, pool: Pool, environment: Mapping[str, str]) -> _Child:
@@ -198,10 +211,28 @@ class _Child:
 
     def ask(self, header: wire.Json, arrays: wire.Arrays, limit: float) -> tuple[wire.Json, list[np.ndarray]] | str:
         """The answer to a request; if the child died of it, or of taking longer than `limit`, how."""
-        late = threading.Event()
+        with self._limited(limit) as is_late:
+            try:
+                arrays.write(self.requests, header | {"limit": limit})
+                return wire.read(self.answers)
+            except TimeoutError:
+                is_late.set()
+            except (EOFError, OSError):
+                pass
+        code = self.end()
+        return deaths.late(self.limit) if is_late.is_set() else deaths.of_exit(code, self.limit)
+
+    @contextmanager
+    def _limited(self, limit: float) -> Iterator[threading.Event]:
+        """Ends what takes longer than `limit` in the block: by TimeoutError, or by killing it and setting the event."""
+        is_late = threading.Event()
+        if self.connection is not None:
+            self.connection.settimeout(limit or None)
+            yield is_late
+            return
 
         def stop() -> None:
-            late.set()
+            is_late.set()
             self._kill()
 
         timer = threading.Timer(limit, stop)
@@ -209,14 +240,9 @@ class _Child:
         if limit:
             timer.start()
         try:
-            arrays.write(self.requests, header | {"limit": limit})
-            return wire.read(self.answers)
-        except (EOFError, OSError):
-            pass
+            yield is_late
         finally:
             timer.cancel()
-        code = self.end()
-        return deaths.late(self.limit) if late.is_set() else deaths.of_exit(code, self.limit)
 
     def _kill(self) -> None:
         with suppress(OSError):  # it may be gone
@@ -226,9 +252,10 @@ class _Child:
         """Kills it if it lives, and gives its exit code."""
         self._kill()
         code = self.server.ended(self.pid) if self.server is not None else self._waited()
-        for stream in (self.requests, self.answers):
+        closers = [self.requests.close, self.answers.close, *([self.connection.close] if self.connection else [])]
+        for close in closers:
             with suppress(OSError):  # of what it did not read any more
-                stream.close()
+                close()
         return code
 
     def _waited(self) -> int:

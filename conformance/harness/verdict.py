@@ -262,8 +262,10 @@ def usable(seen: Observation, values_wanted: bool = True) -> bool:
     if seen.failure is not None:
         kind, message = seen.failure
         clause = "A3" if kind == "MismatchedParameters" else None
-        what, line = (kind, kind) if is_death(kind) else (f"raised {kind}", f"{kind}: {one_line(message)}")
-        case.found(seen, "call", what, [line], clause=clause)
+        if is_death(kind):
+            case.found(seen, "call", kind, [kind], severity=RED)
+        else:
+            case.found(seen, "call", f"raised {kind}", [f"{kind}: {one_line(message)}"], clause=clause)
         return False
     if name := seen.misshapen:
         got, wanted = seen.facts[name].shape, documented_shapes(seen.problem)[name]
