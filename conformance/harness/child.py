@@ -108,7 +108,7 @@ class Pool:
             "problem": wire.problem_to_json(problem, arrays),
             "plan": wire.plan_to_json(plan),
         }
-        child = self._living()
+        child = self._living(subject)
         try:
             answer = child.ask(header, arrays, self._patience())
         except BaseException:  # Ctrl-C while it works: the next answer would be to this request
@@ -133,13 +133,17 @@ class Pool:
         """Whether a call of this test did not return."""
         return deaths.late(self.limit) in self.told
 
-    def _living(self) -> _Child:
-        """The child at hand, begun if there is none."""
+    def _living(self, subject: Subject) -> _Child:
+        """The child at hand, begun if there is none. It imports the subject before anybody looks at the clock."""
         if self._child is None:
             begun = {**os.environ, **self.environment}
             if self.forking and self._server is None:
                 self._server = _Server(begun)
-            self._child = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
+            new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
+            answer = new.ask({"import": list(subject.texts)}, wire.Arrays(), 0)
+            if isinstance(answer, str):
+                raise ChildError(f"while it imported {subject.name} a child was {answer}")
+            self._child = new
         return self._child
 
     def close(self) -> None:
@@ -273,6 +277,7 @@ def _python(function: str, argument: str, environment: Mapping[str, str], **more
 def serve(control_fd: int) -> None:
     """Forks a child for each socket that arrives and answers its process id; answers the exit code of one that died."""
     control = socket.socket(fileno=control_fd)
+    runner.prepare()
     children: set[int] = set()
     while True:
         message, sockets, _, _ = socket.recv_fds(control, _NUMBER.size, 1)
@@ -309,6 +314,7 @@ def spawned(memory: int) -> None:
     """A child that was not forked: answers on its standard streams."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the subject prints is no answer
+    runner.prepare()
     _answer_all(sys.stdin.buffer, answers, memory)
 
 
@@ -337,6 +343,9 @@ def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
 
 
 def _answered(header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
+    if "import" in header:
+        _subject(tuple(header["import"]))
+        return {}
     problem = wire.problem_from_json(header["problem"], received)
     subject = _subject(tuple(header["subject"]))
     seen = runner.run(subject, problem, wire.plan_from_json(header["plan"]), _NOBODY)

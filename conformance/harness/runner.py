@@ -139,6 +139,13 @@ def _fake_mode() -> Any:
     return FakeTensorMode()
 
 
+def prepare() -> None:
+    """Has PyTorch import what the routes and the witness need on their first use, which takes a second."""
+    with entered("fake"):
+        pass
+    kernels(lambda: None)
+
+
 def _on_route(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     with entered(blank.route):
         try:
@@ -174,7 +181,7 @@ def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
 
 def _reached(module: torch.nn.Module, given: Inputs, blank: Observation) -> tuple[str, ...]:
     arguments = given.arguments()
-    return asked(blank.problem.case, blank.route, lambda: kernels(lambda: module(*arguments)))
+    return kernels(lambda: asked(blank.problem.case, blank.route, lambda: module(*arguments)))
 
 
 def _require_gradients(module: torch.nn.Module, given: Inputs, route: str) -> None:
