@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.harness.deaths import is_death
 from conformance.harness.subject import MismatchedParameters
 from reference.problem import Problem
 from strategies import Case
@@ -52,4 +53,4 @@ def smallest(cell: str, dtype: str, device: str, wanted: Sequence[str] = ()) -> 
 
 def is_refusal(failure: tuple[str, str] | None) -> bool:
     """Whether an observation's failure is an exception by which the subject declines a call."""
-    return failure is not None and failure[0] not in NO_REFUSALS
+    return failure is not None and failure[0] not in NO_REFUSALS and not is_death(failure[0])

@@ -7,7 +7,8 @@ import pkgutil
 from functools import cache
 
 import conformance
-from conformance.harness import session
+from conformance.harness import child, session
+from conformance.harness.deaths import is_death
 from conformance.harness.known import Known
 from conformance.harness.property import Property
 from conformance.harness.session import Session
@@ -33,7 +34,8 @@ def reproduces(entry: Known) -> bool:
         raise LookupError(f"known deviation {entry.id}: there is no property {entry.test}")
     case, cell = parse(entry.case) if entry.case else (None, dict(entry.where).get("cell", tested.cells)[0])
     outer = session.current()
-    with session.nested(Session(outer.subject, outer.axes)) as here:
+    run = child.run if is_death(entry.kind) else outer.run
+    with session.nested(Session(outer.subject, outer.axes, run=run)) as here:
         try:
             tested.check(cell, case)
             found = []

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.harness import known as known_deviations
-from conformance.harness import platform, subject
+from conformance.harness import platform, runner, subject
 from conformance.harness.known import Known, KnownError
-from conformance.harness.runner import EAGER_ROUTES
+from conformance.harness.runner import EAGER_ROUTES, Runner
 from conformance.harness.session import Session
 from conformance.harness.subject import TORCH_NN, MismatchedParameters, Subject, SubjectError
 from conformance.harness.verdict import one_line
@@ -43,10 +43,18 @@ class Options:
     known: tuple[Known, ...]
     no_stale: bool
 
-    def session(self) -> Session:
-        """The session of a run. Raises OptionError for a subject that nothing can be said about."""
+    def session(self, run: Runner = runner.run) -> Session:
+        """The session of a run, its first calls made by `run`.
+
+        Raises OptionError for a subject that nothing can be said about.
+        """
         made = Session(
-            self.subject, Axes(self.dtypes, self.devices), self.concerned(), routes=self.routes, dtypes=self.dtypes
+            self.subject,
+            Axes(self.dtypes, self.devices),
+            self.concerned(),
+            routes=self.routes,
+            dtypes=self.dtypes,
+            run=run,
         )
         made.leave_out_unsupported_dtypes()
         if self.subject.name != TORCH_NN:

@@ -126,9 +126,11 @@ def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options
         call=_as_text(batch, utility, lengths, options),
     )
     try:
-        given = _ARGUMENTS[utility](here.subject.packing, batch, lengths)
+        case = batch.problem.case
+        given = runner.asked(case, ROUTE, lambda: _ARGUMENTS[utility](here.subject.packing, batch, lengths))
         before = _contents(given)
-        result = getattr(here.subject.packing, utility)(*given.values(), **options)
+        call = getattr(here.subject.packing, utility)
+        result = runner.asked(case, ROUTE, lambda: call(*given.values(), **options))
     except Exception as error:  # the subject's own, whatever it is
         return replace(seen, failure=(type(error).__name__, str(error)))
     returned = _parts(result)

@@ -5,6 +5,7 @@ Neither torch nor Hypothesis is imported before `pytest_configure` has seen that
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import random
 import sys
@@ -33,7 +34,11 @@ OF_TORCH_ALONE = "B3-stream"
 """The clause about the random numbers that torch.nn draws, which binds no other subject."""
 
 REPORT = pytest.StashKey["Report"]()
+WATCH = pytest.StashKey[Any]()
 OPTIONS = pytest.StashKey[Any]()
+
+LONGEST = 86_400
+"""The most seconds that --call-limit takes: a day."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,10 +79,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             action="store_true",
             help="fail on known deviations that are no longer there, and on properties that tested nothing",
         )
+        add(
+            "--call-limit",
+            type=_seconds,
+            default=120.0,
+            metavar="SECONDS",
+            help="a call that takes longer counts as one that does not return (120); 0 for ever",
+        )
     except ValueError as error:
         raise pytest.UsageError(
             f"an option of this suite clashes with another plugin's: {error}; disable it with -p no:NAME"
         ) from None
+
+
+def _seconds(text: str) -> float:
+    """A number of seconds. Raises argparse.ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST:
+        raise argparse.ArgumentTypeError(f"a number of seconds from 0 to {LONGEST}, not {text!r}")
+    return seconds
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -88,11 +111,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     if config.option.collectonly or config.option.help:
         return
-    from conformance.harness import report, session
+    from conformance.harness import crashes, report, session
 
     _load_profile(options.effort)
-    session.begin(_checked(options.session))
+    config.stash[WATCH] = watch = crashes.Watch(config)
+    session.begin(_checked(lambda: options.session(watch.runner())))
     config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
+    crashes.install(config, config.stash[REPORT], watch)
 
 
 def _require_packages() -> None:
@@ -163,7 +188,9 @@ def _load_profile(effort: str) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return config.stash[REPORT].header(config.option.hypothesis_seed) if REPORT in config.stash else []
+    if REPORT not in config.stash:
+        return []
+    return config.stash[REPORT].header(config.option.hypothesis_seed) + config.stash[WATCH].header()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -273,9 +300,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
-    output = getattr(node, "workeroutput", {})
-    if "conformance" in output:
-        node.config.stash[REPORT].session.recorder.merge(output["conformance"])
+    output = getattr(node, "workeroutput", {}).pop("conformance", None)  # told twice of one that was interrupted
+    if output is not None:
+        node.config.stash[REPORT].session.recorder.merge(output)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -63,6 +63,10 @@ RELIABLY = 0.95
 """The share of tests that counts as nearly all."""
 
 
+MOST_NAMES = 5
+"""How many tests that never ran are named."""
+
+
 class Report:
     """Collects the reports of all tests and writes the summary."""
 
@@ -75,6 +79,9 @@ class Report:
         self.suite_errors: list[tuple[str, str]] = []
         self.gone: list[str] = []
         self.lacking: Counter[str] = Counter()
+        self.interrupted = False
+        self.never_ran: list[str] = []
+        self.unfinished: list[str] = []
 
     def header(self, seed: str | None) -> list[str]:
         return [
@@ -104,10 +111,13 @@ class Report:
 
     def write(self, terminal: Any, seed: str | None) -> None:
         """The summary, deviations first."""
-        if not (self.session.recorder.tallies or self.findings or self.suite_errors or self.lacking):
+        if not (
+            self.session.recorder.tallies or self.findings or self.suite_errors or self.lacking or self.incomplete()
+        ):
             return
         terminal.section("conformance", sep="=")
-        for line in [*self._quiet_lines(), *self._unsupported_lines(), *self._silent_lines(), *self._last_lines(seed)]:
+        found = [*self.unfinished, *self._quiet_lines(), *self._unsupported_lines(), *self._silent_lines()]
+        for line in [*found, *self._last_lines(seed)]:
             terminal.write_line(line)
 
     def _quiet_lines(self) -> list[str]:
@@ -153,6 +163,7 @@ class Report:
         nothing, properties = len(self._silent()) + left_out, len(tallies) + left_out
         told = {
             "": ", ".join(f"{count} {what}" for what, count in self._counts().items()),
+            "incomplete": self.incomplete(),
             "cases": f"{total.cases}, {share:.1f} % of them said nothing",
             "properties": f"{properties}, {nothing} of them tested nothing"
             + (f", {left_out} for want of a class" if left_out else "")
@@ -167,6 +178,15 @@ class Report:
             "again": self._again(seed),
         }
         return [f"{name:<13}{text}" if name else text for name, text in told.items() if text]
+
+    def incomplete(self) -> str:
+        """What kept the run from its end, and how many tests never ran, the first of them by name."""
+        parts = ["interrupted"] if self.interrupted else []
+        if self.never_ran:
+            names = [nodeid.rpartition("::")[2] for nodeid in self.never_ran]
+            more = ", ..." if len(names) > MOST_NAMES else ""
+            parts += [f"{len(names)} tests never ran: {', '.join(names[:MOST_NAMES])}{more}"]
+        return "; ".join(parts)
 
     def _sees(self) -> str:
         """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""

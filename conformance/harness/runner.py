@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from conformance.harness import bridge, memory
+from conformance.harness import blackbox, bridge, memory
 from conformance.harness.observation import Fact, Observation
 from conformance.harness.subject import Subject
 from conformance.harness.witness import kernels
@@ -67,6 +67,22 @@ def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) ->
     return tuple(_on_route(modules, blank, plan) for blank in blanks)
 
 
+T = TypeVar("T")
+
+
+def asked(case: str, route: str, work: Callable[[], T]) -> T:
+    """What `work`, a call into the subject, returns; its case is written down before, where it outlives the process."""
+    blackbox.before(case, route)
+    try:
+        return work()
+    finally:
+        blackbox.after()
+
+
+Runner = Callable[[Subject, Problem, Plan, Judgement], tuple[Observation, ...]]
+"""`run`, or another that does the same elsewhere."""
+
+
 class _Refused(Exception):
     """The subject could not be built; `failure` says why."""
 
@@ -87,7 +103,7 @@ class _Modules:
         if layer not in self.kept:
             try:
                 with torch.inference_mode(False):  # parameters of an inference are of no use on another route
-                    self.kept[layer] = self.subject.loaded(problem)
+                    self.kept[layer] = asked(problem.case, CONSTRUCTOR, lambda: self.subject.loaded(problem))
             except Exception as error:  # the subject's own, whatever it is
                 raise _Refused(_failure(error)) from None
         return self.kept[layer]
@@ -123,6 +139,13 @@ def _fake_mode() -> Any:
     return FakeTensorMode()
 
 
+def prepare() -> None:
+    """Has PyTorch import what the routes and the witness need on their first use, which takes a second."""
+    with entered("fake"):
+        pass
+    kernels(lambda: None)
+
+
 def _on_route(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     with entered(blank.route):
         try:
@@ -144,7 +167,7 @@ def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     if watch and seen.failure is None:
         seen = replace(seen, again=_called_again(module, given, seen, returned), changed=watch.changed())
     if plan.witness and seen.failure is None:
-        seen = replace(seen, kernels=kernels(lambda: module(*given.arguments())))
+        seen = replace(seen, kernels=_reached(module, given, blank))
     if plan.layers and seen.failure is None and not seen.misshapen:
         one_layer = problem.architecture.num_layers == 1
         seen = replace(seen, layers=(seen,) if one_layer else _composition(modules, given, blank))
@@ -154,6 +177,11 @@ def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
         _poison(given, problem, *plan.poison)
         seen = replace(seen, again=(_call(module, given, blank)[0],))
     return seen
+
+
+def _reached(module: torch.nn.Module, given: Inputs, blank: Observation) -> tuple[str, ...]:
+    arguments = given.arguments()
+    return kernels(lambda: asked(blank.problem.case, blank.route, lambda: module(*arguments)))
 
 
 def _require_gradients(module: torch.nn.Module, given: Inputs, route: str) -> None:
@@ -179,7 +207,7 @@ def _poison(given: Inputs, problem: Problem, rows: slice, steps: slice) -> None:
 def _built(subject: Subject, problem: Problem, device: str) -> torch.nn.Module:
     """A module with the parameters that it draws. Raises _Refused."""
     try:
-        return subject.module(problem, device)
+        return asked(problem.case, CONSTRUCTOR, lambda: subject.module(problem, device))
     except Exception as error:  # the subject's own, whatever it is
         raise _Refused(_failure(error)) from None
 
@@ -249,7 +277,8 @@ def _call(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[
     """One call, what it warned of and what it returned; an exception of the subject's becomes the failure."""
     with _recorded_warnings() as caught:
         try:
-            result = module(*inputs.arguments())
+            arguments = inputs.arguments()
+            result = asked(blank.problem.case, blank.route, lambda: module(*arguments))
         except Exception as error:  # the subject's own, whatever it is
             return replace(blank, failure=_failure(error)), {}
     try:
@@ -343,7 +372,7 @@ def draw(subject: Subject, seed: int, architectures: Sequence[Architecture]) -> 
     """The float32 parameters that modules of these architectures draw, one after the other, after manual_seed(seed)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        modules = [subject.drawn(architecture, "float32", "cpu") for architecture in architectures]
+        modules = asked("", CONSTRUCTOR, lambda: [subject.drawn(one, "float32", "cpu") for one in architectures])
     return [{name: bridge.array(p) for name, p in module.named_parameters()} for module in modules]
 
 

@@ -15,7 +15,7 @@ from conformance.harness.capabilities import features, is_refusal, smallest
 from conformance.harness.known import Known, matching
 from conformance.harness.observation import Observation
 from conformance.harness.recorder import Finding, Recorder
-from conformance.harness.runner import Plan
+from conformance.harness.runner import Plan, Runner
 from conformance.harness.subject import TORCH_NN, Subject
 from reference.problem import Problem
 from reference.roundings import Judgement
@@ -90,6 +90,7 @@ class Session:
     known        known deviations in force
     routes       those of `EAGER_ROUTES` that calls take; others are taken where a property names them
     dtypes       those of calls, also where a property draws none
+    run          the runner: `runner.run` in this process, or `child.run` in another
     latest       the last failure of each property and cell
     """
 
@@ -100,6 +101,7 @@ class Session:
     latest: dict[str, Finding] = field(default_factory=dict)
     routes: tuple[str, ...] = runner.EAGER_ROUTES
     dtypes: tuple[str, ...] = DTYPES
+    run: Runner = runner.run
     _probes: dict[tuple[str, str, str, str, tuple[str, ...]], Observation] = field(default_factory=dict)
     _record: CaseRecord | None = None
     _observed: int = 0
@@ -127,7 +129,7 @@ class Session:
         routes = tuple(taken) if problem.dtype in self.dtypes else ()
         self._observed += 1
         watched = replace(plan, routes=routes, witness=self._observed % WITNESSED_EVERY == 1)
-        seen = runner.run(self.subject, problem, watched, self.judgement(problem))
+        seen = self.run(self.subject, problem, watched, self.judgement(problem))
         for kernel in (kernel for observation in seen for kernel in observation.kernels):
             self.recorder.kernels[kernel] = self.recorder.kernels.get(kernel, 0) + 1
         return tuple(one for one in seen if not self._left_out(one))
@@ -167,14 +169,14 @@ class Session:
         """The kernels that a call like `seen` reaches; none where it fails or has none."""
         if seen.kernels or seen.failure is not None or seen.route not in runner.EAGER_ROUTES:
             return seen.kernels
-        return runner.run(self.subject, seen.problem, Plan((seen.route,), witness=True), seen.judgement)[0].kernels
+        return self.run(self.subject, seen.problem, Plan((seen.route,), witness=True), seen.judgement)[0].kernels
 
     def probe(self, cell: str, dtype: str, device: str, route: str, asked: tuple[str, ...] = ()) -> Observation:
         """The smallest call that asks for these features, kept: refused, the subject does not support them at all."""
         key = (cell, dtype, device, route, asked)
         if key not in self._probes:
             problem = smallest(cell, dtype, device, asked)
-            self._probes[key] = runner.run(self.subject, problem, Plan((route,)), self.judgement(problem))[0]
+            self._probes[key] = self.run(self.subject, problem, Plan((route,)), self.judgement(problem))[0]
         return self._probes[key]
 
     def leave_out_unsupported_dtypes(self) -> None:

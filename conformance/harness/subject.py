@@ -51,12 +51,14 @@ class MismatchedParameters(Exception):
 class Subject:
     """A name for reports, and for each cell a callable that takes the arguments of torch.nn.RNN, LSTM or GRU.
 
-    packing has the functions of torch.nn.utils.rnn as attributes.
+    packing has the functions of torch.nn.utils.rnn as attributes. texts name it as `named` takes them; none
+    where it was made in this process alone.
     """
 
     name: str
     classes: Mapping[str, Callable[..., torch.nn.Module]]
     packing: Any = torch.nn.utils.rnn
+    texts: tuple[str, ...] = ()
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -127,7 +129,7 @@ def named(texts: Sequence[str]) -> Subject:
             raise SubjectError(f"{text}: {twice[0]} is given already; name each cell once")
         classes |= found
         names[name] = None
-    return Subject("+".join(names), classes)
+    return Subject("+".join(names), classes, texts=tuple(texts))
 
 
 def _whole_module(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]]]:

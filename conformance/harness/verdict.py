@@ -14,6 +14,7 @@ import numpy as np
 
 import reference
 from conformance.clauses import AMBER, RED
+from conformance.harness.deaths import is_death
 from conformance.harness.observation import Labelled, Observation, documented_shapes
 from conformance.harness.oracle import from_inputs
 from conformance.harness.recorder import Finding
@@ -265,7 +266,10 @@ def usable(seen: Observation, values_wanted: bool = True) -> bool:
     if seen.failure is not None:
         kind, message = seen.failure
         clause = "A3" if kind == "MismatchedParameters" else None
-        case.found(seen, "call", f"raised {kind}", [f"{kind}: {one_line(message)}"], clause=clause)
+        if is_death(kind):
+            case.found(seen, "call", kind, [kind], severity=RED)
+        else:
+            case.found(seen, "call", f"raised {kind}", [f"{kind}: {one_line(message)}"], clause=clause)
         return False
     if name := seen.misshapen:
         got, wanted = seen.facts[name].shape, documented_shapes(seen.problem)[name]

@@ -12,14 +12,18 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
 
 import reference
 from conformance.clauses import CLAUSES
-from conformance.harness import bridge, platform, runner, session
+from conformance.harness import bridge, child, platform, runner, session
+from conformance.harness.blackbox import BlackBox
+from conformance.harness.deaths import CALL_LIMIT
 from conformance.harness.observation import Observation
 from conformance.harness.property import Property
 from conformance.harness.runner import EAGER_ROUTES, Plan
@@ -161,6 +165,32 @@ def table(measured: dict[str, Times]) -> str:
     return "\n".join(lines)
 
 
+def child_rate(count: int, seed: int) -> float:
+    """Calls of default cases a second, one route each, in a child process that has made its first ones."""
+    problems = [case.on(cell) for (case, _), cell in zip(drawn(count, seed), cycle(MODULES), strict=False)]
+    with session.nested(Session(torch_nn(), run=child.run)) as here:
+        for problem in problems[: len(MODULES)]:
+            here.observe(problem, Plan(("grad",)))
+        began = time.perf_counter()
+        for problem in problems:
+            here.observe(problem, Plan(("grad",)))
+        return len(problems) / (time.perf_counter() - began)
+
+
+def recording_cost(calls: int = 100_000) -> float:
+    """Seconds that it takes to write a call down before it begins, and that it came back."""
+    line = WORKED.line(LSTM)
+    with TemporaryDirectory() as folder:
+        box = BlackBox(Path(folder) / "benchmark.box", CALL_LIMIT)
+        began = time.perf_counter()
+        for _ in range(calls):
+            box.before(line, "grad")
+            box.after()
+        took = (time.perf_counter() - began) / calls
+        box.close()
+    return took
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: prints the machine and the table."""
     parser = Parser("benchmark", description="What judging costs, beside the bare work of the subject.")
@@ -172,6 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore")  # that dropout needs a second layer, once for each line of PyTorch that says so
     print(platform.describe())
     print(table(benchmark(options.cases, options.seed)))
+    print(f"{'in a child':<14}{child_rate(options.cases, options.seed):.0f} calls a second")
+    print(f"{'recording':<14}{1e6 * recording_cost():.1f} us for each call")
     return 0
 
 

@@ -1,0 +1,374 @@
+"""The runner in a child process: whatever a call does to its process, here it becomes an observation.
+
+    run(subject, problem, plan, judgement) -> observations
+
+as in `runner.run`. A server imports torch once and forks a child for each death; where processes cannot fork every
+child imports torch itself. A child imports the subject by its name, so only one named on a command line can be run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import BinaryIO, NoReturn
+
+import numpy as np
+
+from conformance.harness import deaths, platform, runner, wire
+from conformance.harness import subject as subjects
+from conformance.harness.observation import Observation
+from conformance.harness.runner import Plan
+from conformance.harness.subject import Subject
+from reference.problem import Problem
+from reference.roundings import Judgement
+
+CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
+
+HASTE = 20
+"""After a call of a test did not return, its later ones have this part of the limit, so that its case gets small."""
+
+LEAST_PATIENCE = 0.5
+"""Seconds that are never too many to wait."""
+
+_BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from conformance.harness import child; child.{}({})"
+_NUMBER = struct.Struct("<q")
+_GRACE = 5.0
+
+
+class ChildError(RuntimeError):
+    """The suite failed in a child, outside of any call into the subject; its text has the child's traceback."""
+
+
+@dataclass
+class Pool:
+    """Children with the same environment, one at a time.
+
+    limit        seconds that a call may take; 0 for ever
+    memory       bytes that a child may take beside what it begins with; 0 for any number
+    environment  variables that differ from this process's, such as MALLOC_PERTURB_
+    forking      whether a server forks them; else each is a Python of its own
+    told         the deaths since `new_test`
+    """
+
+    limit: float = deaths.CALL_LIMIT
+    memory: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    forking: bool = CAN_FORK
+    told: list[str] = field(default_factory=list)
+    _server: _Server | None = None
+    _child: _Child | None = None
+
+    def new_test(self) -> None:
+        """Forgets the deaths so far: the next call that does not return is waited for in full."""
+        self.told.clear()
+
+    def run(self, subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
+        """One observation for each route of the plan; one that ended its child has that as its failure.
+
+        Routes after one that did not return are left out. Raises ChildError, and TypeError for a subject that no other
+        process can import.
+        """
+        if not subject.texts:
+            raise TypeError(f"{subject.name} is made in this process; a child needs a name to import")
+        if len(plan.routes) > 1 and not self._hung():
+            answer = self._asked(subject, problem, plan, judgement)
+            if not isinstance(answer, str):
+                return answer
+        seen: list[Observation] = []
+        for route in plan.routes:
+            answer = self._asked(subject, problem, replace(plan, routes=(route,)), judgement)
+            if not isinstance(answer, str):
+                seen += answer
+                continue
+            seen.append(Observation(problem, subject.name, route, judgement, failure=(answer, "")))
+            if self._hung():
+                break
+        return tuple(seen)
+
+    def _asked(
+        self, subject: Subject, problem: Problem, plan: Plan, judgement: Judgement
+    ) -> tuple[Observation, ...] | str:
+        """What a child answers; if it died, how."""
+        blanks = [Observation(problem, subject.name, route, judgement) for route in plan.routes]
+        arrays = wire.Arrays()
+        header = {
+            "subject": list(subject.texts),
+            "problem": wire.problem_to_json(problem, arrays),
+            "plan": wire.plan_to_json(plan),
+        }
+        child = self._living(subject)
+        try:
+            answer = child.ask(header, arrays, self._patience())
+        except BaseException:  # Ctrl-C while it works: the next answer would be to this request
+            self._child = None
+            child.end()
+            raise
+        if isinstance(answer, str):
+            self._child = None
+            self.told.append(answer)
+            return answer
+        data, received = answer
+        if "error" in data:
+            raise ChildError(data["error"])
+        return tuple(
+            wire.observation_from_json(one, blank, received) for one, blank in zip(data["seen"], blanks, strict=True)
+        )
+
+    def _patience(self) -> float:
+        return min(self.limit, max(LEAST_PATIENCE, self.limit / HASTE)) if self._hung() else self.limit
+
+    def _hung(self) -> bool:
+        """Whether a call of this test did not return."""
+        return deaths.late(self.limit) in self.told
+
+    def _living(self, subject: Subject) -> _Child:
+        """The child at hand, begun if there is none. It imports the subject before anybody looks at the clock."""
+        if self._child is None:
+            begun = {**os.environ, **self.environment}
+            if self.forking and self._server is None:
+                self._server = _Server(begun)
+            new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
+            answer = new.ask({"import": list(subject.texts)}, wire.Arrays(), 0)
+            if isinstance(answer, str):
+                raise ChildError(f"while it imported {subject.name} a child was {answer}")
+            self._child = new
+        return self._child
+
+    def close(self) -> None:
+        """Ends every child, whatever it is doing."""
+        if self._child is not None:
+            self._child.end()
+        if self._server is not None:
+            self._server.close()
+        self._child = self._server = None
+
+
+class _Server:
+    """A process that has imported torch, and forks itself on demand."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.control, theirs = socket.socketpair()
+        with theirs:
+            self.process = _python("serve", str(theirs.fileno()), environment, pass_fds=[theirs.fileno()])
+
+    def child(self, pool: Pool) -> _Child:
+        """A new child, connected to this process alone."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self.control, [_NUMBER.pack(pool.memory)], [theirs.fileno()])
+        pid = self._answer()
+        return _Child(pool.limit, ours.makefile("wb"), ours.makefile("rb"), pid, self, connection=ours)
+
+    def ended(self, pid: int) -> int:
+        """The exit code of a child that has died, or is about to."""
+        self.control.sendall(_NUMBER.pack(pid))
+        return self._answer()
+
+    def _answer(self) -> int:
+        data = b""
+        while len(data) < _NUMBER.size:
+            part = self.control.recv(_NUMBER.size - len(data))
+            if not part:
+                raise ChildError("the server of child processes ended")
+            data += part
+        return int(_NUMBER.unpack(data)[0])
+
+    def close(self) -> None:
+        self.control.close()  # upon which it kills its children
+        try:
+            self.process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+@dataclass
+class _Child:
+    """One child and the ways to it: a server that forked it and its connection, or the process itself."""
+
+    limit: float
+    requests: BinaryIO
+    answers: BinaryIO
+    pid: int
+    server: _Server | None = None
+    process: subprocess.Popen[bytes] | None = None
+    connection: socket.socket | None = None
+
+    @classmethod
+    def spawned(cls, pool: Pool, environment: Mapping[str, str]) -> _Child:
+        """A child that is a Python of its own."""
+        process = _python("spawned", str(pool.memory), environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        return cls(pool.limit, process.stdin, process.stdout, process.pid, process=process)  # type: ignore[arg-type]
+
+    def ask(self, header: wire.Json, arrays: wire.Arrays, limit: float) -> tuple[wire.Json, list[np.ndarray]] | str:
+        """The answer to a request; if the child died of it, or of taking longer than `limit`, how."""
+        with self._limited(limit) as is_late:
+            try:
+                arrays.write(self.requests, header | {"limit": limit})
+                return wire.read(self.answers)
+            except TimeoutError:
+                is_late.set()
+            except (EOFError, OSError):
+                pass
+        code = self.end()
+        return deaths.late(self.limit) if is_late.is_set() else deaths.of_exit(code, self.limit)
+
+    @contextmanager
+    def _limited(self, limit: float) -> Iterator[threading.Event]:
+        """Ends what takes longer than `limit` in the block: by TimeoutError, or by killing it and setting the event."""
+        is_late = threading.Event()
+        if self.connection is not None:
+            self.connection.settimeout(limit or None)
+            yield is_late
+            return
+
+        def stop() -> None:
+            is_late.set()
+            self._kill()
+
+        timer = threading.Timer(limit, stop)
+        timer.daemon = True
+        if limit:
+            timer.start()
+        try:
+            yield is_late
+        finally:
+            timer.cancel()
+
+    def _kill(self) -> None:
+        with suppress(OSError):  # it may be gone
+            os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def end(self) -> int:
+        """Kills it if it lives, and gives its exit code."""
+        self._kill()
+        code = self.server.ended(self.pid) if self.server is not None else self._waited()
+        closers = [self.requests.close, self.answers.close, *([self.connection.close] if self.connection else [])]
+        for close in closers:
+            with suppress(OSError):  # of what it did not read any more
+                close()
+        return code
+
+    def _waited(self) -> int:
+        assert self.process is not None
+        return self.process.wait()
+
+
+def _python(function: str, argument: str, environment: Mapping[str, str], **more: object) -> subprocess.Popen[bytes]:
+    """A Python that runs a function of this module, out of reach of the terminal's Ctrl-C."""
+    command = [sys.executable, "-c", _BEGIN.format(function, argument), json.dumps(sys.path)]
+    quiet: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=dict(environment), start_new_session=True, **quiet | more)  # type: ignore[call-overload,no-any-return]
+
+
+def serve(control_fd: int) -> None:
+    """Forks a child for each socket that arrives and answers its process id; answers the exit code of one that died."""
+    control = socket.socket(fileno=control_fd)
+    runner.prepare()
+    children: set[int] = set()
+    while True:
+        message, sockets, _, _ = socket.recv_fds(control, _NUMBER.size, 1)
+        if not message:
+            break
+        (number,) = _NUMBER.unpack(message)
+        if sockets:
+            number = _forked(control, sockets[0], number)
+            children.add(number)
+        else:
+            _, status = os.waitpid(number, 0)
+            children.discard(number)
+            number = os.waitstatus_to_exitcode(status)
+        control.sendall(_NUMBER.pack(number))
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _forked(control: socket.socket, connection: int, memory: int) -> int:
+    """The process id of a new child that answers on this socket."""
+    pid = os.fork()
+    if pid:
+        os.close(connection)
+        return pid
+    try:
+        control.close()
+        ours = socket.socket(fileno=connection)
+        _answer_all(ours.makefile("rb"), ours.makefile("wb"), memory)
+    finally:
+        os._exit(1)  # never back into the server
+
+
+def spawned(memory: int) -> None:
+    """A child that was not forked: answers on its standard streams."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the subject prints is no answer
+    runner.prepare()
+    _answer_all(sys.stdin.buffer, answers, memory)
+
+
+def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
+    """Answers requests until no more come, then ends the process."""
+    platform.pin()
+    if memory:
+        deaths.limit_memory(memory)
+    while True:
+        try:
+            header, received = wire.read(requests)
+        except (EOFError, OSError):
+            os._exit(0)
+        arrays = wire.Arrays()
+        if header["limit"]:
+            deaths.arm(header["limit"] + _GRACE)  # in case nobody is left to kill it
+        try:
+            answer = _answered(header, received, arrays)
+        except Exception:  # the suite's own: said where it can be seen
+            arrays, answer = wire.Arrays(), {"error": traceback.format_exc()}
+        deaths.arm(0)
+        try:
+            arrays.write(answers, answer)
+        except OSError:
+            os._exit(0)
+
+
+def _answered(header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
+    if "import" in header:
+        _subject(tuple(header["import"]))
+        return {}
+    problem = wire.problem_from_json(header["problem"], received)
+    subject = _subject(tuple(header["subject"]))
+    seen = runner.run(subject, problem, wire.plan_from_json(header["plan"]), _NOBODY)
+    return {"seen": [wire.observation_to_json(one, problem, arrays) for one in seen]}
+
+
+_NOBODY: Judgement = None  # type: ignore[assignment]
+"""A child judges nothing."""
+
+
+@cache
+def _subject(texts: tuple[str, ...]) -> Subject:
+    return subjects.named(texts)
+
+
+@cache
+def pool() -> Pool:
+    """The children of this process, begun on first use and ended with it."""
+    made = Pool(memory=deaths.fair_share(1))
+    atexit.register(made.close)
+    return made
+
+
+def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
+    """As `runner.run`, in a child of this process's pool."""
+    return pool().run(subject, problem, plan, judgement)

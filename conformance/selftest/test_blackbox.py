@@ -1,0 +1,129 @@
+"""The record of the call at hand: what it says, that it outlives a killed process, and that it does not grow."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conformance.harness import blackbox, deaths
+from conformance.harness.blackbox import BlackBox
+
+CASE = "v1 lstm i1 h2 t2 float32 fill=dyadic"
+
+
+def read(path):
+    """What a record says."""
+    record = blackbox.read(path)
+    assert record is not None
+    return record
+
+
+@pytest.fixture
+def box(tmp_path):
+    made = BlackBox(tmp_path / "own.box")
+    yield made
+    made.close()
+
+
+def test_record_says_test_case_and_route_and_whether_the_call_came_back(box):
+    box.begin({"test": "test_own", "cell": "lstm"})
+    box.before(CASE, "no_grad")
+    record = read(box.path)
+    assert record == blackbox.Record(os.getpid(), 1, True, CASE, "no_grad", {"test": "test_own", "cell": "lstm"})
+    box.after()
+    assert not read(box.path).inside
+    box.begin({})
+    assert blackbox.read(box.path) == blackbox.Record(os.getpid(), 1, False, "", "", {})
+
+
+def test_record_never_grows_and_cuts_what_is_too_long(box):
+    box.begin({"test": "x" * 10_000})
+    for number in range(100):
+        box.before("v1 " + "é" * 10_000 + str(number), "grad")
+        box.after()
+    assert box.path.stat().st_size == blackbox.SIZE
+    record = read(box.path)
+    assert record.calls == 100
+    assert record.case.startswith("v1 éé")
+    assert record.test == {}
+
+
+@pytest.mark.parametrize("data", [b"", b"box1", b"\xff" * blackbox.SIZE, b"box1" + b"\xff" * (blackbox.SIZE - 4)])
+def test_file_of_another_kind_is_no_record_or_an_empty_one(data, tmp_path):
+    (tmp_path / "odd.box").write_bytes(data)
+    record = blackbox.read(tmp_path / "odd.box")
+    assert record is None or record.test == {}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from conformance.harness import blackbox
+blackbox.use(blackbox.BlackBox(Path(sys.argv[1]), float(sys.argv[2])))
+blackbox._current.begin({"test": "test_killed"})
+blackbox.before("v1 gru i1 h1 t2 float32 fill=zeros", "grad")
+if sys.argv[2] == "0":
+    os.kill(os.getpid(), signal.SIGKILL)
+while True:
+    pass
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timer that ends a process")
+@pytest.mark.parametrize(
+    ("limit", "said"), [("0", "killed by signal 9 (SIGKILL)"), ("0.3", "did not return within 0.3 s")]
+)
+def test_record_outlives_its_process_and_is_told_from_that_of_a_living_one(limit, said, box, tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "dead.box"), limit], check=False, timeout=60)
+    assert deaths.of_exit(done.returncode, float(limit)) == said
+    (record,) = blackbox.left_behind(tmp_path)
+    assert record.inside
+    assert record.test == {"test": "test_killed"}
+    assert record.case == "v1 gru i1 h1 t2 float32 fill=zeros"
+    assert [path.name for path in tmp_path.iterdir()] == ["own.box"]
+
+
+def test_calls_are_written_down_by_the_runner(box, monkeypatch):
+    from conformance.harness import runner, session, subject
+    from conformance.harness.session import Session
+    from strategies import parse
+
+    case, cell = parse(CASE)
+    blackbox.use(box)
+    try:
+        with session.nested(Session(subject.torch_nn())) as here:
+            runner.run(here.subject, case.on(cell), runner.Plan(), here.judgement(case.on(cell)))
+    finally:
+        blackbox.use(None)
+    record = read(box.path)
+    assert record.calls == 4, "building the module, and a call on each route"
+    assert (record.case, record.route, record.inside) == (CASE, "no_mkldnn", False)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-11, "killed by signal 11 (SIGSEGV)"),
+        (-6, "killed by signal 6 (SIGABRT)"),
+        (3, "ended the process with exit code 3"),
+        (None, "ended the process"),
+        (-200, "killed by signal 200"),
+    ],
+)
+def test_ends_of_a_process_have_words(code, said):
+    assert deaths.of_exit(code, 1.0) == said
+    assert deaths.is_death(said)
+    assert not deaths.is_death("raised RuntimeError")
+
+
+def test_writing_a_call_down_takes_microseconds(box):
+    began = time.perf_counter()
+    for _ in range(10_000):
+        box.before(CASE, "grad")
+        box.after()
+    each = (time.perf_counter() - began) / 10_000
+    assert each < 50e-6
+    print(f"{1e6 * each:.2f} us")
