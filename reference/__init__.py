@@ -1,7 +1,8 @@
 """The oracle: what a recurrent module must compute, with the error bound of each value. NumPy only, never torch."""
 
+from reference.backward import Gradients, backward
 from reference.network import Enclosure, forward, forward_forced
-from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
 from reference.roundings import Machine, Rounding, model
 
 __all__ = [
@@ -11,9 +12,12 @@ __all__ = [
     "RNN_TANH",
     "Architecture",
     "Enclosure",
+    "Gradients",
+    "Loss",
     "Machine",
     "Problem",
     "Rounding",
+    "backward",
     "forward",
     "forward_forced",
     "model",

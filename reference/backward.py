@@ -30,6 +30,11 @@ class Gradients:
     c_0: Ball | None
     parameters: Mapping[str, Ball]
 
+    def of(self, name: str) -> Ball:
+        """The gradient of `input`, `h_0`, `c_0` or a parameter. Raises KeyError."""
+        states = {"input": self.input, "h_0": self.h_0} | ({"c_0": self.c_0} if self.c_0 is not None else {})
+        return states[name] if name in states else self.parameters[name]
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -157,3 +157,37 @@ class Problem:
             relation=f"layer {layer} alone",
             granule=self.granule if layer == 0 else 0.0,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A number made of a call's results, to be differentiated: the sum of each result times its cotangent.
+
+    cotangents  by the name of a result: output (N, T, D, R), h_n (L, D, N, R), an LSTM's c_n (L, D, N, H), numbers of
+                the problem's dtype; a result left out has no part in the loss
+    wanted      what gradients are asked of: input, h_0, c_0 and parameters, by name
+    passes      how often the loss is differentiated, over one graph
+    """
+
+    cotangents: Mapping[str, np.ndarray]
+    wanted: tuple[str, ...]
+    passes: int = 1
+
+
+def results_of(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """The results that a call returns, and their canonical shapes."""
+    a = problem.architecture
+    states = (a.num_layers, a.directions, problem.batch_size)
+    shapes: dict[str, tuple[int, ...]] = {}
+    if not a.single_step:
+        shapes["output"] = (problem.batch_size, problem.steps, a.directions, a.output_size)
+    shapes["h_n"] = (*states, a.output_size)
+    if a.cell == LSTM:
+        shapes["c_n"] = (*states, a.hidden_size)
+    return shapes
+
+
+def differentiable(problem: Problem) -> tuple[str, ...]:
+    """What gradients can be asked of: input, the states that the call is given, and the parameters."""
+    states = [name for name in ("h_0", "c_0") if getattr(problem, name) is not None]
+    return ("input", *states, *problem.parameters)

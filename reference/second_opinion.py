@@ -147,7 +147,7 @@ class Rules:
         total = self.stored_sum(sums[0])
         for s in sums[1:]:
             total = self.plus(total, self.stored_sum(s))
-        if self.allowed.fused_biases and len(sums) == 2:
+        if self.allowed.fused_biases and len(sums) == 2 and not mp.isinf(total.error):
             a, b = sums
             size_a, size_b = (sizes(s) + abs(s.bias or 0) for s in sums)
             together = self.u_sum * (len(a.values) * size_b + len(b.values) * size_a)

@@ -101,12 +101,12 @@ class Pool:
         self, subject: Subject, problem: Problem, plan: Plan, judgement: Judgement
     ) -> tuple[Observation, ...] | str:
         """What a child answers; if it died, how."""
-        blanks = [Observation(problem, subject.name, route, judgement) for route in plan.routes]
+        blanks = runner.blanks(subject, problem, plan, judgement)
         arrays = wire.Arrays()
         header = {
             "subject": list(subject.texts),
             "problem": wire.problem_to_json(problem, arrays),
-            "plan": wire.plan_to_json(plan),
+            "plan": wire.plan_to_json(plan, arrays),
         }
         child = self._living(subject)
         try:
@@ -348,7 +348,7 @@ def _answered(header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays
         return {}
     problem = wire.problem_from_json(header["problem"], received)
     subject = _subject(tuple(header["subject"]))
-    seen = runner.run(subject, problem, wire.plan_from_json(header["plan"]), _NOBODY)
+    seen = runner.run(subject, problem, wire.plan_from_json(header["plan"], received), _NOBODY)
     return {"seen": [wire.observation_to_json(one, problem, arrays) for one in seen]}
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reference.problem import LSTM, Problem
+from reference.problem import LSTM, Loss, Problem
 from reference.roundings import Judgement
 
 DIRECTION_NAMES = ("forward", "reverse")
+
+INDEX = ("first index", "second index")
+"""Axes of parameters, which have no names of their own."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ def _place(where: dict[str, int]) -> str:
     if "direction" in where:
         words.append(DIRECTION_NAMES[where["direction"]])
     head = [" ".join(words)] if words else []
-    return ", ".join(head + [f"{name} {where[name]}" for name in ("row", "step", "unit") if name in where])
+    head += [f"{name} {where[name]}" for name in ("row", "step", "unit", "feature") if name in where]
+    index = [str(where[name]) for name in INDEX if name in where]
+    return ", ".join(head + ([f"index [{', '.join(index)}]"] if index else []))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +120,8 @@ class Observation:
     steps     the same call as one for each step, where the plan asked for it
     kernels   labels of `witness.TELLING`, where the plan asked for them
     layer, step  where a part of a larger call begins
+    loss      what was differentiated; raw_gradients: of inputs, states and parameters, by name, as returned, float64;
+              what got none is left out. shared: pairs of parameters whose gradients share memory
     """
 
     problem: Problem
@@ -134,6 +141,9 @@ class Observation:
     kernels: tuple[str, ...] = ()
     layer: int = 0
     step: int = 0
+    loss: Loss | None = None
+    raw_gradients: dict[str, np.ndarray] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
 
     @property
     def output(self) -> Labelled:
@@ -163,6 +173,24 @@ class Observation:
     def results(self) -> dict[str, Labelled]:
         """Every result by name, canonical."""
         return {name: getattr(self, name) for name in self.raw}
+
+    @property
+    def gradients(self) -> dict[str, Labelled]:
+        """Every gradient by the name of what it is of, canonical: input (N, T, I), h_0 and c_0 (L, D, N, features)."""
+        return {name: self._gradient(name, values) for name, values in self.raw_gradients.items()}
+
+    def _gradient(self, name: str, values: np.ndarray) -> Labelled:
+        a, field = self.problem.architecture, f"gradient of {name}"
+        if name == "input":
+            if a.single_step or self.problem.unbatched:
+                values = values.reshape(self.problem.input.shape)
+            elif not a.batch_first:
+                values = values.swapaxes(0, 1)
+            return Labelled.of(field, values, "row", "step", "feature")
+        if name in ("h_0", "c_0"):
+            values = values.reshape(a.num_layers, a.directions, self.problem.batch_size, -1)
+            return Labelled.of(field, values, "layer", "direction", "row", "unit")
+        return Labelled.of(field, values, *INDEX[: values.ndim])
 
     @property
     def misshapen(self) -> str:

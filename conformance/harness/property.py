@@ -19,7 +19,7 @@ from conformance.harness.recorder import Finding, as_repeat
 from conformance.harness.runner import EAGER_ROUTES, Plan
 from conformance.harness.session import CaseRecord
 from conformance.harness.verdict import Deviation, usable
-from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, Cases
 
 MODULES = (RNN_TANH, RNN_RELU, LSTM, GRU)
@@ -123,6 +123,12 @@ def observe(
     """
     seen = session.current().observe(problem, Plan(routes, layers, again, stepwise, poison=poison))
     return [one for one in seen if all(usable(part, values) for part in (one, *one.layers, *one.again, *one.steps))]
+
+
+def differentiate(problem: Problem, loss: Loss, routes: tuple[str, ...] = runner.BACKWARD_ROUTES) -> list[Observation]:
+    """The subject's gradients of `loss`, one observation for each route; a call that failed is a finding, left out."""
+    seen = session.current().observe(problem, Plan(routes, loss=loss))
+    return [one for one in seen if usable(one)]
 
 
 def beside(

@@ -16,7 +16,7 @@ import reference
 from conformance.clauses import AMBER, RED
 from conformance.harness.deaths import is_death
 from conformance.harness.observation import Labelled, Observation, documented_shapes
-from conformance.harness.oracle import from_inputs
+from conformance.harness.oracle import from_cotangents, from_inputs
 from conformance.harness.recorder import Finding
 from conformance.harness.session import current_case
 from reference.ball import Ball
@@ -59,15 +59,48 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
 
     Beyond the sharper model is amber; beyond what any correct implementation may return is red.
     """
+
+    def compared(rounding: Rounding) -> list[Compared]:
+        enclosure = enclosing(seen, rounding)
+        return [
+            (labelled, getattr(enclosure, name), _is_bounded(seen, name)) for name, labelled in seen.results.items()
+        ]
+
+    _assert_enclosed(seen, compared)
+
+
+def assert_gradients_within(seen: Observation) -> None:
+    """Every gradient lies in its enclosure, amber and red as for results. Where one must be zero there may be none."""
+
+    def compared(rounding: Rounding) -> list[Compared]:
+        enclosure = from_cotangents(seen, rounding)
+        return [(labelled, enclosure.of(name), False) for name, labelled in seen.gradients.items()]
+
+    assert seen.loss is not None, "only a call with a loss has gradients"
+    zero = from_cotangents(seen, seen.judgement.red)
+    missing = [name for name in seen.loss.wanted if name not in seen.gradients and zero.of(name).midpoint.any()]
+    for name in missing[:1]:
+        ball = zero.of(name)
+        line = f"gradient of {name}:  got None   allowed up to {float(np.abs(ball.midpoint).max()):.9g} and not zero"
+        current_case().found(seen, f"gradient of {name}", "is missing", [line])
+    _assert_enclosed(seen, compared)
+
+
+Compared = tuple[Labelled, Ball, bool]
+"""What came back, its enclosure, and whether it is bounded by 1."""
+
+
+def _assert_enclosed(seen: Observation, compared: Callable[[Rounding], list[Compared]]) -> None:
+    """Everything lies in its enclosure; the first that does not is the finding."""
     case = current_case()
     judgement = seen.judgement
     sharp = judgement.amber or judgement.red
-    outside = _outside(seen, enclosing(seen, sharp))
+    outside = _outside(seen, compared(sharp))
     if not outside:
         return
     severity = RED
     if judgement.amber:
-        allowed = _outside(seen, enclosing(seen, judgement.red), count=False)
+        allowed = _outside(seen, compared(judgement.red), count=False)
         severity, outside = (RED, allowed) if allowed else (AMBER, outside)
     for labelled, ball, ratios in outside[:1]:
         lines = _describe_within(labelled, ball, ratios)
@@ -284,12 +317,13 @@ def usable(seen: Observation, values_wanted: bool = True) -> bool:
     return True
 
 
-def _outside(seen: Observation, enclosure: Enclosure, count: bool = True) -> list[tuple[Labelled, Ball, np.ndarray]]:
-    """The results with an element outside the enclosure; every comparison is counted."""
+def _outside(
+    seen: Observation, compared: Sequence[Compared], count: bool = True
+) -> list[tuple[Labelled, Ball, np.ndarray]]:
+    """What has an element outside its enclosure; every comparison is counted."""
     found = []
-    for name, labelled in seen.results.items():
-        ball = getattr(enclosure, name)
-        measure = _measure(labelled.values, ball, bounded=_is_bounded(seen, name))
+    for labelled, ball, bounded in compared:
+        measure = _measure(labelled.values, ball, bounded)
         if count:
             case, dtype = current_case(), seen.problem.dtype
             case.checked(labelled.values.size, measure.vacuous, measure.worst)

@@ -1,6 +1,6 @@
 """The words that properties are written in."""
 
-from conformance.harness.oracle import from_inputs, from_own_states
+from conformance.harness.oracle import from_cotangents, from_inputs, from_own_states
 from conformance.harness.packing import (
     LENGTHS,
     UTILITIES,
@@ -17,6 +17,7 @@ from conformance.harness.property import (
     SINGLE_STEPS,
     beside,
     clause,
+    differentiate,
     in_turn,
     observe,
     parameters_drawn,
@@ -33,6 +34,7 @@ from conformance.harness.verdict import (
     assert_different_where_disjoint,
     assert_exact,
     assert_fact,
+    assert_gradients_within,
     assert_near_printed,
     assert_not_negative,
     assert_nothing,
@@ -43,7 +45,7 @@ from conformance.harness.verdict import (
 )
 from reference import limits
 from reference.problem import FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
-from strategies import cases
+from strategies import cases, losses
 from strategies.case import SINGLE_STEP
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "assert_different_where_disjoint",
     "assert_exact",
     "assert_fact",
+    "assert_gradients_within",
     "assert_near_printed",
     "assert_not_negative",
     "assert_nothing",
@@ -83,10 +86,13 @@ __all__ = [
     "beside",
     "cases",
     "clause",
+    "differentiate",
+    "from_cotangents",
     "from_inputs",
     "from_own_states",
     "in_turn",
     "limits",
+    "losses",
     "observe",
     "observe_packing",
     "padded_by_hand",

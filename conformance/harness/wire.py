@@ -15,7 +15,7 @@ import numpy as np
 
 from conformance.harness.observation import Fact, Observation
 from conformance.harness.runner import Plan
-from reference.problem import Architecture, Problem
+from reference.problem import Architecture, Loss, Problem
 
 Json = dict[str, Any]
 
@@ -23,8 +23,9 @@ _LENGTHS = struct.Struct("<QQ")
 _KINDS = "fiub"
 """Kinds of NumPy types that may travel: numbers and booleans."""
 
-_TUPLES = ("warnings", "repacked", "changed", "kernels")
+_TUPLES = ("warnings", "repacked", "changed", "kernels", "shared")
 _PLAIN = ("route", "text", "layer", "step")
+_ARRAYS = ("raw", "raw_gradients")
 _PARTS = ("layers", "again", "steps")
 
 
@@ -108,16 +109,29 @@ def problem_from_json(data: Json, arrays: Sequence[np.ndarray]) -> Problem:
     )
 
 
-def plan_to_json(plan: Plan) -> Json:
-    poison = plan.poison and [[part.start, part.stop, part.step] for part in plan.poison]
+def plan_to_json(plan: Plan, arrays: Arrays) -> Json:
+    """A plan, the cotangents of its loss in the message."""
     return {name: getattr(plan, name) for name in ("routes", "layers", "again", "stepwise", "witness")} | {
-        "poison": poison
+        "poison": plan.poison and [[part.start, part.stop, part.step] for part in plan.poison],
+        "loss": plan.loss and _loss_to_json(plan.loss, arrays),
     }
 
 
-def plan_from_json(data: Json) -> Plan:
+def plan_from_json(data: Json, arrays: Sequence[np.ndarray]) -> Plan:
+    """The plan that `plan_to_json` wrote."""
     rows_and_steps = data["poison"] and tuple(slice(*part) for part in data["poison"])
-    return Plan(**data | {"routes": tuple(data["routes"]), "poison": rows_and_steps})
+    loss = data["loss"] and _loss_from_json(data["loss"], arrays)
+    return Plan(**data | {"routes": tuple(data["routes"]), "poison": rows_and_steps, "loss": loss})
+
+
+def _loss_to_json(loss: Loss, arrays: Arrays) -> Json:
+    cotangents = {name: arrays.add(values) for name, values in loss.cotangents.items()}
+    return {"cotangents": cotangents, "wanted": loss.wanted, "passes": loss.passes}
+
+
+def _loss_from_json(data: Json, arrays: Sequence[np.ndarray]) -> Loss:
+    cotangents = {name: arrays[place] for name, place in data["cotangents"].items()}
+    return Loss(cotangents, tuple(data["wanted"]), data["passes"])
 
 
 def observation_to_json(seen: Observation, problem: Problem, arrays: Arrays) -> Json:
@@ -125,7 +139,7 @@ def observation_to_json(seen: Observation, problem: Problem, arrays: Arrays) -> 
     return {
         "problem": None if seen.problem is problem else problem_to_json(seen.problem, arrays),
         "facts": {name: asdict(fact) for name, fact in seen.facts.items()},
-        "raw": {name: arrays.add(values) for name, values in seen.raw.items()},
+        **{kind: {name: arrays.add(values) for name, values in getattr(seen, kind).items()} for kind in _ARRAYS},
         "failure": seen.failure,
         **{name: [observation_to_json(part, problem, arrays) for part in getattr(seen, name)] for name in _PARTS},
         **{name: getattr(seen, name) for name in (*_TUPLES, *_PLAIN)},
@@ -136,13 +150,14 @@ def observation_from_json(data: Json, blank: Observation, arrays: Sequence[np.nd
     """The observation that `observation_to_json` wrote; what it lacks is that of `blank`."""
     problem = blank.problem if data["problem"] is None else problem_from_json(data["problem"], arrays)
     read: Json = {name: data[name] for name in _PLAIN} | {name: tuple(data[name]) for name in _TUPLES}
+    for name in _ARRAYS:
+        read[name] = {key: arrays[place] for key, place in data[name].items()}
     for name in _PARTS:
         read[name] = tuple(observation_from_json(part, blank, arrays) for part in data[name])
     return replace(
         blank,
         problem=problem,
         facts={name: _fact(fact) for name, fact in data["facts"].items()},
-        raw={name: arrays[place] for name, place in data["raw"].items()},
         failure=data["failure"] and (data["failure"][0], data["failure"][1]),
         **read,
     )

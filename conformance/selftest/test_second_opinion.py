@@ -56,6 +56,13 @@ def test_both_references_know_the_same_numbers_where_float16_overflows(model: st
     assert total.agrees(rounding)
 
 
+def test_both_references_say_nothing_of_what_an_overflow_is_multiplied_by_zero() -> None:
+    case, _ = parse("v1 i4 h4 t3 bi nobias nohx float16 fill=digital seed=1275")
+    found = compare(case.on(RNN_RELU), rounding_of("union", RNN_RELU, "float16"), "full")
+    assert found.silent
+    assert found.agrees(rounding_of("union", RNN_RELU, "float16"))
+
+
 def test_numbers_are_read_without_rounding() -> None:
     fine = np.longdouble(1) + np.finfo(np.longdouble).eps
     assert second_opinion.number(fine) - 1 == second_opinion.number(np.finfo(np.longdouble).eps) > 0

@@ -1,0 +1,98 @@
+"""A call that is differentiated: the gradients of a loss, as the subject's own backward pass gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from conformance.harness import bridge
+from conformance.harness.call import asked, called, failure_of, inputs, padded_output
+from conformance.harness.observation import Observation
+from reference.problem import Loss, Problem
+
+MASK_SEED = 0
+"""What the random numbers of a call with active dropout start from, so that it can be repeated."""
+
+
+def differentiated(module: torch.nn.Module, loss: Loss, blank: Observation) -> Observation:
+    """One call and as many backward passes over its graph as the loss says; later ones are in `again`."""
+    problem = blank.problem
+    given = inputs(problem, requiring=loss.wanted)
+    parameters = dict(module.named_parameters())
+    for name, parameter in parameters.items():
+        parameter.grad = None
+        parameter.requires_grad_(name in loss.wanted)
+    with _masks_repeatable(problem):
+        seen, returned = called(module, given, blank)
+        if seen.failure is not None or seen.misshapen:
+            return seen
+        results, cotangents = _differentiable(problem, loss, returned)
+        passes: list[Observation] = []
+        for _ in range(loss.passes if results else 1):
+            try:
+                _pull_back(blank, results, cotangents, retained=loss.passes > 1)
+            except Exception as error:  # the subject's own, whatever it is
+                return replace(seen, failure=failure_of(error))
+            gradients = {name: leaf.grad for name, leaf in (given.by_name() | parameters).items()}
+            got = {name: bridge.array(gradient) for name, gradient in gradients.items() if gradient is not None}
+            passes.append(replace(seen, raw_gradients=got, shared=_sharing(parameters)))
+    return replace(passes[0], again=tuple(passes[1:]))
+
+
+def _pull_back(blank: Observation, results: list[torch.Tensor], cotangents: list[torch.Tensor], retained: bool) -> None:
+    if results:
+        asked(
+            blank.problem.case,
+            blank.route,
+            lambda: torch.autograd.backward(results, cotangents, retain_graph=retained),
+        )
+
+
+@contextmanager
+def _masks_repeatable(problem: Problem) -> Iterator[None]:
+    """The same random numbers for every call whose dropout acts; nobody else's are touched."""
+    if not (problem.training and problem.architecture.dropout):
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(MASK_SEED)
+        yield
+
+
+def _differentiable(
+    problem: Problem, loss: Loss, returned: dict[str, Any]
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The results that the loss is made of, padded, and their cotangents; those that require no gradient left out."""
+    results, cotangents = [], []
+    for name, values in loss.cotangents.items():
+        result = padded_output(returned[name], problem) if name == "output" else returned[name]
+        if result.requires_grad:
+            results.append(result)
+            cotangents.append(bridge.tensor(_as_returned(problem, name, values), problem.dtype, problem.device))
+    return results, cotangents
+
+
+def _as_returned(problem: Problem, name: str, values: np.ndarray) -> np.ndarray:
+    """A canonical cotangent in the shape in which the call returns its result."""
+    a = problem.architecture
+    if name == "output":
+        batch = values.reshape(*values.shape[:2], -1)
+        return batch[0] if problem.unbatched else batch if a.batch_first else batch.swapaxes(0, 1)
+    stacked = values[0, 0] if a.single_step else values.reshape(-1, *values.shape[2:])
+    return stacked[..., 0, :] if problem.unbatched else stacked
+
+
+def _sharing(parameters: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """Parameters whose gradients lie in the memory of another's: `bias_hh_l0 and bias_ih_l0`."""
+    first: dict[int, str] = {}
+    found = []
+    for name, parameter in parameters.items():
+        if parameter.grad is not None and parameter.grad.numel():
+            other = first.setdefault(parameter.grad.untyped_storage().data_ptr(), name)
+            found += [f"{name} and {other}"] if other != name else []
+    return tuple(found)

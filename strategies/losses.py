@@ -1,0 +1,53 @@
+"""What is differentiated in a case: cotangents of some of its results, and what gradients are asked of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reference.problem import Loss, Problem, differentiable, results_of
+from strategies import values
+from strategies.case import Case
+
+SUPPORT_AXES: dict[str, dict[str, int]] = {
+    "everywhere": {},
+    "one step": {"output": 1},
+    "one row": {"output": 0, "h_n": 2, "c_n": 2},
+    "one unit": {"output": 3, "h_n": 3, "c_n": 3},
+}
+"""Where cotangents are not zero: at one place along an axis."""
+
+
+def loss(case: Case, problem: Problem, passes: int = 1) -> Loss:
+    """The loss that `pick` chooses for the problem that `case` poses: gradients of everything, from some results."""
+    return Loss(cotangents(case, problem), differentiable(problem), passes)
+
+
+def cotangents(case: Case, problem: Problem) -> dict[str, np.ndarray]:
+    """Cotangents of one result or more, with numbers like those of states; a `pick` of 0 means all, everywhere."""
+    names = list(results_of(problem))
+    every = 2 ** len(names) - 1
+    chosen = every - case.pick % every
+    support = list(SUPPORT_AXES)[case.pick // every % len(SUPPORT_AXES)]
+    place = case.pick // every // len(SUPPORT_AXES)
+    found = {}
+    for bit, (name, shape) in enumerate(results_of(problem).items()):
+        if chosen >> bit & 1:
+            numbers = values.fill(case.fill, values.STATE, f"gradient of {name}", case.seed, shape, case.dtype)
+            found[name] = _within(SUPPORT_AXES[support].get(name), place, numbers)
+    return found
+
+
+def _within(axis: int | None, place: int, given: np.ndarray) -> np.ndarray:
+    """The numbers at one place along an axis, zeros elsewhere; all of them where there is no such axis."""
+    if axis is None:
+        return given
+    size = given.shape[axis]
+    kept = np.arange(size) == place % size
+    return np.where(kept.reshape([size if at == axis else 1 for at in range(given.ndim)]), given, 0.0)
+
+
+def some(case: Case, problem: Problem) -> tuple[str, ...]:
+    """Some of what gradients can be asked of, as `pick` chooses: with 0 the first alone, which is the input."""
+    names = differentiable(problem)
+    chosen = (case.pick + 1) * 0x9E3779B1 % 2**32 >> 7 if case.pick else 1
+    return tuple(name for place, name in enumerate(names) if chosen >> place % 25 & 1)
