@@ -46,6 +46,12 @@ CLAUSES = {
         _clause("B4", "the worked shapes come out, every element within its bound", "<=b"),
         _clause("B5", "every float16 and bfloat16 value goes through a cell of one unit within its bound", "<=b"),
         _clause("C1", "every gradient lies within the error bound of back-propagation through time by hand", "<=b"),
+        _clause(
+            "C2",
+            "only what requires a gradient gets one, and backward passes add up",
+            "=",
+            "../notes/autograd.html",
+        ),
         _clause("D1", "in one direction the last output is the last hidden state", "="),
         _clause("D2", "bidirectional outputs and states split into forward and backward", "="),
         _clause("D3", "states stay inside the bounds that the equations give", "<=b"),

@@ -1,17 +1,26 @@
-"""Chapter C: gradients within the error bounds of back-propagation through time, by hand."""
+"""Chapter C, first part: gradients within the error bounds of back-propagation through time, and who gets one."""
+
+from dataclasses import replace
 
 from conformance.harness.vocabulary import (
     LSTM,
-    SINGLE_STEP,
     SINGLE_STEPS,
     assert_gradients_within,
+    assert_nothing,
+    assert_same,
     cases,
     clause,
     differentiate,
     losses,
 )
 
-STEPS_BEFORE_BOUNDS_GROW_VACUOUS = range(1, 6)
+WIDE, NARROW = ("float32", "float64"), ("float16", "bfloat16")
+
+BEFORE_BOUNDS_GROW_VACUOUS = {"steps": range(1, 4), "num_layers": (1, 2), "dtype": WIDE}
+BEFORE_THEY_DO_IN_16_BITS = {"steps": (1, 2), "num_layers": 1, "dtype": NARROW}
+"""Errors of the forward pass grow with its steps and layers, and enter the gradients."""
+
+SINGLE = {"steps": 1, "num_layers": 1, "bidirectional": False, "batch_first": False}
 
 
 def gradients(case, cell):
@@ -20,31 +29,79 @@ def gradients(case, cell):
     return differentiate(problem, losses.loss(case, problem))
 
 
-@clause("C1", given=cases(steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS))
+@clause("C1", given=cases(**BEFORE_BOUNDS_GROW_VACUOUS))
 def test_gradients_lie_within_their_error_bound(case, cell):
     for seen in gradients(case, cell):
         assert_gradients_within(seen)
 
 
-@clause("C1", given=cases(packed=True, steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS))
+@clause("C1", given=cases(packed=None, **BEFORE_THEY_DO_IN_16_BITS))
+def test_gradients_in_16_bits_lie_within_their_error_bound(case, cell):
+    for seen in gradients(case, cell):
+        assert_gradients_within(seen)
+
+
+@clause("C1", given=cases(packed=None, dtype="float64"))
+def test_gradients_through_many_steps_and_layers_lie_within_their_error_bound(case, cell):
+    for seen in gradients(case, cell):
+        assert_gradients_within(seen)
+
+
+@clause("C1", given=cases(packed=True, **BEFORE_BOUNDS_GROW_VACUOUS))
 def test_gradients_of_packed_sequences_lie_within_their_error_bound(case, cell):
     for seen in gradients(case, cell):
         assert_gradients_within(seen)
 
 
-@clause("C1", on=(LSTM,), given=cases(projection=True, packed=None, steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS))
-def test_gradients_with_projection_lie_within_their_error_bound(case, cell):
+@clause("C1", on=(LSTM,), given=cases(projection=True, packed=None, **BEFORE_BOUNDS_GROW_VACUOUS))
+def test_gradients_with_a_projection_lie_within_their_error_bound(case, cell):
     for seen in gradients(case, cell):
         assert_gradients_within(seen)
 
 
-@clause("C1", on=SINGLE_STEPS, given=SINGLE_STEP)
+@clause("C1", given=cases(unbatched=True, projection=None, **BEFORE_BOUNDS_GROW_VACUOUS))
+def test_gradients_without_a_batch_lie_within_their_error_bound(case, cell):
+    for seen in gradients(case, cell):
+        assert_gradients_within(seen)
+
+
+@clause("C1", on=SINGLE_STEPS, given=cases(**SINGLE))
 def test_gradients_of_a_single_step_lie_within_their_error_bound(case, cell):
     for seen in gradients(case, cell):
         assert_gradients_within(seen)
 
 
-@clause("C1", given=cases(unbatched=True, steps=STEPS_BEFORE_BOUNDS_GROW_VACUOUS, projection=None))
-def test_gradients_without_a_batch_lie_within_their_error_bound(case, cell):
-    for seen in gradients(case, cell):
+@clause("C2", given=cases(packed=None, projection=None, **BEFORE_BOUNDS_GROW_VACUOUS))
+def test_only_what_requires_a_gradient_gets_one(case, cell):
+    problem = case.on(cell)
+    some = replace(losses.loss(case, problem), wanted=losses.some(case, problem))
+    for seen in differentiate(problem, some):
+        unasked = [name for name in seen.gradients if name not in some.wanted]
+        assert_nothing(seen, "gradient", "not asked for", unasked)
         assert_gradients_within(seen)
+
+
+@clause("C2", on=SINGLE_STEPS, given=cases(**SINGLE))
+def test_only_what_requires_a_gradient_gets_one_of_a_single_step(case, cell):
+    problem = case.on(cell)
+    some = replace(losses.loss(case, problem), wanted=losses.some(case, problem))
+    for seen in differentiate(problem, some):
+        unasked = [name for name in seen.gradients if name not in some.wanted]
+        assert_nothing(seen, "gradient", "not asked for", unasked)
+        assert_gradients_within(seen)
+
+
+@clause("C2", given=cases(packed=None, projection=None))
+def test_a_second_backward_pass_adds_the_same_gradients(case, cell):
+    problem = case.on(cell)
+    for seen in differentiate(problem, losses.loss(case, problem, passes=2)):
+        for twice in seen.again:
+            for name, once in seen.gradients.items():
+                assert_same(
+                    twice, twice.gradients[name], doubled(once, seen.judgement.red.format), "first pass, doubled"
+                )
+
+
+def doubled(gradient, format):
+    """Twice a gradient, exact but where it overflows."""
+    return gradient.mapped(lambda values: format.round(2 * values))

@@ -85,9 +85,14 @@ def fills() -> st.SearchStrategy[str]:
     return st.sampled_from(FILLS_BY_WEIGHT)
 
 
-def dtypes() -> st.SearchStrategy[str]:
-    """A dtype that the run has; shrinks to the first."""
-    return st.sampled_from(range(12)).map(lambda n: present.dtypes[n % len(present.dtypes)])
+def dtypes(permitted: Sequence[str] = DTYPES) -> st.SearchStrategy[str]:
+    """One of `permitted` that the run has, or any of them where it has none; shrinks to the first."""
+
+    def chosen(n: int) -> str:
+        names = [name for name in present.dtypes if name in permitted] or permitted
+        return names[n % len(names)]
+
+    return st.sampled_from(range(12)).map(chosen)
 
 
 def devices() -> st.SearchStrategy[str]:

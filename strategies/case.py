@@ -307,7 +307,7 @@ class Cases:
         drawn = {name: draw() for name, draw in FIELDS.items() if name not in self.pinned}
         for name, permitted in self.pinned.items():
             if name not in EXTENSIONS:
-                drawn[name] = axes.layouts(permitted) if name == "layout" else st.sampled_from(permitted)
+                drawn[name] = PINNED.get(name, st.sampled_from)(permitted)
         for most, (name, chooser) in enumerate(EXTENSIONS.items(), 2**15):
             drawn[chooser] = axes.extensions(self.pinned.get(name, (False, True)), most)
         return st.builds(Case.drawn, **drawn)
@@ -380,6 +380,12 @@ FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
     "seed": axes.seeds,
     "pick": axes.picks,
 }
+
+PINNED: dict[str, Callable[[tuple[Any, ...]], st.SearchStrategy[object]]] = {
+    "layout": axes.layouts,
+    "dtype": axes.dtypes,
+}
+"""Strategies of fields whose permitted values are not all alike."""
 
 SINGLE_STEP = cases(num_layers=1, steps=1, bidirectional=False, batch_first=False)
 """The cases of classes that take one step at a time: one layer, one direction, no layout of its own."""
