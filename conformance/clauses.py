@@ -52,6 +52,8 @@ CLAUSES = {
             "=",
             "../notes/autograd.html",
         ),
+        _clause("C4", "gradients are zero beyond the loss, and grow with it by powers of two", "="),
+        _clause("C5", "gradients balance: what is pulled by weights, inputs, parts and rows adds up", "<=b"),
         _clause("D1", "in one direction the last output is the last hidden state", "="),
         _clause("D2", "bidirectional outputs and states split into forward and backward", "="),
         _clause("D3", "states stay inside the bounds that the equations give", "<=b"),
@@ -66,6 +68,7 @@ CLAUSES = {
             "=",
             "torch.nn.utils.rnn.pack_padded_sequence.html",
         ),
+        _clause("G", "dropout is differentiated with the mask of its forward pass", "<=b"),
         _clause("F5", "data in which nothing is rounded gives exactly what the equations say", "="),
     )
 }
@@ -74,11 +77,10 @@ CLAUSES = {
 NOT_TESTED = {
     "A4-fake": "packed sequences: FakeTensorMode refuses to read their lengths (DataDependentOutputException), whether "
     "batch_sizes was made outside of the mode or inside, in every release that was tried",
-    "C": "gradients: of every input and parameter, second derivatives, hooks and modes of differentiation",
     "E3": "dynamic int8 quantization, whose rows share a scale",
     "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",
     "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",
-    "G": "dropout that acts",
+    "G": "what dropout leaves out and how often; that it is differentiated with its own mask is tested",
     "H": "initialisation",
     "I": "the life cycle of a module: state_dict, copies, conversions, parametrizations, failed calls",
     "J1": "refusals, in processes of their own",

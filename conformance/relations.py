@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reference.problem import CELL_SUFFIX, FORWARD, LSTM, REVERSE, Problem
+from reference.problem import CELL_SUFFIX, FORWARD, GATES, LSTM, REVERSE, Problem
 
 States = tuple[np.ndarray, np.ndarray | None]
 """h (L, D, N, R), and c (L, D, N, H) for LSTM."""
@@ -110,6 +110,38 @@ def later_steps(problem: Problem, since: int, states: States) -> Problem:
         c_0=states[1],
         granule=0.0,
         relation=relation,
+    )
+
+
+def with_active_dropout(problem: Problem) -> Problem:
+    """The same module in training, where half of what each layer hands to the next is left out and the rest doubled."""
+    return replace(problem, architecture=replace(problem.architecture, dropout=0.5), training=True)
+
+
+def showing_the_mask(problem: Problem) -> Problem:
+    """A call of the same shape whose output is zero where dropout left out what layer 0 handed to layer 1.
+
+    Two layers in one direction: every gate of layer 0 adds up to 1, every gate of layer 1 reads its own unit alone.
+    """
+    size, ones = problem.architecture.hidden_size, np.ones_like(problem.input)
+    parameters = {name: np.zeros_like(values) for name, values in problem.parameters.items()}
+    parameters["weight_ih_l0"][:, 0] = 1.0
+    parameters["weight_ih_l1"][:] = np.tile(np.eye(size), (len(GATES[problem.architecture.cell]), 1))
+    return replace(
+        problem, parameters=parameters, input=ones, h_0=None, c_0=None, granule=0.0, relation="showing the mask"
+    )
+
+
+def with_masked_weights(problem: Problem, kept: np.ndarray) -> Problem:
+    """A call of two layers whose dropout kept these units (H,), as one without dropout: the mask is in the weights."""
+    a = replace(problem.architecture, dropout=0.0)
+    weights = {"weight_ih_l1": problem.parameters["weight_ih_l1"] * np.where(kept, 2.0, 0.0)}
+    return replace(
+        problem,
+        architecture=a,
+        parameters={**problem.parameters, **weights},
+        granule=0.0,
+        relation="dropout's mask in the weights",
     )
 
 

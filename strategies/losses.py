@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
 from reference.problem import Loss, Problem, differentiable, results_of
@@ -52,3 +55,40 @@ def some(case: Case, problem: Problem) -> tuple[str, ...]:
     names = differentiable(problem)
     chosen = (case.pick + 1) * 0x9E3779B1 % 2**32 >> 7 if case.pick else 1
     return tuple(name for place, name in enumerate(names) if chosen >> place % 25 & 1)
+
+
+def at(given: Loss, row: int | None = None, before: int | None = None) -> Loss:
+    """The loss with zeros for the cotangents of other rows, or of steps from `before` on and of the last states."""
+    found = {}
+    for name, numbers in given.cotangents.items():
+        kept = np.zeros(numbers.shape, bool)
+        where = (slice(None) if row is None else row, slice(before))
+        kept[where if name == "output" else (slice(None), slice(None), where[0])] = name == "output" or before is None
+        found[name] = np.where(kept, numbers, 0.0)
+    return replace(given, cotangents=found)
+
+
+def times(given: Loss, factor: float) -> Loss:
+    """The loss times a power of two."""
+    return replace(given, cotangents={name: factor * numbers for name, numbers in given.cotangents.items()})
+
+
+def of_row(given: Loss, row: int, steps: int) -> Loss:
+    """The loss of one row, so many steps long, as a batch of its own."""
+    found = {
+        name: numbers[row : row + 1, :steps] if name == "output" else numbers[:, :, row : row + 1]
+        for name, numbers in given.cotangents.items()
+    }
+    return replace(given, cotangents=found)
+
+
+def of_first_steps(given: Loss, steps: int, states: Mapping[str, np.ndarray]) -> Loss:
+    """The loss as the first steps see it: their outputs, and gradients of the states between (h_0, c_0)."""
+    found = {name: numbers[:, :steps] for name, numbers in given.cotangents.items() if name == "output"}
+    return replace(given, cotangents=found | {name.replace("_0", "_n"): numbers for name, numbers in states.items()})
+
+
+def of_later_steps(given: Loss, since: int) -> Loss:
+    """The loss as the steps from `since` on see it: their outputs, and the last states."""
+    found = {name: numbers[:, since:] if name == "output" else numbers for name, numbers in given.cotangents.items()}
+    return replace(given, cotangents=found)

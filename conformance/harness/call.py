@@ -11,11 +11,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from conformance.harness import blackbox, bridge, memory
 from conformance.harness.observation import Fact, Observation
 from reference.problem import LSTM, Architecture, Problem
+
+MASK_SEED = 0
+"""What the random numbers of a call whose dropout acts start from."""
 
 UNREAL_ROUTES = ("meta", "fake")
 """Tensors without values: device="meta", and FakeTensorMode."""
@@ -63,10 +66,12 @@ Make = Callable[[np.ndarray], torch.Tensor]
 """From an array to a tensor of its shape, with or without its values."""
 
 
-def inputs(problem: Problem, make: Make | None = None, requiring: Collection[str] = ()) -> Inputs:
+def inputs(
+    problem: Problem, make: Make | None = None, requiring: Collection[str] = (), packing: Any = torch.nn.utils.rnn
+) -> Inputs:
     """The tensors of a call, laid out as the problem says; `make` where they are not to have its values.
 
-    Those named in `requiring`, of input, h_0 and c_0, require a gradient.
+    Those named in `requiring`, of input, h_0 and c_0, require a gradient. packing has `pack_padded_sequence`.
     """
     make = make or _with_values(problem)
     a = problem.architecture
@@ -85,12 +90,12 @@ def inputs(problem: Problem, make: Make | None = None, requiring: Collection[str
     stacked = [state.reshape(a.num_layers * a.directions, *state.shape[2:]) for state in given]
     states = tuple(laid_out(name, state, 1) for name, state in zip(names, stacked, strict=False))
     if problem.lengths is not None:
-        return _packed(problem, make, states, "input" in requiring)
+        return _packed(problem, make, states, "input" in requiring, packing)
     sequence = problem.input if a.batch_first else problem.input.swapaxes(0, 1)
     return Inputs(laid_out("input", sequence, 0 if a.batch_first else 1), states)
 
 
-def _packed(problem: Problem, make: Make, states: tuple[torch.Tensor, ...], requiring: bool) -> Inputs:
+def _packed(problem: Problem, make: Make, states: tuple[torch.Tensor, ...], requiring: bool, packing: Any) -> Inputs:
     """The input as a packed sequence, from a batch whose padding is NaN; rows that are sorted are packed as such.
 
     Where a gradient is required, the padded batch is laid out as the problem says, and the packed one as PyTorch does.
@@ -102,7 +107,7 @@ def _packed(problem: Problem, make: Make, states: tuple[torch.Tensor, ...], requ
     if requiring:
         padded = memory.laid_out(padded, problem.memory).requires_grad_()
     is_sorted = lengths == sorted(lengths, reverse=True)
-    packed = pack_padded_sequence(padded, torch.tensor(lengths), batch_first, enforce_sorted=is_sorted)
+    packed = packing.pack_padded_sequence(padded, torch.tensor(lengths), batch_first, enforce_sorted=is_sorted)
     if requiring:
         return Inputs(packed, states, padded)
     return Inputs(packed._replace(data=memory.laid_out(packed.data, problem.memory)), states)
@@ -114,7 +119,7 @@ def _with_values(problem: Problem) -> Make:
 
 def called(module: torch.nn.Module, inputs: Inputs, blank: Observation) -> tuple[Observation, dict[str, Any]]:
     """One call, what it warned of and what it returned; an exception of the subject's becomes the failure."""
-    with _recorded_warnings() as caught:
+    with recorded_warnings() as caught:
         try:
             arguments = inputs.arguments()
             result = asked(blank.problem.case, blank.route, lambda: module(*arguments))
@@ -152,7 +157,8 @@ def _same_indices(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
 
 
 @contextmanager
-def _recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
+def recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Every warning of the block, whoever was warned before; none of them is shown."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.set_warn_always(True)
@@ -160,6 +166,17 @@ def _recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
             yield caught
         finally:
             torch.set_warn_always(False)
+
+
+@contextmanager
+def masks_repeatable(problem: Problem) -> Iterator[None]:
+    """The same random numbers for every call whose dropout acts; nobody else's are touched."""
+    if not (problem.training and problem.architecture.dropout):
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(MASK_SEED)
+        yield
 
 
 def padded_output(output: PaddedOrPacked, problem: Problem) -> torch.Tensor:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,23 +10,20 @@ import numpy as np
 import torch
 
 from conformance.harness import bridge
-from conformance.harness.call import asked, called, failure_of, inputs, padded_output
+from conformance.harness.call import asked, called, failure_of, inputs, masks_repeatable, padded_output
 from conformance.harness.observation import Observation
 from reference.problem import Loss, Problem
 
-MASK_SEED = 0
-"""What the random numbers of a call with active dropout start from, so that it can be repeated."""
 
-
-def differentiated(module: torch.nn.Module, loss: Loss, blank: Observation) -> Observation:
+def differentiated(module: torch.nn.Module, packing: Any, loss: Loss, blank: Observation) -> Observation:
     """One call and as many backward passes over its graph as the loss says; later ones are in `again`."""
     problem = blank.problem
-    given = inputs(problem, requiring=loss.wanted)
+    given = inputs(problem, requiring=loss.wanted, packing=packing)
     parameters = dict(module.named_parameters())
     for name, parameter in parameters.items():
         parameter.grad = None
         parameter.requires_grad_(name in loss.wanted)
-    with _masks_repeatable(problem):
+    with masks_repeatable(problem):
         seen, returned = called(module, given, blank)
         if seen.failure is not None or seen.misshapen:
             return seen
@@ -51,17 +47,6 @@ def _pull_back(blank: Observation, results: list[torch.Tensor], cotangents: list
             blank.route,
             lambda: torch.autograd.backward(results, cotangents, retain_graph=retained),
         )
-
-
-@contextmanager
-def _masks_repeatable(problem: Problem) -> Iterator[None]:
-    """The same random numbers for every call whose dropout acts; nobody else's are touched."""
-    if not (problem.training and problem.architecture.dropout):
-        yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(MASK_SEED)
-        yield
 
 
 def _differentiable(

@@ -82,7 +82,7 @@ class Labelled:
 
     def at(self, index: Sequence[int]) -> str:
         """The field and place of element `index`: `output, layer 0 forward, row 0, step 1, unit 1`."""
-        return f"{self.field}, {_place(self.where(index))}"
+        return ", ".join(filter(None, (self.field, _place(self.where(index)))))
 
     def where(self, index: Sequence[int]) -> dict[str, int]:
         """The place of element `index`: a number for each axis of the whole tensor."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar, cast
+
+import numpy as np
 
 import reference
 from conformance.harness.observation import Observation
@@ -12,6 +15,9 @@ from reference.network import Enclosure
 from reference.roundings import Rounding
 
 T = TypeVar("T")
+
+NOISE = 2.0**-44
+"""Relative error of the difference of two bounds, each a sum of some hundred float64 numbers."""
 
 _kept: dict[tuple[object, ...], tuple[object, Any]] = {}
 
@@ -34,9 +40,29 @@ def from_own_states(seen: Observation, rounding: Rounding) -> Enclosure:
 
 def from_cotangents(seen: Observation, rounding: Rounding) -> Gradients:
     """All gradients of the loss that was differentiated, from the call's inputs."""
+    return _once(seen, rounding, seen.loss, lambda: _from_cotangents(seen, rounding))
+
+
+def _from_cotangents(seen: Observation, rounding: Rounding) -> Gradients:
     assert seen.loss is not None, "only a call with a loss has gradients"
-    loss = seen.loss
-    return _once(seen, rounding, loss, lambda: reference.backward(seen.problem, rounding, loss.cotangents))
+    return reference.backward(seen.problem, rounding, seen.loss.cotangents)
+
+
+def underflow_of_gradients(seen: Observation) -> dict[str, np.ndarray]:
+    """How much of each gradient may be lost where something underflows, by its name; inf where nothing is known.
+
+    It is what the bounds have more than they would have if nothing underflowed, and what is lost of them to rounding.
+    """
+    allowed = seen.judgement.red
+    without = replace(allowed, floor=0.0, sigmoid_floor=0.0, flushed_operands=0.0)
+    with_it, without_it = from_cotangents(seen, allowed), _from_cotangents(seen, without)
+    lost = {}
+    for name in seen.gradients:
+        radius = with_it.of(name).radius
+        with np.errstate(invalid="ignore"):
+            difference = radius - without_it.of(name).radius
+        lost[name] = np.where(np.isfinite(difference), np.maximum(difference, 0) + NOISE * radius, np.inf)
+    return lost
 
 
 def _once(seen: Observation, rounding: Rounding, asked: object, enclose: Callable[[], T]) -> T:

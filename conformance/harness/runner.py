@@ -11,7 +11,18 @@ import numpy as np
 import torch
 
 from conformance.harness import bridge
-from conformance.harness.call import UNREAL_ROUTES, Inputs, asked, called, data_of, fact, failure_of, inputs
+from conformance.harness.call import (
+    UNREAL_ROUTES,
+    Inputs,
+    asked,
+    called,
+    data_of,
+    fact,
+    failure_of,
+    inputs,
+    masks_repeatable,
+    recorded_warnings,
+)
 from conformance.harness.gradients import differentiated
 from conformance.harness.observation import Observation
 from conformance.harness.subject import Subject
@@ -151,11 +162,12 @@ def _on_route(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
 def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     problem = blank.problem
     if plan.loss is not None:
-        return differentiated(modules.loaded(problem), plan.loss, blank)
+        return differentiated(modules.loaded(problem), modules.subject.packing, plan.loss, blank)
     module, given = modules.loaded(problem), inputs(problem)
     _require_gradients(module, given, blank.route)
     watch = _Watch(module, given) if plan.again else None
-    seen, returned = called(module, given, blank)
+    with masks_repeatable(problem):
+        seen, returned = called(module, given, blank)
     if watch and seen.failure is None:
         seen = replace(seen, again=_called_again(module, given, seen, returned), changed=watch.changed())
     if plan.witness and seen.failure is None:
@@ -173,7 +185,8 @@ def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
 
 def _reached(module: torch.nn.Module, given: Inputs, blank: Observation) -> tuple[str, ...]:
     arguments = given.arguments()
-    return kernels(lambda: asked(blank.problem.case, blank.route, lambda: module(*arguments)))
+    with recorded_warnings():
+        return kernels(lambda: asked(blank.problem.case, blank.route, lambda: module(*arguments)))
 
 
 def _require_gradients(module: torch.nn.Module, given: Inputs, route: str) -> None:

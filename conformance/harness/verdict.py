@@ -16,7 +16,7 @@ import reference
 from conformance.clauses import AMBER, RED
 from conformance.harness.deaths import is_death
 from conformance.harness.observation import Labelled, Observation, documented_shapes
-from conformance.harness.oracle import from_cotangents, from_inputs
+from conformance.harness.oracle import from_inputs
 from conformance.harness.recorder import Finding
 from conformance.harness.session import current_case
 from reference.ball import Ball
@@ -66,31 +66,14 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
             (labelled, getattr(enclosure, name), _is_bounded(seen, name)) for name, labelled in seen.results.items()
         ]
 
-    _assert_enclosed(seen, compared)
-
-
-def assert_gradients_within(seen: Observation) -> None:
-    """Every gradient lies in its enclosure, amber and red as for results. Where one must be zero there may be none."""
-
-    def compared(rounding: Rounding) -> list[Compared]:
-        enclosure = from_cotangents(seen, rounding)
-        return [(labelled, enclosure.of(name), False) for name, labelled in seen.gradients.items()]
-
-    assert seen.loss is not None, "only a call with a loss has gradients"
-    zero = from_cotangents(seen, seen.judgement.red)
-    missing = [name for name in seen.loss.wanted if name not in seen.gradients and zero.of(name).midpoint.any()]
-    for name in missing[:1]:
-        ball = zero.of(name)
-        line = f"gradient of {name}:  got None   allowed up to {float(np.abs(ball.midpoint).max()):.9g} and not zero"
-        current_case().found(seen, f"gradient of {name}", "is missing", [line])
-    _assert_enclosed(seen, compared)
+    assert_enclosed(seen, compared)
 
 
 Compared = tuple[Labelled, Ball, bool]
 """What came back, its enclosure, and whether it is bounded by 1."""
 
 
-def _assert_enclosed(seen: Observation, compared: Callable[[Rounding], list[Compared]]) -> None:
+def assert_enclosed(seen: Observation, compared: Callable[[Rounding], list[Compared]]) -> None:
     """Everything lies in its enclosure; the first that does not is the finding."""
     case = current_case()
     judgement = seen.judgement
@@ -113,25 +96,25 @@ def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: st
     if np.isnan(got.values).any():
         ball = getattr(from_inputs(seen, seen.judgement.red), got.field)
         right |= np.isnan(got.values) & ~np.isfinite(ball.radius)
-    _every(seen, got, limit, right, kind, lambda at: f"allowed at most {_number(limit[at])}")
+    assert_every(seen, got, limit, right, kind, lambda at: f"allowed at most {number(limit[at])}")
 
 
 def assert_not_negative(seen: Observation, got: Labelled) -> None:
     """No element is below zero. NaN is not: it is legal after an overflow, which the error bounds judge."""
-    _every(seen, got, got.values, ~(got.values < 0), "is negative", lambda at: "allowed at least 0")
+    assert_every(seen, got, got.values, ~(got.values < 0), "is negative", lambda at: "allowed at least 0")
 
 
 def assert_near_printed(seen: Observation, got: Labelled, printed: np.ndarray, digits: int, radius: np.ndarray) -> None:
     """Every element is the number printed with so many digits behind the point, give or take its error bound."""
     near = np.abs(got.values - printed) <= radius + 0.5 * 10.0**-digits
-    _every(seen, got, printed, near, "is not as printed", lambda at: f"printed {printed[at]} +- {radius[at]:.2g}")
+    assert_every(seen, got, printed, near, "is not as printed", lambda at: f"printed {printed[at]} +- {radius[at]:.2g}")
 
 
 def assert_signs_agree(seen: Observation, got: Labelled, other: Labelled) -> None:
     """No element is positive where its counterpart is negative, or the reverse."""
     agree = np.sign(got.values) * np.sign(other.values) >= 0
     kind = f"sign opposed to {other.field}"
-    _every(seen, got, other.values, agree, kind, lambda at: f"{other.field} there {_number(other.values[at])}")
+    assert_every(seen, got, other.values, agree, kind, lambda at: f"{other.field} there {number(other.values[at])}")
 
 
 def assert_same(seen: Observation, got: Labelled, wanted: Labelled, relation: str = "") -> None:
@@ -139,9 +122,9 @@ def assert_same(seen: Observation, got: Labelled, wanted: Labelled, relation: st
     of = f"{relation}: " if relation else ""
 
     def there(at: tuple[int, ...]) -> str:
-        return f"{of}{wanted.at(at)} {_number(wanted.values[at])}"
+        return f"{of}{wanted.at(at)} {number(wanted.values[at])}"
 
-    _every(seen, got, wanted.values, _equal(got, wanted), f"differs from {wanted.field}", there)
+    assert_every(seen, got, wanted.values, _equal(got, wanted), f"differs from {wanted.field}", there)
 
 
 def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
@@ -171,8 +154,8 @@ def assert_agree(seen: Observation, other: Observation, *parts: Part) -> None:
     got, wanted, radius, ratios = apart[0]
     at = tuple(int(i) for i in np.unravel_index(int(ratios.argmax()), ratios.shape))
     lines = [
-        f"{got.at(at)}:  got {_number(got.values[at])}",
-        f"{other.problem.relation or 'other call'}: {wanted.at(at)} {_number(wanted.values[at])}   "
+        f"{got.at(at)}:  got {number(got.values[at])}",
+        f"{other.problem.relation or 'other call'}: {wanted.at(at)} {number(wanted.values[at])}   "
         f"allowed to differ by {radius[at]:.2g}   {_times(ratios[at])}",
     ]
     current_case().found(seen, got.field, "does not agree", lines, severity=severity)
@@ -224,7 +207,7 @@ def assert_different_where_disjoint(
     """Where the enclosures of two values are disjoint, the values differ."""
     apart = np.abs(balls[0].midpoint - balls[1].midpoint) > balls[0].radius + balls[1].radius
     differ = (got.values != other.values) | ~apart
-    _every(
+    assert_every(
         seen,
         got,
         other.values,
@@ -235,7 +218,7 @@ def assert_different_where_disjoint(
     )
 
 
-def _every(
+def assert_every(
     seen: Observation,
     got: Labelled,
     other: np.ndarray,
@@ -250,7 +233,7 @@ def _every(
     case.checked(got.values.size if telling is None else telling, 0.0, 0.0)
     if not right.all():
         index = tuple(int(i) for i in np.argwhere(~right)[0])
-        lines = [f"{got.at(index)}:  got {_number(got.values[index])}   {beside(index)}"]
+        lines = [f"{got.at(index)}:  got {number(got.values[index])}   {beside(index)}"]
         lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
         case.found(seen, got.field, kind, lines)
 
@@ -261,7 +244,9 @@ def assert_accurate(seen: Observation, function: str, got: Labelled, exact: np.n
     u, floor = rounding.unit_roundoff, rounding.sigmoid_floor
     error = np.abs(got.values - exact)
     within = error <= allowed * u * np.abs(exact) + floor
-    _every(seen, got, exact, within, f"{function} is not accurate", lambda at: f"{function} is {_number(exact[at])}")
+    assert_every(
+        seen, got, exact, within, f"{function} is not accurate", lambda at: f"{function} is {number(exact[at])}"
+    )
     beyond = np.maximum(error - floor, 0)  # what is lost to underflow is no matter of accuracy
     worst = float((beyond / np.maximum(u * np.abs(exact), floor)).max(initial=0.0))
     current_case().session.recorder.measured(f"{seen.problem.dtype} {function}", worst)
@@ -369,9 +354,9 @@ def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]
     value, radius, ratio = got.values[index], ball.radius[index], ratios[index]
     times = _times(ratio)
     lines = [
-        f"{got.at(index)}:  got {_number(value)}   allowed {float(ball.midpoint[index]):.9g} +- {radius:.2g}   {times}"
+        f"{got.at(index)}:  got {number(value)}   allowed {float(ball.midpoint[index]):.9g} +- {radius:.2g}   {times}"
     ]
-    if "step" in names and ratios.shape[names.index("step")] > 1:
+    if "direction" in names and "step" in names and ratios.shape[names.index("step")] > 1:
         along = tuple(axis for axis, name in enumerate(names) if name != "step")
         right = [str(got.axes[names.index("step")][1][t]) for t in np.flatnonzero((ratios <= 1).all(axis=along))]
         lines.append(f"right at step {', '.join(right)}" if right else "no step is right")
@@ -383,15 +368,15 @@ def _times(ratio: float) -> str:
 
 
 def _own_time(shape: tuple[int, ...], names: list[str]) -> np.ndarray:
-    """For each element of an output the step of its direction that computed it; 0 for states."""
-    if "step" not in names:
+    """For each element of an output the step of its direction that computed it; 0 for anything else."""
+    if not {"step", "direction"} <= set(names):
         return np.zeros(shape, int)
     index = np.indices(shape)
     step, backwards = index[names.index("step")], shape[names.index("step")] - 1 - index[names.index("step")]
     return np.where(index[names.index("direction")] == REVERSE, backwards, step)
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
     """A value in decimal, and exactly in hexadecimal without trailing zeros."""
     digits, _, exponent = float(value).hex().partition("p")
     exact = f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}p{exponent}" if exponent else digits

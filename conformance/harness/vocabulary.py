@@ -34,7 +34,6 @@ from conformance.harness.verdict import (
     assert_different_where_disjoint,
     assert_exact,
     assert_fact,
-    assert_gradients_within,
     assert_near_printed,
     assert_not_negative,
     assert_nothing,
@@ -42,6 +41,15 @@ from conformance.harness.verdict import (
     assert_same_or_agree,
     assert_signs_agree,
     assert_within,
+)
+from conformance.harness.verdict_gradients import (
+    assert_balanced,
+    assert_gradients_agree,
+    assert_gradients_within,
+    assert_scaled,
+    assert_twice,
+    assert_zero,
+    summed,
 )
 from reference import limits
 from reference.problem import FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
@@ -69,17 +77,22 @@ __all__ = [
     "assert_agree",
     "assert_array",
     "assert_at_most",
+    "assert_balanced",
     "assert_different_where_disjoint",
     "assert_exact",
     "assert_fact",
+    "assert_gradients_agree",
     "assert_gradients_within",
     "assert_near_printed",
     "assert_not_negative",
     "assert_nothing",
     "assert_same",
     "assert_same_or_agree",
+    "assert_scaled",
     "assert_signs_agree",
+    "assert_twice",
     "assert_within",
+    "assert_zero",
     "at_least",
     "attempt_packing",
     "batches",
@@ -99,4 +112,5 @@ __all__ = [
     "padding_sides",
     "parameters_drawn",
     "probes",
+    "summed",
 ]

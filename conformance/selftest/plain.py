@@ -82,9 +82,14 @@ class Plain(torch.nn.Module):
                 output, states = self.run(below, self.start(initial, layer, direction), layer, direction)
                 outputs.append(output)
                 last.append(states)
-            below = torch.cat(outputs, -1)
+            below = self.between(torch.cat(outputs, -1), layer)
         final = self.final_states(last)
         return self.output(below), final if self.cell == LSTM else final[0]
+
+    def between(self, output: torch.Tensor, layer: int) -> torch.Tensor:
+        """What a layer hands to the next: its output (T, N, features), dropped out in training; the last's whole."""
+        last = layer == self.num_layers - 1
+        return output if last else torch.dropout(output, self.dropout, self.training and self.dropout > 0)
 
     def unbatched(self, input: torch.Tensor, hx: Any) -> tuple[Any, Any]:
         """A call without the axis of the batch, as a batch of one."""

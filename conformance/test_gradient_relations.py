@@ -1,0 +1,233 @@
+"""Chapter C, second part: what gradients have to do with the loss, with each other, and with those of parts; G."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance import relations
+from conformance.harness.vocabulary import (
+    GRU,
+    LSTM,
+    RNN_RELU,
+    RNN_TANH,
+    assert_balanced,
+    assert_gradients_agree,
+    assert_gradients_within,
+    assert_nothing,
+    assert_scaled,
+    assert_zero,
+    cases,
+    clause,
+    differentiate,
+    from_cotangents,
+    from_inputs,
+    losses,
+    observe,
+    summed,
+)
+
+WIDE = ("float32", "float64")
+SHORT = {"steps": range(1, 6), "dtype": WIDE}
+
+
+def may_overflow(seen, name):
+    """Where a gradient may be inf or NaN."""
+    return ~np.isfinite(from_cotangents(seen, seen.judgement.red).of(name).radius)
+
+
+@clause("C4", given=cases(packed=True))
+def test_padding_gets_no_gradient(case, cell):
+    problem = case.on(cell)
+    for seen in differentiate(problem, replace(losses.loss(case, problem), wanted=("input",))):
+        gradient = seen.gradients["input"]
+        for row, length in enumerate(problem.lengths):
+            padding = gradient[row, length:]
+            assert_zero(seen, padding, np.zeros(padding.values.shape, bool))
+
+
+@clause("C4", given=cases(bidirectional=False, projection=None, steps=range(2, 9)))
+def test_steps_after_the_loss_get_no_gradient(case, cell):
+    problem = case.on(cell)
+    since = 1 + case.pick % (problem.steps - 1)
+    loss = losses.at(losses.loss(replace(case, pick=0), problem), before=since)
+    for seen in differentiate(problem, loss):
+        got = seen.gradients["input"][:, since:]
+        assert_zero(seen, got, may_overflow(seen, "input")[:, since:])
+
+
+@clause("C4", given=cases(projection=None, batch_size=range(2, 6), steps=range(1, 6)))
+def test_other_rows_get_no_gradient(case, cell):
+    problem = case.on(cell)
+    row = case.pick % problem.batch_size
+    for seen in differentiate(problem, losses.at(losses.loss(case, problem), row=row)):
+        for other in (n for n in range(problem.batch_size) if n != row):
+            got = seen.gradients["input"][other]
+            assert_zero(seen, got, may_overflow(seen, "input")[other])
+
+
+@clause("C4", given=cases(packed=None, projection=None, dtype=(*WIDE, "bfloat16"), steps=range(1, 6)))
+def test_gradients_grow_with_the_loss_by_powers_of_two(case, cell):
+    problem = case.on(cell)
+    loss, factor = losses.loss(case, problem), 2.0 ** (1 + case.pick % 8)
+    scaled = {seen.route: seen for seen in differentiate(problem, losses.times(loss, factor))}
+    for seen in differentiate(problem, loss, tuple(scaled)):
+        assert_scaled(seen, scaled[seen.route], factor)
+
+
+@clause("C5", given=cases(packed=None, projection=None, **SHORT))
+def test_input_pulls_as_much_as_the_weights_that_read_it(case, cell):
+    problem = case.on(cell)
+    names = [name for name in problem.parameters if name.startswith("weight_ih_l0")]
+    for seen in differentiate(problem, losses.loss(case, problem)):
+        enclosure = from_cotangents(seen, seen.judgement.red)
+
+        def pulled(name, values, seen=seen, enclosure=enclosure):
+            return summed(values, seen.gradients[name].values, enclosure.of(name).radius)
+
+        if {"input", *names} <= seen.gradients.keys():
+            of_input, allowed = pulled("input", read(problem))
+            of_weights = [pulled(name, problem.parameters[name]) for name in names]
+            assert_balanced(
+                seen,
+                "<input, its gradient> beside <weight_ih_l0, its gradient>",
+                of_input,
+                np.sum([total for total, _ in of_weights]),
+                allowed + np.sum([radius for _, radius in of_weights]),
+            )
+
+
+def read(problem):
+    """The input, zeros in its padding."""
+    if problem.lengths is None:
+        return problem.input
+    running = np.arange(problem.steps) < np.array(problem.lengths)[:, None]
+    return np.where(running[..., None], problem.input, 0.0)
+
+
+@clause("C5", on=(RNN_RELU,), given=cases(packed=None, bias=False, **SHORT))
+def test_without_bias_relu_pulls_as_much_at_its_inputs_as_at_its_results(case, cell):
+    problem = case.on(cell)
+    loss = losses.loss(case, problem)
+    for seen in differentiate(problem, loss):
+        gradients, results = from_cotangents(seen, seen.judgement.red), from_inputs(seen, seen.judgement.red)
+        given = {"input": read(problem)} | ({"h_0": problem.h_0} if problem.h_0 is not None else {})
+        pulled = [
+            summed(values, seen.gradients[name].values, gradients.of(name).radius)
+            for name, values in given.items()
+            if name in seen.gradients
+        ]
+        returned = [
+            summed(values, seen.results[name].values, getattr(results, name).radius)
+            for name, values in loss.cotangents.items()
+        ]
+        assert_balanced(
+            seen,
+            "<inputs, their gradients> beside <results, their cotangents>",
+            np.sum([total for total, _ in pulled]),
+            np.sum([total for total, _ in returned]),
+            np.sum([radius for _, radius in (*pulled, *returned)]),
+        )
+
+
+SHARED_ROWS = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 2}
+"""How many of the first gates add both biases to the same sum."""
+
+
+@clause("C5", given=cases(packed=None, projection=None, bias=True, **SHORT))
+def test_both_biases_of_a_sum_get_the_same_gradient(case, cell):
+    problem = case.on(cell)
+    rows = slice(SHARED_ROWS[cell] * case.hidden_size)
+    for seen in differentiate(problem, losses.loss(case, problem)):
+        enclosure = from_cotangents(seen, seen.judgement.red)
+        for name, got in seen.gradients.items():
+            if name.startswith("bias_ih") and (other := name.replace("_ih", "_hh")) in seen.gradients:
+                radius = (enclosure.of(name).radius + enclosure.of(other).radius)[rows]
+                assert_balanced(seen, got.field, got.values[rows], seen.gradients[other].values[rows], radius)
+
+
+@clause("C5", given=cases(packed=None, projection=None, steps=range(1, 6)))
+def test_gradients_of_parameters_share_no_memory(case, cell):
+    problem = case.on(cell)
+    for seen in differentiate(problem, losses.loss(case, problem)):
+        assert_nothing(seen, "gradients", "share memory", seen.shared)
+
+
+@clause("C5", given=cases(projection=None, bidirectional=False, hx=True, dtype=WIDE, steps=range(2, 13)))
+def test_gradients_of_a_sequence_are_those_of_its_parts(case, cell):
+    problem = case.on(cell)
+    since = 1 + case.pick % (problem.steps - 1)
+    loss = losses.loss(case, problem)
+    for seen in differentiate(problem, loss):
+        parts = of_parts(problem, loss, since, seen.route)
+        if parts is not None:
+            relation = f"through the steps from {since} on, then through those before"
+            assert_gradients_agree(seen, parts, relation, seen.gradients.keys() & parts.keys())
+
+
+def of_parts(problem, loss, since, route):
+    """Gradients through the later steps, and with what these say of the states between through the first ones.
+
+    None where a call failed.
+    """
+    first = relations.first_steps(problem, since)
+    for between in observe(first, (route,)):
+        c = between.c_n.values if problem.architecture.cell == LSTM else None
+        later = relations.later_steps(problem, since, (between.h_n.values, c))
+        for after in differentiate(later, losses.of_later_steps(loss, since), (route,)):
+            states: dict[str, np.ndarray] = {
+                name: after.gradients[name].values for name in ("h_0", "c_0") if name in after.gradients
+            }
+            for before in differentiate(first, losses.of_first_steps(loss, since, states), (route,)):
+                return joined(before, after)
+    return None
+
+
+def joined(before, after):
+    """The gradients of two parts as those of the whole: parameters add up, steps follow each other."""
+    found = {name: got.values for name, got in before.gradients.items()}
+    for name, got in after.gradients.items():
+        if name == "input":
+            found[name] = np.concatenate([found.get(name, np.zeros_like(got.values)), got.values], 1)
+        elif name in after.problem.parameters:
+            found[name] = found.get(name, 0.0) + got.values
+    return found
+
+
+@clause("C5", given=cases(packed=None, projection=None, batch_size=range(2, 6), **SHORT))
+def test_gradients_of_a_batch_are_the_sums_of_those_of_its_rows(case, cell):
+    problem = case.on(cell)
+    loss = losses.loss(case, problem)
+    for seen in differentiate(problem, loss):
+        alone = of_rows(problem, loss, seen.route)
+        if len(alone) == problem.batch_size:
+            names = [name for name in problem.parameters if name in seen.gradients]
+            sums = {
+                name: sum((one.gradients[name].values for one in alone if name in one.gradients), zeros(problem, name))
+                for name in names
+            }
+            assert_gradients_agree(seen, sums, "sum over the rows alone", names)
+
+
+def of_rows(problem, loss, route):
+    """The gradients of each row as a batch of its own; fewer where a call failed."""
+    seen = []
+    for row in range(problem.batch_size):
+        alone = relations.row_alone(problem, row)
+        seen += differentiate(alone, losses.of_row(loss, row, alone.steps), (route,))
+    return seen
+
+
+def zeros(problem, name):
+    return np.zeros(problem.parameters[name].shape)
+
+
+@clause("G", given=cases(num_layers=2, batch_size=1, steps=1, bidirectional=False, dropout=False, unbatched=False))
+def test_dropout_is_differentiated_with_the_mask_of_its_forward_pass(case, cell):
+    problem = relations.with_active_dropout(case.on(cell))
+    loss = losses.loss(case, problem)
+    wanted = tuple(name for name in loss.wanted if name != "weight_ih_l1")
+    for seen in differentiate(problem, replace(loss, wanted=wanted)):
+        for shown in observe(relations.showing_the_mask(problem), (seen.route,)):
+            kept = shown.output.values.reshape(-1) != 0
+            masked = relations.with_masked_weights(problem, kept)
+            assert_gradients_within(replace(seen, problem=masked))
