@@ -187,7 +187,8 @@ def joined(before, after):
     found = {name: got.values for name, got in before.gradients.items()}
     for name, got in after.gradients.items():
         if name == "input":
-            found[name] = np.concatenate([found.get(name, np.zeros_like(got.values)), got.values], 1)
+            first = found.get(name, np.zeros(before.problem.input.shape))
+            found[name] = np.concatenate([first, got.values], 1)
         elif name in after.problem.parameters:
             found[name] = found.get(name, 0.0) + got.values
     return found

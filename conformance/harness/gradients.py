@@ -73,11 +73,25 @@ def _as_returned(problem: Problem, name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _sharing(parameters: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """Parameters whose gradients lie in the memory of another's: `bias_hh_l0 and bias_ih_l0`."""
-    first: dict[int, str] = {}
+    """Pairs of parameters whose gradients have an element of memory in common: `bias_ih_l0 and bias_hh_l0`."""
+    gradients = [(name, p.grad) for name, p in parameters.items() if p.grad is not None and p.grad.numel()]
+    in_order = sorted(gradients, key=lambda pair: pair[1].data_ptr())
     found = []
-    for name, parameter in parameters.items():
-        if parameter.grad is not None and parameter.grad.numel():
-            other = first.setdefault(parameter.grad.untyped_storage().data_ptr(), name)
-            found += [f"{name} and {other}"] if other != name else []
+    for place, (name, gradient) in enumerate(in_order):
+        for other, later in in_order[place + 1 :]:
+            if later.data_ptr() > _last_address(gradient):
+                break
+            if np.intersect1d(_addresses(gradient), _addresses(later)).size:
+                found.append(f"{name} and {other}")
     return tuple(found)
+
+
+def _last_address(t: torch.Tensor) -> int:
+    last = sum((size - 1) * stride for size, stride in zip(t.shape, t.stride(), strict=True))
+    return t.data_ptr() + last * t.element_size()
+
+
+def _addresses(t: torch.Tensor) -> np.ndarray:
+    """The address of every element."""
+    places = [np.arange(size) * stride for size, stride in zip(t.shape, t.stride(), strict=True)]
+    return t.data_ptr() + t.element_size() * np.add.reduce(np.ix_(*places)).ravel()

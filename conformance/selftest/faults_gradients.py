@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from conformance.harness.property import SINGLE_STEPS
 from conformance.selftest.faults import ALL, EVERY, Fault, fault, register
 from conformance.selftest.faults_packing import Packing
-from conformance.selftest.plain import Plain, States, subject
+from conformance.selftest.plain import Elsewhere, Plain, States, subject
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 
 Change = Callable[[torch.Tensor], torch.Tensor]
@@ -92,18 +92,6 @@ class _TruncatedInTime(Plain):
         return super().step(x, states, layer, direction)
 
 
-class _Elsewhere(torch.autograd.Function):
-    """The first argument; its gradient goes to the second, which has the same shape."""
-
-    @staticmethod
-    def forward(ctx: Any, used: torch.Tensor, credited: torch.Tensor) -> torch.Tensor:
-        return used.view_as(used)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        return torch.zeros_like(gradient), gradient
-
-
 @fault("C1", num_layers=2)
 class _CreditsAnotherLayer(Plain):
     """Credits the first layer with the gradient of every layer's recurrent weights."""
@@ -111,7 +99,7 @@ class _CreditsAnotherLayer(Plain):
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
         if layer:
-            w_hh = _Elsewhere.apply(w_hh, super().weights(0, direction)[1])
+            w_hh = Elsewhere.apply(w_hh, super().weights(0, direction)[1])
         return w_ih, w_hh, b_ih, b_hh
 
 
@@ -204,12 +192,12 @@ register(Fault("lets-gradients-through-where-relu-is-shut", ("C1",), (RNN_RELU,)
 
 
 @fault("C1", "C5", on=(GRU,))
-class _HiddenBiasTakenForInputs(Plain):
-    """Scales what the hidden bias pulls in a GRU's reset and update gates."""
+class _HiddenBiasDoubled(Plain):
+    """Doubles the gradient of a GRU's hidden bias."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
-        return w_ih, w_hh, b_ih, b_hh if b_hh is None else pulling(b_hh, lambda g: g * (1 - 2**-3))
+        return w_ih, w_hh, b_ih, b_hh if b_hh is None else pulling(b_hh, lambda g: 2 * g)
 
 
 @fault("C1", "C5", on=(RNN_TANH, RNN_RELU, LSTM))
@@ -302,10 +290,10 @@ class _RowsMixedInGradients(Plain):
 
 @fault("C4", "C1")
 class _ClippedGradients(Plain):
-    """Clips the gradient of a step's input to 1."""
+    """Clips the gradient of a step's input to 1/8."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
-        return super().step(pulling(x, lambda g: g.clamp(-1, 1)), states, layer, direction)
+        return super().step(pulling(x, lambda g: g.clamp(-(2**-3), 2**-3)), states, layer, direction)
 
 
 # Balances

@@ -228,6 +228,18 @@ class SingleStep(Plain):
         return tuple(state[0] for state in after) if self.cell == LSTM else after[0]
 
 
+class Elsewhere(torch.autograd.Function):
+    """The first argument; its gradient goes to the second, which has the same shape."""
+
+    @staticmethod
+    def forward(ctx: Any, used: torch.Tensor, credited: torch.Tensor) -> torch.Tensor:
+        return used.view_as(used)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        return torch.zeros_like(gradient), gradient
+
+
 def name_by_docstring(kind: type) -> str:
     """The name that a class has in reports: its docstring, in lower case and with hyphens."""
     return (kind.__doc__ or "").rstrip(".").replace(" ", "-").replace(",", "").lower()

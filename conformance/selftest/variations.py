@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 import reference
 from conformance.harness import bridge
 from conformance.harness.subject import Subject
-from conformance.selftest.plain import Plain, States, name_by_docstring, subject
+from conformance.selftest.plain import Elsewhere, Plain, States, name_by_docstring, subject
 from reference.ball import Ball
 from reference.formats import FORMATS
 from reference.problem import GRU, LSTM, Architecture, Problem
@@ -291,8 +291,8 @@ class _Reference(_WiderCall):
         )
 
     def said(self, ball: Ball, wider: torch.Tensor) -> torch.Tensor:
-        """Midpoints rounded from the working type once; `wider` where the reference says nothing."""
+        """Midpoints rounded from the working type once; `wider` where the reference says nothing, and for gradients."""
         dtype = bridge.dtype_name(wider.dtype)
         midpoint, radius = (values.reshape(wider.shape) for values in (ball.midpoint, ball.radius))
         values = np.where(np.isfinite(radius), FORMATS[dtype].round(midpoint), bridge.array(wider))
-        return bridge.tensor(values, dtype)
+        return Elsewhere.apply(bridge.tensor(values, dtype), wider)
