@@ -84,7 +84,7 @@ class Case:
     def line(self, cell: str = "") -> str:
         """The case as text; `parse` reads it back."""
         words = [VERSION, cell, f"i{self.input_size}", f"h{self.hidden_size}"]
-        words += [f"p{self.proj_size}"] if self.proj_size else []
+        words += [f"p{self.proj_size}"] if self.proj_size and cell in ("", LSTM) else []
         words += ["t" + _listed(self.lengths) if self.lengths else f"t{self.steps}"]
         counts = {"l": self.num_layers, "n": 1 if self.lengths else self.batch_size}
         words += [f"{letter}{count}" for letter, count in counts.items() if count != 1]
