@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from conformance.clauses import RED
-from conformance.harness import blackbox, child, deaths, runner, session
+from conformance.harness import blackbox, child, deaths, session
 from conformance.harness.blackbox import BlackBox, Record
 from conformance.harness.recorder import Finding, as_repeat
 from conformance.harness.report import FINDINGS, SUITE_ERROR, Report
@@ -71,9 +71,9 @@ class Watch:
         pool = child.pool()
         pool.limit, pool.memory = config.option.call_limit, deaths.fair_share(_processes(config))
 
-    def runner(self) -> runner.Runner:
-        """The runner of the next test: in child processes once a call has ended its process."""
-        return child.run if self.in_children() else runner.run
+    def calls(self) -> session.Calls:
+        """Who makes the calls of the next test: child processes once a call has ended its process."""
+        return child.CALLS if self.in_children() else session.HERE
 
     def in_children(self) -> bool:
         return self._always or (self.is_worker and (self.folder / _IN_CHILDREN).exists())
@@ -86,7 +86,7 @@ class Watch:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.box.begin(_described(item))
         child.pool().new_test()
-        session.current().run = self.runner()
+        session.current().calls = self.calls()
         yield
         self.box.begin({})
         if self.is_worker:

@@ -115,7 +115,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crashes.Watch(config)
-    session.begin(_checked(lambda: options.session(watch.runner())))
+    session.begin(_checked(lambda: options.session(watch.calls())))
     config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
     crashes.install(config, config.stash[REPORT], watch)
 

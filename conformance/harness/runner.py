@@ -368,6 +368,10 @@ def _failure(error: Exception) -> tuple[str, str]:
     return type(error).__name__, str(error)
 
 
+Drawer = Callable[[Subject, int, Sequence[Architecture]], list[dict[str, np.ndarray]]]
+"""`draw`, or another that does the same elsewhere, and raises `deaths.Died` where that process ends."""
+
+
 def draw(subject: Subject, seed: int, architectures: Sequence[Architecture]) -> list[dict[str, np.ndarray]]:
     """The float32 parameters that modules of these architectures draw, one after the other, after manual_seed(seed)."""
     with torch.random.fork_rng(devices=[]):

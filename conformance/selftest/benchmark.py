@@ -168,7 +168,7 @@ def table(measured: dict[str, Times]) -> str:
 def child_rate(count: int, seed: int) -> float:
     """Calls of default cases a second, one route each, in a child process that has made its first ones."""
     problems = [case.on(cell) for (case, _), cell in zip(drawn(count, seed), cycle(MODULES), strict=False)]
-    with session.nested(Session(torch_nn(), run=child.run)) as here:
+    with session.nested(Session(torch_nn(), calls=child.CALLS)) as here:
         for problem in problems[: len(MODULES)]:
             here.observe(problem, Plan(("grad",)))
         began = time.perf_counter()
