@@ -57,6 +57,14 @@ class ChildError(RuntimeError):
     """The suite failed in a child, outside of any call into the subject; its text has the child's traceback."""
 
 
+class _DiedImporting(ChildError):
+    """A child died while it imported these subjects, as `how` says."""
+
+    def __init__(self, texts: Sequence[str], how: str) -> None:
+        super().__init__(f"while it imported {', '.join(texts)} a child: {how}")
+        self.how = how
+
+
 @dataclass
 class Pool:
     """Children with the same environment, one at a time.
@@ -141,7 +149,7 @@ class Pool:
         """What a child answers to one of the requests in `_WORK`; if it died, how."""
         if not subject.texts:
             raise TypeError(f"{subject.name} exists in this process alone, children cannot call it: {IMPORTABLE}")
-        child = self._living(subject)
+        child = self._living(subject.texts)
         try:
             request = {"work": work, "subject": list(subject.texts)}
             answer = child.ask(request | header, arrays, self._patience())
@@ -164,16 +172,24 @@ class Pool:
         """Whether a call of this test did not return."""
         return deaths.late(self.limit) in self.told
 
-    def _living(self, subject: Subject) -> _Child:
+    def death_of_import(self, texts: Sequence[str]) -> str:
+        """How a child that imports these subjects dies of it; "" where it lives."""
+        try:
+            self._living(texts)
+        except _DiedImporting as died:
+            return died.how
+        return ""
+
+    def _living(self, texts: Sequence[str]) -> _Child:
         """The child at hand, begun if there is none. It imports the subject before anybody looks at the clock."""
         if self._child is None:
             begun = {**os.environ, **self.environment}
             if self.forking and self._server is None:
                 self._server = _Server(begun)
             new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
-            answer = new.ask({"work": "import", "subject": list(subject.texts)}, wire.Arrays(), 0)
+            answer = new.ask({"work": "import", "subject": list(texts)}, wire.Arrays(), 0)
             if isinstance(answer, str):
-                raise ChildError(f"while it imported {subject.name} a child was {answer}")
+                raise _DiedImporting(texts, answer)
             self._child = new
         return self._child
 

@@ -22,7 +22,7 @@ import pytest
 from conformance.clauses import RED
 from conformance.harness import blackbox, child, deaths, session
 from conformance.harness.blackbox import BlackBox, Record
-from conformance.harness.recorder import Finding, as_repeat
+from conformance.harness.recorder import Finding, as_repeat, command_of
 from conformance.harness.report import FINDINGS, SUITE_ERROR, Report
 from strategies import CaseError, parse
 
@@ -35,6 +35,12 @@ DEATHS = "conformance deaths"
 MOST_RESTARTS = 1000
 """Workers that may be replaced where the command line names no other number. After the first death calls are made in
 child processes, so that it takes a subject that harms this suite itself to come near it."""
+
+REPLACING = ("no", "load", "worksteal")
+"""Values of --dist with which xdist gives the tests of a worker that died to another."""
+
+MOST_OUTSIDE = 4
+"""Workers that may die when no test is at hand, before the run is given up."""
 
 _IN_CHILDREN = "in-children"
 _RECORDED = ".recorded.json"
@@ -74,6 +80,16 @@ class Watch:
     def calls(self) -> session.Calls:
         """Who makes the calls of the next test: child processes once a call has ended its process."""
         return child.CALLS if self.in_children() else session.HERE
+
+    def first_calls(self, named: bool) -> session.Calls:
+        """Who makes the smallest calls: children if the subject was named, for nobody could replace this process."""
+        return child.CALLS if named and not self.is_worker else self.calls()
+
+    def first_calls_are_made(self) -> None:
+        """If a child died of one, all other calls are made in children too."""
+        self._always |= bool(child.pool().told)
+        if not self.in_children():
+            child.pool().close()
 
     def in_children(self) -> bool:
         return self._always or (self.is_worker and (self.folder / _IN_CHILDREN).exists())
@@ -121,9 +137,13 @@ def _folder(config: pytest.Config) -> tuple[Path, bool]:
         return Path(tempfile.mkdtemp(prefix="conformance-")), True
     cache = config.rootpath / os.path.expandvars(config.getini("cache_dir"))  # config.cache is not there yet
     folder = cache / "d" / "conformance"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (cache / ".gitignore").exists():
-        (cache / ".gitignore").write_text("*\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (cache / ".gitignore").exists():
+            (cache / ".gitignore").write_text("*\n", encoding="utf-8")
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:  # a checkout that nobody may write to
+        return Path(tempfile.mkdtemp(prefix="conformance-")), True
     return folder, False
 
 
@@ -149,7 +169,7 @@ def _described(item: pytest.Item) -> dict[str, Any]:
 def _of_earlier(record: Record) -> str:
     """`the run before this one died in ...`, and how to repeat it."""
     drawn = record.case and (record.test.get("drawn") or "test" not in record.test)
-    again = f'pytest --case "{record.case}"' if drawn else f"pytest -k {record.test.get('test', '')}"
+    again = command_of(record.case if drawn else "", record.test.get("test", ""), record.inside)
     if not record.inside:
         return f"the run before this one died in {record.test['nodeid']}, outside of a call; again: {again}"
     return (
@@ -189,6 +209,7 @@ class Controller:
         self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
         self._ends: dict[str, tuple[Record | None, str]] = {}
         self._tried: set[str] = set()
+        self._outside = 0
         self._waiting: dict[str, tuple[Finding | None, str]] = {}
         if watch.in_children():
             (self.folder / _IN_CHILDREN).touch()
@@ -210,8 +231,19 @@ class Controller:
         with suppress(OSError, ValueError):
             data = json.loads((self.folder / (name + _RECORDED)).read_text(encoding="utf-8"))
             self.report.session.recorder.merge(data)
-        if record is None or not record.test:
-            self.report.suite_errors.append((name, f"a worker died outside of any test: {how}"))
+        if record is not None and record.inside:
+            (self.folder / _IN_CHILDREN).touch()
+        if record is None or not record.test or record.test == _PROBES:
+            self._died_outside(name, how)
+
+    def _died_outside(self, name: str, how: str) -> None:
+        """A worker died when no test was at hand. Its successors are not replaced for ever."""
+        self.report.suite_errors.append((name, f"a worker died outside of any test: {how}"))
+        self.report.unfinished += [f"ERROR  {name}, a worker, died outside of any test: {how}"]
+        self._outside += 1
+        if self._outside >= MOST_OUTSIDE:
+            said = f"{self._outside} workers died outside of any test, the last one {how}"
+            pytest.exit(said, returncode=int(pytest.ExitCode.TESTS_FAILED))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
@@ -223,7 +255,8 @@ class Controller:
         (self.folder / _IN_CHILDREN).touch()
         if crashitem not in self._tried and _pending_again(sched, crashitem):
             self._tried.add(crashitem)
-            self._waiting[crashitem] = finding, said
+            if at_hand:
+                self._waiting[crashitem] = finding, said
             report.outcome, report.longrepr = "rerun", said
             return
         self._waiting.pop(crashitem, None)
@@ -286,6 +319,7 @@ def _fail(report: Any, finding: Finding | None, said: str) -> None:
     """Makes a report that of a failure: of the finding, or of an error of the suite."""
     before = f"{report.longrepr}\n\n" if report.outcome == "failed" and report.when == "call" else ""
     report.outcome, report.longrepr = "failed", before + (finding.text() if finding else said)
+    report.location = (*report.location[:2], report.nodeid.rpartition("::")[2])  # where xdist says only the file
     if finding is not None:
         report.user_properties.append((FINDINGS, [finding.to_json()]))
     else:
@@ -312,8 +346,9 @@ class Ledger:
             self.ended.add(report.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        self.report.interrupted = True
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        given_up = isinstance(excinfo.value, pytest.exit.Exception)
+        self.report.interrupted = str(excinfo.value) if given_up else "interrupted"
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         self.report.never_ran = [nodeid for nodeid in self.collected if nodeid not in self.ended]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from conformance.clauses import REMARK
+from conformance.harness.deaths import is_death
 
 CELL_NAMES = {
     "rnn_tanh": "RNN(tanh)",
@@ -20,6 +21,11 @@ CELL_NAMES = {
     "gru_cell": "GRUCell",
     "": "modules",
 }
+
+
+def command_of(case: str, test: str, ends_the_process: bool) -> str:
+    """The command that runs a case again, or a test that has none; in a worker where it would end the run."""
+    return " ".join(["pytest", f'--case "{case}"' if case else f"-k {test}", *(["-n 1"] if ends_the_process else [])])
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Finding:
         body = list(self.lines)
         if not self.repeatable:
             body.insert(0, "NOT REPEATABLE: the same case gave something else before")
-        body.append(f'again    pytest --case "{self.case}"' if self.case else f"again    pytest -k {self.test}")
+        body.append(f"again    {command_of(self.case, self.test, is_death(self.kind))}")
         where = ", ".join(filter(None, (self.subject, self.route, "+".join(self.kernels))))
         return "\n".join([f"{head:<68} {where}", *("       " + line for line in body)])
 
