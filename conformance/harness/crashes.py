@@ -24,6 +24,7 @@ from conformance.harness import blackbox, child, deaths, session
 from conformance.harness.blackbox import BlackBox, Record
 from conformance.harness.recorder import Finding, as_repeat, command_of
 from conformance.harness.report import FINDINGS, SUITE_ERROR, Report
+from conformance.harness.verdict import one_line
 from strategies import CaseError, parse
 
 RUN_FOLDER = "conformance_run"
@@ -156,26 +157,29 @@ def _described(item: pytest.Item) -> dict[str, Any]:
     found = getattr(getattr(item, "function", None), "conformance", None)
     if found is None:
         return {"nodeid": item.nodeid}
+    judged, cell = session.current().subject, item.callspec.params.get("cell", "")  # type: ignore[attr-defined]
     return {
         "nodeid": item.nodeid,
         "test": found.name,
-        "cell": item.callspec.params.get("cell", ""),  # type: ignore[attr-defined]
+        "cell": cell,
         "clause": found.clause.id,
-        "subject": session.current().subject.name,
+        "subject": judged.name,
+        "options": judged.options(cell),
         "drawn": found.cases is not None,
     }
 
 
 def _of_earlier(record: Record) -> str:
-    """`the run before this one died in ...`, and how to repeat it."""
-    drawn = record.case and (record.test.get("drawn") or "test" not in record.test)
-    again = command_of(record.case if drawn else "", record.test.get("test", ""), record.inside)
-    if not record.inside:
-        return f"the run before this one died in {record.test['nodeid']}, outside of a call; again: {again}"
-    return (
-        f"the run before this one died in {record.test['nodeid']}; again: {again}; "
-        "this time every call is made in a child process"
-    )
+    """`the run before this one died in ...`, and how to repeat it. What the record says is shown, nothing more."""
+    test = record.test
+    drawn = record.case and (test.get("drawn") or "test" not in test)
+    case, name, options = record.case if drawn else "", test.get("test", ""), test.get("options", "")
+    parts = [f"the run before this one died in {test.get('nodeid')}" + ("" if record.inside else ", outside of a call")]
+    if case or name:
+        parts += [f"again: {command_of(case, name, options, record.inside)}"]
+    if record.inside:
+        parts += ["this time every call is made in a child process"]
+    return one_line("; ".join(parts), 1000)
 
 
 def finding_of(record: Record, how: str) -> Finding | None:
@@ -197,6 +201,7 @@ def finding_of(record: Record, how: str) -> Finding | None:
             kind=how,
             lines=(how,),
             case=record.case if test["drawn"] else "",
+            options=test["options"],
         )
     return None
 

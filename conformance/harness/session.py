@@ -91,6 +91,7 @@ class CaseRecord:
                 lines=tuple(lines),
                 case=seen.problem.case if self.case is not None else "",
                 kernels=self.session.kernels(seen),
+                options=self.session.subject.options(self.cell),
             )
         )
 
@@ -108,6 +109,7 @@ class CaseRecord:
             kind=how,
             lines=(how,),
             case=case,
+            options=self.session.subject.options(self.cell),
         )
 
 

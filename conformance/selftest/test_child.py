@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from conformance.harness import child, contract, deaths, packing_calls, runner, session, subject
+from conformance.harness import child, contract, deaths, packing_calls, plugin, runner, session, subject
 from conformance.harness.child import ChildError, Pool
 from conformance.harness.packing_calls import PackingSeen
 from conformance.harness.runner import Plan
@@ -237,6 +237,16 @@ def test_call_after_one_that_hung_is_given_less_time(deadly, pools):
     (seen,) = ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
     assert time.monotonic() - began < 2.5
     assert seen.failure == (deaths.late(3.0), ""), "the same words, so that the failure counts as repeatable"
+
+
+def test_import_that_ends_its_process_ends_a_child_alone(pools, tmp_path, monkeypatch):
+    (tmp_path / "deadly_import.py").write_text("import os\nos._exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    pool = pools()
+    monkeypatch.setattr(child, "pool", lambda: pool)
+    with pytest.raises(pytest.UsageError, match=r"--subject deadly_import: importing has to work first, .* code 3"):
+        plugin._require_import_to_return(["deadly_import"])
+    plugin._require_import_to_return(["torch.nn"])
 
 
 POISON = """
