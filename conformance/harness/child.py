@@ -94,10 +94,12 @@ class Pool:
         Routes after one that did not return are left out. Raises ChildError, and TypeError for a subject that no other
         process can import.
         """
+        died = ""
         if len(plan.routes) > 1 and not self._hung():
             answer = self._observed(subject, problem, plan, judgement)
             if not isinstance(answer, str):
                 return answer
+            died = answer
         seen: list[Observation] = []
         for route in plan.routes:
             answer = self._observed(subject, problem, replace(plan, routes=(route,)), judgement)
@@ -107,6 +109,8 @@ class Pool:
             seen.append(Observation(problem, subject.name, route, judgement, failure=(answer, "")))
             if self._hung():
                 break
+        if died and all(one.failure is None for one in seen):  # it does not come again, and is told all the same
+            seen[0] = replace(seen[0], failure=(died, ""))
         return tuple(seen)
 
     def pack(self, subject: Subject, call: packing_calls.Call, blank: PackingSeen) -> PackingSeen:

@@ -273,7 +273,7 @@ class Controller:
         if report.when != "call" or report.nodeid not in self._waiting:
             return
         finding, said = self._waiting.pop(report.nodeid)
-        if any(name == DEATHS for name, _ in report.user_properties):
+        if report.outcome == "failed" and any(name == DEATHS for name, _ in report.user_properties):
             return
         _fail(report, finding and as_repeat(finding), f"{said}; done again, it was not")
 

@@ -144,6 +144,24 @@ def test_death_is_the_observation_of_its_route_alone(how, said, deadly, pools):
     assert ask(pool.run, deadly, Case(), LSTM, Plan(("grad",)))[0].failure is None, "the next child works"
 
 
+DEADLY_ONCE = """
+import os, torch
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        if not os.path.exists(os.environ["DIED"]):
+            open(os.environ["DIED"], "w").close()
+            os.abort()
+        return super().forward(input, hx)
+"""
+
+
+def test_death_that_does_not_come_again_is_an_observation_too(pools, tmp_path, monkeypatch):
+    (tmp_path / "deadly_once.py").write_text(DEADLY_ONCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = ask(pools(environment={"DIED": str(tmp_path / "died")}).run, subject.named(["deadly_once"]), Case(), LSTM)
+    assert [one.failure for one in seen] == [("killed by signal 6 (SIGABRT)", ""), None, None]
+
+
 def test_child_of_its_own_dies_alike_where_processes_cannot_fork(deadly, pools):
     pool = pools(environment={"HOW": "abort"}, forking=False)
     (seen,) = ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
