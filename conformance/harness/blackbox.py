@@ -53,12 +53,14 @@ class BlackBox:
 
     def __init__(self, path: Path, limit: float = 0.0) -> None:
         self.path, self.limit, self.calls = path, limit, 0
-        self._file = open(path, "w+b")  # noqa: SIM115  (open as long as the process lives: the lock is on it)
+        unlocked = path.with_suffix(f".{os.getpid()}")  # whoever looks for records finds this one locked or not at all
+        self._file = open(unlocked, "w+b")  # noqa: SIM115  (open as long as the process lives: the lock is on it)
         self._file.truncate(SIZE)
         if fcntl is not None:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._map = mmap.mmap(self._file.fileno(), SIZE)
         _HEAD.pack_into(self._map, 0, _MAGIC, os.getpid(), 0)
+        unlocked.replace(path)
 
     def begin(self, test: Mapping[str, Any]) -> None:
         """A test begins, described by these few words; {} ends it."""

@@ -1,9 +1,10 @@
-"""The runner in a child process: whatever a call does to its process, here it becomes an observation.
+"""Calls in a child process: whatever one does to its process, here it becomes an observation.
 
     run(subject, problem, plan, judgement) -> observations
 
-as in `runner.run`. A server imports torch once and forks a child for each death; where processes cannot fork every
-child imports torch itself. A child imports the subject by its name, so only one named on a command line can be run.
+as in `runner.run`, and so with `pack` and `draw`. A server imports torch once and forks a child for each death; where
+processes cannot fork every child imports torch itself. A child imports the subject by its name, so only one named on a
+command line can be run.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from conformance.harness import deaths, platform, runner, wire
+from conformance.harness import deaths, packing_calls, platform, runner, wire
 from conformance.harness import subject as subjects
 from conformance.harness.observation import Observation
+from conformance.harness.packing_calls import PackingSeen
 from conformance.harness.runner import Plan
+from conformance.harness.session import Calls
 from conformance.harness.subject import Subject
-from reference.problem import Problem
+from reference.problem import Architecture, Problem
 from reference.roundings import Judgement
 
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
@@ -42,6 +45,9 @@ HASTE = 20
 LEAST_PATIENCE = 0.5
 """Seconds that are never too many to wait."""
 
+IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or subject.named(['pkg.module'])"
+"""The remedy for a subject that no child can import."""
+
 _BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from conformance.harness import child; child.{}({})"
 _NUMBER = struct.Struct("<q")
 _GRACE = 5.0
@@ -49,6 +55,14 @@ _GRACE = 5.0
 
 class ChildError(RuntimeError):
     """The suite failed in a child, outside of any call into the subject; its text has the child's traceback."""
+
+
+class _DiedImporting(ChildError):
+    """A child died while it imported these subjects, as `how` says."""
+
+    def __init__(self, texts: Sequence[str], how: str) -> None:
+        super().__init__(f"while it imported {', '.join(texts)} a child: {how}")
+        self.how = how
 
 
 @dataclass
@@ -80,37 +94,69 @@ class Pool:
         Routes after one that did not return are left out. Raises ChildError, and TypeError for a subject that no other
         process can import.
         """
-        if not subject.texts:
-            raise TypeError(f"{subject.name} is made in this process; a child needs a name to import")
+        died = ""
         if len(plan.routes) > 1 and not self._hung():
-            answer = self._asked(subject, problem, plan, judgement)
+            answer = self._observed(subject, problem, plan, judgement)
             if not isinstance(answer, str):
                 return answer
+            died = answer
         seen: list[Observation] = []
         for route in plan.routes:
-            answer = self._asked(subject, problem, replace(plan, routes=(route,)), judgement)
+            answer = self._observed(subject, problem, replace(plan, routes=(route,)), judgement)
             if not isinstance(answer, str):
                 seen += answer
                 continue
             seen.append(Observation(problem, subject.name, route, judgement, failure=(answer, "")))
             if self._hung():
                 break
+        if died and all(one.failure is None for one in seen):  # it does not come again, and is told all the same
+            seen[0] = replace(seen[0], failure=(died, ""))
         return tuple(seen)
 
-    def _asked(
+    def pack(self, subject: Subject, call: packing_calls.Call, blank: PackingSeen) -> PackingSeen:
+        """As `packing_calls.pack`; a call that ended its child has that as its failure. Raises as `run` does."""
+        arrays, problem = wire.Arrays(), call.batch.problem
+        header = {"problem": wire.problem_to_json(problem, arrays), "call": wire.call_to_json(call, arrays)}
+        answer = self._asked(subject, "pack", header, arrays)
+        if isinstance(answer, str):
+            return replace(blank, failure=(answer, ""))
+        data, received = answer
+        return wire.observation_from_json(data["seen"], blank, received)
+
+    def draw(self, subject: Subject, seed: int, architectures: Sequence[Architecture]) -> list[dict[str, np.ndarray]]:
+        """As `runner.draw`. Raises as `run` does, and deaths.Died where it ended its child."""
+        header = {"seed": seed, "architectures": [asdict(one) for one in architectures]}
+        answer = self._asked(subject, "draw", header, wire.Arrays())
+        if isinstance(answer, str):
+            raise deaths.Died(answer)
+        data, received = answer
+        return [{name: received[place] for name, place in one.items()} for one in data["drawn"]]
+
+    def _observed(
         self, subject: Subject, problem: Problem, plan: Plan, judgement: Judgement
     ) -> tuple[Observation, ...] | str:
-        """What a child answers; if it died, how."""
+        """What a child observes; if it died, how."""
         blanks = runner.blanks(subject, problem, plan, judgement)
         arrays = wire.Arrays()
-        header = {
-            "subject": list(subject.texts),
-            "problem": wire.problem_to_json(problem, arrays),
-            "plan": wire.plan_to_json(plan, arrays),
-        }
-        child = self._living(subject)
+        header = {"problem": wire.problem_to_json(problem, arrays), "plan": wire.plan_to_json(plan, arrays)}
+        answer = self._asked(subject, "run", header, arrays)
+        if isinstance(answer, str):
+            return answer
+        data, received = answer
+        return tuple(
+            wire.observation_from_json(one, blank, received) for one, blank in zip(data["seen"], blanks, strict=True)
+        )
+
+    def _asked(
+        self, subject: Subject, work: str, header: wire.Json, arrays: wire.Arrays
+    ) -> tuple[wire.Json, list[np.ndarray]] | str:
+        """What a child answers to one of the requests in `_WORK`; if it died, how."""
+        if not subject.texts:
+            raise TypeError(f"{subject.name} exists in this process alone, children cannot call it: {IMPORTABLE}")
+        child = self._living(subject.texts)
         try:
-            answer = child.ask(header, arrays, self._patience())
+            request = {"work": work, "subject": list(subject.texts)}
+            answer = child.ask(request | header, arrays, self._patience())
         except BaseException:  # Ctrl-C while it works: the next answer would be to this request
             self._child = None
             child.end()
@@ -119,12 +165,9 @@ class Pool:
             self._child = None
             self.told.append(answer)
             return answer
-        data, received = answer
-        if "error" in data:
-            raise ChildError(data["error"])
-        return tuple(
-            wire.observation_from_json(one, blank, received) for one, blank in zip(data["seen"], blanks, strict=True)
-        )
+        if "error" in answer[0]:
+            raise ChildError(answer[0]["error"])
+        return answer
 
     def _patience(self) -> float:
         return min(self.limit, max(LEAST_PATIENCE, self.limit / HASTE)) if self._hung() else self.limit
@@ -133,16 +176,24 @@ class Pool:
         """Whether a call of this test did not return."""
         return deaths.late(self.limit) in self.told
 
-    def _living(self, subject: Subject) -> _Child:
+    def death_of_import(self, texts: Sequence[str]) -> str:
+        """How a child that imports these subjects dies of it; "" where it lives."""
+        try:
+            self._living(texts)
+        except _DiedImporting as died:
+            return died.how
+        return ""
+
+    def _living(self, texts: Sequence[str]) -> _Child:
         """The child at hand, begun if there is none. It imports the subject before anybody looks at the clock."""
         if self._child is None:
             begun = {**os.environ, **self.environment}
             if self.forking and self._server is None:
                 self._server = _Server(begun)
             new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
-            answer = new.ask({"import": list(subject.texts)}, wire.Arrays(), 0)
+            answer = new.ask({"work": "import", "subject": list(texts)}, wire.Arrays(), 0)
             if isinstance(answer, str):
-                raise ChildError(f"while it imported {subject.name} a child was {answer}")
+                raise _DiedImporting(texts, answer)
             self._child = new
         return self._child
 
@@ -343,13 +394,38 @@ def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
 
 
 def _answered(header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
-    if "import" in header:
-        _subject(tuple(header["import"]))
-        return {}
+    return _WORK[header["work"]](_subject(tuple(header["subject"])), header, received, arrays)
+
+
+def _imported(subject: Subject, header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
+    return {}
+
+
+def _ran(subject: Subject, header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
     problem = wire.problem_from_json(header["problem"], received)
-    subject = _subject(tuple(header["subject"]))
     seen = runner.run(subject, problem, wire.plan_from_json(header["plan"], received), _NOBODY)
     return {"seen": [wire.observation_to_json(one, problem, arrays) for one in seen]}
+
+
+def _packed(subject: Subject, header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
+    problem = wire.problem_from_json(header["problem"], received)
+    call = wire.call_from_json(header["call"], problem, received)
+    seen = packing_calls.pack(subject, call, PackingSeen(problem, subject.name, packing_calls.ROUTE, _NOBODY))
+    return {"seen": wire.observation_to_json(seen, problem, arrays)}
+
+
+def _drew(subject: Subject, header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
+    drawn = runner.draw(subject, header["seed"], [Architecture(**one) for one in header["architectures"]])
+    return {"drawn": [{name: arrays.add(values) for name, values in one.items()} for one in drawn]}
+
+
+_WORK: Mapping[str, Callable[[Subject, wire.Json, list[np.ndarray], wire.Arrays], wire.Json]] = {
+    "import": _imported,
+    "run": _ran,
+    "pack": _packed,
+    "draw": _drew,
+}
+"""What a child may be asked for."""
 
 
 _NOBODY: Judgement = None  # type: ignore[assignment]
@@ -369,6 +445,9 @@ def pool() -> Pool:
     return made
 
 
-def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
-    """As `runner.run`, in a child of this process's pool."""
-    return pool().run(subject, problem, plan, judgement)
+CALLS = Calls(
+    run=lambda *given: pool().run(*given),
+    pack=lambda *given: pool().pack(*given),
+    draw=lambda *given: pool().draw(*given),
+)
+"""Calls in children of this process's pool."""

@@ -34,8 +34,8 @@ def reproduces(entry: Known) -> bool:
         raise LookupError(f"known deviation {entry.id}: there is no property {entry.test}")
     case, cell = parse(entry.case) if entry.case else (None, dict(entry.where).get("cell", tested.cells)[0])
     outer = session.current()
-    run = child.run if is_death(entry.kind) else outer.run
-    with session.nested(Session(outer.subject, outer.axes, run=run)) as here:
+    calls = child.CALLS if is_death(entry.kind) else outer.calls
+    with session.nested(Session(outer.subject, outer.axes, calls=calls)) as here:
         try:
             tested.check(cell, case)
             found = []

@@ -20,10 +20,11 @@ from typing import Any
 import pytest
 
 from conformance.clauses import RED
-from conformance.harness import blackbox, child, deaths, runner, session
+from conformance.harness import blackbox, child, deaths, session
 from conformance.harness.blackbox import BlackBox, Record
-from conformance.harness.recorder import Finding, as_repeat
+from conformance.harness.recorder import Finding, as_repeat, command_of
 from conformance.harness.report import FINDINGS, SUITE_ERROR, Report
+from conformance.harness.verdict import one_line
 from strategies import CaseError, parse
 
 RUN_FOLDER = "conformance_run"
@@ -35,6 +36,12 @@ DEATHS = "conformance deaths"
 MOST_RESTARTS = 1000
 """Workers that may be replaced where the command line names no other number. After the first death calls are made in
 child processes, so that it takes a subject that harms this suite itself to come near it."""
+
+REPLACING = ("no", "load", "worksteal")
+"""Values of --dist with which xdist gives the tests of a worker that died to another."""
+
+MOST_OUTSIDE = 4
+"""Workers that may die when no test is at hand, before the run is given up."""
 
 _IN_CHILDREN = "in-children"
 _RECORDED = ".recorded.json"
@@ -71,9 +78,19 @@ class Watch:
         pool = child.pool()
         pool.limit, pool.memory = config.option.call_limit, deaths.fair_share(_processes(config))
 
-    def runner(self) -> runner.Runner:
-        """The runner of the next test: in child processes once a call has ended its process."""
-        return child.run if self.in_children() else runner.run
+    def calls(self) -> session.Calls:
+        """Who makes the calls of the next test: child processes once a call has ended its process."""
+        return child.CALLS if self.in_children() else session.HERE
+
+    def first_calls(self, named: bool) -> session.Calls:
+        """Who makes the smallest calls: children if the subject was named, for nobody could replace this process."""
+        return child.CALLS if named and not self.is_worker else self.calls()
+
+    def first_calls_are_made(self) -> None:
+        """If a child died of one, all other calls are made in children too."""
+        self._always |= bool(child.pool().told)
+        if not self.in_children():
+            child.pool().close()
 
     def in_children(self) -> bool:
         return self._always or (self.is_worker and (self.folder / _IN_CHILDREN).exists())
@@ -86,7 +103,7 @@ class Watch:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.box.begin(_described(item))
         child.pool().new_test()
-        session.current().run = self.runner()
+        session.current().calls = self.calls()
         yield
         self.box.begin({})
         if self.is_worker:
@@ -121,9 +138,13 @@ def _folder(config: pytest.Config) -> tuple[Path, bool]:
         return Path(tempfile.mkdtemp(prefix="conformance-")), True
     cache = config.rootpath / os.path.expandvars(config.getini("cache_dir"))  # config.cache is not there yet
     folder = cache / "d" / "conformance"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (cache / ".gitignore").exists():
-        (cache / ".gitignore").write_text("*\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (cache / ".gitignore").exists():
+            (cache / ".gitignore").write_text("*\n", encoding="utf-8")
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:  # a checkout that nobody may write to
+        return Path(tempfile.mkdtemp(prefix="conformance-")), True
     return folder, False
 
 
@@ -136,26 +157,29 @@ def _described(item: pytest.Item) -> dict[str, Any]:
     found = getattr(getattr(item, "function", None), "conformance", None)
     if found is None:
         return {"nodeid": item.nodeid}
+    judged, cell = session.current().subject, item.callspec.params.get("cell", "")  # type: ignore[attr-defined]
     return {
         "nodeid": item.nodeid,
         "test": found.name,
-        "cell": item.callspec.params.get("cell", ""),  # type: ignore[attr-defined]
+        "cell": cell,
         "clause": found.clause.id,
-        "subject": session.current().subject.name,
+        "subject": judged.name,
+        "options": judged.options(cell),
         "drawn": found.cases is not None,
     }
 
 
 def _of_earlier(record: Record) -> str:
-    """`the run before this one died in ...`, and how to repeat it."""
-    drawn = record.case and (record.test.get("drawn") or "test" not in record.test)
-    again = f'pytest --case "{record.case}"' if drawn else f"pytest -k {record.test.get('test', '')}"
-    if not record.inside:
-        return f"the run before this one died in {record.test['nodeid']}, outside of a call; again: {again}"
-    return (
-        f"the run before this one died in {record.test['nodeid']}; again: {again}; "
-        "this time every call is made in a child process"
-    )
+    """`the run before this one died in ...`, and how to repeat it. What the record says is shown, nothing more."""
+    test = record.test
+    drawn = record.case and (test.get("drawn") or "test" not in test)
+    case, name, options = record.case if drawn else "", test.get("test", ""), test.get("options", "")
+    parts = [f"the run before this one died in {test.get('nodeid')}" + ("" if record.inside else ", outside of a call")]
+    if case or name:
+        parts += [f"again: {command_of(case, name, options, record.inside)}"]
+    if record.inside:
+        parts += ["this time every call is made in a child process"]
+    return one_line("; ".join(parts), 1000)
 
 
 def finding_of(record: Record, how: str) -> Finding | None:
@@ -177,6 +201,7 @@ def finding_of(record: Record, how: str) -> Finding | None:
             kind=how,
             lines=(how,),
             case=record.case if test["drawn"] else "",
+            options=test["options"],
         )
     return None
 
@@ -189,6 +214,7 @@ class Controller:
         self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
         self._ends: dict[str, tuple[Record | None, str]] = {}
         self._tried: set[str] = set()
+        self._outside = 0
         self._waiting: dict[str, tuple[Finding | None, str]] = {}
         if watch.in_children():
             (self.folder / _IN_CHILDREN).touch()
@@ -210,8 +236,19 @@ class Controller:
         with suppress(OSError, ValueError):
             data = json.loads((self.folder / (name + _RECORDED)).read_text(encoding="utf-8"))
             self.report.session.recorder.merge(data)
-        if record is None or not record.test:
-            self.report.suite_errors.append((name, f"a worker died outside of any test: {how}"))
+        if record is not None and record.inside:
+            (self.folder / _IN_CHILDREN).touch()
+        if record is None or not record.test or record.test == _PROBES:
+            self._died_outside(name, how)
+
+    def _died_outside(self, name: str, how: str) -> None:
+        """A worker died when no test was at hand. Its successors are not replaced for ever."""
+        self.report.suite_errors.append((name, f"a worker died outside of any test: {how}"))
+        self.report.unfinished += [f"ERROR  {name}, a worker, died outside of any test: {how}"]
+        self._outside += 1
+        if self._outside >= MOST_OUTSIDE:
+            said = f"{self._outside} workers died outside of any test, the last one {how}"
+            pytest.exit(said, returncode=int(pytest.ExitCode.TESTS_FAILED))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
@@ -223,7 +260,8 @@ class Controller:
         (self.folder / _IN_CHILDREN).touch()
         if crashitem not in self._tried and _pending_again(sched, crashitem):
             self._tried.add(crashitem)
-            self._waiting[crashitem] = finding, said
+            if at_hand:
+                self._waiting[crashitem] = finding, said
             report.outcome, report.longrepr = "rerun", said
             return
         self._waiting.pop(crashitem, None)
@@ -235,7 +273,7 @@ class Controller:
         if report.when != "call" or report.nodeid not in self._waiting:
             return
         finding, said = self._waiting.pop(report.nodeid)
-        if any(name == DEATHS for name, _ in report.user_properties):
+        if report.outcome == "failed" and any(name == DEATHS for name, _ in report.user_properties):
             return
         _fail(report, finding and as_repeat(finding), f"{said}; done again, it was not")
 
@@ -286,6 +324,7 @@ def _fail(report: Any, finding: Finding | None, said: str) -> None:
     """Makes a report that of a failure: of the finding, or of an error of the suite."""
     before = f"{report.longrepr}\n\n" if report.outcome == "failed" and report.when == "call" else ""
     report.outcome, report.longrepr = "failed", before + (finding.text() if finding else said)
+    report.location = (*report.location[:2], report.nodeid.rpartition("::")[2])  # where xdist says only the file
     if finding is not None:
         report.user_properties.append((FINDINGS, [finding.to_json()]))
     else:
@@ -312,8 +351,9 @@ class Ledger:
             self.ended.add(report.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        self.report.interrupted = True
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        given_up = isinstance(excinfo.value, pytest.exit.Exception)
+        self.report.interrupted = str(excinfo.value) if given_up else "interrupted"
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         self.report.never_ran = [nodeid for nodeid in self.collected if nodeid not in self.ended]

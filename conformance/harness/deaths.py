@@ -20,6 +20,10 @@ LEAST_MEMORY = 4 * 2**30
 _BEGINNINGS = ("killed by ", "ended the process", "did not return")
 
 
+class Died(Exception):
+    """A call ended with its process, as the text says."""
+
+
 def killed_by(number: int) -> str:
     """`killed by signal 11 (SIGSEGV)`"""
     try:

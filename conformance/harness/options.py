@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.harness import known as known_deviations
-from conformance.harness import platform, runner, subject
+from conformance.harness import platform, subject
 from conformance.harness.known import Known, KnownError
-from conformance.harness.runner import EAGER_ROUTES, Runner
-from conformance.harness.session import Session
+from conformance.harness.runner import EAGER_ROUTES
+from conformance.harness.session import HERE, Calls, Session
 from conformance.harness.subject import TORCH_NN, MismatchedParameters, Subject, SubjectError
 from conformance.harness.verdict import one_line
 from strategies import Axes, Case, CaseError, parse
@@ -43,8 +43,8 @@ class Options:
     known: tuple[Known, ...]
     no_stale: bool
 
-    def session(self, run: Runner = runner.run) -> Session:
-        """The session of a run, its first calls made by `run`.
+    def session(self, calls: Calls = HERE) -> Session:
+        """The session of a run, its first calls made by `calls`.
 
         Raises OptionError for a subject that nothing can be said about.
         """
@@ -54,7 +54,7 @@ class Options:
             self.concerned(),
             routes=self.routes,
             dtypes=self.dtypes,
-            run=run,
+            calls=calls,
         )
         made.leave_out_unsupported_dtypes()
         if self.subject.name != TORCH_NN:

@@ -9,7 +9,7 @@ import argparse
 import importlib.metadata
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,7 @@ def _seconds(text: str) -> float:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     _require_packages()
+    _require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
     config.stash[OPTIONS] = options = _read_options(config)
     if config.option.hypothesis_seed is None and options.effort != "ci":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
@@ -115,7 +116,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crashes.Watch(config)
-    session.begin(_checked(lambda: options.session(watch.runner())))
+    session.begin(_checked(lambda: options.session(watch.first_calls(bool(config.option.subject)))))
+    watch.first_calls_are_made()
     config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
     crashes.install(config, config.stash[REPORT], watch)
 
@@ -142,15 +144,35 @@ def _require_packages() -> None:
         ) from None
 
 
+def _require_workers_that_can_be_replaced(dist: str) -> None:
+    """Refuses the ways to share out tests with which a crash loses some. Raises pytest.UsageError."""
+    from conformance.harness.crashes import REPLACING
+
+    if dist not in REPLACING:
+        raise pytest.UsageError(
+            f"--dist {dist}: tests are lost with it where a worker crashes; use --dist load (-n alone) or worksteal"
+        )
+
+
 def _read_options(config: pytest.Config) -> Any:
     from conformance.harness.options import read
 
     given = config.option
     if given.subject:
         _make_importable(config.rootpath, config.invocation_params.dir)
+        if not hasattr(config, "workerinput"):
+            _require_import_to_return(given.subject)
     axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
     known = [Path(name) for name in given.known]
     return _checked(lambda: read(given.effort, given.subject, given.case, known=known, no_stale=given.no_stale, **axes))
+
+
+def _require_import_to_return(subjects: Sequence[str]) -> None:
+    """Imports the subjects in a child, where it ends nothing but that. Raises pytest.UsageError."""
+    from conformance.harness import child
+
+    if how := child.pool().death_of_import(subjects):
+        raise pytest.UsageError(f"--subject {', '.join(subjects)}: importing has to work first, and its process {how}")
 
 
 def _make_importable(*folders: Path) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from conformance.clauses import CLAUSES, RED, Clause
-from conformance.harness import oracle, runner, session
+from conformance.harness import deaths, oracle, session
 from conformance.harness.observation import Observation
 from conformance.harness.recorder import Finding, as_repeat
-from conformance.harness.runner import EAGER_ROUTES, Plan
+from conformance.harness.runner import CONSTRUCTOR, EAGER_ROUTES, ROUTES, Plan
 from conformance.harness.session import CaseRecord
 from conformance.harness.verdict import Deviation, usable
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
@@ -125,7 +125,7 @@ def observe(
     return [one for one in seen if all(usable(part, values) for part in (one, *one.layers, *one.again, *one.steps))]
 
 
-def differentiate(problem: Problem, loss: Loss, routes: tuple[str, ...] = runner.BACKWARD_ROUTES) -> list[Observation]:
+def differentiate(problem: Problem, loss: Loss, routes: tuple[str, ...] = BACKWARD_ROUTES) -> list[Observation]:
     """The subject's gradients of `loss`, one observation for each route; a call that failed is a finding, left out."""
     seen = session.current().observe(problem, Plan(routes, loss=loss))
     return [one for one in seen if usable(one)]
@@ -156,13 +156,15 @@ def in_turn(route: str, count: int, problem: Callable[[int, Any], Problem]) -> l
 
 def parameters_drawn(seed: int, *architectures: Architecture) -> list[dict[str, np.ndarray]]:
     """The float32 parameters that the subject draws for these architectures, one after the other, from one seed."""
-    return runner.draw(session.current().subject, seed, architectures)
+    here = session.current()
+    try:
+        return here.calls.draw(here.subject, seed, architectures)
+    except deaths.Died as died:
+        raise Deviation.of(here.case_at_hand().died(str(died), CONSTRUCTOR, "float32", "")) from None
 
 
 def probes(cells: Sequence[str]) -> list[list[Observation]]:
     """Calls of size 1, for each dtype, device and route of the run a list with one for each cell."""
     here = session.current()
-    combinations = [
-        (dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in runner.ROUTES
-    ]
+    combinations = [(dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in ROUTES]
     return [[here.probe(cell, *combination) for cell in cells] for combination in combinations]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from conformance.clauses import REMARK
+from conformance.harness.deaths import is_death
 
 CELL_NAMES = {
     "rnn_tanh": "RNN(tanh)",
@@ -22,12 +23,19 @@ CELL_NAMES = {
 }
 
 
+def command_of(case: str, test: str, options: str, ends_the_process: bool) -> str:
+    """The command that runs a case again, or a test that has none; in a worker where it would end the run."""
+    chosen = f'--case "{case}"' if case else f"-k {test}"
+    return " ".join(filter(None, ("pytest", chosen, options, "-n 1" if ends_the_process else "")))
+
+
 @dataclass(frozen=True)
 class Finding:
     """One deviation of one case.
 
     test is the property's name, cell "" where it is about no cell; field and kind say what deviates and how; known
-    is the id of the known deviation that it is; repeatable is False where the same case gave something else before.
+    is the id of the known deviation that it is; repeatable is False where the same case gave something else before;
+    options are those that name the subject on a command line.
     """
 
     severity: str
@@ -44,6 +52,7 @@ class Finding:
     known: str = ""
     repeatable: bool = True
     kernels: tuple[str, ...] = ()
+    options: str = ""
 
     @property
     def signature(self) -> tuple[str, str, str]:
@@ -60,7 +69,7 @@ class Finding:
         body = list(self.lines)
         if not self.repeatable:
             body.insert(0, "NOT REPEATABLE: the same case gave something else before")
-        body.append(f'again    pytest --case "{self.case}"' if self.case else f"again    pytest -k {self.test}")
+        body.append(f"again    {command_of(self.case, self.test, self.options, is_death(self.kind))}")
         where = ", ".join(filter(None, (self.subject, self.route, "+".join(self.kernels))))
         return "\n".join([f"{head:<68} {where}", *("       " + line for line in body)])
 

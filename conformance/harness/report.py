@@ -79,7 +79,7 @@ class Report:
         self.suite_errors: list[tuple[str, str]] = []
         self.gone: list[str] = []
         self.lacking: Counter[str] = Counter()
-        self.interrupted = False
+        self.interrupted = ""
         self.never_ran: list[str] = []
         self.unfinished: list[str] = []
 
@@ -106,8 +106,10 @@ class Report:
         return wanted and bool(self._silent() or (self.lacking and not self.session.recorder.tallies))
 
     def _silent(self) -> list[str]:
-        """Properties that ran, each with its cell, and compared nothing that could have failed."""
-        return [node for node, tally in self.session.recorder.tallies.items() if tally.silent == tally.cases]
+        """Properties that ran, each with its cell, found nothing and compared nothing that could have failed."""
+        red = {f"{finding.test}[{finding.cell}]" for finding in self.findings}
+        tallies = self.session.recorder.tallies.items()
+        return [node for node, tally in tallies if tally.silent == tally.cases and node not in red]
 
     def write(self, terminal: Any, seed: str | None) -> None:
         """The summary, deviations first."""
@@ -181,7 +183,7 @@ class Report:
 
     def incomplete(self) -> str:
         """What kept the run from its end, and how many tests never ran, the first of them by name."""
-        parts = ["interrupted"] if self.interrupted else []
+        parts = [self.interrupted] if self.interrupted else []
         if self.never_ran:
             names = [nodeid.rpartition("::")[2] for nodeid in self.never_ran]
             more = ", ..." if len(names) > MOST_NAMES else ""

@@ -222,6 +222,10 @@ def _constructed(subject: Subject, blank: Observation) -> Observation:
     return replace(blank, facts={name: fact(p) for name, p in module.named_parameters()}, text=repr(module))
 
 
+Drawer = Callable[[Subject, int, Sequence[Architecture]], list[dict[str, np.ndarray]]]
+"""`draw`, or another that does the same elsewhere, and raises `deaths.Died` where that process ends."""
+
+
 def draw(subject: Subject, seed: int, architectures: Sequence[Architecture]) -> list[dict[str, np.ndarray]]:
     """The float32 parameters that modules of these architectures draw, one after the other, after manual_seed(seed)."""
     with torch.random.fork_rng(devices=[]):

@@ -9,13 +9,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import reference
-from conformance.clauses import CLAUSES
-from conformance.harness import platform, runner, subject
+from conformance.clauses import CLAUSES, RED
+from conformance.harness import packing_calls, platform, runner, subject
 from conformance.harness.capabilities import features, is_refusal, smallest
 from conformance.harness.known import Known, matching
 from conformance.harness.observation import Observation
+from conformance.harness.packing_calls import Packer
 from conformance.harness.recorder import Finding, Recorder
-from conformance.harness.runner import Plan, Runner
+from conformance.harness.runner import Drawer, Plan, Runner
 from conformance.harness.subject import TORCH_NN, Subject
 from reference.problem import Problem
 from reference.roundings import Judgement
@@ -31,6 +32,19 @@ WITNESSED_EVERY = 50
 
 ALWAYS_SUPPORTED = ("float32", "float64")
 """Dtypes that torch.nn may refuse nothing in: there, a refusal is a finding of the property that met it."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Where calls into the subject are made: in this process, or by others of these signatures elsewhere."""
+
+    run: Runner = runner.run
+    pack: Packer = packing_calls.pack
+    draw: Drawer = runner.draw
+
+
+HERE = Calls()
+"""Calls in this process."""
 
 
 @dataclass
@@ -77,7 +91,25 @@ class CaseRecord:
                 lines=tuple(lines),
                 case=seen.problem.case if self.case is not None else "",
                 kernels=self.session.kernels(seen),
+                options=self.session.subject.options(self.cell),
             )
+        )
+
+    def died(self, how: str, route: str, dtype: str, case: str) -> Finding:
+        """The finding that a call ended with its process."""
+        return Finding(
+            RED,
+            self.tested.clause.id,
+            self.tested.name,
+            self.cell,
+            self.session.subject.name,
+            route,
+            dtype,
+            field="call",
+            kind=how,
+            lines=(how,),
+            case=case,
+            options=self.session.subject.options(self.cell),
         )
 
 
@@ -90,7 +122,7 @@ class Session:
     known        known deviations in force
     routes       those of `EAGER_ROUTES` that calls take; others are taken where a property names them
     dtypes       those of calls, also where a property draws none
-    run          the runner: `runner.run` in this process, or `child.run` in another
+    calls        who makes the calls: this process, or a child of it (`child.CALLS`)
     latest       the last failure of each property and cell
     """
 
@@ -101,7 +133,7 @@ class Session:
     latest: dict[str, Finding] = field(default_factory=dict)
     routes: tuple[str, ...] = runner.EAGER_ROUTES
     dtypes: tuple[str, ...] = DTYPES
-    run: Runner = runner.run
+    calls: Calls = HERE
     _probes: dict[tuple[str, str, str, str, tuple[str, ...]], Observation] = field(default_factory=dict)
     _record: CaseRecord | None = None
     _observed: int = 0
@@ -129,7 +161,7 @@ class Session:
         routes = tuple(taken) if problem.dtype in self.dtypes else ()
         self._observed += 1
         watched = replace(plan, routes=routes, witness=self._observed % WITNESSED_EVERY == 1)
-        seen = self.run(self.subject, problem, watched, self.judgement(problem))
+        seen = self.calls.run(self.subject, problem, watched, self.judgement(problem))
         for kernel in (kernel for observation in seen for kernel in observation.kernels):
             self.recorder.kernels[kernel] = self.recorder.kernels.get(kernel, 0) + 1
         return tuple(one for one in seen if not self._left_out(one))
@@ -169,14 +201,14 @@ class Session:
         """The kernels that a call like `seen` reaches; none where it fails or has none."""
         if seen.kernels or seen.failure is not None or seen.route not in runner.EAGER_ROUTES:
             return seen.kernels
-        return self.run(self.subject, seen.problem, Plan((seen.route,), witness=True), seen.judgement)[0].kernels
+        return self.calls.run(self.subject, seen.problem, Plan((seen.route,), witness=True), seen.judgement)[0].kernels
 
     def probe(self, cell: str, dtype: str, device: str, route: str, asked: tuple[str, ...] = ()) -> Observation:
         """The smallest call that asks for these features, kept: refused, the subject does not support them at all."""
         key = (cell, dtype, device, route, asked)
         if key not in self._probes:
             problem = smallest(cell, dtype, device, asked)
-            self._probes[key] = self.run(self.subject, problem, Plan((route,)), self.judgement(problem))[0]
+            self._probes[key] = self.calls.run(self.subject, problem, Plan((route,)), self.judgement(problem))[0]
         return self._probes[key]
 
     def leave_out_unsupported_dtypes(self) -> None:

@@ -60,6 +60,11 @@ class Subject:
     packing: Any = torch.nn.utils.rnn
     texts: tuple[str, ...] = ()
 
+    def options(self, cell: str) -> str:
+        """The options that name it on a command line, as far as this cell and its single step need them."""
+        named = [text for text in self.texts if text != TORCH_NN and _concerns(text, cell)]
+        return " ".join(f"--subject {text}" for text in named)
+
     @property
     def lacking(self) -> tuple[str, ...]:
         """The cells that it has no class for."""
@@ -109,6 +114,12 @@ def arguments(architecture: Architecture) -> dict[str, Any]:
         named["nonlinearity"] = architecture.cell.removeprefix("rnn_")
     named |= {name: getattr(architecture, name) for name in ("proj_size", "dropout") if getattr(architecture, name)}
     return named
+
+
+def _concerns(text: str, cell: str) -> bool:
+    """Whether a text of a command line gives a class for this cell, or for its single step or its loop."""
+    asked = ASKED_FOR.get(text.partition("=")[0], CELLS)
+    return not cell or cell.removesuffix(CELL_SUFFIX) in [one.removesuffix(CELL_SUFFIX) for one in asked]
 
 
 def torch_nn() -> Subject:

@@ -2,15 +2,12 @@
 
 from conformance.harness.oracle import from_cotangents, from_inputs, from_own_states
 from conformance.harness.packing import (
-    LENGTHS,
-    UTILITIES,
     assert_array,
     attempt_packing,
-    batches,
     observe_packing,
-    padded_by_hand,
     padding_sides,
 )
+from conformance.harness.packing_calls import LENGTHS, UTILITIES, batches, padded_by_hand
 from conformance.harness.platform import at_least
 from conformance.harness.property import (
     MODULES,

@@ -9,11 +9,12 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from conformance.harness.observation import Fact, Observation
+from conformance.harness.packing_calls import Batch, Call
 from conformance.harness.runner import Plan
 from reference.problem import Architecture, Loss, Problem
 
@@ -134,6 +135,18 @@ def _loss_from_json(data: Json, arrays: Sequence[np.ndarray]) -> Loss:
     return Loss(cotangents, tuple(data["wanted"]), data["passes"])
 
 
+def call_to_json(call: Call, arrays: Arrays) -> Json:
+    """A call of a packing utility, but for the problem of its batch."""
+    plain = {name: getattr(call, name) for name in ("utility", "lengths")} | {"options": dict(call.options)}
+    return plain | {"sequence": arrays.add(call.batch.sequence), "surplus": call.batch.surplus}
+
+
+def call_from_json(data: Json, problem: Problem, arrays: Sequence[np.ndarray]) -> Call:
+    """The call that `call_to_json` wrote, with its problem."""
+    batch = Batch(problem, arrays[data.pop("sequence")], data.pop("surplus"))
+    return Call(batch, **data)
+
+
 def observation_to_json(seen: Observation, problem: Problem, arrays: Arrays) -> Json:
     """An observation, but for its subject and judgement, and its problem where that is `problem`."""
     return {
@@ -146,7 +159,10 @@ def observation_to_json(seen: Observation, problem: Problem, arrays: Arrays) -> 
     }
 
 
-def observation_from_json(data: Json, blank: Observation, arrays: Sequence[np.ndarray]) -> Observation:
+Seen = TypeVar("Seen", bound=Observation)
+
+
+def observation_from_json(data: Json, blank: Seen, arrays: Sequence[np.ndarray]) -> Seen:
     """The observation that `observation_to_json` wrote; what it lacks is that of `blank`."""
     problem = blank.problem if data["problem"] is None else problem_from_json(data["problem"], arrays)
     read: Json = {name: data[name] for name in _PLAIN} | {name: tuple(data[name]) for name in _TUPLES}

@@ -6,6 +6,7 @@ What an operator does inside (MKL or oneDNN for a product, oneDNN's instruction 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,12 +58,20 @@ class _Witness(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@cache
+def _prepare() -> None:
+    """The first operator under a witness has PyTorch import two seconds' worth of modules, which are not the call's."""
+    with _Witness():
+        torch.zeros(1).add(1)
+
+
 def kernels(call: Callable[[], object]) -> tuple[str, ...]:
     """Runs `call` once and returns the labels of `TELLING` that it reached, in the table's order.
 
     Exceptions of the call pass through. Costs about 12 microseconds for each operator, 100 to 200 in all for a fused
     LSTM and 150 for each step of a GRU; the profiler costs 1 ms and 2 ms for the same, and writes to stderr.
     """
+    _prepare()
     with _Witness() as witness:
         call()
     return tuple(label for label in TELLING if label in witness.seen)

@@ -23,6 +23,7 @@ import reference
 from conformance.clauses import CLAUSES
 from conformance.harness import bridge, child, platform, runner, session
 from conformance.harness.blackbox import BlackBox
+from conformance.harness.call import inputs
 from conformance.harness.deaths import CALL_LIMIT
 from conformance.harness.observation import Observation
 from conformance.harness.property import Property
@@ -101,7 +102,7 @@ def bare(problem: Problem) -> Callable[[], object]:
     """What anyone pays who calls the module: build it, set its weights, call it once; tensors are made beforehand."""
     a, dtype, classes = problem.architecture, problem.dtype, torch_nn()
     weights = [bridge.tensor(values, dtype) for values in problem.parameters.values()]
-    arguments = runner.inputs(problem).arguments()
+    arguments = inputs(problem).arguments()
 
     def work() -> object:
         module = classes.drawn(a, dtype, problem.device)
@@ -168,7 +169,7 @@ def table(measured: dict[str, Times]) -> str:
 def child_rate(count: int, seed: int) -> float:
     """Calls of default cases a second, one route each, in a child process that has made its first ones."""
     problems = [case.on(cell) for (case, _), cell in zip(drawn(count, seed), cycle(MODULES), strict=False)]
-    with session.nested(Session(torch_nn(), run=child.run)) as here:
+    with session.nested(Session(torch_nn(), calls=child.CALLS)) as here:
         for problem in problems[: len(MODULES)]:
             here.observe(problem, Plan(("grad",)))
         began = time.perf_counter()

@@ -58,6 +58,20 @@ def test_file_of_another_kind_is_no_record_or_an_empty_one(data, tmp_path):
     assert record is None or record.test == {}
 
 
+def test_record_is_not_seen_before_it_is_locked(monkeypatch, tmp_path):
+    seen = []
+    lock = blackbox.fcntl.flock
+
+    def looking(*given):
+        seen.extend(tmp_path.glob("*.box"))
+        lock(*given)
+
+    monkeypatch.setattr(blackbox.fcntl, "flock", looking)
+    BlackBox(tmp_path / "own.box").close()
+    assert seen == [], "another run would take it for one that was left behind"
+    assert list(tmp_path.iterdir()) == []
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -8,11 +8,13 @@ import time
 import numpy as np
 import pytest
 
-from conformance.harness import child, deaths, runner, session, subject
+from conformance.harness import child, contract, deaths, packing_calls, plugin, runner, session, subject
 from conformance.harness.child import ChildError, Pool
+from conformance.harness.packing_calls import PackingSeen
 from conformance.harness.runner import Plan
 from conformance.harness.session import Session
-from reference.problem import GRU, LSTM
+from conformance.harness.verdict import Deviation
+from reference.problem import GRU, LSTM, Architecture
 from strategies import Case, parse
 
 TORCH_NN = subject.torch_nn()
@@ -142,6 +144,24 @@ def test_death_is_the_observation_of_its_route_alone(how, said, deadly, pools):
     assert ask(pool.run, deadly, Case(), LSTM, Plan(("grad",)))[0].failure is None, "the next child works"
 
 
+DEADLY_ONCE = """
+import os, torch
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        if not os.path.exists(os.environ["DIED"]):
+            open(os.environ["DIED"], "w").close()
+            os.abort()
+        return super().forward(input, hx)
+"""
+
+
+def test_death_that_does_not_come_again_is_an_observation_too(pools, tmp_path, monkeypatch):
+    (tmp_path / "deadly_once.py").write_text(DEADLY_ONCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = ask(pools(environment={"DIED": str(tmp_path / "died")}).run, subject.named(["deadly_once"]), Case(), LSTM)
+    assert [one.failure for one in seen] == [("killed by signal 6 (SIGABRT)", ""), None, None]
+
+
 def test_child_of_its_own_dies_alike_where_processes_cannot_fork(deadly, pools):
     pool = pools(environment={"HOW": "abort"}, forking=False)
     (seen,) = ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
@@ -156,6 +176,78 @@ def test_who_takes_more_memory_than_is_allowed_is_refused_it(deadly, pools):
     assert "memory" in seen.failure[1]
 
 
+def calls_of_packing(line):
+    """A call of each utility on the rows of a case, and one that is refused."""
+    case, cell = parse(line)
+    for batch in packing_calls.batches(case.on(cell), surplus=1):
+        for utility in packing_calls.UTILITIES:
+            options = {} if utility == "pack_sequence" else {"batch_first": batch.batch_first}
+            yield packing_calls.Call(batch, utility, "int32", options)
+        yield packing_calls.Call(batch, "pad_packed_sequence", "list", {"total_length": 1})
+        yield packing_calls.Call(batch, "pad_sequence", "list", {"padding_value": float("-inf")})
+
+
+def packed(calls, judged, call):
+    return calls.pack(judged, call, PackingSeen(call.batch.problem, judged.name, packing_calls.ROUTE, child._NOBODY))
+
+
+@pytest.mark.parametrize(
+    "line", ["v1 gru i2 h1 t3,1 float32 fill=normal", "v1 gru i1 h1 t4,2,2 bf bfloat16 mem=sliced"]
+)
+def test_packing_in_a_child_gives_what_it_gives_here(line, pools):
+    pool, failures = pools(), []
+    for call in calls_of_packing(line):
+        here, there = packed(session.HERE, TORCH_NN, call), packed(pool, TORCH_NN, call)
+        assert_equal(here, there)
+        assert there.utility == here.utility
+        failures += [there.failure[0]] if there.failure else []
+    assert failures == ["ValueError"] * 3
+
+
+def test_drawing_in_a_child_gives_what_it_gives_here(pools):
+    wanted = [Architecture(LSTM, 2, 3, 2), Architecture(GRU, 1, 1)]
+    pairs = zip(session.HERE.draw(TORCH_NN, 5, wanted), pools().draw(TORCH_NN, 5, wanted), strict=True)
+    for here, there in pairs:
+        assert here.keys() == there.keys()
+        for name, values in here.items():
+            np.testing.assert_array_equal(values, there[name])
+
+
+DEADLY_ELSEWHERE = """
+import os
+import torch
+
+def die(*arguments, **more):
+    os.abort()
+
+if "IN_CHILD" in os.environ:
+    torch.nn.utils.rnn.pad_sequence = die
+
+class GRU(torch.nn.GRU):
+    def __init__(self, *arguments, **more):
+        if "IN_CHILD" in os.environ:
+            die()
+        super().__init__(*arguments, **more)
+"""
+
+
+def test_death_of_packing_and_of_drawing_is_a_finding(pools, tmp_path, monkeypatch):
+    (tmp_path / "deadly_elsewhere.py").write_text(DEADLY_ELSEWHERE)
+    monkeypatch.syspath_prepend(tmp_path)
+    judged, pool = subject.named(["deadly_elsewhere"]), pools(environment={"IN_CHILD": "1"})
+    calls = session.Calls(pool.run, pool.pack, pool.draw)
+    tests = {tested.name: tested for tested in contract.properties()}
+    for name, case, field, call in (
+        ("test_pad_sequence_pads_with_padding_value_on_padding_side", Case(lengths=(1,)), "pad_sequence", "packing"),
+        ("test_manual_seed_draws_the_weights_of_the_worked_examples", None, "call", "constructor"),
+    ):
+        with session.nested(Session(judged, calls=calls)), pytest.raises(Deviation) as raised:
+            tests[name].check("gru", case)
+        found = raised.value.finding
+        assert (found.severity, found.field, found.kind) == ("red", field, "killed by signal 6 (SIGABRT)")
+        assert (found.route, found.test) == (call, name)
+
+
 def test_call_after_one_that_hung_is_given_less_time(deadly, pools):
     pool = pools(limit=3.0, environment={"HOW": "hang"})
     ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
@@ -163,6 +255,16 @@ def test_call_after_one_that_hung_is_given_less_time(deadly, pools):
     (seen,) = ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
     assert time.monotonic() - began < 2.5
     assert seen.failure == (deaths.late(3.0), ""), "the same words, so that the failure counts as repeatable"
+
+
+def test_import_that_ends_its_process_ends_a_child_alone(pools, tmp_path, monkeypatch):
+    (tmp_path / "deadly_import.py").write_text("import os\nos._exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    pool = pools()
+    monkeypatch.setattr(child, "pool", lambda: pool)
+    with pytest.raises(pytest.UsageError, match=r"--subject deadly_import: importing has to work first, .* code 3"):
+        plugin._require_import_to_return(["deadly_import"])
+    plugin._require_import_to_return(["torch.nn"])
 
 
 POISON = """
@@ -194,7 +296,7 @@ def test_children_end_with_their_pool_whatever_they_do(deadly, pools):
 
 
 def test_subject_without_a_name_to_import_and_errors_of_the_suite_are_told(pools, monkeypatch):
-    with pytest.raises(TypeError, match="a child needs a name to import"):
+    with pytest.raises(TypeError, match=r"mine exists in this process alone, .* as in --subject pkg\.module"):
         ask(pools().run, subject.Subject("mine", TORCH_NN.classes), Case(), LSTM)
     monkeypatch.setattr(child.wire, "plan_to_json", lambda plan: {})
     with pytest.raises(ChildError, match="KeyError: 'poison'"):

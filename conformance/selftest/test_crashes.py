@@ -9,9 +9,12 @@ import time
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from conformance.harness import crashes, plugin
+from conformance.harness.blackbox import Record
 from strategies import parse
 
 ROOT = Path(__file__).parent.parent.parent
@@ -47,6 +50,18 @@ Segfault = dying(torch.nn.RNN, lambda: ctypes.string_at(0))
 Killed = dying(torch.nn.RNN, lambda: os.kill(os.getpid(), signal.SIGKILL))
 Exit = dying(torch.nn.RNN, lambda: os._exit(3))
 Hog = dying(torch.nn.LSTM, hog)
+
+def die_once():
+    if not os.path.exists("died"):
+        open("died", "w").close()
+        os.abort()
+
+Sound = torch.nn.LSTM
+Once = dying(torch.nn.GRU, die_once)
+
+class Always(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        os.abort()
 """
 
 SUBJECTS = {"rnn_tanh": "Segfault", "rnn_relu": "Killed", "lstm": "LSTM", "gru": "GRU"}
@@ -111,7 +126,9 @@ def finished(process):
 def findings(text):
     """What a run says of each cell in chapter B1: how its call ended, and its case."""
     told = re.findall(
-        r"^RED +B1 +(\S+) results lie.*\n +(.*)\n(?: +.*\n)*? +again +pytest --case \"(.*)\"$", text, re.MULTILINE
+        r"^RED +B1 +(\S+) results lie.*\n +(.*)\n(?: +.*\n)*? +again +pytest --case \"(.*)\" --subject \w+=dying:\w+",
+        text,
+        re.MULTILINE,
     )
     assert len(told) == len({cell for cell, _, _ in told}), "one finding each"
     return {cell: end for cell, end, _ in told}, {cell: parse(line)[0] for cell, _, line in told}
@@ -140,25 +157,141 @@ def test_each_way_to_die_under_xdist_is_one_finding_with_a_small_case_and_the_re
 
 
 def test_run_without_xdist_that_died_is_named_by_the_next_one_which_tests_everything(start):
-    subjects = SUBJECTS | {"rnn_tanh": "Exit", "lstm": "Hog"}
+    subjects = {"rnn_tanh": "Exit", "lstm": "Hog"}
     code, text = finished(start.run("-p", "no:xdist", *CHOSEN, subjects=subjects))
     assert code not in (0, 1)
     code, text = finished(start.run("-p", "no:xdist", *CHOSEN, subjects=subjects))
     assert code == 1, text
     line = next(line for line in text.splitlines() if "the run before this one died in" in line)
-    again = 'again: pytest --case "v1 \\w+ i\\d+ h\\d+ .*"; this time every call is made in a child process'
+    again = 'again: pytest --case "v1 .*" --subject \\w+=dying:\\w+ -n 1; this time every call is made'
     assert re.search(r"results_lie_within_their_error_bound\[\w+\]; " + again, line)
     ends, cases = findings(text)
     refused = ends.pop("LSTM")
     assert refused.startswith("RuntimeError: ")
     assert "memory" in refused
-    assert ends == {cell: ENDS[cell] for cell in ("GRU", "RNN(relu)")} | {
-        "RNN(tanh)": "ended the process with exit code 3"
-    }
+    assert ends == {"RNN(tanh)": "ended the process with exit code 3"}
     assert_small(cases)
-    assert "4 failed, 4 passed" in text
+    assert "2 failed, 2 passed" in text
     assert not marked(start.mark)
     assert not list(start.folder.parent.rglob("*.box")), "nothing is left for a third run to name"
+
+
+KILLER = """
+import os
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        from conformance.harness import crashes
+        crashes.Watch._save = save(crashes.Watch._save)
+
+def save(before):
+    def die_between_tests_once(watch):
+        before(watch)
+        if not os.path.exists("between"):
+            open("between", "w").close()
+            os._exit(8)
+    return die_between_tests_once
+
+def pytest_runtest_setup(item):
+    if item.name == "test_parameters_have_the_documented_names_order_and_shapes[lstm]":
+        os._exit(7)
+"""
+
+
+def test_death_that_does_not_come_again_or_lies_outside_of_a_call_is_told_and_the_rest_is_tested(start):
+    (start.folder / "killer.py").write_text(KILLER)
+    subjects = {"gru": "Once", "lstm": "Sound"}
+    code, text = finished(start.run("-n", "2", "-p", "killer", *CHOSEN, subjects=subjects))
+    assert code == 1, text
+    once = r"^RED +B1 +GRU results lie.*\n +NOT REPEATABLE.*\n +killed by signal 6 \(SIGABRT\)\n +again .* \"v1 gru "
+    assert re.search(once, text, re.MULTILINE), text
+    outside = r"^_+ test_parameters_have\S+\[lstm\] _+\n.*\nended the process with exit code 7, outside of a call"
+    assert re.search(outside, text, re.MULTILINE), text
+    assert re.search(
+        r"^ERROR  gw\d+, a worker, died outside of any test: ended the process with exit code 8$", text, re.M
+    )
+    assert "0 red, 1 not repeatable, 2 error of the suite" in text
+    assert "2 failed, 2 passed" in text
+    assert "never ran" not in text
+
+
+def test_tests_that_never_ran_fail_the_run_and_what_was_found_is_told(start):
+    subjects = {"gru": "GRU"}
+    code, text = finished(start.run("-n", "1", "--max-worker-restart", "0", *CHOSEN, subjects=subjects))
+    assert code not in (0, int(pytest.ExitCode.INTERRUPTED)), text
+    ends, _ = findings(text)
+    assert ends == {"GRU": ENDS["GRU"]}, text
+    assert re.search(r"^incomplete +\d+ tests never ran: test_results_lie", text, re.MULTILINE), text
+
+
+def test_subject_that_dies_in_every_call_is_judged_even_without_xdist(start):
+    code, text = finished(start.run("-p", "no:xdist", *CHOSEN, subjects={"gru": "Always"}))
+    assert code == 1, text
+    ends, cases = findings(text)
+    assert ends == {"GRU": ENDS["GRU"]}, text
+    assert cases["GRU"].steps == 1
+    assert "1 failed, 1 passed" in text
+    assert "tested nothing: " not in text, "what is red was tested"
+
+
+def test_command_to_run_a_crash_again_shows_it_instead_of_dying_of_it(start):
+    line = "v1 gru i1 h1 t2 float32 fill=dyadic"
+    code, text = finished(start.run("--case", line, "-n", "1", "-k", "test_results_lie", subjects={"gru": "GRU"}))
+    assert code == 1, text
+    ends, cases = findings(text)
+    assert (ends, cases) == ({"GRU": ENDS["GRU"]}, {"GRU": parse(line)[0]}), text
+
+
+def test_workers_that_die_outside_of_any_test_are_not_replaced_for_ever(tmp_path):
+    told: Any = SimpleNamespace(suite_errors=[], unfinished=[])
+    watch: Any = SimpleNamespace(in_children=lambda: False)
+    config: Any = SimpleNamespace(option=SimpleNamespace(call_limit=0))
+    controller = crashes.Controller(config, told, watch)
+    gone = SimpleNamespace(gateway=SimpleNamespace(id="gw0", _io=SimpleNamespace(popen=subprocess.Popen(["false"]))))
+    for _ in range(crashes.MOST_OUTSIDE - 1):
+        controller.pytest_testnodedown(gone, "died")
+    with pytest.raises(pytest.exit.Exception, match="workers died outside of any test, the last one ended the process"):
+        controller.pytest_testnodedown(gone, "died")
+    controller.pytest_unconfigure()
+    assert len(told.suite_errors) == crashes.MOST_OUTSIDE
+
+
+def test_ways_to_share_out_tests_that_lose_some_after_a_crash_are_refused():
+    for dist in ("loadscope", "loadfile", "loadgroup", "each"):
+        with pytest.raises(pytest.UsageError, match=f"--dist {dist}: .* use --dist load"):
+            plugin._require_workers_that_can_be_replaced(dist)
+    for dist in ("no", "load", "worksteal"):
+        plugin._require_workers_that_can_be_replaced(dist)
+
+
+@pytest.mark.parametrize("cache", ["a file", "there", "switched off"])
+def test_records_lie_in_the_cache_or_where_nobody_may_write_to_it_in_a_folder_that_goes(cache, tmp_path):
+    place = tmp_path / "cache"
+    if cache == "a file":
+        place.touch()
+    config: Any = SimpleNamespace(
+        pluginmanager=SimpleNamespace(hasplugin=lambda name: cache != "switched off"),
+        option=SimpleNamespace(cacheclear=False),
+        rootpath=tmp_path,
+        getini=lambda name: "cache",
+    )
+    folder, is_temporary = crashes._folder(config)
+    assert folder.is_dir()
+    assert is_temporary is (cache != "there")
+    if cache == "there":
+        assert folder == place / "d" / "conformance"
+        assert (place / ".gitignore").read_text() == "*\n"
+    else:
+        folder.rmdir()
+
+
+def test_what_a_record_says_is_shown_on_one_line_and_nothing_more():
+    odd = {"nodeid": "a\x1b[31m\nb", "test": "c\nd", "drawn": False}
+    line = crashes._of_earlier(Record(1, 1, False, "v1 \x07", "grad", odd))
+    assert line == "the run before this one died in a?[31m b, outside of a call; again: pytest -k c d"
+    assert crashes._of_earlier(Record(1, 1, True, "", "", {"odd": 1})).startswith(
+        "the run before this one died in None;"
+    )
 
 
 STUBBORN = """
@@ -166,10 +299,10 @@ import os, pathlib, torch
 FOLDER = pathlib.Path(os.environ["CONFORMANCE_FOLDER"])
 class LSTM(torch.nn.LSTM):
     def forward(self, input, hx=None):
+        if not (FOLDER / "died").exists():
+            (FOLDER / "died").touch()
+            os.abort()
         if isinstance(input, torch.Tensor) and input.shape[0] == 2:
-            if not (FOLDER / "died").exists():
-                (FOLDER / "died").touch()
-                os.abort()
             (FOLDER / "hangs").touch()
             while True:
                 pass

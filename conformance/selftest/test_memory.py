@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.harness import bridge, runner
+from conformance.harness import bridge
+from conformance.harness.call import Inputs, inputs
 from conformance.harness.memory import laid_out
-from conformance.harness.runner import Inputs
 from reference.problem import LSTM, Problem
 from strategies import parse
 from strategies.axes import MEMORY
@@ -220,7 +220,7 @@ CALLS = pytest.mark.parametrize("cell", ["gru", "lstm"])
 @MEMORIES
 def test_padded_call_has_its_batch_where_the_layout_wants_it(memory: str, cell: str, layout: str) -> None:
     problem = problem_of(f"l2 n5 t6 bi {layout} mem={memory}", cell)
-    x, *states = tensors(runner.inputs(problem))
+    x, *states = tensors(inputs(problem))
     if layout == "bf":
         assert_lies(x, problem.input, memory, 0)
     else:
@@ -234,7 +234,7 @@ def test_padded_call_has_its_batch_where_the_layout_wants_it(memory: str, cell: 
 @MEMORIES
 def test_unbatched_call_has_no_axis_of_the_batch_whatever_batch_first(memory: str, cell: str, layout: str) -> None:
     problem = problem_of(f"l2 t6 bi unb {layout} mem={memory}", cell)
-    x, *states = tensors(runner.inputs(problem))
+    x, *states = tensors(inputs(problem))
     assert x.shape == (6, 3)
     assert_lies(x, problem.input[0], memory, None)
     for state, values in zip(states, states_of(problem), strict=True):
@@ -246,7 +246,7 @@ def test_unbatched_call_has_no_axis_of_the_batch_whatever_batch_first(memory: st
 @MEMORIES
 def test_single_step_has_rows_and_features_alone(memory: str, cell: str) -> None:
     problem = problem_of(f"n5 mem={memory}", cell)
-    x, *states = tensors(runner.inputs(problem))
+    x, *states = tensors(inputs(problem))
     assert_lies(x, problem.input[:, 0], memory, 0)
     for state, values in zip(states, states_of(problem), strict=True):
         assert state.shape == (5, 4)
@@ -257,7 +257,7 @@ def test_single_step_has_rows_and_features_alone(memory: str, cell: str) -> None
 @MEMORIES
 def test_unbatched_single_step_has_features_alone(memory: str, cell: str) -> None:
     problem = problem_of(f"unb mem={memory}", cell)
-    x, *states = tensors(runner.inputs(problem))
+    x, *states = tensors(inputs(problem))
     assert_lies(x, problem.input[0, 0], memory, None)
     for state, values in zip(states, states_of(problem), strict=True):
         assert_lies(state, values[0, 0, 0], memory, None)
@@ -271,7 +271,7 @@ def test_packed_call_has_every_step_of_every_row_and_no_padding(
     memory: str, cell: str, layout: str, lengths: str
 ) -> None:
     problem = problem_of(f"l2 t{lengths} bi {layout} mem={memory}", cell)
-    given = runner.inputs(problem)
+    given = inputs(problem)
     packed, kept = given.input, problem.lengths or ()
     assert isinstance(packed, PackedSequence)
     order = range(len(kept)) if packed.sorted_indices is None else packed.sorted_indices.tolist()
@@ -286,20 +286,20 @@ def test_packed_call_has_every_step_of_every_row_and_no_padding(
 @pytest.mark.parametrize("words", ["l2 n5 t6 bi", "t6 unb", "t2,6,1,4 bf"])
 @CALLS
 def test_call_takes_states_as_the_documentation_says_and_none_where_they_are_left_out(cell: str, words: str) -> None:
-    given = runner.inputs(problem_of(words, cell))
+    given = inputs(problem_of(words, cell))
     x, hx = given.arguments()
     assert x is given.input
     assert isinstance(hx, tuple) == (cell == LSTM)
     assert len(given.states) == (2 if cell == LSTM else 1)
-    assert runner.inputs(problem_of(words + " nohx", cell)).states == ()
-    assert len(runner.inputs(problem_of(words + " nohx", cell)).arguments()) == 1
+    assert inputs(problem_of(words + " nohx", cell)).states == ()
+    assert len(inputs(problem_of(words + " nohx", cell)).arguments()) == 1
 
 
 @pytest.mark.parametrize("words", ["l2 n5 t6 bi bf", "t6 unb", "t2,6,1,4", "n3"])
 @MEMORIES
 def test_every_tensor_of_a_call_has_the_same_address_again(memory: str, words: str) -> None:
     problem = problem_of(f"{words} mem={memory}", LSTM)
-    calls = [tensors(runner.inputs(problem)) for _ in range(10)]
+    calls = [tensors(inputs(problem)) for _ in range(10)]
     for same in zip(*calls, strict=True):
         assert len({t.data_ptr() for t in same}) == 10
         assert len({address(t) for t in same}) == 1
@@ -313,7 +313,7 @@ def test_call_without_values_has_the_shapes_and_strides_of_a_real_one(memory: st
     def empty(values: np.ndarray) -> torch.Tensor:
         return torch.empty(values.shape, dtype=torch.float64, device="meta")
 
-    for real, unreal in zip(tensors(runner.inputs(problem)), tensors(runner.inputs(problem, empty)), strict=True):
+    for real, unreal in zip(tensors(inputs(problem)), tensors(inputs(problem, empty)), strict=True):
         assert unreal.is_meta
         assert (unreal.shape, unreal.stride()) == (real.shape, real.stride())
         assert unreal.storage_offset() == real.storage_offset()

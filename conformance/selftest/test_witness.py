@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -108,3 +110,22 @@ def test_never_reached_names_what_is_missing() -> None:
         (RNN_TANH, "float64", "grad"): ["mm", "tanh", "addmm"],
     }
     assert witness.never_reached(reached) == ("gru float64 grad: mm",)
+
+
+FIRST_CALL = """
+import sys
+import torch
+from conformance.harness import witness
+
+def call():
+    before = set(sys.modules)
+    torch.zeros(1).add(1)
+    print([name for name in set(sys.modules) - before if name.startswith("torch._dynamo")])
+
+witness.kernels(call)
+"""
+
+
+def test_first_call_under_a_witness_does_not_wait_for_imports():
+    done = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
