@@ -210,27 +210,27 @@ def _stored_term(term: Term) -> Ball:
 
 
 def sigmoid(z: Ball) -> Ball:
-    """1 / (1 + exp(-z)), elementwise."""
-    rounding = z.rounding
-    near = np.maximum(_abs(z.midpoint) - z.radius, 0.0)
-    decay = np.exp(-near)
-    slope = decay / (1.0 + decay) ** 2
+    """1 / (1 + exp(-z)), elementwise.
+
+    It moves most towards zero: with a = abs(z) and b = a - e, sigmoid(a) - sigmoid(b) is sigmoid(a) sigmoid(-b)
+    (1 - exp(-e)). That is no multiple of e, which therefore has its slack before, and the result has it after.
+    """
+    rounding, e = z.rounding, z.radius * z.rounding.slack
     y = _logistic(z.midpoint)
-    carried = np.minimum(slope * z.radius, 1.0)
+    size = y.astype(np.float64, copy=False)
+    carried = np.maximum(size, 1 - size) * -np.expm1(-e) / (rounding.slack * (1 + np.exp(_abs(z.midpoint) - e)))
     error = rounding.sigmoid + (rounding.sigmoid_slope * z.largest if rounding.sigmoid_slope else 0.0)
-    radius = carried + error * rounding.unit_roundoff * np.minimum(y.astype(np.float64) + carried, 1.0)
+    radius = carried + error * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
     return _function(z, y, radius + rounding.sigmoid_floor)
 
 
 def tanh(z: Ball) -> Ball:
-    """Hyperbolic tangent, elementwise."""
-    rounding = z.rounding
-    near = np.maximum(_abs(z.midpoint) - z.radius, 0.0)
-    decay = np.exp(-2.0 * near)
-    slope = 4.0 * decay / (1.0 + decay) ** 2
+    """Hyperbolic tangent, elementwise. It is 2 sigmoid(2 z) - 1, and moves as that does."""
+    rounding, e = z.rounding, 2 * z.rounding.slack * z.radius
     y = np.tanh(z.midpoint)
-    carried = slope * z.radius
-    radius = np.minimum(carried, 2.0) + rounding.tanh * rounding.unit_roundoff * np.minimum(_abs(y) + carried, 1.0)
+    size = _abs(y)
+    carried = (1 + size) * -np.expm1(-e) / (rounding.slack * (1 + np.exp(2 * _abs(z.midpoint) - e)))
+    radius = carried + rounding.tanh * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
     return _function(z, y, radius + rounding.floor)
 
 
