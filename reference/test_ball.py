@@ -6,7 +6,6 @@ rounding to the format, or the worst error that the rounding model allows.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -358,7 +357,9 @@ def test_a_saturated_function_carries_no_error_and_never_more_than_its_range(rou
 @ALL
 @pytest.mark.parametrize("x", [-40.0, -3.0, -0.5, 0.0, 2.0])
 @pytest.mark.parametrize("error", [2.0**-40, 2.0**-4, 4.0])
-def test_a_function_carries_an_error_as_far_as_it_moves_towards_zero(rounding: Rounding, x: float, error: float) -> None:
+def test_a_function_carries_an_error_as_far_as_it_moves_towards_zero(
+    rounding: Rounding, x: float, error: float
+) -> None:
     z = Ball(np.full(1, x, rounding.working_type), np.full(1, error), rounding)
     far, near = mpmath.mpf(abs(x)), mpmath.mpf(abs(x)) - mpmath.mpf(error * rounding.slack)
     for function, precise in {tanh: mpmath.tanh, sigmoid: _logistic}.items():

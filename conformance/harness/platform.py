@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-
 KERNELS_KEPT = "128"
 """How many compiled kernels oneDNN keeps, instead of 1,024: those of one shape are a few dozen and take megabytes, and
 hardly a shape is drawn twice. A kernel that was let go is compiled anew, and is the same."""
