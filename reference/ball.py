@@ -94,8 +94,8 @@ class Ball:
         top = self.rounding.format.largest
         overflows = self.overflows or any(other.overflows for other in others)
         if not overflows and midpoint.size:
-            largest = float(max(midpoint.max(), -midpoint.min())) + (0.0 if sums is None else float(sums.max()))
-            if largest + float(radius.max()) * (1 + share) < top:
+            largest = max(_max(midpoint), -_min(midpoint)) + (0.0 if sums is None else _max(sums))
+            if largest + _max(radius) * (1 + share) < top:
                 return Ball(midpoint, radius, self.rounding)
         reach = _abs(midpoint) + radius * (1 + share) + (0.0 if sums is None else sums)
         beyond = ~(reach < top)
@@ -106,6 +106,14 @@ class Ball:
 
 def _abs(values: np.ndarray) -> np.ndarray:
     return np.abs(values).astype(np.float64, copy=False)
+
+
+def _max(values: np.ndarray) -> float:
+    return float(np.maximum.reduce(values, axis=None))
+
+
+def _min(values: np.ndarray) -> float:
+    return float(np.minimum.reduce(values, axis=None))
 
 
 class Term(NamedTuple):
@@ -218,7 +226,7 @@ def sigmoid(z: Ball) -> Ball:
     rounding, e = z.rounding, z.radius * z.rounding.slack
     y = _logistic(z.midpoint)
     size = y.astype(np.float64, copy=False)
-    carried = np.maximum(size, 1 - size) * -np.expm1(-e) / (rounding.slack * (1 + np.exp(_abs(z.midpoint) - e)))
+    carried = np.maximum(size, 1 - size) * np.expm1(-e) / (-rounding.slack * (1 + np.exp(_abs(z.midpoint) - e)))
     error = rounding.sigmoid + (rounding.sigmoid_slope * z.largest if rounding.sigmoid_slope else 0.0)
     radius = carried + error * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
     return _function(z, y, radius + rounding.sigmoid_floor)
@@ -229,7 +237,7 @@ def tanh(z: Ball) -> Ball:
     rounding, e = z.rounding, 2 * z.rounding.slack * z.radius
     y = np.tanh(z.midpoint)
     size = _abs(y)
-    carried = (1 + size) * -np.expm1(-e) / (rounding.slack * (1 + np.exp(2 * _abs(z.midpoint) - e)))
+    carried = (1 + size) * np.expm1(-e) / (-rounding.slack * (1 + np.exp(2 * _abs(z.midpoint) - e)))
     radius = carried + rounding.tanh * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
     return _function(z, y, radius + rounding.floor)
 
@@ -258,7 +266,9 @@ def blend(z: Ball, n: Ball, h: Ball) -> Ball:
 
 
 def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
-    """`balls` joined along an existing axis."""
+    """`balls` joined along an existing axis; one alone is as it was."""
+    if len(balls) == 1:
+        return balls[0]
     midpoint = np.concatenate([ball.midpoint for ball in balls], axis)
     radius = np.concatenate([ball.radius for ball in balls], axis)
     return Ball(midpoint, radius, balls[0].rounding, any(ball.overflows for ball in balls))
@@ -266,6 +276,8 @@ def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
 
 def stack(balls: Sequence[Ball], axis: int) -> Ball:
     """`balls` joined along a new axis."""
+    if len(balls) == 1:
+        return balls[0][(slice(None),) * axis + (None,)]
     midpoint = np.stack([ball.midpoint for ball in balls], axis)
     radius = np.stack([ball.radius for ball in balls], axis)
     granule = min(ball.granule for ball in balls)
