@@ -224,7 +224,7 @@ def sigmoid(z: Ball) -> Ball:
     (1 - exp(-e)). That is no multiple of e, which therefore has its slack before, and the result has it after.
     """
     rounding, e = z.rounding, z.radius * z.rounding.slack
-    y = _logistic(z.midpoint)
+    y = 1 / (1 + np.exp(-z.midpoint))
     size = y.astype(np.float64, copy=False)
     carried = np.maximum(size, 1 - size) * np.expm1(-e) / (-rounding.slack * (1 + np.exp(_abs(z.midpoint) - e)))
     error = rounding.sigmoid + (rounding.sigmoid_slope * z.largest if rounding.sigmoid_slope else 0.0)
@@ -432,11 +432,6 @@ def _sums_of_products(a: Ball, b: Ball) -> tuple[np.ndarray, np.ndarray, np.ndar
     if rounding.flushed_operands:  # an operand that is read as zero takes the other one's size away
         radius = radius + rounding.flushed_operands * (size_a @ there_b + there_a @ size_b)
     return a.midpoint @ b.midpoint, radius, terms, size
-
-
-def _logistic(z: np.ndarray) -> np.ndarray:
-    decay = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1, decay) / (1 + decay)
 
 
 def _function(z: Ball, y: np.ndarray, radius: np.ndarray) -> Ball:

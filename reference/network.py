@@ -17,7 +17,7 @@ from reference.cells import Weights
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH, Problem
 from reference.roundings import Rounding
 
-ELEMENTS_AT_ONCE = 2**19
+ELEMENTS_AT_ONCE = 2**20
 """Pre-activations of a padded batch that are judged together: more do not fit into a processor's cache."""
 
 STEP = {RNN_TANH: cells.rnn_tanh, RNN_RELU: cells.rnn_relu, GRU: cells.gru}

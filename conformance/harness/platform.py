@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform as python_platform
 import re
 from functools import cache
@@ -10,14 +9,9 @@ from pathlib import Path
 
 import torch
 
-KERNELS_KEPT = "128"
-"""How many compiled kernels oneDNN keeps, instead of 1,024: those of one shape are a few dozen and take megabytes, and
-hardly a shape is drawn twice. A kernel that was let go is compiled anew, and is the same."""
-
 
 def pin(threads: int = 1) -> None:
-    """One thread and full precision; on CUDA also deterministic kernels. oneDNN reads its setting on its first call."""
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS_KEPT)
+    """One thread and full precision; on CUDA also deterministic kernels."""
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = False
