@@ -171,12 +171,13 @@ class Rules:
         return vanished + self.allowed.flushed_operands * others
 
     def moved(self, function: Callable[[Any], Any], z: Value) -> Any:
-        """How far a rising function, steepest at zero, moves: of the ball's two ends the one towards zero is farther.
+        """How far a rising function, steepest at zero and as steep on both sides, moves: most towards zero.
 
-        The end is that of the whole error, slack included; the result will get its slack once all is computed.
+        Computed from below, where a sigmoid is small and its digits are not lost. The end is that of the whole error,
+        slack included; the result will get its slack once all is computed.
         """
         slack = self.allowed.slack
-        return (function(abs(z.exact)) - function(abs(z.exact) - z.error * slack)) / slack
+        return (function(z.error * slack - abs(z.exact)) - function(-abs(z.exact))) / slack
 
     def sigmoid(self, z: Value) -> Value:
         if mp.isinf(z.error):

@@ -316,7 +316,7 @@ def _measure(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
         ratios[~np.isfinite(ball.radius)] = 0.0
     scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
     vacuous = ball.radius >= scale if scale else ~np.isfinite(ball.radius)
-    share = np.count_nonzero(vacuous) / values.size if values.size else 0.0
+    share = float(np.count_nonzero(vacuous) / values.size) if values.size else 0.0
     return Measure(ratios, float(ratios.max(initial=0.0)), share, _smallest_seen(error, ball))
 
 
