@@ -58,7 +58,7 @@ def test_stack_is_the_composition_of_its_layers(case, cell):
             for layer, alone in enumerate(seen.layers):
                 for name in states(cell):
                     assert_same(seen, getattr(seen, name)[layer], getattr(alone, name)[0])
-        elif case.steps in SHORT:
+        elif case.short:
             layers_agree(seen, cell)
 
 
@@ -108,7 +108,7 @@ def test_packed_batch_of_equal_lengths_is_a_padded_one(case, cell):
 # E2: the same within bounds
 
 
-@clause("E2", given=cases(bidirectional=True, num_layers=1, steps=SHORT, projection=None))
+@clause("E2", given=cases(bidirectional=True, num_layers=1, short=True, projection=None))
 def test_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell):
     problem = case.on(cell)
     for direction, in_time in ((FORWARD, np.s_[:, :, 0]), (REVERSE, np.s_[:, ::-1, 0])):
@@ -117,7 +117,7 @@ def test_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell
             assert_agree(seen, alone, *((name, np.s_[:, direction], np.s_[:, 0]) for name in states(cell)))
 
 
-@clause("E2", given=cases(bidirectional=True, num_layers=1, steps=SHORT, packed=True, projection=None))
+@clause("E2", given=cases(bidirectional=True, num_layers=1, short=True, packed=True, projection=None))
 def test_packed_bidirectional_call_ends_as_a_forward_run_and_a_run_of_turned_rows(case, cell):
     problem = case.on(cell)
     for direction in (FORWARD, REVERSE):
@@ -140,7 +140,7 @@ def test_call_is_its_first_steps_and_the_rest_from_the_states_they_returned(case
             assert_agree(seen, parts[1], ("output", np.s_[:, split:], ALL), *everything(cell)[1:])
 
 
-@clause("E2", given=cases(bidirectional=False, num_layers=1, steps=SHORT))
+@clause("E2", given=cases(bidirectional=False, num_layers=1, short=True))
 def test_module_is_a_loop_of_its_cell(case, cell):
     problem = case.on(cell)
 
@@ -152,14 +152,14 @@ def test_module_is_a_loop_of_its_cell(case, cell):
             assert_agree(seen, one, ("output", np.s_[:, t, 0], np.s_[0, 0], "h_n"))
 
 
-@clause("E2", given=cases(unbatched=False, steps=SHORT, packed=None, projection=None))
+@clause("E2", given=cases(unbatched=False, short=True, packed=None, projection=None))
 def test_batch_first_only_transposes(case, cell):
     problem = case.on(cell)
     for seen, other in beside(problem, relations.transposed(problem)):
         assert_agree(seen, other, *everything(cell))
 
 
-@clause("E2", given=cases(batch_size=range(2, 6), steps=SHORT, packed=None, projection=None))
+@clause("E2", given=cases(batch_size=range(2, 6), short=True, packed=None, projection=None))
 def test_rows_moved_within_the_batch_give_the_same_rows(case, cell):
     problem, by = case.on(cell), 1 + case.pick % (case.batch_size - 1)
     for seen, moved in beside(problem, relations.rotated(problem, by)):
@@ -168,7 +168,7 @@ def test_rows_moved_within_the_batch_give_the_same_rows(case, cell):
             assert_agree(seen, moved, *((name, np.s_[:, :, rows], np.s_[:, :, there]) for name in states(cell)))
 
 
-@clause("E2", given=cases(batch_size=range(2, 6), steps=SHORT, packed=None, projection=None))
+@clause("E2", given=cases(batch_size=range(2, 6), short=True, packed=None, projection=None))
 def test_batch_is_its_rows_one_by_one(case, cell):
     problem = case.on(cell)
     for row, length in enumerate(case.lengths or (case.steps,) * case.batch_size):
@@ -177,7 +177,7 @@ def test_batch_is_its_rows_one_by_one(case, cell):
             assert_agree(seen, alone, ("output", np.s_[only, :length], ALL), *everything(cell, only)[1:])
 
 
-@clause("E2", given=cases(packed=True, batch_size=range(2, 6), steps=SHORT, projection=None))
+@clause("E2", given=cases(packed=True, batch_size=range(2, 6), short=True, projection=None))
 def test_packed_rows_in_any_order_are_sorted_rows_put_back(case, cell):
     problem = case.on(cell)
     by_length, order = relations.sorted_by_length(problem)
@@ -187,7 +187,7 @@ def test_packed_rows_in_any_order_are_sorted_rows_put_back(case, cell):
             assert_agree(seen, other, *((name, np.s_[:, :, row], np.s_[:, :, place]) for name in states(cell)))
 
 
-@clause("E2", given=cases(memory=OTHER_MEMORY, steps=SHORT, packed=None, projection=None))
+@clause("E2", given=cases(memory=OTHER_MEMORY, short=True, packed=None, projection=None))
 def test_layout_in_memory_does_not_matter(case, cell):
     problem = case.on(cell)
     for seen, copied in beside(problem, relations.contiguous(problem)):

@@ -94,8 +94,8 @@ class Ball:
         top = self.rounding.format.largest
         overflows = self.overflows or any(other.overflows for other in others)
         if not overflows and midpoint.size:
-            largest = float(max(midpoint.max(), -midpoint.min())) + (0.0 if sums is None else float(sums.max()))
-            if largest + float(radius.max()) * (1 + share) < top:
+            largest = max(_max(midpoint), -_min(midpoint)) + (0.0 if sums is None else _max(sums))
+            if largest + _max(radius) * (1 + share) < top:
                 return Ball(midpoint, radius, self.rounding)
         reach = _abs(midpoint) + radius * (1 + share) + (0.0 if sums is None else sums)
         beyond = ~(reach < top)
@@ -106,6 +106,14 @@ class Ball:
 
 def _abs(values: np.ndarray) -> np.ndarray:
     return np.abs(values).astype(np.float64, copy=False)
+
+
+def _max(values: np.ndarray) -> float:
+    return float(np.maximum.reduce(values, axis=None))
+
+
+def _min(values: np.ndarray) -> float:
+    return float(np.minimum.reduce(values, axis=None))
 
 
 class Term(NamedTuple):
@@ -210,27 +218,27 @@ def _stored_term(term: Term) -> Ball:
 
 
 def sigmoid(z: Ball) -> Ball:
-    """1 / (1 + exp(-z)), elementwise."""
-    rounding = z.rounding
-    near = np.maximum(_abs(z.midpoint) - z.radius, 0.0)
-    decay = np.exp(-near)
-    slope = decay / (1.0 + decay) ** 2
-    y = _logistic(z.midpoint)
-    carried = np.minimum(slope * z.radius, 1.0)
+    """1 / (1 + exp(-z)), elementwise.
+
+    It moves most towards zero: with a = abs(z) and b = a - e, sigmoid(a) - sigmoid(b) is sigmoid(a) sigmoid(-b)
+    (1 - exp(-e)). That is no multiple of e, which therefore has its slack before, and the result has it after.
+    """
+    rounding, e = z.rounding, z.radius * z.rounding.slack
+    y = 1 / (1 + np.exp(-z.midpoint))
+    size = y.astype(np.float64, copy=False)
+    carried = np.maximum(size, 1 - size) * np.expm1(-e) / (-rounding.slack * (1 + np.exp(_abs(z.midpoint) - e)))
     error = rounding.sigmoid + (rounding.sigmoid_slope * z.largest if rounding.sigmoid_slope else 0.0)
-    radius = carried + error * rounding.unit_roundoff * np.minimum(y.astype(np.float64) + carried, 1.0)
+    radius = carried + error * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
     return _function(z, y, radius + rounding.sigmoid_floor)
 
 
 def tanh(z: Ball) -> Ball:
-    """Hyperbolic tangent, elementwise."""
-    rounding = z.rounding
-    near = np.maximum(_abs(z.midpoint) - z.radius, 0.0)
-    decay = np.exp(-2.0 * near)
-    slope = 4.0 * decay / (1.0 + decay) ** 2
+    """Hyperbolic tangent, elementwise. It is 2 sigmoid(2 z) - 1, and moves as that does."""
+    rounding, e = z.rounding, 2 * z.rounding.slack * z.radius
     y = np.tanh(z.midpoint)
-    carried = slope * z.radius
-    radius = np.minimum(carried, 2.0) + rounding.tanh * rounding.unit_roundoff * np.minimum(_abs(y) + carried, 1.0)
+    size = _abs(y)
+    carried = (1 + size) * np.expm1(-e) / (-rounding.slack * (1 + np.exp(2 * _abs(z.midpoint) - e)))
+    radius = carried + rounding.tanh * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
     return _function(z, y, radius + rounding.floor)
 
 
@@ -258,7 +266,9 @@ def blend(z: Ball, n: Ball, h: Ball) -> Ball:
 
 
 def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
-    """`balls` joined along an existing axis."""
+    """`balls` joined along an existing axis; one alone is as it was."""
+    if len(balls) == 1:
+        return balls[0]
     midpoint = np.concatenate([ball.midpoint for ball in balls], axis)
     radius = np.concatenate([ball.radius for ball in balls], axis)
     return Ball(midpoint, radius, balls[0].rounding, any(ball.overflows for ball in balls))
@@ -266,6 +276,8 @@ def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
 
 def stack(balls: Sequence[Ball], axis: int) -> Ball:
     """`balls` joined along a new axis."""
+    if len(balls) == 1:
+        return balls[0][(slice(None),) * axis + (None,)]
     midpoint = np.stack([ball.midpoint for ball in balls], axis)
     radius = np.stack([ball.radius for ball in balls], axis)
     granule = min(ball.granule for ball in balls)
@@ -420,11 +432,6 @@ def _sums_of_products(a: Ball, b: Ball) -> tuple[np.ndarray, np.ndarray, np.ndar
     if rounding.flushed_operands:  # an operand that is read as zero takes the other one's size away
         radius = radius + rounding.flushed_operands * (size_a @ there_b + there_a @ size_b)
     return a.midpoint @ b.midpoint, radius, terms, size
-
-
-def _logistic(z: np.ndarray) -> np.ndarray:
-    decay = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1, decay) / (1 + decay)
 
 
 def _function(z: Ball, y: np.ndarray, radius: np.ndarray) -> Ball:

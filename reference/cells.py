@@ -63,13 +63,15 @@ def gru(x: Ball, h: Ball, w: Weights) -> Ball:
 
 def lstm_gates(x: Ball, h: Ball, w: Weights) -> tuple[Ball, Ball, Ball, Ball]:
     """i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W_ih x + b_ih + W_hh h + b_hh; stacked in this order."""
-    i, f, g, o = split(affine(w.input_term(x), w.hidden_term(h)), 4)
-    return sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+    both, last_two = split(affine(w.input_term(x), w.hidden_term(h)), 2)
+    i, f = split(sigmoid(both), 2)
+    g, o = split(last_two, 2)
+    return i, f, tanh(g), sigmoid(o)
 
 
-def lstm_cell_state(i: Ball, f: Ball, g: Ball, c: Ball) -> Ball:
-    """c' = f * c + i * g"""
-    return f * c + i * g
+def lstm_cell_state(f: Ball, c: Ball, written: Ball) -> Ball:
+    """c' = f * c + i * g, where i * g is what is written."""
+    return f * c + written
 
 
 def lstm_hidden_state(o: Ball, c: Ball, w: Weights) -> Ball:

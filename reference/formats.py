@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class Format:
     min_exponent: int
     max_exponent: int
 
-    @property
+    @cached_property
     def unit_roundoff(self) -> float:
         """Largest relative error of rounding to nearest."""
         return 2.0**-self.precision
@@ -32,7 +33,7 @@ class Format:
     def smallest_subnormal(self) -> float:
         return 2.0 ** (self.min_exponent - self.precision + 1)
 
-    @property
+    @cached_property
     def largest(self) -> float:
         return (2.0 - 2.0 ** (1 - self.precision)) * 2.0**self.max_exponent
 

@@ -6,6 +6,7 @@ layer, each step from the subject's own state before it, so that its bounds stay
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +81,9 @@ def _forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosu
     h = _states_before(problem, rounding, output)
     if problem.architecture.cell == LSTM:
         i, f, g, o = cells.lstm_gates(x, h, weights)
-        c = Ball.exact(problem.state("c_0")[0], rounding)
-        states = []
+        c, written, states = Ball.exact(problem.state("c_0")[0], rounding), i * g, []
         for t in range(problem.steps):
-            c = _if_running(problem, t, cells.lstm_cell_state(i[:, :, t], f[:, :, t], g[:, :, t], c), c)
+            c = _if_running(problem, t, cells.lstm_cell_state(f[:, :, t], c, written[:, :, t]), c)
             states.append(c)
         after = cells.lstm_hidden_state(o, stack(states, 2), weights)
         return Enclosure.of(_output(problem, after), _last(problem, after)[None], c[None])
@@ -96,12 +96,17 @@ def layer_weights(problem: Problem, layer: int) -> Weights:
     ends = [problem.architecture.end(layer, direction) for direction in range(problem.architecture.directions)]
 
     def stacked(name: str) -> np.ndarray:
-        return np.stack([problem.parameters[name + end] for end in ends])
+        return _joined([problem.parameters[name + end] for end in ends])
 
     a = problem.architecture
     b_ih, b_hh = (stacked("bias_ih"), stacked("bias_hh")) if a.bias else (None, None)
     w_hr = stacked("weight_hr") if a.proj_size else None
     return Weights(stacked("weight_ih"), stacked("weight_hh"), b_ih, b_hh, w_hr)
+
+
+def _joined(directions: Sequence[np.ndarray]) -> np.ndarray:
+    """What each direction has, in an array with an axis for the direction; of one direction that very array."""
+    return np.stack(directions) if len(directions) > 1 else directions[0][None]
 
 
 def _run(problem: Problem, x: Ball, h: Ball, c: Ball, weights: Weights) -> tuple[Ball, Ball, Ball | None]:
@@ -110,7 +115,7 @@ def _run(problem: Problem, x: Ball, h: Ball, c: Ball, weights: Weights) -> tuple
     for t in range(problem.steps):
         if cell == LSTM:
             i, f, g, o = cells.lstm_gates(x[:, :, t], h, weights)
-            new_c = cells.lstm_cell_state(i, f, g, c)
+            new_c = cells.lstm_cell_state(f, c, i * g)
             new_h = cells.lstm_hidden_state(o, new_c, weights)
             c = _if_running(problem, t, new_c, c)
         else:
@@ -173,7 +178,7 @@ def _states_before(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
     """The state before each step (D, N, T, R), in each direction's own time: h_0, then the output so far."""
     h_0, output = problem.state("h_0")[0], np.asarray(output, np.float64)
     own = [output[:, :, 0]] + ([_backwards(problem, output[:, :, 1])] if output.shape[2] == 2 else [])
-    before = np.stack([np.concatenate([h[:, None], seen[:, :-1]], 1) for h, seen in zip(h_0, own, strict=True)])
+    before = _joined([np.concatenate([h[:, None], seen[:, :-1]], 1) for h, seen in zip(h_0, own, strict=True)])
     if problem.steps == 1:
         return Ball.exact(before, rounding, problem.granule)
     ball = Ball.exact(before, rounding)

@@ -8,6 +8,7 @@ constants of the measured kernels are amber: a sharper limit that nobody has ear
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class Rounding:
     slack: float
     provenance: str
 
-    @property
+    @cached_property
     def unit_roundoff(self) -> float:
         return self.format.unit_roundoff
 

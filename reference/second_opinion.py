@@ -8,7 +8,7 @@ Higham, Accuracy and Stability of Numerical Algorithms, chapter 3, and, for sums
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -170,22 +170,27 @@ class Rules:
         others = mp.fsum(largest(x) + abs(w) for x, w in zip(s.values, s.weights, strict=True))
         return vanished + self.allowed.flushed_operands * others
 
+    def moved(self, function: Callable[[Any], Any], z: Value) -> Any:
+        """How far a rising function, steepest at zero and as steep on both sides, moves: most towards zero.
+
+        Computed from below, where a sigmoid is small and its digits are not lost. The end is that of the whole error,
+        slack included; the result will get its slack once all is computed.
+        """
+        slack = self.allowed.slack
+        return (function(z.error * slack - abs(z.exact)) - function(-abs(z.exact))) / slack
+
     def sigmoid(self, z: Value) -> Value:
-        """Steepest at the point of the ball that is nearest to zero: sigmoid' = sech^2(z / 2) / 4."""
         if mp.isinf(z.error):
             return SILENT
-        exact = 1 / (1 + mp.exp(-z.exact))
-        moved = min(mp.sech(nearest(z) / 2) ** 2 / 4 * z.error, 1)
+        exact, moved = logistic(z.exact), self.moved(logistic, z)
         accuracy = self.allowed.sigmoid + self.allowed.sigmoid_slope * largest(z)
         error = moved + accuracy * self.u * min(exact + moved, 1) + self.allowed.sigmoid_floor
         return self.result(exact, error)
 
     def tanh(self, z: Value) -> Value:
-        """Steepest at the point of the ball that is nearest to zero: tanh' = sech^2."""
         if mp.isinf(z.error):
             return SILENT
-        exact = mp.tanh(z.exact)
-        moved = min(mp.sech(nearest(z)) ** 2 * z.error, 2)
+        exact, moved = mp.tanh(z.exact), self.moved(mp.tanh, z)
         error = moved + self.allowed.tanh * self.u * min(abs(exact) + moved, 1) + self.floor
         return self.result(exact, error)
 
@@ -215,9 +220,8 @@ def largest(x: Value) -> Any:
     return abs(x.exact) + x.error
 
 
-def nearest(x: Value) -> Any:
-    """The smallest size of a number that is `x.error` from `x` at most."""
-    return max(abs(x.exact) - x.error, 0)
+def logistic(x: Any) -> Any:
+    return 1 / (1 + mp.exp(-x))
 
 
 def products(s: Sum) -> Any:

@@ -115,7 +115,7 @@ class LstmStep:
     def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> LstmStep:
         assert c is not None
         i, f, g, o = cells.lstm_gates(x, h, w)
-        new_c = cells.lstm_cell_state(i, f, g, c)
+        new_c = cells.lstm_cell_state(f, c, i * g)
         return cls(i, f, g, o, c, new_c, cells.lstm_hidden_state(o, new_c, w))
 
     def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:

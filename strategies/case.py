@@ -26,6 +26,8 @@ CELLS = (*GATES, *(name + CELL_SUFFIX for name in GATES))
 LARGEST_SIZE = 4096
 LARGEST_SEED = 2**32 - 1
 MOST_NUMBERS = 2**26
+SHORT_STEPS = {"bfloat16": 2}
+"""Steps that an error bound is carried through before it grows so wide that it says nothing, by dtype; 5 elsewhere."""
 
 
 class CaseError(ValueError):
@@ -59,12 +61,15 @@ class Case:
     memory: str = "contiguous"
 
     @classmethod
-    def drawn(cls, narrowing: int = 0, ends: int = 0, **fields: Any) -> Case:
+    def drawn(cls, narrowing: int = 0, ends: int = 0, short: bool = False, **fields: Any) -> Case:
         """A case with a projection that `narrowing`, and lengths that `ends` chooses; 0 chooses none.
 
-        A batch of several rows, or a packed one, is not unbatched, whatever the layout says.
+        Where it is to be short, its steps are made so few. A batch of several rows, or a packed one, is not unbatched,
+        whatever the layout says.
         """
         case = cls(**fields)
+        if short:
+            case = replace(case, steps=1 + (case.steps - 1) % case.most_steps)
         if narrowing and case.hidden_size > 1:
             case = replace(case, proj_size=1 + (narrowing - 1) % (case.hidden_size - 1))
         if ends:
@@ -80,6 +85,16 @@ class Case:
     @property
     def projection(self) -> bool:
         return bool(self.proj_size)
+
+    @property
+    def most_steps(self) -> int:
+        """The most steps of a case that is short, in this dtype."""
+        return SHORT_STEPS.get(self.dtype, 5)
+
+    @property
+    def short(self) -> bool:
+        """Whether error bounds that are carried through all steps still say something."""
+        return self.steps <= self.most_steps
 
     def line(self, cell: str = "") -> str:
         """The case as text; `parse` reads it back."""
@@ -320,7 +335,8 @@ def cases(**pinned: object) -> Cases:
     """The family of all cases, or of those with fields pinned to a value or to one of several (tuple or range).
 
     None leaves a field to vary. projection and packed stand for a proj_size and lengths, which are
-    absent unless they are set to True, or to None.
+    absent unless they are set to True, or to None. short=True has few enough steps for bounds that are carried through
+    all of them, see `SHORT_STEPS`; how many depends on the dtype.
 
     Besides the fields of `Case`, batch_first, bias, hx, unbatched and dropout may be pinned to True or False. Raises
     TypeError for a name that is no field, and for what cannot go together.
@@ -329,6 +345,8 @@ def cases(**pinned: object) -> Cases:
         pinned = {"batch_size": 1} | pinned
         if pinned["batch_size"] != 1 or pinned.get("packed", False) is not False:
             raise TypeError("cases(unbatched=True) is about a single padded row: leave out batch_size and packed")
+    if "short" in pinned and (pinned["short"] is not True or "steps" in pinned):
+        raise TypeError("cases() takes short=True, or steps, or neither")
     if pinned.get("projection"):
         pinned = {"hidden_size": axes.SIZES_ABOVE_1} | pinned
     for name in WORDS.keys() & pinned.keys():
@@ -338,8 +356,9 @@ def cases(**pinned: object) -> Cases:
             raise TypeError(f"cases() takes either layout or {name}, which is a word of it")
     words = {word: pinned.pop(name) is present for name, (word, present) in WORDS.items() if name in pinned}
     pinned = dict.fromkeys(EXTENSIONS, False) | pinned
-    if unknown := set(pinned) - set(FIELDS) - set(EXTENSIONS):
-        raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*FIELDS, *EXTENSIONS, *WORDS]))
+    known = [*FIELDS, *EXTENSIONS, "short"]
+    if unknown := pinned.keys() - known:
+        raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*known, *WORDS]))
     if words:
         pinned["layout"] = tuple(
             layout for layout in axes.LAYOUTS if all((word in layout) is there for word, there in words.items())

@@ -49,6 +49,11 @@ FAMILIES: list[tuple[dict[str, object], Callable[[Case], bool]]] = [
     ({"unbatched": True, "packed": False}, lambda case: "unb" in case.layout),
     ({"memory": ("sliced", "expanded")}, lambda case: case.memory in ("sliced", "expanded")),
     ({"layout": ((), ("bf", "nohx"))}, lambda case: case.layout in ((), ("bf", "nohx"))),
+    ({"short": True}, lambda case: case.steps <= (2 if case.dtype == "bfloat16" else 5)),
+    (
+        {"short": True, "packed": True, "dtype": "bfloat16"},
+        lambda case: case.packed and case.dtype == "bfloat16" and max(case.lengths) <= 2,
+    ),
     ({"seed": 7, "pick": 9}, lambda case: (case.seed, case.pick) == (7, 9)),
 ]
 
@@ -126,6 +131,18 @@ def test_projection_and_lengths_are_absent_unless_asked_for():
     assert Case(steps=2, batch_size=2, lengths=(1, 2)) not in cases()
     assert Case(steps=2, batch_size=2, lengths=(1, 2)) in cases(packed=True)
     assert Case() not in cases(packed=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_short_cases_have_every_number_of_steps_that_is_short(dtype):
+    steps = {case.steps for case in drawn(cases(short=True, dtype=dtype).strategy(), 300)}
+    assert steps == set(range(1, 1 + Case(dtype=dtype).most_steps))
+
+
+@pytest.mark.parametrize("pinned", [{"short": False}, {"short": True, "steps": 3}, {"short": True, "steps": None}])
+def test_short_is_true_and_stands_in_place_of_steps(pinned):
+    with pytest.raises(TypeError, match="short=True"):
+        cases(**pinned)
 
 
 @pytest.mark.parametrize("layout", [(), ("bf",), ("bf", "nohx")])

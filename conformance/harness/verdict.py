@@ -323,26 +323,27 @@ def _is_bounded(seen: Observation, field: str) -> bool:
     return field != "c_n" and a.cell != RNN_RELU and not a.proj_size
 
 
+@np.errstate(all="ignore")
 def _measure(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
     """error / bound of every element. 0/0 counts as 0, x/0 as infinite; an infinite bound says nothing."""
     assert values.shape == ball.midpoint.shape, "a comparison never broadcasts"
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        error = np.abs(values - ball.midpoint).astype(np.float64)
-        ratios = np.where(error == 0, 0.0, error / ball.radius)
+    error = np.abs(values - ball.midpoint).astype(np.float64, copy=False)
+    ratios = error / ball.radius
     ratios[np.isnan(ratios)] = np.inf
+    ratios[error == 0] = 0.0
     if ball.overflows:
         ratios[~np.isfinite(ball.radius)] = 0.0
     scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
     vacuous = ball.radius >= scale if scale else ~np.isfinite(ball.radius)
-    share = float(vacuous.mean()) if values.size else 0.0
+    share = float(np.count_nonzero(vacuous) / values.size) if values.size else 0.0
     return Measure(ratios, float(ratios.max(initial=0.0)), share, _smallest_seen(error, ball))
 
 
 def _smallest_seen(error: np.ndarray, ball: Ball) -> float:
     """The smallest relative error, at least the unit roundoff, that would leave some bound."""
-    with np.errstate(all="ignore"):
-        relative = ((ball.radius + error) / np.abs(ball.midpoint)).astype(np.float64)
-    return max(float(np.nanmin(relative, initial=np.inf)), ball.rounding.unit_roundoff)
+    relative = (ball.radius + error) / np.abs(ball.midpoint)
+    smallest = float(np.fmin.reduce(relative, axis=None, initial=np.inf))  # of what is a number
+    return max(smallest, ball.rounding.unit_roundoff)
 
 
 def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]:

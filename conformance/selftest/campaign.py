@@ -42,9 +42,6 @@ FULL, FORCED = "full", "forced"
 ADVERSARY = "adversary"
 """Beside `ORDINARY`: rows of trials whose numbers were transformed."""
 
-STEPS_OF_FULL_MODE = 5
-"""Beyond, bounds that are carried through time grow vacuous."""
-
 BATCH = 250
 """Trials that one worker does before it reports."""
 
@@ -155,7 +152,7 @@ def verdicts(trial: Trial, subject: Subject, union: bool) -> Iterator[tuple[str,
     judge = Judge(trial, subject.name)
     single = problem.architecture.single_step
     modes = {} if single else {FORCED: judge.forced}
-    modes |= {FULL: judge.full} if problem.steps <= STEPS_OF_FULL_MODE else {}
+    modes |= {FULL: judge.full} if trial.case.short else {}  # beyond, what is carried through time says nothing
     for seen in runner.run(subject, problem, Plan(EAGER_ROUTES, layers=not single), judgement):
         failed = next((one for one in (seen, *seen.layers) if one.failure or one.misshapen), None)
         if failed is not None:

@@ -35,8 +35,8 @@ sharp model of PyTorch's measured kernels and, one case in four, by the union of
 
 "beyond" counts cases with an element outside its bound, "worst" is the largest error / bound. On ordinary cases, drawn
 as the properties draw them: the worst of each case's largest error / bound, its median over the cases in which anything
-was rounded, and the share of bounds that say nothing. Mode "full" computes from the inputs, "forced" each step from
-the module's own state before it.
+was rounded, and the share of bounds that say nothing. Mode "full" computes cases of at most 5 steps (2 in
+bfloat16) from the inputs, "forced" each step from the module's own state before it.
 
 """
 
