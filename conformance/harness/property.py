@@ -16,7 +16,7 @@ from conformance.clauses import CLAUSES, RED, Clause
 from conformance.harness import deaths, oracle, session
 from conformance.harness.observation import Observation
 from conformance.harness.recorder import Finding, as_repeat
-from conformance.harness.runner import CONSTRUCTOR, EAGER_ROUTES, ROUTES, Plan
+from conformance.harness.runner import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, ROUTES, Plan
 from conformance.harness.session import CaseRecord
 from conformance.harness.verdict import Deviation, usable
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
