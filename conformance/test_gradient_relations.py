@@ -26,8 +26,7 @@ from conformance.harness.vocabulary import (
     summed,
 )
 
-WIDE = ("float32", "float64")
-SHORT = {"steps": range(1, 6), "dtype": WIDE}
+SHORT = {"steps": range(1, 6), "dtype": losses.WIDE}
 
 
 def may_overflow(seen, name):
@@ -65,7 +64,7 @@ def test_other_rows_get_no_gradient(case, cell):
             assert_zero(seen, got, may_overflow(seen, "input")[other])
 
 
-@clause("C4", given=cases(packed=None, projection=None, dtype=(*WIDE, "bfloat16"), steps=range(1, 6)))
+@clause("C4", given=cases(packed=None, projection=None, dtype=(*losses.WIDE, "bfloat16"), steps=range(1, 6)))
 def test_gradients_grow_with_the_loss_by_powers_of_two(case, cell):
     problem = case.on(cell)
     loss, factor = losses.loss(case, problem), 2.0 ** (1 + case.pick % 8)
@@ -152,7 +151,7 @@ def test_gradients_of_parameters_share_no_memory(case, cell):
         assert_nothing(seen, "gradients", "share memory", seen.shared)
 
 
-@clause("C5", given=cases(projection=None, bidirectional=False, hx=True, dtype=WIDE, steps=range(2, 13)))
+@clause("C5", given=cases(projection=None, bidirectional=False, hx=True, dtype=losses.WIDE, steps=range(2, 13)))
 def test_gradients_of_a_sequence_are_those_of_its_parts(case, cell):
     problem = case.on(cell)
     since = 1 + case.pick % (problem.steps - 1)

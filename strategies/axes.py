@@ -85,11 +85,14 @@ def fills() -> st.SearchStrategy[str]:
     return st.sampled_from(FILLS_BY_WEIGHT)
 
 
-def dtypes(permitted: Sequence[str] = DTYPES) -> st.SearchStrategy[str]:
-    """One of `permitted` that the run has, or any of them where it has none; shrinks to the first."""
+def dtypes(permitted: Sequence[str] = ()) -> st.SearchStrategy[str]:
+    """A dtype that the run has, where some are `permitted` one of these, or any of them if it has none of them.
+
+    Shrinks to the first.
+    """
 
     def chosen(n: int) -> str:
-        names = [name for name in present.dtypes if name in permitted] or permitted
+        names = [name for name in permitted if name in present.dtypes] or permitted or present.dtypes
         return names[n % len(names)]
 
     return st.sampled_from(range(12)).map(chosen)

@@ -11,6 +11,8 @@ from reference.problem import Loss, Problem, differentiable, results_of
 from strategies import values
 from strategies.case import Case
 
+WIDE, NARROW = ("float32", "float64"), ("float16", "bfloat16")
+
 SUPPORT_AXES: dict[str, dict[str, int]] = {
     "everywhere": {},
     "one step": {"output": 1},
@@ -18,6 +20,23 @@ SUPPORT_AXES: dict[str, dict[str, int]] = {
     "one unit": {"output": 3, "h_n": 3, "c_n": 3},
 }
 """Where cotangents are not zero: at one place along an axis."""
+
+
+MOST_STEPS, MOST_LAYERS = 3, 2
+MOST_STEPS_IN_16_BITS, MOST_LAYERS_IN_16_BITS = 2, 1
+"""Through how many steps and layers the bounds of gradients are carried before most of them say nothing.
+
+float64 goes on much longer.
+"""
+
+
+def shortened(case: Case) -> Case:
+    """The case with so few steps and layers that the bounds of its gradients say something."""
+    steps, layers = MOST_STEPS, MOST_LAYERS
+    if case.dtype in NARROW:
+        steps, layers = MOST_STEPS_IN_16_BITS, MOST_LAYERS_IN_16_BITS
+    lengths = tuple(min(length, steps) for length in case.lengths)
+    return replace(case, steps=min(case.steps, steps), num_layers=min(case.num_layers, layers), lengths=lengths)
 
 
 def loss(case: Case, problem: Problem, passes: int = 1) -> Loss:

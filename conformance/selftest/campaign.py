@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from functools import cache
 from itertools import count
 from multiprocessing import get_context
@@ -23,22 +24,33 @@ import torch
 import reference
 from conformance.harness import platform, runner
 from conformance.harness.observation import Labelled, Observation
-from conformance.harness.runner import EAGER_ROUTES, Plan
+from conformance.harness.runner import BACKWARD_ROUTES, EAGER_ROUTES, Plan
 from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest import plain
 from conformance.selftest.adversary import ALL_COMBINATIONS, KINDS, ORDINARY, Trial, draw
 from conformance.selftest.arguments import Parser
-from conformance.selftest.campaign_state import Row, State, StateError, Worst, resumed, sources_hash, table
+from conformance.selftest.campaign_state import (
+    GRADIENTS,
+    RESULTS,
+    Row,
+    State,
+    StateError,
+    Worst,
+    resumed,
+    sources_hash,
+    table,
+)
 from conformance.selftest.variations import variations
+from reference.backward import Gradients
 from reference.ball import Ball
 from reference.network import Enclosure
 from reference.problem import RNN_RELU, Problem
 from reference.roundings import Rounding
-from strategies import Case, CaseError
+from strategies import Case, CaseError, losses
 from strategies.case import LARGEST_SEED
 
 SHARP, UNION = "sharp", "union"
-FULL, FORCED = "full", "forced"
+FULL, FORCED, BACKWARD = "full", "forced", "backward"
 ADVERSARY = "adversary"
 """Beside `ORDINARY`: rows of trials whose numbers were transformed."""
 
@@ -81,16 +93,16 @@ def ratios(values: np.ndarray, ball: Ball) -> np.ndarray:
 def vacuous_share(problem: Problem, field: str, ball: Ball) -> float:
     """The share of bounds that no value of a sane size could exceed."""
     a = problem.architecture
-    bounded = field != "c_n" and a.cell != RNN_RELU and not a.proj_size
+    bounded = field in ("output", "h_n") and a.cell != RNN_RELU and not a.proj_size
     scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
     return float((ball.radius >= scale if scale else ~np.isfinite(ball.radius)).mean())
 
 
-def judged(trial: Trial, seen: Observation, enclosure: Enclosure) -> tuple[Worst, float]:
-    """The worst ratio of an observation, and the share of its bounds that are vacuous."""
+def judged(trial: Trial, seen: Observation, enclosure: Enclosure | Gradients) -> tuple[Worst, float]:
+    """The worst ratio of an observation's results or gradients, and the share of its bounds that are vacuous."""
     worst, vacuous, size = Worst(), 0.0, 0
-    for name, labelled in seen.results.items():
-        ball = getattr(enclosure, name)
+    for name, labelled in (seen.results if isinstance(enclosure, Enclosure) else seen.gradients).items():
+        ball = getattr(enclosure, name) if isinstance(enclosure, Enclosure) else enclosure.of(name)
         found = ratios(labelled.values, ball)
         ratio = float(found.max(initial=0.0))
         if ratio > worst.ratio:
@@ -98,7 +110,7 @@ def judged(trial: Trial, seen: Observation, enclosure: Enclosure) -> tuple[Worst
             worst = Worst(ratio, trial.line, trial.kind, place)
         vacuous += vacuous_share(seen.problem, name, ball) * labelled.values.size
         size += labelled.values.size
-    return worst, vacuous / size
+    return worst, vacuous / max(size, 1)
 
 
 def beyond(got: Labelled, ball: Ball, found: np.ndarray) -> str:
@@ -125,6 +137,15 @@ class Judge:
         parts = [self._layer(layer, model) for layer in seen.layers]
         return max((worst for worst, _ in parts), key=lambda worst: worst.ratio), sum(v for _, v in parts) / len(parts)
 
+    def backward(self, seen: Observation, model: str) -> tuple[Worst, float]:
+        """Every gradient of the loss that was differentiated."""
+        loss = seen.loss
+        assert loss is not None, "only a call with a loss has gradients"
+        enclosure = self._once(
+            (BACKWARD, model), lambda: reference.backward(seen.problem, self.models[model], loss.cotangents)
+        )
+        return self._once((BACKWARD, model, bits(seen)), lambda: judged(self.trial, seen, enclosure))
+
     def _layer(self, seen: Observation, model: str) -> tuple[Worst, float]:
         key = (FORCED, model, seen.layer, seen.problem.input.tobytes() if seen.layer else b"", bits(seen))
 
@@ -141,19 +162,31 @@ class Judge:
 
 
 def bits(seen: Observation) -> bytes:
-    """Everything that a call returned."""
-    return b"".join(values.tobytes() for values in seen.raw.values())
+    """Everything that a call returned, and every gradient."""
+    return b"".join(values.tobytes() for values in (*seen.raw.values(), *seen.raw_gradients.values()))
 
 
-def verdicts(trial: Trial, subject: Subject, union: bool) -> Iterator[tuple[str, str, str, Worst, float]]:
+Modes = dict[str, Callable[[Observation, str], tuple[Worst, float]]]
+
+
+def planned(trial: Trial, problem: Problem, judge: Judge, of: str) -> tuple[Plan, Modes]:
+    """What is done in a trial, and how it is judged."""
+    if of == GRADIENTS:
+        return Plan(BACKWARD_ROUTES, loss=losses.loss(trial.case, problem)), {BACKWARD: judge.backward}
+    single = problem.architecture.single_step
+    modes: Modes = {} if single else {FORCED: judge.forced}
+    modes |= {FULL: judge.full} if trial.case.short else {}  # beyond, what is carried through time says nothing
+    return Plan(EAGER_ROUTES, layers=not single), modes
+
+
+def verdicts(
+    trial: Trial, subject: Subject, union: bool, of: str = RESULTS
+) -> Iterator[tuple[str, str, str, Worst, float]]:
     """Mode, route, model, worst ratio and vacuous share of a trial; mode "" and a message where a call was refused."""
     problem = trial.problem()
     judgement = reference.model(trial.cell, trial.case.dtype, "cpu", "", "", subject.name)
-    judge = Judge(trial, subject.name)
-    single = problem.architecture.single_step
-    modes = {} if single else {FORCED: judge.forced}
-    modes |= {FULL: judge.full} if trial.case.short else {}  # beyond, what is carried through time says nothing
-    for seen in runner.run(subject, problem, Plan(EAGER_ROUTES, layers=not single), judgement):
+    plan, modes = planned(trial, problem, Judge(trial, subject.name), of)
+    for seen in runner.run(subject, problem, plan, judgement):
         failed = next((one for one in (seen, *seen.layers) if one.failure or one.misshapen), None)
         if failed is not None:
             why = ": ".join(failed.failure) if failed.failure else f"{failed.misshapen} has another shape"
@@ -178,23 +211,25 @@ def _accepted(subject: Subject, cell: str, dtype: str) -> bool:
     return any(one.failure is None for one in seen)
 
 
-def fresh(subject: str, seed: int) -> State:
+def fresh(subject: str, seed: int, of: str = RESULTS) -> State:
     """A campaign that has counted nothing yet."""
-    return State(sources_hash(), torch.__version__, platform.capability(), subject, seed)
+    return State(sources_hash(), torch.__version__, platform.capability(), subject, seed, of)
 
 
-def batch(name: str, seed: int, number: int, worst: Sequence[Trial]) -> State:
+def batch(name: str, seed: int, of: str, number: int, worst: Sequence[Trial]) -> State:
     """One batch of trials, the same for the same arguments; one in eight with two threads."""
     platform.pin(threads=2 if number % 8 == 7 else 1)
-    random, found, subject = Random(f"{seed} {number}"), fresh(name, seed), subjects()[name]
+    random, found, subject = Random(f"{seed} {number}"), fresh(name, seed, of), subjects()[name]
     found.batches = 1
     for place in range(BATCH):
         trial = draw(random, supported(name), worst)
+        if of == GRADIENTS:
+            trial = replace(trial, case=losses.shortened(trial.case))
         found.trials += 1
         strain = ORDINARY if trial.kind == ORDINARY else ADVERSARY
         for word in layout_of(trial.case):
             found.layouts[word] = found.layouts.get(word, 0) + 1
-        for mode, route, model, seen, vacuous in verdicts(trial, subject, place % UNION_CHECKED_EVERY == 0):
+        for mode, route, model, seen, vacuous in verdicts(trial, subject, place % UNION_CHECKED_EVERY == 0, of):
             if not mode:
                 found.refused.setdefault(f"{trial.cell} {trial.case.dtype} {route} {model}", trial.line)
                 continue
@@ -241,8 +276,8 @@ class Campaign:
         beyond = f"{self.state.excesses(SHARP)} beyond sharp, {self.state.excesses(UNION)} beyond union"
         print(f"{self.state.trials:,} cases, {rate:.0f}/s: {beyond}", file=sys.stderr, flush=True)
 
-    def _arguments(self, number: int) -> tuple[str, int, int, list[Trial]]:
-        return self.state.subject, self.state.seed, number, summits(self.state)
+    def _arguments(self, number: int) -> tuple[str, int, str, int, list[Trial]]:
+        return self.state.subject, self.state.seed, self.state.of, number, summits(self.state)
 
     def _batches(self, cases: int, jobs: int) -> Iterator[State]:
         numbers = count(self.state.batches)
@@ -267,9 +302,9 @@ def tell_excesses(state: State) -> None:
             print(f"BEYOND {key}: {worst}", flush=True)
 
 
-def replay(trial: Trial, subject: Subject) -> None:
+def replay(trial: Trial, subject: Subject, of: str) -> None:
     """Prints every verdict on one trial."""
-    for mode, route, model, worst, vacuous in verdicts(trial, subject, union=True):
+    for mode, route, model, worst, vacuous in verdicts(trial, subject, True, of):
         told = f"{worst.ratio:.4g} times the bound, {worst.field}, {vacuous:.0%} says nothing"
         print(f"{mode or 'refused':<7} {route:<10} {model:<6} {told if mode else ''}")
 
@@ -280,6 +315,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Parser, argparse.Namespac
     parser.add_argument("--state", type=Path, action="append", default=[], help="the state file; --table takes several")
     parser.add_argument("--seed", type=int, default=0, help="which cases (0)")
     parser.add_argument("--subject", default="torch.nn", help="torch.nn, plain, or a sound variation's name")
+    parser.add_argument("--of", choices=(RESULTS, GRADIENTS), default=RESULTS, help="what is judged (results)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.add_argument("--table", action="store_true", help="print what the state files count, and run nothing")
     parser.add_argument("--replay", metavar="LINE", help="judge one case line")
@@ -305,9 +341,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(table(State.load(path) for path in options.state))
             return 0
         if options.replay:
-            replay(Trial.of(options.replay, options.kind), subjects()[options.subject])
+            replay(Trial.of(options.replay, options.kind), subjects()[options.subject], options.of)
             return 0
-        campaign = Campaign(resumed(options.state[0], fresh(options.subject, options.seed)), options.state[0])
+        begun = fresh(options.subject, options.seed, options.of)
+        campaign = Campaign(resumed(options.state[0], begun), options.state[0])
     except (StateError, CaseError) as error:
         parser.error(str(error))
     try:

@@ -16,6 +16,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
+RESULTS, GRADIENTS = "results", "gradients"
+"""What a campaign judges."""
+
 FORMAT = 2
 BINS_PER_OCTAVE, OCTAVES = 4, 20
 BINS = BINS_PER_OCTAVE * OCTAVES + 2
@@ -119,15 +122,20 @@ class Row:
         return row
 
 
+TERMS = ("sources", "torch", "capability", "subject", "seed", "of")
+"""What two campaigns must have in common to be added up."""
+
+
 @dataclass
 class State:
-    """A campaign: what its counts depend on, how far it is, its rows, and calls that were refused, with a case."""
+    """A campaign of results or gradients: what its counts depend on, how far it is, its rows, and refused calls."""
 
     sources: str
     torch: str
     capability: str
     subject: str
     seed: int
+    of: str = RESULTS
     batches: int = 0
     trials: int = 0
     rows: dict[str, Row] = field(default_factory=dict)
@@ -155,7 +163,9 @@ class State:
 
     def same_terms(self, other: State) -> bool:
         """Whether the counts of the two add up."""
-        return all(getattr(self, n) == getattr(other, n) for n in ("sources", "torch", "capability", "subject", "seed"))
+        return all(
+            getattr(self, n) == getattr(other, n) for n in ("sources", "torch", "capability", "subject", "seed", "of")
+        )
 
     def save(self, path: Path) -> None:
         """Writes the file in one piece: a reader sees the old or the new one. Raises OSError."""
@@ -183,9 +193,9 @@ def resumed(path: Path, fresh: State) -> State:
     found = State.load(path)
     if not found.same_terms(fresh):
         raise StateError(
-            f"{path}: counts {found.subject} in torch {found.torch}, {found.capability}, seed {found.seed}, bounds "
-            f"{found.sources}; now it is {fresh.subject}, {fresh.torch}, {fresh.capability}, {fresh.seed}, "
-            f"{fresh.sources}: name another file"
+            f"{path}: counts {found.subject} in torch {found.torch}, {found.capability}, seed {found.seed}, "
+            f"{found.of}, bounds {found.sources}; now it is {fresh.subject}, {fresh.torch}, {fresh.capability}, "
+            f"{fresh.seed}, {fresh.of}, {fresh.sources}: name another file"
         )
     return found
 

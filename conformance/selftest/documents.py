@@ -14,7 +14,7 @@ from conformance.harness.contract import properties
 from conformance.harness.property import Property
 from conformance.harness.recorder import CELL_NAMES
 from conformance.selftest.arguments import Parser
-from conformance.selftest.campaign_state import State, StateError, table
+from conformance.selftest.campaign_state import GRADIENTS, RESULTS, State, StateError, table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -36,7 +36,8 @@ sharp model of PyTorch's measured kernels and, one case in four, by the union of
 "beyond" counts cases with an element outside its bound, "worst" is the largest error / bound. On ordinary cases, drawn
 as the properties draw them: the worst of each case's largest error / bound, its median over the cases in which anything
 was rounded, and the share of bounds that say nothing. Mode "full" computes cases of at most 5 steps (2 in
-bfloat16) from the inputs, "forced" each step from the module's own state before it.
+bfloat16) from the inputs, "forced" each step from the module's own state before it, "backward" all gradients of
+at most 3 steps and 2 layers (16-bit types: 2 steps of one layer) from the inputs.
 
 """
 
@@ -59,6 +60,15 @@ def _row(tested: Property) -> str:
     return f"| | | | {claim} | {', '.join(CELL_NAMES[cell] for cell in tested.cells)} | |"
 
 
+def soundness(states: Sequence[State]) -> str:
+    """What campaigns counted, of results and of gradients apart, as markdown. Raises StateError as `table` does."""
+    parts = [SOUNDNESS]
+    for of in (RESULTS, GRADIENTS):
+        if chosen := [state for state in states if state.of == of]:
+            parts += [f"## {of.capitalize()}\n\n", table(chosen), "\n\n"]
+    return "".join(parts).rstrip("\n") + "\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: writes the tables."""
     parser = Parser("documents", description="Writes the generated tables in docs/.")
@@ -70,10 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (DOCS / "clauses.md").write_text(clauses(), encoding="utf-8")
     if options.state:
         try:
-            counted = table(State.load(path) for path in options.state)
+            text = soundness([State.load(path) for path in options.state])
         except StateError as error:
             parser.error(str(error))
-        (DOCS / "soundness.md").write_text(SOUNDNESS + counted + "\n", encoding="utf-8")
+        (DOCS / "soundness.md").write_text(text, encoding="utf-8")
     return 0
 
 
