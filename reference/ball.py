@@ -221,12 +221,12 @@ def sigmoid(z: Ball) -> Ball:
     """1 / (1 + exp(-z)), elementwise.
 
     It moves most towards zero: with a = abs(z) and b = a - e, sigmoid(a) - sigmoid(b) is sigmoid(a) sigmoid(-b)
-    (1 - exp(-e)). That is no multiple of e, which therefore has its slack before, and the result has it after.
+    (1 - exp(-e)). That is no multiple of e, which therefore has its slack here already.
     """
-    rounding, e = z.rounding, z.radius * z.rounding.slack
+    rounding, e = z.rounding, z.radius * z.rounding.inner_slack
     y = 1 / (1 + np.exp(-z.midpoint))
     size = y.astype(np.float64, copy=False)
-    carried = np.maximum(size, 1 - size) * np.expm1(-e) / (-rounding.slack * (1 + np.exp(_abs(z.midpoint) - e)))
+    carried = np.maximum(size, 1 - size) * -np.expm1(-e) / (1 + np.exp(_abs(z.midpoint) - e))
     error = rounding.sigmoid + (rounding.sigmoid_slope * z.largest if rounding.sigmoid_slope else 0.0)
     radius = carried + error * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
     return _function(z, y, radius + rounding.sigmoid_floor)
@@ -234,10 +234,10 @@ def sigmoid(z: Ball) -> Ball:
 
 def tanh(z: Ball) -> Ball:
     """Hyperbolic tangent, elementwise. It is 2 sigmoid(2 z) - 1, and moves as that does."""
-    rounding, e = z.rounding, 2 * z.rounding.slack * z.radius
+    rounding, e = z.rounding, 2 * z.rounding.inner_slack * z.radius
     y = np.tanh(z.midpoint)
     size = _abs(y)
-    carried = (1 + size) * np.expm1(-e) / (-rounding.slack * (1 + np.exp(2 * _abs(z.midpoint) - e)))
+    carried = (1 + size) * -np.expm1(-e) / (1 + np.exp(2 * _abs(z.midpoint) - e))
     radius = carried + rounding.tanh * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
     return _function(z, y, radius + rounding.floor)
 

@@ -60,6 +60,12 @@ class Rounding:
         return self.format.unit_roundoff
 
     @property
+    def inner_slack(self) -> float:
+        """The slack that an error has on its way into a curved function: never that of a reference that is no wider,
+        which would be doubled again at every step."""
+        return min(self.slack, 1 + 2.0**-6)
+
+    @property
     def working_type(self) -> type[np.floating]:
         """The NumPy type that midpoints are computed in: wider than the format."""
         return WIDEST if self.format is FLOAT64 else np.float64

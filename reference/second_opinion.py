@@ -174,10 +174,9 @@ class Rules:
         """How far a rising function, steepest at zero and as steep on both sides, moves: most towards zero.
 
         Computed from below, where a sigmoid is small and its digits are not lost. The end is that of the whole error,
-        slack included; the result will get its slack once all is computed.
+        slack included.
         """
-        slack = self.allowed.slack
-        return (function(z.error * slack - abs(z.exact)) - function(-abs(z.exact))) / slack
+        return function(z.error * self.allowed.inner_slack - abs(z.exact)) - function(-abs(z.exact))
 
     def sigmoid(self, z: Value) -> Value:
         if mp.isinf(z.error):
