@@ -27,7 +27,7 @@ def differentiated(module: torch.nn.Module, packing: Any, loss: Loss, blank: Obs
         seen, returned = called(module, given, blank)
         if seen.failure is not None or seen.misshapen:
             return seen
-        results, cotangents = _differentiable(problem, loss, returned)
+        results, cotangents = pulled(problem, loss, returned)
         passes: list[Observation] = []
         for _ in range(loss.passes if results else 1):
             try:
@@ -49,9 +49,7 @@ def _pull_back(blank: Observation, results: list[torch.Tensor], cotangents: list
         )
 
 
-def _differentiable(
-    problem: Problem, loss: Loss, returned: dict[str, Any]
-) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def pulled(problem: Problem, loss: Loss, returned: dict[str, Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The results that the loss is made of, padded, and their cotangents; those that require no gradient left out."""
     results, cotangents = [], []
     for name, values in loss.cotangents.items():

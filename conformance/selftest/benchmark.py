@@ -21,22 +21,24 @@ import torch
 
 import reference
 from conformance.clauses import CLAUSES
-from conformance.harness import bridge, child, platform, runner, session
+from conformance.harness import bridge, child, oracle, platform, runner, session
 from conformance.harness.blackbox import BlackBox
-from conformance.harness.call import inputs
+from conformance.harness.call import inputs, named_results
 from conformance.harness.deaths import CALL_LIMIT
+from conformance.harness.gradients import pulled
 from conformance.harness.observation import Observation
 from conformance.harness.property import Property
-from conformance.harness.runner import EAGER_ROUTES, Plan
+from conformance.harness.runner import BACKWARD_ROUTES, EAGER_ROUTES, Plan
 from conformance.harness.session import CaseRecord, Session
 from conformance.harness.subject import torch_nn
 from conformance.harness.verdict import assert_within
+from conformance.harness.verdict_gradients import assert_gradients_within
 from conformance.harness.vocabulary import MODULES
 from conformance.selftest.arguments import Parser
 from conformance.selftest.drawing import look_at
-from reference.problem import LSTM, Problem
+from reference.problem import LSTM, Loss, Problem
 from reference.roundings import Rounding
-from strategies import Case, cases
+from strategies import Case, cases, losses
 
 PARTS = ("drawing", "numbers", "subject", "reference", "verdict")
 
@@ -46,7 +48,7 @@ WORKED = Case(20, 64, 1, 128, 100, True, ("bf", "nohx"))
 HARNESS_TARGET = 4.0
 """How large all that the suite adds may be beside the subject, all its routes counted."""
 
-TARGETS = {"default cases": 1.0, "worked shape": 10.0}
+TARGETS = {"default cases": 1.0, "worked shape": 10.0, "gradient cases": 2.5}
 """How large (reference + verdict) / subject should be at most."""
 
 T = TypeVar("T")
@@ -54,8 +56,9 @@ T = TypeVar("T")
 
 @dataclass
 class Times:
-    """Seconds of every case, by part of the work."""
+    """Seconds of every case, by part of the work, and how many routes a property takes with it."""
 
+    routes: int = len(EAGER_ROUTES)
     of: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
 
     def timed(self, part: str, work: Callable[[], T]) -> T:
@@ -75,7 +78,7 @@ class Times:
 
         Routes that return equal bits share a reference; here each is counted as if it had one of its own.
         """
-        routes = len(EAGER_ROUTES)
+        routes = self.routes
         parts = zip(*(self.of[part] for part in PARTS), strict=True)
         return [(d + n + routes * (r + v)) / (routes * s) for d, n, s, r, v in parts]
 
@@ -84,7 +87,11 @@ class Times:
         return (sum(self.of["reference"]) + sum(self.of["verdict"])) / sum(self.of["subject"])
 
 
-def drawn(count: int, seed: int) -> Iterator[tuple[Case, float]]:
+GRADIENTS = {"steps": range(1, losses.MOST_STEPS + 1), "num_layers": range(1, losses.MOST_LAYERS + 1)}
+"""What is pinned of cases whose gradients are judged."""
+
+
+def drawn(count: int, seed: int, **pinned: object) -> Iterator[tuple[Case, float]]:
     """Cases as the properties draw them, in float32, each with the seconds that Hypothesis took for it."""
     found: list[tuple[Case, float]] = []
     began = time.perf_counter()
@@ -94,15 +101,15 @@ def drawn(count: int, seed: int) -> Iterator[tuple[Case, float]]:
         found.append((case, time.perf_counter() - began))
         began = time.perf_counter()
 
-    look_at(cases(dtype="float32"), count, seed, keep)
+    look_at(cases(dtype="float32", **pinned), count, seed, keep)
     yield from found
 
 
-def bare(problem: Problem) -> Callable[[], object]:
+def bare(problem: Problem, requiring: Sequence[str] = ()) -> Callable[[], object]:
     """What anyone pays who calls the module: build it, set its weights, call it once; tensors are made beforehand."""
     a, dtype, classes = problem.architecture, problem.dtype, torch_nn()
     weights = [bridge.tensor(values, dtype) for values in problem.parameters.values()]
-    arguments = inputs(problem).arguments()
+    arguments = inputs(problem, requiring=requiring).arguments()
 
     def work() -> object:
         module = classes.drawn(a, dtype, problem.device)
@@ -112,6 +119,38 @@ def bare(problem: Problem) -> Callable[[], object]:
         return module(*arguments)
 
     return work
+
+
+def bare_backward(problem: Problem, loss: Loss) -> Callable[[], object]:
+    """The same, and differentiating it once; cotangents are made beforehand."""
+    call, a = bare(problem, loss.wanted), problem.architecture
+    _, cotangents = pulled(problem, loss, named_results(call(), a))
+
+    def work() -> None:
+        results = named_results(call(), a)
+        torch.autograd.backward([results[name] for name in loss.cotangents], cotangents)
+
+    return work
+
+
+def measure_gradients(case: Case, cell: str, drawing: float, times: Times) -> None:
+    """Adds the times of one case: the subject's call and backward pass once, then all gradients' enclosure, verdict."""
+    times.of["drawing"].append(drawing)
+    problem, loss = times.timed("numbers", lambda: posed(case, cell))
+    times.timed("subject", bare_backward(problem, loss))
+    here = session.current()
+    judgement = here.judgement(problem)
+    (seen,) = runner.run(here.subject, problem, Plan(("grad",), loss=loss), judgement)
+    with here.looking_at(CaseRecord(here, TESTED, cell, case)):
+        times.timed("reference", lambda: oracle.from_cotangents(seen, judgement.amber or judgement.red))
+        times.timed("verdict", lambda: assert_gradients_within(seen))
+    oracle.forget()
+
+
+def posed(case: Case, cell: str) -> tuple[Problem, Loss]:
+    """A case on a cell, and what is differentiated there."""
+    problem = case.on(cell)
+    return problem, losses.loss(case, problem)
 
 
 def measure(case: Case, cell: str, drawing: float, times: Times) -> None:
@@ -143,8 +182,9 @@ TESTED = Property(CLAUSES["B2"], "benchmark", MODULES, None, lambda: None)
 
 
 def benchmark(count: int, seed: int) -> dict[str, Times]:
-    """Times of `count` default cases, and of the worked shape."""
+    """Times of `count` default cases, of the worked shape, and of `count` cases with gradients."""
     measured = {name: Times() for name in TARGETS}
+    measured["gradient cases"].routes = len(BACKWARD_ROUTES)
     with session.nested(Session(torch_nn())):
         for cell in MODULES:
             measure(Case(2, 3), cell, 0.0, Times())  # what is set up on first use is nobody's cost
@@ -152,6 +192,8 @@ def benchmark(count: int, seed: int) -> dict[str, Times]:
             measure(case, cell, drawing, measured["default cases"])
         for _ in range(5):
             measure(WORKED, LSTM, 0.0, measured["worked shape"])
+        for (case, drawing), cell in zip(drawn(count, seed, **GRADIENTS), cycle(MODULES), strict=False):
+            measure_gradients(case, cell, drawing, measured["gradient cases"])
     return measured
 
 
