@@ -36,7 +36,7 @@ def differentiated(module: torch.nn.Module, packing: Any, loss: Loss, blank: Obs
                 return replace(seen, failure=failure_of(error))
             gradients = {name: leaf.grad for name, leaf in (given.by_name() | parameters).items()}
             got = {name: bridge.array(gradient) for name, gradient in gradients.items() if gradient is not None}
-            passes.append(replace(seen, raw_gradients=got, shared=_sharing(parameters)))
+            passes.append(replace(seen, raw_gradients=got, shared=sharing(parameters)))
     return replace(passes[0], again=tuple(passes[1:]))
 
 
@@ -70,7 +70,7 @@ def _as_returned(problem: Problem, name: str, values: np.ndarray) -> np.ndarray:
     return stacked[..., 0, :] if problem.unbatched else stacked
 
 
-def _sharing(parameters: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+def sharing(parameters: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
     """Pairs of parameters whose gradients have an element of memory in common: `bias_ih_l0 and bias_hh_l0`."""
     gradients = [(name, p.grad) for name, p in parameters.items() if p.grad is not None and p.grad.numel()]
     in_order = sorted(gradients, key=lambda pair: pair[1].data_ptr())
