@@ -69,12 +69,15 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
     _assert_enclosed(seen, compared)
 
 
-def assert_gradients_within(seen: Observation) -> None:
-    """Every gradient lies in its enclosure, amber and red as for results. Where one must be zero there may be none."""
+def assert_gradients_within(seen: Observation, times: float = 1, clause: str | None = None) -> None:
+    """Every gradient lies in its enclosure, amber and red as for results. Where one must be zero there may be none.
+
+    times: what bounds are multiplied by. clause: the one that a deviation is of, if it is not the property's own.
+    """
 
     def compared(rounding: Rounding) -> list[Compared]:
         enclosure = from_cotangents(seen, rounding)
-        return [(labelled, enclosure.of(name), False) for name, labelled in seen.gradients.items()]
+        return [(labelled, _widened(enclosure.of(name), times), False) for name, labelled in seen.gradients.items()]
 
     assert seen.loss is not None, "only a call with a loss has gradients"
     zero = from_cotangents(seen, seen.judgement.red)
@@ -82,15 +85,21 @@ def assert_gradients_within(seen: Observation) -> None:
     for name in missing[:1]:
         ball = zero.of(name)
         line = f"gradient of {name}:  got None   allowed up to {float(np.abs(ball.midpoint).max()):.9g} and not zero"
-        current_case().found(seen, f"gradient of {name}", "is missing", [line])
-    _assert_enclosed(seen, compared)
+        current_case().found(seen, f"gradient of {name}", "is missing", [line], severity=RED, clause=clause)
+    _assert_enclosed(seen, compared, clause)
+
+
+def _widened(ball: Ball, times: float) -> Ball:
+    return ball if times == 1 else Ball(ball.midpoint, times * ball.radius, ball.rounding, ball.overflows)
 
 
 Compared = tuple[Labelled, Ball, bool]
 """What came back, its enclosure, and whether it is bounded by 1."""
 
 
-def _assert_enclosed(seen: Observation, compared: Callable[[Rounding], list[Compared]]) -> None:
+def _assert_enclosed(
+    seen: Observation, compared: Callable[[Rounding], list[Compared]], clause: str | None = None
+) -> None:
     """Everything lies in its enclosure; the first that does not is the finding."""
     case = current_case()
     judgement = seen.judgement
@@ -104,7 +113,7 @@ def _assert_enclosed(seen: Observation, compared: Callable[[Rounding], list[Comp
         severity, outside = (RED, allowed) if allowed else (AMBER, outside)
     for labelled, ball, ratios in outside[:1]:
         lines = _describe_within(labelled, ball, ratios)
-        case.found(seen, labelled.field, "outside its bound", lines, severity=severity)
+        case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause)
 
 
 def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: str) -> None:
