@@ -31,7 +31,7 @@ FAR = 2**-10
 def assert_differentiable_twice(case, cell):
     problem = case.on(cell)
     if distance_from_kinks(problem) > FAR:
-        for seen in check_second_derivatives(problem, losses.loss(case, problem)):
+        for seen in check_second_derivatives(problem, losses.loss(case, problem), case.pick):
             assert_second_derivatives(seen)
 
 

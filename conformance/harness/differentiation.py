@@ -24,10 +24,12 @@ ROUNDINGS = 64
 """At least as many as lie between the numbers of the smallest call, 1 at most, and one of its second derivatives."""
 
 
-def check_second_derivatives(problem: Problem, loss: Loss) -> list[Observation]:
-    """What gradgradcheck says of the loss, one observation for each route that can be differentiated."""
-    seen = session.current().observe(problem, Plan(runner.BACKWARD_ROUTES, loss=loss, way=GRADGRADCHECK))
-    return [one for one in seen if usable(one)]
+def check_second_derivatives(problem: Problem, loss: Loss, pick: int) -> list[Observation]:
+    """What gradgradcheck says of the loss, on one of the run's routes that can be differentiated, as `pick` chooses."""
+    here = session.current()
+    routes = [route for route in runner.BACKWARD_ROUTES if route in here.routes]
+    chosen = (routes[pick % len(routes)],) if routes else ()
+    return [one for one in here.observe(problem, Plan(chosen, loss=loss, way=GRADGRADCHECK)) if usable(one)]
 
 
 def distance_from_kinks(problem: Problem) -> float:

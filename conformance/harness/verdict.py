@@ -392,8 +392,8 @@ def _times(ratio: float) -> str:
 
 
 def _own_time(shape: tuple[int, ...], names: list[str]) -> np.ndarray:
-    """For each element of an output the step of its direction that computed it; 0 for states."""
-    if "step" not in names:
+    """For each element of an output the step of its direction that computed it; 0 for states and gradients."""
+    if "step" not in names or "direction" not in names:
         return np.zeros(shape, int)
     index = np.indices(shape)
     step, backwards = index[names.index("step")], shape[names.index("step")] - 1 - index[names.index("step")]
