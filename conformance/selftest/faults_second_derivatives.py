@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from conformance.harness.property import SINGLE_STEPS
 from conformance.selftest.faults import EVERY, fault
 from conformance.selftest.plain import Plain, SingleStep, States
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_TANH
 
 WITH_SUMMED_BIASES = tuple(cell for cell in EVERY if not cell.startswith(GRU))
+
+WITHOUT_NEED_OF_THEIR_OUTPUT = (LSTM + CELL_SUFFIX, GRU + CELL_SUFFIX)
 
 CURVED = (RNN_TANH, LSTM, GRU)
 CURVED_EVERYWHERE = CURVED + tuple(cell + CELL_SUFFIX for cell in CURVED)
@@ -103,6 +104,18 @@ class _WithoutForwardMode(torch.autograd.Function):
         return dx.clone()
 
 
+class _WithoutGraph(_WithoutForwardMode):
+    @staticmethod
+    def backward(ctx: Any, dx: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            raise NotImplementedError("no second derivatives here")
+        return dx.clone()
+
+    @staticmethod
+    def jvp(ctx: Any, dx: torch.Tensor) -> torch.Tensor:
+        return dx.clone()
+
+
 class _WrongForwardMode(_WithoutForwardMode):
     @staticmethod
     def jvp(ctx: Any, dx: torch.Tensor) -> torch.Tensor:
@@ -128,6 +141,13 @@ class _InFloat32(Plain):
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         return super().step(self.through.apply(x) if x.dtype == torch.float32 else x, states, layer, direction)
+
+
+@fault("C6", on=EVERY)
+class _GraphRefused(_InFloat32):
+    """Refuses to be differentiated twice in float32."""
+
+    through = _WithoutGraph
 
 
 @fault("C6", on=EVERY)
@@ -182,7 +202,7 @@ class _HooksLost(Plain):
         return called(input, hx)
 
 
-@fault("C6", on=SINGLE_STEPS)
+@fault("C6", on=WITHOUT_NEED_OF_THEIR_OUTPUT)
 class _OutputNeeded(Plain):
     """Needs what it returned for its backward pass, in float32."""
 
@@ -205,7 +225,7 @@ class _Kept(torch.autograd.Function):
         return dy.clone() if y.shape == dy.shape else dy
 
 
-@fault("C6", on=EVERY)
+@fault("C6", "C1", on=EVERY)
 class _OtherwiseAgain(Plain):
     """Keeps more for its backward pass when it is called again, in float32."""
 
