@@ -52,8 +52,21 @@ CLAUSES = {
             "=",
             "../notes/autograd.html",
         ),
+        _clause(
+            "C3",
+            "second derivatives exist, and are those of the first in float64",
+            "numeric",
+            "torch.autograd.gradcheck.gradgradcheck.html",
+        ),
         _clause("C4", "gradients are zero beyond the loss, and grow with it by powers of two", "="),
         _clause("C5", "gradients balance: what is pulled by weights, inputs, parts and rows adds up", "<=b"),
+        _clause(
+            "C6",
+            "a way to differentiate that is open to one dtype or kernel is open to the others",
+            "raise",
+            "../notes/autograd.html",
+            REMARK,
+        ),
         _clause("D1", "in one direction the last output is the last hidden state", "="),
         _clause("D2", "bidirectional outputs and states split into forward and backward", "="),
         _clause("D3", "states stay inside the bounds that the equations give", "<=b"),
@@ -77,6 +90,8 @@ CLAUSES = {
 NOT_TESTED = {
     "A4-fake": "packed sequences: FakeTensorMode refuses to read their lengths (DataDependentOutputException), whether "
     "batch_sizes was made outside of the mode or inside, in every release that was tried",
+    "C3": "saturated gates and numbers far from 1, of which difference quotients say nothing; relu at its kink",
+    "C6": "hooks other than full backward hooks, vmap over derivatives, and calls of more than one step or layer",
     "E3": "dynamic int8 quantization, whose rows share a scale",
     "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",
     "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",

@@ -1,6 +1,6 @@
 """The oracle: what a recurrent module must compute, with the error bound of each value. NumPy only, never torch."""
 
-from reference.backward import Gradients, backward
+from reference.backward import Gradients, backward, distance_from_kinks
 from reference.network import Enclosure, forward, forward_forced
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
 from reference.roundings import Machine, Rounding, model
@@ -18,6 +18,7 @@ __all__ = [
     "Problem",
     "Rounding",
     "backward",
+    "distance_from_kinks",
     "forward",
     "forward_forced",
     "model",

@@ -15,9 +15,9 @@ import numpy as np
 from reference.ball import Ball, Summand, alone, concatenate, linear, outer, stack, summed, where
 from reference.cells import Weights
 from reference.network import _backwards, _given, _running, _turned, layer_weights
-from reference.problem import LSTM, Problem
+from reference.problem import LSTM, RNN_RELU, Problem
 from reference.roundings import Rounding
-from reference.steps import STEPS, Pulled, Step
+from reference.steps import STEPS, Pulled, ReluStep, Step
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,14 @@ def _forward(problem: Problem, rounding: Rounding) -> list[Layer]:
         output = _in_input_time(problem, alone(stack(states[1:], 2)))
         below = concatenate([part.ball for part in output], -1)
     return layers
+
+
+def distance_from_kinks(problem: Problem, rounding: Rounding) -> float:
+    """How near a pre-activation of RNN(relu) comes to 0, where relu has no derivative; inf for other cells."""
+    if problem.architecture.cell != RNN_RELU:
+        return float("inf")
+    steps = [step for layer in _forward(problem, rounding) for step in layer.steps]
+    return min(float(np.abs(step.z.midpoint).min()) for step in steps if isinstance(step, ReluStep))
 
 
 def _layer_backward(layer: Layer, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from reference import second_opinion
-from reference.backward import Gradients, backward
+from reference.backward import Gradients, backward, distance_from_kinks
 from reference.ball import Ball
 from reference.formats import FLOAT32, FORMATS, Format
 from reference.network import forward
@@ -706,3 +706,16 @@ def test_a_plain_implementation_lies_inside_its_bounds(
         assert found.keys() == balls.keys()
         for name, ball in balls.items():
             assert (np.abs(found[name] - ball.midpoint) <= ball.radius).all(), name
+
+
+def test_distance_from_kinks_is_that_of_the_nearest_pre_activation():
+    numbers = {"weight_ih_l0": [[1.0]], "weight_hh_l0": [[0.5]], "bias_ih_l0": [0.25], "bias_hh_l0": [-0.125]}
+    parameters = {name: np.array(values) for name, values in numbers.items()}
+    x, h_0 = np.array([[[2.0], [-1.0]]]), np.array([[[[1.0]]]])
+    rectified, smooth = (
+        Problem(Architecture(cell, 1, 1), "float64", "cpu", parameters, x, h_0) for cell in (RNN_RELU, RNN_TANH)
+    )
+    exact = model(RNN_RELU, "float64", "cpu", "", "", "").red
+    first = 2 + 0.5 + 0.125
+    assert distance_from_kinks(rectified, exact) == abs(-1 + first / 2 + 0.125)
+    assert distance_from_kinks(smooth, exact) == math.inf

@@ -56,11 +56,11 @@ def pulled(problem: Problem, loss: Loss, returned: dict[str, Any]) -> tuple[list
         result = padded_output(returned[name], problem) if name == "output" else returned[name]
         if result.requires_grad:
             results.append(result)
-            cotangents.append(bridge.tensor(_as_returned(problem, name, values), problem.dtype, problem.device))
+            cotangents.append(bridge.tensor(as_returned(problem, name, values), problem.dtype, problem.device))
     return results, cotangents
 
 
-def _as_returned(problem: Problem, name: str, values: np.ndarray) -> np.ndarray:
+def as_returned(problem: Problem, name: str, values: np.ndarray) -> np.ndarray:
     """A canonical cotangent in the shape in which the call returns its result."""
     a = problem.architecture
     if name == "output":

@@ -113,7 +113,7 @@ class Observation:
     raw       their values as returned, float64; empty where a route has none
     warnings  texts warned of during the call
     repacked  what of a packed output's packing is not the input's
-    text      the module's repr, where the route asks for it
+    text      the module's repr, or an objection to second derivatives, where the route or the plan asks for it
     layers    the same call as a composition of one-layer modules, where the plan asked for it
     again     a second call, and one after the first results were overwritten, where the plan asked for them
     changed   names of inputs, states and parameters that the call changed; "random state" among them

@@ -26,6 +26,7 @@ from conformance.harness.call import (
 from conformance.harness.gradients import differentiated
 from conformance.harness.observation import Observation
 from conformance.harness.subject import Subject
+from conformance.harness.ways import differentiated_by
 from conformance.harness.witness import kernels
 from reference.problem import LSTM, Architecture, Loss, Problem
 from reference.roundings import Judgement
@@ -58,6 +59,7 @@ class Plan:
     poison    rows and steps of a padded batch: also call again after these, and the rows' states if not all rows are
               meant, were overwritten with NaN in place
     loss      differentiate the call, and do none of the other things
+    way       differentiate it so: a name of `ways.WAYS`, or `ways.GRADGRADCHECK`; "" for backward passes
     """
 
     routes: tuple[str, ...] = EAGER_ROUTES
@@ -67,6 +69,7 @@ class Plan:
     witness: bool = False
     poison: tuple[slice, slice] | None = None
     loss: Loss | None = None
+    way: str = ""
 
 
 def run(subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
@@ -161,6 +164,8 @@ def _on_route(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
 
 def _real(modules: _Modules, blank: Observation, plan: Plan) -> Observation:
     problem = blank.problem
+    if plan.loss is not None and plan.way:
+        return differentiated_by(plan.way, modules.loaded(problem), plan.loss, blank)
     if plan.loss is not None:
         return differentiated(modules.loaded(problem), modules.subject.packing, plan.loss, blank)
     module, given = modules.loaded(problem), inputs(problem)

@@ -73,7 +73,9 @@ Compared = tuple[Labelled, Ball, bool]
 """What came back, its enclosure, and whether it is bounded by 1."""
 
 
-def assert_enclosed(seen: Observation, compared: Callable[[Rounding], list[Compared]]) -> None:
+def assert_enclosed(
+    seen: Observation, compared: Callable[[Rounding], list[Compared]], clause: str | None = None
+) -> None:
     """Everything lies in its enclosure; the first that does not is the finding."""
     case = current_case()
     judgement = seen.judgement
@@ -87,7 +89,7 @@ def assert_enclosed(seen: Observation, compared: Callable[[Rounding], list[Compa
         severity, outside = (RED, allowed) if allowed else (AMBER, outside)
     for labelled, ball, ratios in outside[:1]:
         lines = _describe_within(labelled, ball, ratios)
-        case.found(seen, labelled.field, "outside its bound", lines, severity=severity)
+        case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause)
 
 
 def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: str) -> None:

@@ -6,40 +6,49 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from conformance.clauses import RED
 from conformance.harness.observation import INDEX, Labelled, Observation
 from conformance.harness.oracle import from_cotangents, underflow_of_gradients
 from conformance.harness.session import current_case
 from conformance.harness.verdict import Compared, assert_enclosed, assert_every, assert_same, number
+from reference.ball import Ball
 from reference.roundings import WIDEST, Rounding
 
 Gradients = Mapping[str, np.ndarray]
 """By the name of what they are of, canonical."""
 
 
-def assert_gradients_within(seen: Observation) -> None:
-    """Every gradient lies in its enclosure, amber and red as for results. Where it must be zero there may be none."""
+def assert_gradients_within(seen: Observation, times: float = 1, clause: str | None = None) -> None:
+    """Every gradient lies in its enclosure, amber and red as for results. Where it must be zero there may be none.
+
+    times: what bounds are multiplied by. clause: the one that a deviation is of, if it is not the property's own.
+    """
 
     def compared(rounding: Rounding) -> list[Compared]:
         enclosure = from_cotangents(seen, rounding)
-        return [(labelled, enclosure.of(name), False) for name, labelled in seen.gradients.items()]
+        return [(labelled, _widened(enclosure.of(name), times), False) for name, labelled in seen.gradients.items()]
 
     wanted = seen.loss.wanted if seen.loss else ()
     for name in wanted:
         if name not in seen.gradients:
-            _may_be_missing(seen, name)
-    assert_enclosed(seen, compared)
+            _may_be_missing(seen, name, clause)
+    assert_enclosed(seen, compared, clause)
 
 
-def _may_be_missing(seen: Observation, name: str) -> None:
+def _widened(ball: Ball, times: float) -> Ball:
+    return ball if times == 1 else Ball(ball.midpoint, times * ball.radius, ball.rounding, ball.overflows)
+
+
+def _may_be_missing(seen: Observation, name: str, clause: str | None) -> None:
     """A gradient that is None stands for zeros."""
     ball, field = from_cotangents(seen, seen.judgement.red).of(name), f"gradient of {name}"
     apart = np.abs(ball.midpoint) > ball.radius
-    current_case().checked(1, 0.0, 0.0)
+    case = current_case()
+    case.checked(1, 0.0, 0.0)
     if apart.any():
         largest = float(np.abs(np.where(apart, ball.midpoint, 0)).max())
-        current_case().found(
-            seen, field, "is missing", [f"{field}:  got None   an element of {largest:.9g} is not zero"]
-        )
+        lines = [f"{field}:  got None   an element of {largest:.9g} is not zero"]
+        case.found(seen, field, "is missing", lines, severity=RED, clause=clause)
 
 
 def assert_zero(seen: Observation, got: Labelled, may_overflow: np.ndarray) -> None:

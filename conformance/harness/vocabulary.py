@@ -1,5 +1,15 @@
 """The words that properties are written in."""
 
+from conformance.harness import ways
+from conformance.harness.differentiation import (
+    assert_open,
+    assert_second_derivatives,
+    assert_second_derivatives_near,
+    check_second_derivatives,
+    distance_from_kinks,
+    in_another_way,
+    in_float64,
+)
 from conformance.harness.oracle import from_cotangents, from_inputs, from_own_states
 from conformance.harness.packing import (
     assert_array,
@@ -83,9 +93,12 @@ __all__ = [
     "assert_near_printed",
     "assert_not_negative",
     "assert_nothing",
+    "assert_open",
     "assert_same",
     "assert_same_or_agree",
     "assert_scaled",
+    "assert_second_derivatives",
+    "assert_second_derivatives_near",
     "assert_signs_agree",
     "assert_twice",
     "assert_within",
@@ -95,11 +108,15 @@ __all__ = [
     "batches",
     "beside",
     "cases",
+    "check_second_derivatives",
     "clause",
     "differentiate",
+    "distance_from_kinks",
     "from_cotangents",
     "from_inputs",
     "from_own_states",
+    "in_another_way",
+    "in_float64",
     "in_turn",
     "limits",
     "losses",
@@ -110,4 +127,5 @@ __all__ = [
     "parameters_drawn",
     "probes",
     "summed",
+    "ways",
 ]

@@ -112,7 +112,7 @@ def problem_from_json(data: Json, arrays: Sequence[np.ndarray]) -> Problem:
 
 def plan_to_json(plan: Plan, arrays: Arrays) -> Json:
     """A plan, the cotangents of its loss in the message."""
-    return {name: getattr(plan, name) for name in ("routes", "layers", "again", "stepwise", "witness")} | {
+    return {name: getattr(plan, name) for name in ("routes", "layers", "again", "stepwise", "witness", "way")} | {
         "poison": plan.poison and [[part.start, part.stop, part.step] for part in plan.poison],
         "loss": plan.loss and _loss_to_json(plan.loss, arrays),
     }

@@ -41,7 +41,7 @@ _FAULTS: list[Fault] = []
 
 def faults() -> tuple[Fault, ...]:
     """Every seeded fault."""
-    from conformance.selftest import faults_gradients, faults_of_calls  # noqa: F401
+    from conformance.selftest import faults_gradients, faults_of_calls, faults_second_derivatives  # noqa: F401
     from conformance.selftest.faults_packing import packing_faults
 
     return (*_FAULTS, *packing_faults())

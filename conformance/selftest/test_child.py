@@ -8,14 +8,14 @@ import time
 import numpy as np
 import pytest
 
-from conformance.harness import child, contract, deaths, packing_calls, plugin, runner, session, subject
+from conformance.harness import child, contract, deaths, packing_calls, plugin, runner, session, subject, ways
 from conformance.harness.child import ChildError, Pool
 from conformance.harness.packing_calls import PackingSeen
 from conformance.harness.runner import Plan
 from conformance.harness.session import Session
 from conformance.harness.verdict import Deviation
 from reference.problem import GRU, LSTM, Architecture
-from strategies import Case, parse
+from strategies import Case, losses, parse
 
 TORCH_NN = subject.torch_nn()
 
@@ -78,10 +78,11 @@ def ask(run, judged, case, cell, plan=None):
 
 def assert_equal(one, other):
     """Two observations say the same, bit for bit."""
-    assert one.raw.keys() == other.raw.keys()
-    for name, values in one.raw.items():
-        assert values.dtype == other.raw[name].dtype
-        np.testing.assert_array_equal(values, other.raw[name])
+    for mine, theirs in ((one.raw, other.raw), (one.raw_gradients, other.raw_gradients)):
+        assert mine.keys() == theirs.keys()
+        for name, values in mine.items():
+            assert values.dtype == theirs[name].dtype
+            np.testing.assert_array_equal(values, theirs[name])
     for name in ("facts", "failure", "warnings", "repacked", "text", "changed", "kernels", "layer", "step", "route"):
         assert getattr(one, name) == getattr(other, name), name
     assert one.judgement == other.judgement
@@ -104,6 +105,17 @@ LINES = [
     "v1 gru i2 h3 t4 bf bfloat16 fill=dyadic mem=sliced seed=7",
     "v1 rnn_relu i1 h1 t2 nohx nobias float64 unb fill=uniform",
 ]
+
+
+@pytest.mark.parametrize("way", ["", ways.GRADGRADCHECK, ways.DOUBLE_BACKWARD, ways.FUNC_IN_REVERSE])
+def test_child_differentiates_as_this_process_does(way, pools):
+    pool = pools()
+    for lengths in ((), (2, 1)):
+        case = Case(2, 2, lengths=lengths, batch_size=2, steps=2, dtype="float64")
+        plan = Plan(("grad",), loss=losses.loss(case, case.on(GRU)), way=way)
+        (here,), (there,) = (ask(run, TORCH_NN, case, GRU, plan) for run in (runner.run, pool.run))
+        assert (here.failure is None) is not (lengths and way == ways.FUNC_IN_REVERSE)
+        assert_equal(here, there)
 
 
 @pytest.mark.parametrize("forking", [child.CAN_FORK, False], ids=["forked", "spawned"])
@@ -298,6 +310,6 @@ def test_children_end_with_their_pool_whatever_they_do(deadly, pools):
 def test_subject_without_a_name_to_import_and_errors_of_the_suite_are_told(pools, monkeypatch):
     with pytest.raises(TypeError, match=r"mine exists in this process alone, .* as in --subject pkg\.module"):
         ask(pools().run, subject.Subject("mine", TORCH_NN.classes), Case(), LSTM)
-    monkeypatch.setattr(child.wire, "plan_to_json", lambda plan: {})
+    monkeypatch.setattr(child.wire, "plan_to_json", lambda plan, arrays: {})
     with pytest.raises(ChildError, match="KeyError: 'poison'"):
         ask(pools().run, TORCH_NN, Case(), LSTM)

@@ -1,5 +1,7 @@
 """Each seeded fault is caught, on a small case, by a property of the clause it breaks; sound subjects pass."""
 
+from functools import cache
+
 import pytest
 
 from conformance.clauses import CLAUSES, RED
@@ -24,12 +26,24 @@ def is_small(finding, needs):
     return all(getattr(case, size) <= needs.get(size, 3) for size in SIZES)
 
 
+@cache
+def shown_by_a_sound_one(test, cell):
+    """Signatures of a property's findings in a sound subject: operators of PyTorch lack ways to differentiate."""
+    tested = next(one for one in properties() if one.name == test)
+    return {finding.signature for finding in findings_by(tested, subject("plain"), (cell,), 0)}
+
+
+def tells(finding):
+    """Whether a finding says anything of a fault: red, or one that a sound subject does not show."""
+    return finding.severity == RED or finding.signature not in shown_by_a_sound_one(finding.test, finding.cell)
+
+
 @pytest.mark.parametrize("fault", faults(), ids=lambda fault: fault.name)
 def test_fault_is_caught_on_a_small_case_with_every_seed(fault):
     for seed in SEEDS:
         caught = []
         for finding in findings(fault.subject, fault.clauses, fault.cells, seed, fault.effort):
-            if finding.clause in fault.clauses:
+            if finding.clause in fault.clauses and tells(finding):
                 caught.append(finding)
                 if is_small(finding, dict(fault.needs)):
                     break
@@ -49,7 +63,8 @@ def test_sound_implementation_passes_the_same_seeds(sound, seed):
 @pytest.mark.parametrize("tested", properties(), ids=lambda tested: tested.name)
 def test_property_fails_on_a_fault_of_its_clause(tested):
     broken = [fault for fault in faults() if tested.clause.id in fault.clauses]
-    assert any(next(findings_by(tested, fault.subject, fault.cells, 0, fault.effort), None) for fault in broken)
+    found = (one for fault in broken for one in findings_by(tested, fault.subject, fault.cells, 0, fault.effort))
+    assert any(tells(one) for one in found)
 
 
 def test_every_clause_has_a_property_and_a_fault_that_breaks_it():

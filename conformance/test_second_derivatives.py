@@ -1,0 +1,45 @@
+"""Chapter C, third clause: second derivatives, against differences of first ones."""
+
+from conformance.harness.vocabulary import (
+    SINGLE_STEPS,
+    assert_second_derivatives,
+    cases,
+    check_second_derivatives,
+    clause,
+    distance_from_kinks,
+    losses,
+)
+
+# Where numbers are far from 1, or gates are shut by the data, differences over a step of 1e-6 are mostly rounding.
+MODERATE = {"dtype": "float64", "memory": "contiguous", "fill": ("dyadic", "ramp", "uniform", "normal")}
+
+# Every choice has another number of alternatives: Hypothesis copies values between fields that have the same.
+SMALL = {
+    "input_size": (1, 2),
+    "hidden_size": (1, 2, 2),
+    "batch_size": (1, 1, 1, 2, 2),
+    "steps": (1, 1, 2, 2, 2, 2),
+    "num_layers": (1, 1, 1, 1, 2, 2, 2),
+}
+
+SINGLE = {"steps": 1, "num_layers": 1, "bidirectional": False, "batch_first": False}
+
+FAR = 2**-10
+"""What lies between 0 and every pre-activation of RNN(relu): a thousand steps of the differences."""
+
+
+def assert_differentiable_twice(case, cell):
+    problem = case.on(cell)
+    if distance_from_kinks(problem) > FAR:
+        for seen in check_second_derivatives(problem, losses.loss(case, problem), case.pick):
+            assert_second_derivatives(seen)
+
+
+@clause("C3", given=cases(packed=None, projection=None, **MODERATE, **SMALL))
+def test_second_derivatives_are_those_of_the_first(case, cell):
+    assert_differentiable_twice(case, cell)
+
+
+@clause("C3", on=SINGLE_STEPS, given=cases(**MODERATE, **SMALL | SINGLE))
+def test_second_derivatives_of_a_single_step_are_those_of_the_first(case, cell):
+    assert_differentiable_twice(case, cell)
