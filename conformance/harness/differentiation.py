@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 import reference
+from conformance.clauses import AMBER
 from conformance.harness import runner, session
 from conformance.harness.capabilities import features, smallest
 from conformance.harness.observation import Labelled, Observation
@@ -55,12 +56,19 @@ def in_another_way(cell: str, way: str) -> list[Observation]:
     for dtype in here.axes.dtypes:
         for device in here.axes.devices:
             for wanted in _kinds_of_calls(cell):
-                problem = smallest(cell, dtype, device, wanted)
+                problem = _with_sizes(smallest(cell, dtype, device, wanted))
                 loss = _loss(problem)
                 plain = here.observe(problem, Plan(runner.BACKWARD_ROUTES, loss=loss))
                 routes = tuple(one.route for one in plain if one.failure is None and not one.misshapen)
                 seen += here.observe(problem, Plan(routes, loss=loss, way=way))
     return seen
+
+
+def _with_sizes(problem: Problem) -> Problem:
+    """The same call with the size of every number in its place, so that relu is open."""
+    h_0, c_0 = (None if values is None else np.abs(values) for values in (problem.h_0, problem.c_0))
+    parameters = {name: np.abs(values) for name, values in problem.parameters.items()}
+    return replace(problem, parameters=parameters, input=np.abs(problem.input), h_0=h_0, c_0=c_0)
 
 
 def _kinds_of_calls(cell: str) -> tuple[tuple[str, ...], ...]:
@@ -101,7 +109,7 @@ def _open_to_siblings(way: str, seen: Observation) -> list[Observation]:
     here, problem, opened = session.current(), seen.problem, list[Observation]()
     wanted = [feature for feature in features(problem) if feature != "projection"]
     for cell in SINGLE_STEPS if problem.architecture.single_step else MODULES:
-        other = smallest(cell, problem.dtype, problem.device, wanted)
+        other = _with_sizes(smallest(cell, problem.dtype, problem.device, wanted))
         opened += here.observe(other, Plan((seen.route,), loss=_loss(other), way=way))
     return [one for one in opened if one.failure is None]
 
@@ -120,7 +128,10 @@ def in_float64(seen: Observation) -> Observation | None:
 
 
 def assert_second_derivatives_near(seen: Observation, wide: Observation) -> None:
-    """Second derivatives differ from those in float64 by `ROUNDINGS` of numbers up to the largest of these, or to 1."""
+    """Second derivatives differ from those in float64 by `ROUNDINGS` of numbers up to the largest of these, or to 1.
+
+    Amber beyond: nobody derived a bound for them.
+    """
     case = current_case()
     (got,), (wanted,) = ([{n: g.values for n, g in one.gradients.items()} for one in of.again] for of in (seen, wide))
     largest = max(1.0, *(float(np.abs(values).max(initial=0.0)) for values in wanted.values()))
@@ -133,4 +144,4 @@ def assert_second_derivatives_near(seen: Observation, wide: Observation) -> None
             at = tuple(int(i) for i in np.unravel_index(int(np.nan_to_num(error, nan=np.inf).argmax()), error.shape))
             place = Labelled(name, exact, wide.gradients[name].axes).at(at)
             line = f"{place}:  got {values[at]:.9g}   in float64 {exact[at]:.9g}   allowed to differ by {allowed:.2g}"
-            case.found(seen, "second derivative", "does not agree", [line], severity="red", clause="C3")
+            case.found(seen, "second derivative", "does not agree", [line], severity=AMBER, clause="C3")

@@ -51,7 +51,7 @@ class Property:
         tally.elements += record.elements
         tally.vacuous += record.vacuous
         tally.worst = max(tally.worst, record.worst)
-        for dtype, error in record.sees.items():
+        for dtype, error in record.sees.items() if self.clause.severity == RED else ():
             tally.seen(dtype, error)
         tally.silent += record.elements == 0 or record.vacuous >= record.elements
         failing = [finding for finding in record.findings if not self._is_quiet(here, finding, case)]
