@@ -38,9 +38,14 @@ def tells(finding):
     return finding.severity == RED or finding.signature not in shown_by_a_sound_one(finding.test, finding.cell)
 
 
+def draws_anything(clauses):
+    """Whether a seed makes any difference to the properties of these clauses."""
+    return any(tested.cases for tested in properties() if tested.clause.id in clauses)
+
+
 @pytest.mark.parametrize("fault", faults(), ids=lambda fault: fault.name)
 def test_fault_is_caught_on_a_small_case_with_every_seed(fault):
-    for seed in SEEDS:
+    for seed in SEEDS if draws_anything(fault.clauses) else SEEDS[:1]:
         caught = []
         for finding in findings(fault.subject, fault.clauses, fault.cells, seed, fault.effort):
             if finding.clause in fault.clauses and tells(finding):
