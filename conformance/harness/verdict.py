@@ -7,7 +7,6 @@ deviation once the whole case was looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,12 @@ from conformance.clauses import AMBER, RED
 from conformance.harness.deaths import is_death
 from conformance.harness.observation import Labelled, Observation, documented_shapes
 from conformance.harness.oracle import from_inputs
+from conformance.harness.ratios import is_bounded, measured
 from conformance.harness.recorder import Finding
 from conformance.harness.session import current_case
 from reference.ball import Ball
 from reference.network import Enclosure
-from reference.problem import REVERSE, RNN_RELU
+from reference.problem import REVERSE
 from reference.roundings import Rounding
 
 Enclosing = Callable[[Observation, Rounding], Enclosure]
@@ -43,17 +43,6 @@ class Deviation(AssertionError):
         return deviation
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A comparison with bounds: error / bound of each element, the worst of them, the share of vacuous bounds, and the
-    smallest relative error that would have been seen if every element had it."""
-
-    ratios: np.ndarray
-    worst: float
-    vacuous: float
-    sees: float = np.inf
-
-
 def assert_within(seen: Observation, enclosing: Enclosing) -> None:
     """Every result of `seen` lies in the enclosure; the sharper model, where there is one, is tried first.
 
@@ -63,7 +52,8 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
     def compared(rounding: Rounding) -> list[Compared]:
         enclosure = enclosing(seen, rounding)
         return [
-            (labelled, getattr(enclosure, name), _is_bounded(seen, name)) for name, labelled in seen.results.items()
+            (labelled, getattr(enclosure, name), is_bounded(seen.problem, name))
+            for name, labelled in seen.results.items()
         ]
 
     assert_enclosed(seen, compared)
@@ -182,7 +172,7 @@ def _apart(
     for part in parts:
         (got, wanted), ball, name = _both(seen, other, part), getattr(enclosure, part[0])[part[1]], part[0]
         both = Ball(wanted.values, 2 * ball.radius, rounding, overflows=True)
-        measure = _measure(got.values, both, bounded=_is_bounded(seen, name))
+        measure = measured(got.values, both, bounded=is_bounded(seen.problem, name))
         equal = _equal(got, wanted)
         ratios = np.where(equal, 0.0, measure.ratios)
         if count:
@@ -310,7 +300,7 @@ def _outside(
     """What has an element outside its enclosure; every comparison is counted."""
     found = []
     for labelled, ball, bounded in compared:
-        measure = _measure(labelled.values, ball, bounded)
+        measure = measured(labelled.values, ball, bounded)
         if count:
             case, dtype = current_case(), seen.problem.dtype
             case.checked(labelled.values.size, measure.vacuous, measure.worst)
@@ -318,34 +308,6 @@ def _outside(
         if not measure.worst <= 1:
             found.append((labelled, ball, measure.ratios))
     return found
-
-
-def _is_bounded(seen: Observation, field: str) -> bool:
-    a = seen.problem.architecture
-    return field != "c_n" and a.cell != RNN_RELU and not a.proj_size
-
-
-@np.errstate(all="ignore")
-def _measure(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
-    """error / bound of every element. 0/0 counts as 0, x/0 as infinite; an infinite bound says nothing."""
-    assert values.shape == ball.midpoint.shape, "a comparison never broadcasts"
-    error = np.abs(values - ball.midpoint).astype(np.float64, copy=False)
-    ratios = error / ball.radius
-    ratios[np.isnan(ratios)] = np.inf
-    ratios[error == 0] = 0.0
-    if ball.overflows:
-        ratios[~np.isfinite(ball.radius)] = 0.0
-    scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
-    vacuous = ball.radius >= scale if scale else ~np.isfinite(ball.radius)
-    share = float(np.count_nonzero(vacuous) / values.size) if values.size else 0.0
-    return Measure(ratios, float(ratios.max(initial=0.0)), share, _smallest_seen(error, ball))
-
-
-def _smallest_seen(error: np.ndarray, ball: Ball) -> float:
-    """The smallest relative error, at least the unit roundoff, that would leave some bound."""
-    relative = (ball.radius + error) / np.abs(ball.midpoint)
-    smallest = float(np.fmin.reduce(relative, axis=None, initial=np.inf))  # of what is a number
-    return max(smallest, ball.rounding.unit_roundoff)
 
 
 def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]:

@@ -24,6 +24,7 @@ import torch
 import reference
 from conformance.harness import platform, runner
 from conformance.harness.observation import Labelled, Observation
+from conformance.harness.ratios import is_bounded, measured
 from conformance.harness.runner import BACKWARD_ROUTES, EAGER_ROUTES, Plan
 from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest import plain
@@ -44,7 +45,7 @@ from conformance.selftest.variations import variations
 from reference.backward import Gradients
 from reference.ball import Ball
 from reference.network import Enclosure
-from reference.problem import RNN_RELU, Problem
+from reference.problem import Problem
 from reference.roundings import Rounding
 from strategies import Case, CaseError, losses
 from strategies.case import LARGEST_SEED
@@ -80,35 +81,16 @@ def models(cell: str, dtype: str, subject: str) -> dict[str, Rounding]:
     return {SHARP: judgement.amber or judgement.red, UNION: anywhere}
 
 
-def ratios(values: np.ndarray, ball: Ball) -> np.ndarray:
-    """error / bound of every element; 0/0 is 0, x/0 infinite, and an infinite bound says nothing."""
-    with np.errstate(all="ignore"):
-        error = np.abs(values - ball.midpoint).astype(np.float64)
-        found = np.where(error == 0, 0.0, error / ball.radius)
-    found[np.isnan(found)] = np.inf
-    found[~np.isfinite(ball.radius)] = 0.0
-    return found
-
-
-def vacuous_share(problem: Problem, field: str, ball: Ball) -> float:
-    """The share of bounds that no value of a sane size could exceed."""
-    a = problem.architecture
-    bounded = field in ("output", "h_n") and a.cell != RNN_RELU and not a.proj_size
-    scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
-    return float((ball.radius >= scale if scale else ~np.isfinite(ball.radius)).mean())
-
-
 def judged(trial: Trial, seen: Observation, enclosure: Enclosure | Gradients) -> tuple[Worst, float]:
     """The worst ratio of an observation's results or gradients, and the share of its bounds that are vacuous."""
     worst, vacuous, size = Worst(), 0.0, 0
     for name, labelled in (seen.results if isinstance(enclosure, Enclosure) else seen.gradients).items():
         ball = getattr(enclosure, name) if isinstance(enclosure, Enclosure) else enclosure.of(name)
-        found = ratios(labelled.values, ball)
-        ratio = float(found.max(initial=0.0))
-        if ratio > worst.ratio:
-            place = name if ratio <= 1 else beyond(labelled, ball, found)
-            worst = Worst(ratio, trial.line, trial.kind, place)
-        vacuous += vacuous_share(seen.problem, name, ball) * labelled.values.size
+        measure = measured(labelled.values, ball, is_bounded(seen.problem, name))
+        if measure.worst > worst.ratio:
+            place = name if measure.worst <= 1 else beyond(labelled, ball, measure.ratios)
+            worst = Worst(measure.worst, trial.line, trial.kind, place)
+        vacuous += measure.vacuous * labelled.values.size
         size += labelled.values.size
     return worst, vacuous / max(size, 1)
 

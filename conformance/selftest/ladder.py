@@ -20,6 +20,7 @@ import torch
 import reference
 from conformance.harness import bridge, platform, runner
 from conformance.harness.observation import Observation
+from conformance.harness.ratios import is_bounded, measured
 from conformance.harness.runner import Plan
 from conformance.harness.subject import Subject
 from conformance.selftest.arguments import Parser
@@ -110,13 +111,11 @@ class Rung:
 
 def outside(seen: Observation, enclosure: Enclosure) -> bool:
     """Whether a result leaves its bounds."""
-    for name, labelled in seen.results.items():
-        ball = getattr(enclosure, name)
-        with np.errstate(invalid="ignore"):
-            within = np.abs(labelled.values - ball.midpoint) <= ball.radius
-        if not (within | ~np.isfinite(ball.radius)).all():
-            return True
-    return False
+    results = seen.results.items()
+    return any(
+        measured(one.values, getattr(enclosure, name), is_bounded(seen.problem, name)).worst > 1
+        for name, one in results
+    )
 
 
 def refused_by_assert_close(seen: Observation, truth: Enclosure) -> bool:

@@ -1,0 +1,50 @@
+"""How far values lie from the middle of their bounds: error / bound, and what the bounds say at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference.ball import Ball
+from reference.problem import RNN_RELU, Problem
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A comparison with bounds: error / bound of each element, the worst of them, the share of vacuous bounds, and the
+    smallest relative error that would have been seen if every element had it."""
+
+    ratios: np.ndarray
+    worst: float
+    vacuous: float
+    sees: float = np.inf
+
+
+def is_bounded(problem: Problem, name: str) -> bool:
+    """Whether the equations keep a result between -1 and 1; gradients never are."""
+    a = problem.architecture
+    return name in ("output", "h_n") and a.cell != RNN_RELU and not a.proj_size
+
+
+@np.errstate(all="ignore")
+def measured(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
+    """error / bound of every element. 0/0 counts as 0, x/0 as infinite; an infinite bound says nothing."""
+    assert values.shape == ball.midpoint.shape, "a comparison never broadcasts"
+    error = np.abs(values - ball.midpoint).astype(np.float64, copy=False)
+    ratios = error / ball.radius
+    ratios[np.isnan(ratios)] = np.inf
+    ratios[error == 0] = 0.0
+    if ball.overflows:
+        ratios[~np.isfinite(ball.radius)] = 0.0
+    scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
+    vacuous = ball.radius >= scale if scale else ~np.isfinite(ball.radius)
+    share = float(np.count_nonzero(vacuous) / values.size) if values.size else 0.0
+    return Measure(ratios, float(ratios.max(initial=0.0)), share, _smallest_seen(error, ball))
+
+
+def _smallest_seen(error: np.ndarray, ball: Ball) -> float:
+    """The smallest relative error, at least the unit roundoff, that would leave some bound."""
+    relative = (ball.radius + error) / np.abs(ball.midpoint)
+    smallest = float(np.fmin.reduce(relative, axis=None, initial=np.inf))  # of what is a number
+    return max(smallest, ball.rounding.unit_roundoff)
