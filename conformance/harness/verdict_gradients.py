@@ -122,7 +122,9 @@ def assert_balanced(seen: Observation, field: str, left: np.ndarray, right: np.n
 
 
 def summed(values: np.ndarray, gradient: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """<values, gradient> in the widest type, and the error that the gradient's bounds allow it."""
+    """<values, gradient> in the widest type, and the error that the gradient's bounds allow it; inf where one of these
+    says nothing, zero times it included."""
     wide = values.astype(WIDEST)
+    allowed = (np.abs(wide) * radius).sum() * (1 + 2.0**-40) if np.isfinite(radius).all() else np.inf
     with np.errstate(invalid="ignore"):
-        return (wide * gradient).sum(), np.float64((np.abs(wide) * radius).sum() * (1 + 2.0**-40))
+        return (wide * gradient).sum(), np.float64(allowed)

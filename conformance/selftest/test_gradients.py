@@ -10,6 +10,7 @@ from conformance.harness import call, gradients, runner, session
 from conformance.harness.runner import BACKWARD_ROUTES, Plan
 from conformance.harness.session import Session
 from conformance.harness.subject import torch_nn
+from conformance.harness.verdict_gradients import summed
 from reference.problem import LSTM, differentiable
 from strategies import losses, parse
 
@@ -135,3 +136,9 @@ def test_dropout_that_acts_draws_the_same_mask_each_time_and_leaves_the_random_s
     with call.masks_repeatable(problem):
         torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_sum_of_what_nothing_is_known_of_is_allowed_any_error():
+    total, allowed = summed(np.array([0.0, 2.0]), np.array([1.0, 3.0]), np.array([np.inf, 0.5]))
+    assert (total, allowed) == (6.0, np.inf)
+    assert summed(np.array([0.0, 2.0]), np.array([1.0, 3.0]), np.array([7.0, 0.5]))[1] == pytest.approx(1.0)
