@@ -90,12 +90,14 @@ CLAUSES = {
 NOT_TESTED = {
     "A4-fake": "packed sequences: FakeTensorMode refuses to read their lengths (DataDependentOutputException), whether "
     "batch_sizes was made outside of the mode or inside, in every release that was tried",
-    "C3": "saturated gates and numbers far from 1, of which difference quotients say nothing; relu at its kink",
+    "C": "gradients of calls in evaluation mode, which cuDNN does not have",
+    "C3": "saturated gates and numbers far from 1, of which difference quotients say nothing; relu at its kink; other "
+    "devices than the CPU",
     "C6": "hooks other than full backward hooks, vmap over derivatives, and calls of more than one step or layer",
     "E3": "dynamic int8 quantization, whose rows share a scale",
     "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",
     "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",
-    "G": "what dropout leaves out and how often; that it is differentiated with its own mask is tested",
+    "G": "what dropout leaves out and how often, and its gradient but for one row and step between two layers on a CPU",
     "H": "initialisation",
     "I": "the life cycle of a module: state_dict, copies, conversions, parametrizations, failed calls",
     "J1": "refusals, in processes of their own",

@@ -1,5 +1,6 @@
 """Chapter C, sixth clause: in which ways a call can be differentiated, beside one backward pass."""
 
+from conformance.clauses import AMBER
 from conformance.harness.vocabulary import (
     MODULES,
     SINGLE_STEPS,
@@ -15,7 +16,8 @@ from conformance.harness.vocabulary import (
 ALL = MODULES + SINGLE_STEPS
 
 TWICE = 2
-"""Forward mode multiplies in another order than back-propagation, whose bounds are doubled therefore."""
+"""Forward mode multiplies in another order than back-propagation. Nobody derived bounds for that, so that those of
+back-propagation are doubled, and what lies beyond is amber."""
 
 
 def assert_open_to_all(cell, way):
@@ -25,7 +27,7 @@ def assert_open_to_all(cell, way):
     for seen in calls:
         for one in (seen, *seen.again):
             if one.failure is None:
-                assert_gradients_within(one, TWICE, clause="C1")
+                assert_gradients_within(one, TWICE, clause="C1", severity=AMBER)
 
 
 @clause("C6", on=ALL)
@@ -36,6 +38,8 @@ def test_every_dtype_and_kernel_can_be_differentiated_twice(cell):
         wide = in_float64(seen) if seen.failure is None else None
         if wide is not None:
             assert_second_derivatives_near(seen, wide)
+        if seen.failure is None:
+            assert_gradients_within(seen, clause="C1", severity=AMBER)
 
 
 @clause("C6", on=ALL)

@@ -170,7 +170,7 @@ def recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
 
 @contextmanager
 def masks_repeatable(problem: Problem) -> Iterator[None]:
-    """The same random numbers for every call whose dropout acts; nobody else's are touched."""
+    """The same random numbers for every call whose dropout acts; on the CPU nobody else's are touched."""
     if not (problem.training and problem.architecture.dropout):
         yield
         return

@@ -33,10 +33,13 @@ def differentiated(module: torch.nn.Module, packing: Any, loss: Loss, blank: Obs
             try:
                 _pull_back(blank, results, cotangents, retained=loss.passes > 1)
             except Exception as error:  # the subject's own, whatever it is
-                return replace(seen, failure=failure_of(error))
+                kind, message = failure_of(error)
+                return replace(seen, failure=(kind, f"in the backward pass: {message}"))
             gradients = {name: leaf.grad for name, leaf in (given.by_name() | parameters).items()}
             got = {name: bridge.array(gradient) for name, gradient in gradients.items() if gradient is not None}
-            passes.append(replace(seen, raw_gradients=got, shared=sharing(parameters)))
+            passes.append(
+                replace(seen, raw_gradients=got, shared=sharing({name: gradients[name] for name in parameters}))
+            )
     return replace(passes[0], again=tuple(passes[1:]))
 
 
@@ -70,10 +73,10 @@ def as_returned(problem: Problem, name: str, values: np.ndarray) -> np.ndarray:
     return stacked[..., 0, :] if problem.unbatched else stacked
 
 
-def sharing(parameters: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """Pairs of parameters whose gradients have an element of memory in common: `bias_ih_l0 and bias_hh_l0`."""
-    gradients = [(name, p.grad) for name, p in parameters.items() if p.grad is not None and p.grad.numel()]
-    in_order = sorted(gradients, key=lambda pair: pair[1].data_ptr())
+def sharing(gradients: Mapping[str, torch.Tensor | None]) -> tuple[str, ...]:
+    """Pairs of gradients that have an element of memory in common: `bias_ih_l0 and bias_hh_l0`."""
+    there = [(name, gradient) for name, gradient in gradients.items() if gradient is not None and gradient.numel()]
+    in_order = sorted(there, key=lambda pair: pair[1].data_ptr())
     found = []
     for place, (name, gradient) in enumerate(in_order):
         for other, later in in_order[place + 1 :]:

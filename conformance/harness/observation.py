@@ -179,6 +179,15 @@ class Observation:
         """Every gradient by the name of what it is of, canonical: input (N, T, I), h_0 and c_0 (L, D, N, features)."""
         return {name: self._gradient(name, values) for name, values in self.raw_gradients.items()}
 
+    def zero_gradient(self, name: str) -> Labelled:
+        """What a gradient that is None stands for."""
+        shape = self.problem.parameters[name].shape if name in self.problem.parameters else ()
+        if name == "input":
+            return Labelled.of(f"gradient of {name}", np.zeros(self.problem.input.shape), "row", "step", "feature")
+        if name in ("h_0", "c_0"):
+            shape = self.problem.state(name).shape
+        return self._gradient(name, np.zeros(shape))
+
     def _gradient(self, name: str, values: np.ndarray) -> Labelled:
         a, field = self.problem.architecture, f"gradient of {name}"
         if name == "input":

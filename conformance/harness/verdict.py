@@ -64,7 +64,10 @@ Compared = tuple[Labelled, Ball, bool]
 
 
 def assert_enclosed(
-    seen: Observation, compared: Callable[[Rounding], list[Compared]], clause: str | None = None
+    seen: Observation,
+    compared: Callable[[Rounding], list[Compared]],
+    clause: str | None = None,
+    beyond_red: str = RED,
 ) -> None:
     """Everything lies in its enclosure; the first that does not is the finding."""
     case = current_case()
@@ -73,10 +76,10 @@ def assert_enclosed(
     outside = _outside(seen, compared(sharp))
     if not outside:
         return
-    severity = RED
+    severity = beyond_red
     if judgement.amber:
         allowed = _outside(seen, compared(judgement.red), count=False)
-        severity, outside = (RED, allowed) if allowed else (AMBER, outside)
+        severity, outside = (beyond_red, allowed) if allowed else (AMBER, outside)
     for labelled, ball, ratios in outside[:1]:
         lines = _describe_within(labelled, ball, ratios)
         case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause)

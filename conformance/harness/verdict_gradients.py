@@ -10,7 +10,7 @@ from conformance.clauses import RED
 from conformance.harness.observation import INDEX, Labelled, Observation
 from conformance.harness.oracle import from_cotangents, underflow_of_gradients
 from conformance.harness.session import current_case
-from conformance.harness.verdict import Compared, assert_enclosed, assert_every, assert_same, number
+from conformance.harness.verdict import Compared, assert_enclosed, assert_every, number
 from reference.ball import Ball
 from reference.roundings import WIDEST, Rounding
 
@@ -18,10 +18,18 @@ Gradients = Mapping[str, np.ndarray]
 """By the name of what they are of, canonical."""
 
 
-def assert_gradients_within(seen: Observation, times: float = 1, clause: str | None = None) -> None:
+def gradient(seen: Observation, name: str) -> Labelled:
+    """A gradient that was asked for; zeros where there is none."""
+    return seen.gradients[name] if name in seen.gradients else seen.zero_gradient(name)
+
+
+def assert_gradients_within(
+    seen: Observation, times: float = 1, clause: str | None = None, severity: str = RED
+) -> None:
     """Every gradient lies in its enclosure, amber and red as for results. Where it must be zero there may be none.
 
     times: what bounds are multiplied by. clause: the one that a deviation is of, if it is not the property's own.
+    severity: that of a deviation beyond the red limit.
     """
 
     def compared(rounding: Rounding) -> list[Compared]:
@@ -31,39 +39,45 @@ def assert_gradients_within(seen: Observation, times: float = 1, clause: str | N
     wanted = seen.loss.wanted if seen.loss else ()
     for name in wanted:
         if name not in seen.gradients:
-            _may_be_missing(seen, name, clause)
-    assert_enclosed(seen, compared, clause)
+            _may_be_missing(seen, name, clause, severity)
+    assert_enclosed(seen, compared, clause, severity)
 
 
 def _widened(ball: Ball, times: float) -> Ball:
     return ball if times == 1 else Ball(ball.midpoint, times * ball.radius, ball.rounding, ball.overflows)
 
 
-def _may_be_missing(seen: Observation, name: str, clause: str | None) -> None:
+def _may_be_missing(seen: Observation, name: str, clause: str | None, severity: str) -> None:
     """A gradient that is None stands for zeros."""
-    ball, field = from_cotangents(seen, seen.judgement.red).of(name), f"gradient of {name}"
-    apart = np.abs(ball.midpoint) > ball.radius
+    ball, zero = from_cotangents(seen, seen.judgement.red).of(name), seen.zero_gradient(name)
+    apart = np.abs(ball.midpoint) - ball.radius
     case = current_case()
     case.checked(1, 0.0, 0.0)
-    if apart.any():
-        largest = float(np.abs(np.where(apart, ball.midpoint, 0)).max())
-        lines = [f"{field}:  got None   an element of {largest:.9g} is not zero"]
-        case.found(seen, field, "is missing", lines, severity=RED, clause=clause)
+    if (apart > 0).any():
+        at = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
+        allowed = f"{float(ball.midpoint[at]):.9g} +- {ball.radius[at]:.2g}"
+        lines = [f"{zero.field}:  got None, which stands for zeros   allowed at {zero.at(at)}: {allowed}"]
+        case.found(seen, zero.field, "is missing", lines, severity=severity, clause=clause)
 
 
 def assert_zero(seen: Observation, got: Labelled, may_overflow: np.ndarray) -> None:
     """Every element is zero, of either sign; not where something may have overflowed, and been multiplied by zero."""
     right = (got.values == 0) | may_overflow
-    assert_every(
-        seen, got, np.zeros_like(got.values), right, "is not zero", lambda at: "no part of the loss hangs on it"
-    )
+    telling = int((~may_overflow).sum())
+    zeros = np.zeros_like(got.values)
+    assert_every(seen, got, zeros, right, "is not zero", lambda at: "no part of the loss hangs on it", telling)
 
 
 def assert_twice(twice: Observation, once: Observation) -> None:
-    """Every gradient is exactly twice the other observation's, but where that overflows."""
-    for name, gradient in once.gradients.items():
-        doubled = gradient.mapped(lambda values: once.judgement.red.format.round(2 * values))
-        assert_same(twice, twice.gradients[name], doubled, "first pass, doubled")
+    """Every gradient is exactly twice the other observation's, but where that overflows, or may be flushed to zero."""
+    format, floor = once.judgement.red.format, once.judgement.red.floor
+    for name, first in once.gradients.items():
+        got, doubled = gradient(twice, name), format.round(2 * first.values)
+        with np.errstate(invalid="ignore"):
+            flushed = np.abs(got.values - doubled) <= 2 * floor
+        same = (got.values == doubled) | (np.isnan(got.values) & np.isnan(doubled))
+        relation = "after one pass it is half of"
+        _every_near(twice, got, doubled, same | flushed, "two passes do not add up", relation)
 
 
 def assert_scaled(seen: Observation, scaled: Observation, factor: float) -> None:
@@ -71,24 +85,30 @@ def assert_scaled(seen: Observation, scaled: Observation, factor: float) -> None
 
     Both may have lost what underflows: the first has lost `factor` times as much of what is compared.
     """
-    lost = underflow_of_gradients(seen)
-    largest = seen.judgement.red.format.largest
+    lost, enclosure = underflow_of_gradients(seen), from_cotangents(scaled, scaled.judgement.red)
     for name, once in seen.gradients.items():
-        got, wanted = scaled.gradients[name], factor * once.values
-        with np.errstate(invalid="ignore", over="ignore"):
+        got, wanted = gradient(scaled, name), factor * once.values
+        silent = ~(np.isfinite(lost[name]) & np.isfinite(enclosure.of(name).radius))
+        with np.errstate(invalid="ignore"):
             near = np.abs(got.values - wanted) <= (1 + factor) * lost[name]
-            overflows = factor * (np.abs(once.values) + lost[name]) >= largest
-        relation = f"the loss times {factor:g}: the gradient times that is"
-        _every_near(seen, got, wanted, (got.values == wanted) | near | overflows, relation, np.isfinite(lost[name]))
+        relation = f"of the loss times {factor:g}; times the gradient it is"
+        right, telling = (got.values == wanted) | near | silent, int((~silent).sum())
+        _every_near(seen, got, wanted, right, "does not grow with the loss", relation, telling)
 
 
 def _every_near(
-    seen: Observation, got: Labelled, wanted: np.ndarray, right: np.ndarray, relation: str, telling: np.ndarray
+    seen: Observation,
+    got: Labelled,
+    wanted: np.ndarray,
+    right: np.ndarray,
+    kind: str,
+    relation: str,
+    telling: int | None = None,
 ) -> None:
     def beside(at: tuple[int, ...]) -> str:
         return f"{relation} {number(wanted[at])}"
 
-    assert_every(seen, got, wanted, right, "does not grow with the loss", beside, int(telling.sum()))
+    assert_every(seen, got, wanted, right, kind, beside, telling)
 
 
 def assert_gradients_agree(seen: Observation, others: Gradients, relation: str, names: Iterable[str]) -> None:
@@ -96,13 +116,13 @@ def assert_gradients_agree(seen: Observation, others: Gradients, relation: str, 
     enclosure = from_cotangents(seen, seen.judgement.red)
     for name in names:
         radius = np.asarray(2 * enclosure.of(name).radius, np.float64)
-        _within(seen, seen.gradients[name], others[name], radius, relation)
+        _within(seen, gradient(seen, name), others[name], radius, relation)
 
 
 def _within(seen: Observation, got: Labelled, wanted: np.ndarray, radius: np.ndarray, relation: str) -> None:
     """Two values of each element are at most `radius` apart; an infinite one says nothing."""
     with np.errstate(invalid="ignore"):
-        right = (np.abs(got.values - wanted) <= radius) | np.isinf(radius)
+        right = (np.abs(got.values - wanted) <= radius) | ~np.isfinite(radius)
     assert_every(
         seen,
         got,
@@ -124,7 +144,7 @@ def assert_balanced(seen: Observation, field: str, left: np.ndarray, right: np.n
 def summed(values: np.ndarray, gradient: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """<values, gradient> in the widest type, and the error that the gradient's bounds allow it; inf where one of these
     says nothing, zero times it included."""
-    wide = values.astype(WIDEST)
-    allowed = (np.abs(wide) * radius).sum() * (1 + 2.0**-40) if np.isfinite(radius).all() else np.inf
+    wide, own = values.astype(WIDEST), (values.size + 1) * float(np.finfo(WIDEST).eps)
     with np.errstate(invalid="ignore"):
-        return (wide * gradient).sum(), np.float64(allowed)
+        allowed = (np.abs(wide) * (radius * (1 + 2.0**-40) + own * np.abs(gradient))).sum()
+        return (wide * gradient).sum(), np.float64(allowed if np.isfinite(allowed) else np.inf)

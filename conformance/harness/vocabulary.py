@@ -56,6 +56,7 @@ from conformance.harness.verdict_gradients import (
     assert_scaled,
     assert_twice,
     assert_zero,
+    gradient,
     summed,
 )
 from reference import limits
@@ -115,6 +116,7 @@ __all__ = [
     "from_cotangents",
     "from_inputs",
     "from_own_states",
+    "gradient",
     "in_another_way",
     "in_float64",
     "in_turn",

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from conformance.harness.call import asked, failure_of
 from conformance.harness.function import Function, Tensors
+from conformance.harness.gradients import sharing
 from conformance.harness.observation import Observation
 from conformance.harness.second import objection
 from reference.problem import Loss
@@ -149,7 +150,8 @@ def _batched(function: Function) -> list[MaybeTensors]:
     leaves = function.requiring()
     both = [torch.stack([cotangent, -cotangent]) for cotangent in function.cotangents.values()]
     found = _gradients(function.results(leaves), leaves, both, is_grads_batched=True)
-    return [{name: gradient[0] for name, gradient in found.items() if gradient is not None}]
+    there = {name: gradient for name, gradient in found.items() if gradient is not None}
+    return [{name: sign * gradient[row] for name, gradient in there.items()} for row, sign in enumerate((1, -1))]
 
 
 def _changed_in_place(function: Function, which: Callable[[int], bool]) -> list[MaybeTensors]:
@@ -157,6 +159,8 @@ def _changed_in_place(function: Function, which: Callable[[int], bool]) -> list[
     leaves = function.requiring()
     results = function.results(leaves)
     cotangents = list(function.cotangents.values())
+    if len({result.untyped_storage().data_ptr() for result in results}) < len(results):
+        raise Lacking("results share memory, so that none is changed alone")
     for place, result in enumerate(results):
         if which(place):
             result.mul_(2)
@@ -175,12 +179,8 @@ def _states_in_place(function: Function) -> list[MaybeTensors]:
 def _own_memory(function: Function) -> list[MaybeTensors]:
     leaves = function.requiring()
     gradients = _gradients(function.results(leaves), leaves, list(function.cotangents.values()))
-    first: dict[int, str] = {}
-    for name, gradient in gradients.items():
-        if gradient is not None:
-            other = first.setdefault(gradient.untyped_storage().data_ptr(), name)
-            if other != name:
-                raise Lacking(f"the gradients of {other} and {name} share memory")
+    if shared := sharing(gradients):
+        raise Lacking(f"the gradients of {shared[0]} share memory")
     return [gradients]
 
 
