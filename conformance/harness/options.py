@@ -117,6 +117,8 @@ def read(
         raise OptionError(f"--case: device {parsed.device} is not present here; present: {', '.join(present)}")
     if parsed is not None and parsed.dtype not in axes["dtypes"]:
         raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
+    if cell and cell not in axes["cells"]:
+        raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
     return Options(effort, judged, parsed, cell, known=entries, no_stale=no_stale, **axes)
 
 

@@ -40,6 +40,7 @@ def error_lines(text):
         (("--case", "v1 lstm i3 hx4"), "word 4 of the case line, 'hx4'", "h4 (size)"),
         (("--case", "v1 lstm i3 fill=blue"), "word 4 of the case line, 'fill=blue'", "dyadic"),
         (("--case", "lstm i3"), "'lstm'", "begins with 'v1'"),
+        (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),
         (("--device", "abacus"), "abacus", "present: cpu"),
         (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
         (("--subject", "no_such.module"), "no_such", "run from the folder that it lies in, or install it"),
