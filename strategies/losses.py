@@ -22,9 +22,9 @@ SUPPORT_AXES: dict[str, dict[str, int]] = {
 """Where cotangents are not zero: at one place along an axis."""
 
 
-MOST_STEPS, MOST_LAYERS = 3, 2
-MOST_STEPS_IN_16_BITS, MOST_LAYERS_IN_16_BITS = 2, 1
-"""Through how many steps and layers the bounds of gradients are carried before most of them say nothing.
+MOST_STEPS = {"float32": 3, "float64": 3, "float16": 2, "bfloat16": 1}
+MOST_LAYERS = {"float32": 2, "float64": 2, "float16": 1, "bfloat16": 1}
+"""Through how many steps and layers the bounds of gradients are carried before many of them say nothing, by dtype.
 
 float64 goes on much longer.
 """
@@ -32,9 +32,7 @@ float64 goes on much longer.
 
 def shortened(case: Case) -> Case:
     """The case with so few steps and layers that the bounds of its gradients say something."""
-    steps, layers = MOST_STEPS, MOST_LAYERS
-    if case.dtype in NARROW:
-        steps, layers = MOST_STEPS_IN_16_BITS, MOST_LAYERS_IN_16_BITS
+    steps, layers = MOST_STEPS[case.dtype], MOST_LAYERS[case.dtype]
     lengths = tuple(min(length, steps) for length in case.lengths)
     return replace(case, steps=min(case.steps, steps), num_layers=min(case.num_layers, layers), lengths=lengths)
 

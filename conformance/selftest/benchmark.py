@@ -87,7 +87,10 @@ class Times:
         return (sum(self.of["reference"]) + sum(self.of["verdict"])) / sum(self.of["subject"])
 
 
-GRADIENTS = {"steps": range(1, losses.MOST_STEPS + 1), "num_layers": range(1, losses.MOST_LAYERS + 1)}
+GRADIENTS = {
+    "steps": range(1, losses.MOST_STEPS["float32"] + 1),
+    "num_layers": range(1, losses.MOST_LAYERS["float32"] + 1),
+}
 """What is pinned of cases whose gradients are judged."""
 
 

@@ -38,7 +38,7 @@ sharp model of PyTorch's measured kernels and, one case in four, by the union of
 as the properties draw them: the worst of each case's largest error / bound, its median over the cases in which anything
 was rounded, and the share of bounds that say nothing. Mode "full" computes cases of at most 5 steps (2 in
 bfloat16) from the inputs, "forced" each step from the module's own state before it, "backward" all gradients of
-at most 3 steps and 2 layers (16-bit types: 2 steps of one layer) from the inputs.
+at most 3 steps and 2 layers (float16: 2 steps of one layer, bfloat16: 1 step) from the inputs.
 
 """
 
