@@ -63,7 +63,7 @@ class Rounding:
     def inner_slack(self) -> float:
         """The slack that an error has on its way into a curved function: never that of a reference that is no wider,
         which would be doubled again at every step."""
-        return min(self.slack, 1 + 2.0**-6)
+        return min(self.slack, _room(self.format))
 
     @property
     def working_type(self) -> type[np.floating]:
@@ -170,6 +170,9 @@ def _floor(format: Format) -> float:
 
 def _slack(format: Format) -> float:
     """Room for products of two errors; twice the model where the reference is no wider than the subject."""
-    if format is FLOAT64 and lacks_wider_type():
-        return 2.0 * (1 + 2.0**-9)
+    return (2.0 if format is FLOAT64 and lacks_wider_type() else 1.0) * _room(format)
+
+
+def _room(format: Format) -> float:
+    """Room for products of two errors alone."""
     return 1 + 2.0**-6 if format.precision < FLOAT32.precision else 1 + 2.0**-9
