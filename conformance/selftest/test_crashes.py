@@ -98,11 +98,17 @@ def start(tmp_path):
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=heeding_ctrl_c,
         )
 
     yield SimpleNamespace(run=begin, folder=folder, mark=mark)
     for pid in marked(mark):
         os.kill(pid, signal.SIGKILL)
+
+
+def heeding_ctrl_c():
+    """Ctrl-C works as in a terminal, also where whoever started these tests ignores it, as a background job does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def marked(mark):
