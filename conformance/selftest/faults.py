@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from conformance.harness.property import SINGLE_STEPS
-from conformance.harness.subject import Subject
+from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest.plain import Plain, SingleStep, States, name_by_docstring, subject
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH
 
@@ -363,9 +363,14 @@ class _WorkedExampleWithoutBias(Plain):
         return w_ih, w_hh, b_ih, None
 
 
-@fault("B3-stream", on=(RNN_TANH, LSTM))
-class _OtherInitialisation(Plain):
-    """Draws its weights from another stream."""
+def _drawn_late(cell: str, *args: Any, **kwargs: Any) -> torch.nn.Module:
+    """torch.nn's module, whose weights begin one random number later."""
+    torch.rand(1)
+    return torch_nn().classes[cell](*args, **kwargs)
+
+
+_LATE = {cell: partial(_drawn_late, cell) for cell in (RNN_TANH, LSTM)}
+register(Fault("draws-its-weights-from-a-later-stream", ("B3-stream",), (RNN_TANH, LSTM), Subject("late", _LATE)))
 
 
 @fault("B4", on=(RNN_TANH, LSTM, GRU))
