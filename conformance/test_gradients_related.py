@@ -26,6 +26,7 @@ from conformance.harness.vocabulary import (
     observe,
     summed,
 )
+from reference.network import given
 
 SHORT = {"steps": range(1, 6), "dtype": losses.WIDE, "dropout": False}
 """In training, for cuDNN differentiates nothing else; and where bounds still say something."""
@@ -89,26 +90,17 @@ def test_input_pulls_as_much_as_the_weights_that_read_it(case, cell):
         enclosure = from_cotangents(seen, seen.judgement.red)
 
         def pulled(name, values, seen=seen, enclosure=enclosure):
-            return summed(values, seen.gradients[name].values, enclosure.of(name).radius)
+            return summed(values, gradient(seen, name).values, enclosure.of(name).radius)
 
-        if {"input", *names} <= seen.gradients.keys():
-            of_input, allowed = pulled("input", read(problem))
-            of_weights = [pulled(name, problem.parameters[name]) for name in names]
-            assert_balanced(
-                seen,
-                "<input, its gradient> beside <weight_ih_l0, its gradient>",
-                of_input,
-                np.sum([total for total, _ in of_weights]),
-                allowed + np.sum([radius for _, radius in of_weights]),
-            )
-
-
-def read(problem):
-    """The input, zeros in its padding."""
-    if problem.lengths is None:
-        return problem.input
-    running = np.arange(problem.steps) < np.array(problem.lengths)[:, None]
-    return np.where(running[..., None], problem.input, 0.0)
+        of_input, allowed = pulled("input", given(problem))
+        of_weights = [pulled(name, problem.parameters[name]) for name in names]
+        assert_balanced(
+            seen,
+            "<input, its gradient> beside <weight_ih_l0, its gradient>",
+            of_input,
+            np.sum([total for total, _ in of_weights]),
+            allowed + np.sum([radius for _, radius in of_weights]),
+        )
 
 
 @clause("C5", on=(RNN_RELU,), given=cases(packed=None, bias=False, **SHORT))
@@ -117,11 +109,9 @@ def test_without_bias_relu_pulls_as_much_at_its_inputs_as_at_its_results(case, c
     loss = losses.loss(case, problem)
     for seen in differentiate(problem, loss):
         gradients, results = from_cotangents(seen, seen.judgement.red), from_inputs(seen, seen.judgement.red)
-        given = {"input": read(problem)} | ({"h_0": problem.h_0} if problem.h_0 is not None else {})
+        inputs = {"input": given(problem)} | ({"h_0": problem.h_0} if problem.h_0 is not None else {})
         pulled = [
-            summed(values, seen.gradients[name].values, gradients.of(name).radius)
-            for name, values in given.items()
-            if name in seen.gradients
+            summed(values, gradient(seen, name).values, gradients.of(name).radius) for name, values in inputs.items()
         ]
         returned = [
             summed(values, seen.results[name].values, getattr(results, name).radius)
@@ -171,7 +161,7 @@ def test_gradients_of_a_sequence_are_those_of_its_parts(case, cell):
         parts = of_parts(problem, loss, since, seen.route)
         if parts is not None:
             relation = f"through the steps from {since} on, then through those before"
-            assert_gradients_agree(seen, parts, relation, seen.gradients.keys() & parts.keys())
+            assert_gradients_agree(seen, parts, relation, parts)
 
 
 def of_parts(problem, loss, since, route):
@@ -184,9 +174,7 @@ def of_parts(problem, loss, since, route):
         c = between.c_n.values if problem.architecture.cell == LSTM else None
         later = relations.later_steps(problem, since, (between.h_n.values, c))
         for after in differentiate(later, losses.of_later_steps(loss, since), (route,)):
-            states: dict[str, np.ndarray] = {
-                name: after.gradients[name].values for name in ("h_0", "c_0") if name in after.gradients
-            }
+            states = {name: gradient(after, name).values for name in ("h_0", "c_0") if name in loss.wanted}
             for before in differentiate(first, losses.of_first_steps(loss, since, states), (route,)):
                 return joined(before, after)
     return None
@@ -194,14 +182,9 @@ def of_parts(problem, loss, since, route):
 
 def joined(before, after):
     """The gradients of two parts as those of the whole: parameters add up, steps follow each other."""
-    found = {name: got.values for name, got in before.gradients.items()}
-    for name, got in after.gradients.items():
-        if name == "input":
-            first = found.get(name, np.zeros(before.problem.input.shape))
-            found[name] = np.concatenate([first, got.values], 1)
-        elif name in after.problem.parameters:
-            found[name] = found.get(name, 0.0) + got.values
-    return found
+    found = {name: gradient(before, name).values for name in before.loss.wanted}
+    found["input"] = np.concatenate([found["input"], gradient(after, "input").values], 1)
+    return found | {name: found[name] + gradient(after, name).values for name in after.problem.parameters}
 
 
 @clause("C5", given=cases(packed=None, projection=None, batch_size=range(2, 6), **SHORT))
@@ -211,12 +194,8 @@ def test_gradients_of_a_batch_are_the_sums_of_those_of_its_rows(case, cell):
     for seen in differentiate(problem, loss):
         alone = of_rows(problem, loss, seen.route)
         if len(alone) == problem.batch_size:
-            names = [name for name in problem.parameters if name in seen.gradients]
-            sums = {
-                name: sum((one.gradients[name].values for one in alone if name in one.gradients), zeros(problem, name))
-                for name in names
-            }
-            assert_gradients_agree(seen, sums, "sum over the rows alone", names)
+            sums = {name: np.sum([gradient(one, name).values for one in alone], 0) for name in problem.parameters}
+            assert_gradients_agree(seen, sums, "sum over the rows alone", sums)
 
 
 def of_rows(problem, loss, route):
@@ -226,10 +205,6 @@ def of_rows(problem, loss, route):
         alone = relations.row_alone(problem, row)
         seen += differentiate(alone, losses.of_row(loss, row, alone.steps), (route,))
     return seen
-
-
-def zeros(problem, name):
-    return np.zeros(problem.parameters[name].shape)
 
 
 @clause(

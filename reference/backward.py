@@ -14,7 +14,7 @@ import numpy as np
 
 from reference.ball import Ball, Summand, alone, concatenate, linear, outer, stack, summed, where
 from reference.cells import Weights
-from reference.network import _backwards, _given, _running, _turned, layer_weights
+from reference.network import _backwards, _running, _turned, given, layer_weights
 from reference.problem import LSTM, RNN_RELU, Problem
 from reference.roundings import Rounding
 from reference.steps import STEPS, Pulled, ReluStep, Step
@@ -107,7 +107,7 @@ def _complete(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> tuple[n
 
 def _forward(problem: Problem, rounding: Rounding) -> list[Layer]:
     """Every layer, run from the inputs alone; a row that has ended goes on from zeros, which no gradient reaches."""
-    below, layers = Ball.exact(_given(problem), rounding, problem.granule), []
+    below, layers = Ball.exact(given(problem), rounding, problem.granule), []
     running = np.ones(problem.input.shape[:2], bool) if problem.lengths is None else _running(problem)
     for layer in range(problem.architecture.num_layers):
         x, weights = _turned(problem, below), layer_weights(problem, layer)

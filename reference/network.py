@@ -40,7 +40,7 @@ class Enclosure:
 @np.errstate(all="ignore")  # a ball that says nothing carries inf and nan through the arithmetic
 def forward(problem: Problem, rounding: Rounding) -> Enclosure:
     """Everything that a call on `problem` returns, from its inputs alone."""
-    below = Ball.exact(_given(problem), rounding, problem.granule)
+    below = Ball.exact(given(problem), rounding, problem.granule)
     h_0, c_0 = (Ball.exact(problem.state(name), rounding, problem.granule) for name in ("h_0", "c_0"))
     last: list[tuple[Ball, Ball | None]] = []
     for layer in range(problem.architecture.num_layers):
@@ -77,7 +77,7 @@ def _rows_at_once(problem: Problem) -> int:
 def _forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosure:
     """`forward_forced` of one block of rows."""
     weights = layer_weights(problem, 0)
-    x = _turned(problem, Ball.exact(_given(problem), rounding, problem.granule))
+    x = _turned(problem, Ball.exact(given(problem), rounding, problem.granule))
     h = _states_before(problem, rounding, output)
     if problem.architecture.cell == LSTM:
         i, f, g, o = cells.lstm_gates(x, h, weights)
@@ -125,7 +125,7 @@ def _run(problem: Problem, x: Ball, h: Ball, c: Ball, weights: Weights) -> tuple
     return stack(states, 2), h, c if cell == LSTM else None
 
 
-def _given(problem: Problem) -> np.ndarray:
+def given(problem: Problem) -> np.ndarray:
     """The input (N, T, I), with zeros where a row of a packed sequence has ended."""
     return problem.input if problem.lengths is None else np.where(_running(problem)[..., None], problem.input, 0)
 

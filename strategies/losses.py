@@ -30,6 +30,11 @@ float64 goes on much longer.
 """
 
 
+def short(dtype: str) -> dict[str, object]:
+    """What is pinned of a family of cases in which the bounds of gradients say something."""
+    return {"steps": range(1, MOST_STEPS[dtype] + 1), "num_layers": range(1, MOST_LAYERS[dtype] + 1)}
+
+
 def shortened(case: Case) -> Case:
     """The case with so few steps and layers that the bounds of its gradients say something."""
     steps, layers = MOST_STEPS[case.dtype], MOST_LAYERS[case.dtype]

@@ -87,13 +87,6 @@ class Times:
         return (sum(self.of["reference"]) + sum(self.of["verdict"])) / sum(self.of["subject"])
 
 
-GRADIENTS = {
-    "steps": range(1, losses.MOST_STEPS["float32"] + 1),
-    "num_layers": range(1, losses.MOST_LAYERS["float32"] + 1),
-}
-"""What is pinned of cases whose gradients are judged."""
-
-
 def drawn(count: int, seed: int, **pinned: object) -> Iterator[tuple[Case, float]]:
     """Cases as the properties draw them, in float32, each with the seconds that Hypothesis took for it."""
     found: list[tuple[Case, float]] = []
@@ -195,7 +188,7 @@ def benchmark(count: int, seed: int) -> dict[str, Times]:
             measure(case, cell, drawing, measured["default cases"])
         for _ in range(5):
             measure(WORKED, LSTM, 0.0, measured["worked shape"])
-        for (case, drawing), cell in zip(drawn(count, seed, **GRADIENTS), cycle(MODULES), strict=False):
+        for (case, drawing), cell in zip(drawn(count, seed, **losses.short("float32")), cycle(MODULES), strict=False):
             measure_gradients(case, cell, drawing, measured["gradient cases"])
     return measured
 

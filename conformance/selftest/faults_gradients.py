@@ -320,7 +320,7 @@ class _Together(torch.autograd.Function):
 
 
 @fault("C5", on=(RNN_TANH, RNN_RELU, LSTM))
-class _BiasesShareAGradient(Plain):
+class BiasesShareAGradient(Plain):
     """Gives both biases one gradient in one piece of memory."""
 
     def pre_activation(

@@ -8,6 +8,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from conformance.selftest.faults import EVERY, fault
+from conformance.selftest.faults_gradients import BiasesShareAGradient
 from conformance.selftest.plain import Plain, SingleStep, States
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_TANH
 
@@ -104,15 +105,17 @@ class _WithoutForwardMode(torch.autograd.Function):
         return dx.clone()
 
 
-class _WithoutGraph(_WithoutForwardMode):
+class _WithForwardMode(_WithoutForwardMode):
+    @staticmethod
+    def jvp(ctx: Any, dx: torch.Tensor) -> torch.Tensor:
+        return dx.clone()
+
+
+class _WithoutGraph(_WithForwardMode):
     @staticmethod
     def backward(ctx: Any, dx: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled():
             raise NotImplementedError("no second derivatives here")
-        return dx.clone()
-
-    @staticmethod
-    def jvp(ctx: Any, dx: torch.Tensor) -> torch.Tensor:
         return dx.clone()
 
 
@@ -122,16 +125,12 @@ class _WrongForwardMode(_WithoutForwardMode):
         return 2 * dx
 
 
-class _WithoutBatches(_WithoutForwardMode):
+class _WithoutBatches(_WithForwardMode):
     generate_vmap_rule = False
 
     @staticmethod
     def backward(ctx: Any, dx: torch.Tensor) -> torch.Tensor:
         return dx.clone() if bool(dx.isfinite().all()) else dx
-
-    @staticmethod
-    def jvp(ctx: Any, dx: torch.Tensor) -> torch.Tensor:
-        return dx.clone()
 
 
 class _InFloat32(Plain):
@@ -171,26 +170,15 @@ class _BatchesRefused(_InFloat32):
     through = _WithoutBatches
 
 
-class _SumOfBoth(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return a + b
-
-    @staticmethod
-    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return dy, dy
-
-
 @fault("C6", on=WITH_SUMMED_BIASES)
-class _BiasesShareGradients(Plain):
+class _BiasesShareAGradientInFloat32(BiasesShareAGradient):
     """Gives both biases one gradient in memory, in float32."""
 
     def pre_activation(
         self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
     ) -> torch.Tensor:
-        if b_ih is None or x.dtype != torch.float32:
-            return super().pre_activation(x, h, w_ih, w_hh, b_ih, b_hh)
-        return self.linear(x, w_ih, None) + self.linear(h, w_hh, None) + _SumOfBoth.apply(b_ih, b_hh)
+        sound = x.dtype != torch.float32
+        return (Plain if sound else BiasesShareAGradient).pre_activation(self, x, h, w_ih, w_hh, b_ih, b_hh)
 
 
 @fault("C6", on=EVERY)
