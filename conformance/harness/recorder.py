@@ -63,13 +63,18 @@ class Finding:
     def claim(self) -> str:
         return self.test.removeprefix("test_").replace("_", " ")
 
+    @property
+    def again(self) -> str:
+        """The command that shows it once more."""
+        return command_of(self.case, self.test, self.options, is_death(self.kind))
+
     def text(self) -> str:
         """The finding as a terminal shows it."""
         head = f"{self.severity.upper():<6} {self.clause:<3} {CELL_NAMES[self.cell]} {self.claim}"
         body = list(self.lines)
         if not self.repeatable:
             body.insert(0, "NOT REPEATABLE: the same case gave something else before")
-        body.append(f"again    {command_of(self.case, self.test, self.options, is_death(self.kind))}")
+        body.append(f"again    {self.again}")
         where = ", ".join(filter(None, (self.subject, self.route, "+".join(self.kernels))))
         return "\n".join([f"{head:<68} {where}", *("       " + line for line in body)])
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from conformance.clauses import AMBER, REMARK
+from conformance.clauses import AMBER, CLAUSES, REMARK
 from conformance.harness import platform, witness
 from conformance.harness.options import Options
 from conformance.harness.property import MODULES, Property
-from conformance.harness.recorder import Finding, Tally, as_repeat, told
+from conformance.harness.recorder import CELL_NAMES, Finding, Tally, as_repeat, told
 from conformance.harness.session import Session
 from conformance.harness.subject import TORCH_NN
 from conformance.harness.verdict import Deviation, one_line
@@ -62,6 +62,9 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
 RELIABLY = 0.95
 """The share of tests that counts as nearly all."""
 
+
+MANY = 5
+"""From so many red findings on they are also told by cell and kernels, for one defect may break many properties."""
 
 MOST_NAMES = 5
 """How many tests that never ran are named."""
@@ -118,9 +121,24 @@ class Report:
         ):
             return
         terminal.section("conformance", sep="=")
-        found = [*self.unfinished, *self._quiet_lines(), *self._unsupported_lines(), *self._silent_lines()]
-        for line in [*found, *self._last_lines(seed)]:
+        found = [*self._grouped_lines(), *self.unfinished, *self._quiet_lines()]
+        for line in [*found, *self._unsupported_lines(), *self._silent_lines(), *self._last_lines(seed)]:
             terminal.write_line(line)
+
+    def _grouped_lines(self) -> list[str]:
+        """Of many red findings, how many each cell has in the kernels that it reached, and the one to begin with."""
+        groups: dict[str, list[Finding]] = {}
+        for finding in self.findings:
+            kernels = "+".join(finding.kernels) or finding.route
+            groups.setdefault(f"{CELL_NAMES[finding.cell]} ({kernels})", []).append(finding)
+        if len(self.findings) < MANY:
+            return []
+        lines = []
+        for where, found in sorted(groups.items(), key=lambda group: -len(group[1])):
+            broken = [clause for clause in CLAUSES if any(finding.clause == clause for finding in found)]
+            simplest = min(found, key=lambda one: (not one.case, len(one.case), broken.index(one.clause)))
+            lines += [f"{len(found)} RED  {where}: {' '.join(broken)}", f"       begin with  {simplest.again}"]
+        return lines
 
     def _quiet_lines(self) -> list[str]:
         quiet = list(self.session.recorder.quiet.values())

@@ -150,6 +150,15 @@ def test_kinds_of_failure_are_told_apart_in_the_summary(plugin, kind, mode, tmp_
     assert ("Traceback" in text or "ZeroDivisionError" in text) is (kind == "error of the suite")
 
 
+def test_many_red_findings_are_told_by_cell_with_the_simplest_to_begin_with(tmp_path):
+    chosen = "(test_results_lie or test_last_output or shape_whatever) and not relu"
+    _, text = run(*SEQUENTIAL, "--effort", "smoke", "-k", chosen, plugin=RAISES, path=tmp_path)
+    for cell, name in (("lstm", "LSTM"), ("gru", "GRU"), ("rnn_tanh", "RNN\\(tanh\\)")):
+        simplest = f'pytest --case "v1 {cell} i1 h2 t1 float32 fill=dyadic"'
+        assert re.search(rf"(?m)^3 RED  {name} \(grad\): A2 B1 D1\n       begin with  {simplest}$", text), text
+    assert counts(text)["red"] == 9
+
+
 def test_exception_of_the_subject_is_shown_on_one_line_without_control_characters(tmp_path):
     _, text = run(*SEQUENTIAL, "--effort", "smoke", "-k", "test_results_lie and gru", plugin=RAISES, path=tmp_path)
     assert "ArithmeticError: no ?[31mluck with <b>this</b>" in text
