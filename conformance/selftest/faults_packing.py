@@ -10,8 +10,8 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.subject import Subject, torch_nn
-from conformance.selftest.faults import Fault
 from conformance.selftest.plain import name_by_docstring
+from conformance.selftest.seeding import Fault, Faults
 from reference.problem import RNN_TANH
 
 
@@ -110,18 +110,13 @@ def packing_subject(name: str, packing: Packing) -> Subject:
     return replace(torch_nn(), name=name, packing=packing)
 
 
-_FAULTS: list[Fault] = []
-
-
-def packing_faults() -> tuple[Fault, ...]:
-    """Every seeded fault of the utilities."""
-    return tuple(_FAULTS)
+FAULTS = Faults()
 
 
 def packing_fault(kind: type[Packing]) -> type[Packing]:
-    """Registers a class as the fault that its docstring describes."""
+    """Adds a class as the fault that its docstring describes."""
     name = name_by_docstring(kind)
-    _FAULTS.append(Fault(name, ("E4",), (RNN_TANH,), packing_subject(name, kind())))
+    FAULTS.append(Fault(name, ("E4",), (RNN_TANH,), packing_subject(name, kind())))
     return kind
 
 
