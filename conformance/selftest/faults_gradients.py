@@ -10,8 +10,8 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.property import SINGLE_STEPS
-from conformance.selftest.faults_packing import Packing
 from conformance.selftest.plain import Elsewhere, Plain, States, subject
+from conformance.selftest.plain_packing import Packing
 from conformance.selftest.seeding import ALL, EVERY, Fault, Faults
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 
