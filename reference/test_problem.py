@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference.problem import GATES, GRU, LSTM, Architecture, Problem
+from reference.conftest import CELLS
+from reference.problem import GRU, LSTM, Architecture, Problem
 
-CELLS = pytest.mark.parametrize("cell", GATES)
 ROWS, STEPS = 4, 5
 
 

@@ -4,7 +4,7 @@
 
 as in `runner.run`, and so with `pack` and `draw`. A server imports torch once and forks a child for each death; where
 processes cannot fork every child imports torch itself. A child imports the subject by its name, so only one named on a
-command line can be run.
+command line can be run. `answering` is what a child does.
 """
 
 from __future__ import annotations
@@ -14,21 +14,19 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 import numpy as np
 
-from conformance.harness import deaths, packing_calls, platform, runner, wire
-from conformance.harness import subject as subjects
+from conformance.harness import deaths, packing_calls, runner, wire
+from conformance.harness.answering import GRACE, NUMBER
 from conformance.harness.observation import Observation
 from conformance.harness.packing_calls import PackingSeen
 from conformance.harness.runner import Plan
@@ -48,9 +46,10 @@ LEAST_PATIENCE = 0.5
 IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or subject.named(['pkg.module'])"
 """The remedy for a subject that no child can import."""
 
-_BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from conformance.harness import child; child.{}({})"
-_NUMBER = struct.Struct("<q")
-_GRACE = 5.0
+_BEGIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from conformance.harness import answering; answering.{}({})"
+)
 
 
 class ChildError(RuntimeError):
@@ -150,7 +149,7 @@ class Pool:
     def _asked(
         self, subject: Subject, work: str, header: wire.Json, arrays: wire.Arrays
     ) -> tuple[wire.Json, list[np.ndarray]] | str:
-        """What a child answers to one of the requests in `_WORK`; if it died, how."""
+        """What a child answers to one of the requests in `answering.WORK`; if it died, how."""
         if not subject.texts:
             raise TypeError(f"{subject.name} exists in this process alone, children cannot call it: {IMPORTABLE}")
         child = self._living(subject.texts)
@@ -218,28 +217,28 @@ class _Server:
         """A new child, connected to this process alone."""
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self.control, [_NUMBER.pack(pool.memory)], [theirs.fileno()])
+            socket.send_fds(self.control, [NUMBER.pack(pool.memory)], [theirs.fileno()])
         pid = self._answer()
         return _Child(pool.limit, ours.makefile("wb"), ours.makefile("rb"), pid, self, connection=ours)
 
     def ended(self, pid: int) -> int:
         """The exit code of a child that has died, or is about to."""
-        self.control.sendall(_NUMBER.pack(pid))
+        self.control.sendall(NUMBER.pack(pid))
         return self._answer()
 
     def _answer(self) -> int:
         data = b""
-        while len(data) < _NUMBER.size:
-            part = self.control.recv(_NUMBER.size - len(data))
+        while len(data) < NUMBER.size:
+            part = self.control.recv(NUMBER.size - len(data))
             if not part:
                 raise ChildError("the server of child processes ended")
             data += part
-        return int(_NUMBER.unpack(data)[0])
+        return int(NUMBER.unpack(data)[0])
 
     def close(self) -> None:
         self.control.close()  # upon which it kills its children
         try:
-            self.process.wait(_GRACE)
+            self.process.wait(GRACE)
         except subprocess.TimeoutExpired:
             self.process.kill()
 
@@ -319,122 +318,10 @@ class _Child:
 
 
 def _python(function: str, argument: str, environment: Mapping[str, str], **more: object) -> subprocess.Popen[bytes]:
-    """A Python that runs a function of this module, out of reach of the terminal's Ctrl-C."""
+    """A Python that runs a function of `answering`, out of reach of the terminal's Ctrl-C."""
     command = [sys.executable, "-c", _BEGIN.format(function, argument), json.dumps(sys.path)]
     quiet: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, env=dict(environment), start_new_session=True, **quiet | more)  # type: ignore[call-overload,no-any-return]
-
-
-def serve(control_fd: int) -> None:
-    """Forks a child for each socket that arrives and answers its process id; answers the exit code of one that died."""
-    control = socket.socket(fileno=control_fd)
-    runner.prepare()
-    children: set[int] = set()
-    while True:
-        message, sockets, _, _ = socket.recv_fds(control, _NUMBER.size, 1)
-        if not message:
-            break
-        (number,) = _NUMBER.unpack(message)
-        if sockets:
-            number = _forked(control, sockets[0], number)
-            children.add(number)
-        else:
-            _, status = os.waitpid(number, 0)
-            children.discard(number)
-            number = os.waitstatus_to_exitcode(status)
-        control.sendall(_NUMBER.pack(number))
-    for pid in children:
-        os.kill(pid, signal.SIGKILL)
-
-
-def _forked(control: socket.socket, connection: int, memory: int) -> int:
-    """The process id of a new child that answers on this socket."""
-    pid = os.fork()
-    if pid:
-        os.close(connection)
-        return pid
-    try:
-        control.close()
-        ours = socket.socket(fileno=connection)
-        _answer_all(ours.makefile("rb"), ours.makefile("wb"), memory)
-    finally:
-        os._exit(1)  # never back into the server
-
-
-def spawned(memory: int) -> None:
-    """A child that was not forked: answers on its standard streams."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the subject prints is no answer
-    runner.prepare()
-    _answer_all(sys.stdin.buffer, answers, memory)
-
-
-def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
-    """Answers requests until no more come, then ends the process."""
-    platform.pin()
-    if memory:
-        deaths.limit_memory(memory)
-    while True:
-        try:
-            header, received = wire.read(requests)
-        except (EOFError, OSError):
-            os._exit(0)
-        arrays = wire.Arrays()
-        if header["limit"]:
-            deaths.arm(header["limit"] + _GRACE)  # in case nobody is left to kill it
-        try:
-            answer = _answered(header, received, arrays)
-        except Exception:  # the suite's own: said where it can be seen
-            arrays, answer = wire.Arrays(), {"error": traceback.format_exc()}
-        deaths.arm(0)
-        try:
-            arrays.write(answers, answer)
-        except OSError:
-            os._exit(0)
-
-
-def _answered(header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
-    return _WORK[header["work"]](_subject(tuple(header["subject"])), header, received, arrays)
-
-
-def _imported(subject: Subject, header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
-    return {}
-
-
-def _ran(subject: Subject, header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
-    problem = wire.problem_from_json(header["problem"], received)
-    seen = runner.run(subject, problem, wire.plan_from_json(header["plan"], received), _NOBODY)
-    return {"seen": [wire.observation_to_json(one, problem, arrays) for one in seen]}
-
-
-def _packed(subject: Subject, header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
-    problem = wire.problem_from_json(header["problem"], received)
-    call = wire.call_from_json(header["call"], problem, received)
-    seen = packing_calls.pack(subject, call, PackingSeen(problem, subject.name, packing_calls.ROUTE, _NOBODY))
-    return {"seen": wire.observation_to_json(seen, problem, arrays)}
-
-
-def _drew(subject: Subject, header: wire.Json, received: list[np.ndarray], arrays: wire.Arrays) -> wire.Json:
-    drawn = runner.draw(subject, header["seed"], [Architecture(**one) for one in header["architectures"]])
-    return {"drawn": [{name: arrays.add(values) for name, values in one.items()} for one in drawn]}
-
-
-_WORK: Mapping[str, Callable[[Subject, wire.Json, list[np.ndarray], wire.Arrays], wire.Json]] = {
-    "import": _imported,
-    "run": _ran,
-    "pack": _packed,
-    "draw": _drew,
-}
-"""What a child may be asked for."""
-
-
-_NOBODY: Judgement = None  # type: ignore[assignment]
-"""A child judges nothing."""
-
-
-@cache
-def _subject(texts: tuple[str, ...]) -> Subject:
-    return subjects.named(texts)
 
 
 @cache

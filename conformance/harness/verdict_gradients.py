@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -76,8 +76,8 @@ def assert_twice(twice: Observation, once: Observation) -> None:
         with np.errstate(invalid="ignore"):
             flushed = np.abs(got.values - doubled) <= 2 * floor
         same = (got.values == doubled) | (np.isnan(got.values) & np.isnan(doubled))
-        relation = "after one pass it is half of"
-        _every_near(twice, got, doubled, same | flushed, "two passes do not add up", relation)
+        beside = _beside("after one pass it is half of", doubled)
+        assert_every(twice, got, doubled, same | flushed, "two passes do not add up", beside)
 
 
 def assert_scaled(seen: Observation, scaled: Observation, factor: float) -> None:
@@ -91,24 +91,9 @@ def assert_scaled(seen: Observation, scaled: Observation, factor: float) -> None
         silent = ~(np.isfinite(lost[name]) & np.isfinite(enclosure.of(name).radius))
         with np.errstate(invalid="ignore"):
             near = np.abs(got.values - wanted) <= (1 + factor) * lost[name]
-        relation = f"of the loss times {factor:g}; times the gradient it is"
+        beside = _beside(f"of the loss times {factor:g}; times the gradient it is", wanted)
         right, telling = (got.values == wanted) | near | silent, int((~silent).sum())
-        _every_near(seen, got, wanted, right, "does not grow with the loss", relation, telling)
-
-
-def _every_near(
-    seen: Observation,
-    got: Labelled,
-    wanted: np.ndarray,
-    right: np.ndarray,
-    kind: str,
-    relation: str,
-    telling: int | None = None,
-) -> None:
-    def beside(at: tuple[int, ...]) -> str:
-        return f"{relation} {number(wanted[at])}"
-
-    assert_every(seen, got, wanted, right, kind, beside, telling)
+        assert_every(seen, got, wanted, right, "does not grow with the loss", beside, telling)
 
 
 def assert_gradients_agree(seen: Observation, others: Gradients, relation: str, names: Iterable[str]) -> None:
@@ -123,15 +108,18 @@ def _within(seen: Observation, got: Labelled, wanted: np.ndarray, radius: np.nda
     """Two values of each element are at most `radius` apart; an infinite one says nothing."""
     with np.errstate(invalid="ignore"):
         right = (np.abs(got.values - wanted) <= radius) | ~np.isfinite(radius)
-    assert_every(
-        seen,
-        got,
-        wanted,
-        right,
-        "does not agree",
-        lambda at: f"{relation} {number(wanted[at])}   allowed to differ by {radius[at]:.2g}",
-        int(np.isfinite(radius).sum()),
-    )
+    telling = int(np.isfinite(radius).sum())
+    assert_every(seen, got, wanted, right, "does not agree", _beside(relation, wanted, radius), telling)
+
+
+def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None) -> Callable[[tuple[int, ...]], str]:
+    """What a finding says beside a wrong element: the value wanted there, and how far from it is allowed."""
+
+    def beside(at: tuple[int, ...]) -> str:
+        allowed = "" if radius is None else f"   allowed to differ by {radius[at]:.2g}"
+        return f"{relation} {number(wanted[at])}{allowed}"
+
+    return beside
 
 
 def assert_balanced(seen: Observation, field: str, left: np.ndarray, right: np.ndarray, radius: np.ndarray) -> None:

@@ -10,10 +10,13 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.property import SINGLE_STEPS
-from conformance.selftest.faults import ALL, EVERY, Fault, fault, register
-from conformance.selftest.faults_packing import Packing
 from conformance.selftest.plain import Elsewhere, Plain, States, subject
+from conformance.selftest.plain_packing import Packing
+from conformance.selftest.seeding import ALL, EVERY, Fault, Faults
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
+
+FAULTS = Faults()
+fault = FAULTS.seed
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 
@@ -188,7 +191,7 @@ class _OpenRelu(Plain):
         return (_SlopeOf.apply(z, torch.relu, lambda z, y: torch.ones_like(z)),)
 
 
-register(Fault("lets-gradients-through-where-relu-is-shut", ("C1",), (RNN_RELU,), subject("open-relu", _OpenRelu)))
+FAULTS.append(Fault("lets-gradients-through-where-relu-is-shut", ("C1",), (RNN_RELU,), subject("open-relu", _OpenRelu)))
 
 
 @fault("C1", "C5", on=(GRU,))
@@ -266,7 +269,7 @@ class _LeakingPacking(Packing):
         return super().pack_padded_sequence(pulling(input, leaking), lengths, batch_first, enforce_sorted)
 
 
-register(
+FAULTS.append(
     Fault("pulls-at-the-padding", ("C4", "C1"), ALL, replace(subject("leaking-packing"), packing=_LeakingPacking()))
 )
 

@@ -3,125 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.harness.subject import Subject, torch_nn
-from conformance.selftest.faults import Fault
 from conformance.selftest.plain import name_by_docstring
+from conformance.selftest.plain_packing import Packing, packing_subject
+from conformance.selftest.seeding import Fault, Faults
 from reference.problem import RNN_TANH
 
-
-class Packing:
-    """The functions of torch.nn.utils.rnn in a few plain tensor operations: sound, and easy to break in one place."""
-
-    def pack_padded_sequence(
-        self, input: torch.Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
-    ) -> PackedSequence:
-        longest_first = self.read(lengths)
-        rows = input if batch_first else input.transpose(0, 1)
-        order = None
-        if not enforce_sorted:
-            order = self.order(longest_first)
-            longest_first, rows = longest_first[order], rows[order]
-            order = order.to(input.device)
-        elif longest_first.tolist() != sorted(longest_first.tolist(), reverse=True):
-            raise RuntimeError("lengths must be sorted in decreasing order")
-        return self.packed(rows, longest_first, order)
-
-    def read(self, lengths: Any) -> torch.Tensor:
-        """Lengths as an int64 tensor."""
-        return torch.as_tensor(lengths).long()
-
-    def order(self, lengths: torch.Tensor) -> torch.Tensor:
-        """Which row stands in each place of the packed sequence."""
-        return lengths.argsort(descending=True)
-
-    def packed(self, rows: torch.Tensor, lengths: torch.Tensor, order: torch.Tensor | None) -> PackedSequence:
-        """Rows (N, T, *), the longest first."""
-        sizes = [int((lengths > step).sum()) for step in range(self.last_step(rows, lengths))]
-        data = torch.cat([rows[:size, step] for step, size in enumerate(sizes)])
-        return PackedSequence(self.data(data), self.sizes(torch.tensor(sizes)), order, self.undone(order))
-
-    def last_step(self, rows: torch.Tensor, lengths: torch.Tensor) -> int:
-        return int(lengths.max())
-
-    def data(self, data: torch.Tensor) -> torch.Tensor:
-        return data
-
-    def sizes(self, sizes: torch.Tensor) -> torch.Tensor:
-        return sizes
-
-    def undone(self, order: torch.Tensor | None) -> torch.Tensor | None:
-        """The inverse of an order."""
-        return None if order is None else order.argsort()
-
-    def pad_packed_sequence(
-        self,
-        sequence: PackedSequence,
-        batch_first: bool = False,
-        padding_value: float = 0.0,
-        total_length: int | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        data, sizes = sequence.data, sequence.batch_sizes
-        batch = data.new_full((int(sizes[0]), self.total(len(sizes), total_length), *data.shape[1:]), padding_value)
-        for step, part in enumerate(data.split(sizes.tolist())):
-            batch[: len(part), step] = part
-        lengths = (sizes > torch.arange(len(batch))[:, None]).sum(1)
-        if sequence.unsorted_indices is not None:
-            batch, lengths = batch[sequence.unsorted_indices], lengths[sequence.unsorted_indices.cpu()]
-        return (batch if batch_first else batch.transpose(0, 1)), lengths
-
-    def total(self, steps: int, total_length: int | None) -> int:
-        """The steps of a padded batch. Raises ValueError where total_length is too short."""
-        if total_length is not None and total_length < steps:
-            raise ValueError(f"total_length {total_length} is less than the longest row, {steps}")
-        return steps if total_length is None else total_length
-
-    def pack_sequence(self, sequences: Sequence[torch.Tensor], enforce_sorted: bool = True) -> PackedSequence:
-        return self.pack_padded_sequence(self.pad_sequence(sequences), list(map(len, sequences)), False, enforce_sorted)
-
-    def pad_sequence(
-        self,
-        sequences: Sequence[torch.Tensor],
-        batch_first: bool = False,
-        padding_value: float = 0.0,
-        padding_side: str = "right",
-    ) -> torch.Tensor:
-        steps = max(map(len, sequences))
-        batch = sequences[0].new_full((len(sequences), steps, *sequences[0].shape[1:]), padding_value)
-        for row, values in zip(batch, sequences, strict=True):
-            first = steps - len(values) if padding_side == "left" else 0
-            row[first : first + len(values)] = values
-        return batch if batch_first else batch.transpose(0, 1)
-
-    def unpad_sequence(
-        self, padded_sequences: torch.Tensor, lengths: torch.Tensor, batch_first: bool = False
-    ) -> list[torch.Tensor]:
-        rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
-        return [row[: int(length)] for row, length in zip(rows, lengths, strict=True)]
-
-
-def packing_subject(name: str, packing: Packing) -> Subject:
-    """The modules of torch.nn beside another implementation of the utilities."""
-    return replace(torch_nn(), name=name, packing=packing)
-
-
-_FAULTS: list[Fault] = []
-
-
-def packing_faults() -> tuple[Fault, ...]:
-    """Every seeded fault of the utilities."""
-    return tuple(_FAULTS)
+FAULTS = Faults()
 
 
 def packing_fault(kind: type[Packing]) -> type[Packing]:
-    """Registers a class as the fault that its docstring describes."""
+    """Adds a class as the fault that its docstring describes."""
     name = name_by_docstring(kind)
-    _FAULTS.append(Fault(name, ("E4",), (RNN_TANH,), packing_subject(name, kind())))
+    FAULTS.append(Fault(name, ("E4",), (RNN_TANH,), packing_subject(name, kind())))
     return kind
 
 
@@ -194,14 +92,8 @@ class _Untruncated(Packing):
 class _ValueIgnored(Packing):
     """Pads a packed sequence with zeros whatever padding_value."""
 
-    def pad_packed_sequence(
-        self,
-        sequence: PackedSequence,
-        batch_first: bool = False,
-        padding_value: float = 0.0,
-        total_length: int | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        return super().pad_packed_sequence(sequence, batch_first, total_length=total_length)
+    def behind_packed_rows(self, padding_value: float) -> float:
+        return 0.0
 
 
 @packing_fault
@@ -272,43 +164,24 @@ class _RowsLeftSorted(Packing):
 class _OtherSide(Packing):
     """Pads rows on the other side."""
 
-    def pad_sequence(
-        self,
-        sequences: Sequence[torch.Tensor],
-        batch_first: bool = False,
-        padding_value: float = 0.0,
-        padding_side: str = "right",
-    ) -> torch.Tensor:
-        other = "right" if padding_side == "left" else "left"
-        return super().pad_sequence(sequences, batch_first, padding_value, other)
+    def first_step(self, padding: int, padding_side: str) -> int:
+        return super().first_step(padding, "right" if padding_side == "left" else "left")
 
 
 @packing_fault
 class _SideIgnored(Packing):
     """Pads rows on the right whatever padding_side."""
 
-    def pad_sequence(
-        self,
-        sequences: Sequence[torch.Tensor],
-        batch_first: bool = False,
-        padding_value: float = 0.0,
-        padding_side: str = "right",
-    ) -> torch.Tensor:
-        return super().pad_sequence(sequences, batch_first, padding_value)
+    def first_step(self, padding: int, padding_side: str) -> int:
+        return super().first_step(padding, "right")
 
 
 @packing_fault
 class _ValueOfRowsIgnored(Packing):
     """Pads rows with zeros whatever padding_value."""
 
-    def pad_sequence(
-        self,
-        sequences: Sequence[torch.Tensor],
-        batch_first: bool = False,
-        padding_value: float = 0.0,
-        padding_side: str = "right",
-    ) -> torch.Tensor:
-        return super().pad_sequence(sequences, batch_first, padding_side=padding_side)
+    def beside_rows(self, padding_value: float) -> float:
+        return 0.0
 
 
 @packing_fault
@@ -368,11 +241,8 @@ class _ListRefused(Packing):
 class _EndsGivenBack(Packing):
     """Gives the ends of padded rows back."""
 
-    def unpad_sequence(
-        self, padded_sequences: torch.Tensor, lengths: torch.Tensor, batch_first: bool = False
-    ) -> list[torch.Tensor]:
-        rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
-        return [row[-int(length) :] for row, length in zip(rows, lengths, strict=True)]
+    def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
+        return row[-length:]
 
 
 @packing_fault

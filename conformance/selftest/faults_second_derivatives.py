@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from conformance.selftest.faults import EVERY, fault
 from conformance.selftest.faults_gradients import BiasesShareAGradient
 from conformance.selftest.plain import Plain, SingleStep, States
+from conformance.selftest.seeding import EVERY, Faults
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_TANH
+
+FAULTS = Faults()
+fault = FAULTS.seed
 
 WITH_SUMMED_BIASES = tuple(cell for cell in EVERY if not cell.startswith(GRU))
 

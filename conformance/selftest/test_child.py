@@ -8,7 +8,18 @@ import time
 import numpy as np
 import pytest
 
-from conformance.harness import child, contract, deaths, packing_calls, plugin, runner, session, subject, ways
+from conformance.harness import (
+    answering,
+    child,
+    contract,
+    deaths,
+    packing_calls,
+    plugin,
+    runner,
+    session,
+    subject,
+    ways,
+)
 from conformance.harness.child import ChildError, Pool
 from conformance.harness.packing_calls import PackingSeen
 from conformance.harness.runner import Plan
@@ -200,7 +211,7 @@ def calls_of_packing(line):
 
 
 def packed(calls, judged, call):
-    return calls.pack(judged, call, PackingSeen(call.batch.problem, judged.name, packing_calls.ROUTE, child._NOBODY))
+    return calls.pack(judged, call, PackingSeen(call.batch.problem, judged.name, packing_calls.ROUTE, answering.NOBODY))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.selftest.faults_packing import Packing, packing_subject
+from conformance.selftest.plain_packing import Packing, packing_subject
 from conformance.selftest.test_faults import SEEDS
 from conformance.selftest.trial import findings
 from reference.problem import RNN_TANH

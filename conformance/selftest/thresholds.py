@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from conformance.harness import platform
 from conformance.selftest.arguments import Parser
-from conformance.selftest.faults_of_calls import SIZED, beyond
+from conformance.selftest.faults_of_sizes import SIZED, beyond
 from conformance.selftest.trial import findings
 from reference.problem import GRU
 

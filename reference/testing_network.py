@@ -1,0 +1,58 @@
+"""For the tests of `network`: random problems, what an implementation could have returned, and equal enclosures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reference.ball import Ball
+from reference.conftest import assert_close
+from reference.formats import FORMATS
+from reference.network import Enclosure, forward
+from reference.problem import LSTM, Architecture, Problem
+from reference.roundings import Rounding
+
+SIDES = pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
+
+
+def random_problem(
+    cell: str,
+    dtype: str = "float32",
+    num_layers: int = 1,
+    steps: int = 4,
+    bidirectional: bool = False,
+    bias: bool = True,
+    batch_size: int = 2,
+) -> Problem:
+    """Random numbers between -1 and 1 everywhere, as `dtype` stores them."""
+    rng, store = np.random.default_rng(7), FORMATS[dtype].round
+    a = Architecture(cell, 3, 4, num_layers, bias=bias, bidirectional=bidirectional)
+    state = (num_layers, a.directions, batch_size, 4)
+    return Problem(
+        a,
+        dtype,
+        "cpu",
+        parameters={name: store(rng.uniform(-1, 1, shape)) for name, shape in a.parameter_shapes().items()},
+        input=store(rng.uniform(-1, 1, (batch_size, steps, 3))),
+        h_0=store(rng.uniform(-1, 1, state)),
+        c_0=store(rng.uniform(-1, 1, state)) if cell == LSTM else None,
+    )
+
+
+def possible_output(problem: Problem, rounding: Rounding) -> np.ndarray:
+    """An output that an implementation could have returned: the midpoints, stored."""
+    return rounding.format.round(forward(problem, rounding).output.midpoint)
+
+
+def by_name(enclosure: Enclosure) -> dict[str, Ball]:
+    """The balls of an enclosure; no c_n but for an LSTM."""
+    named = {"output": enclosure.output, "h_n": enclosure.h_n, "c_n": enclosure.c_n}
+    return {name: ball for name, ball in named.items() if ball is not None}
+
+
+def assert_equal(one: Enclosure, other: Enclosure) -> None:
+    """Equal but for the order in which a matrix product is summed."""
+    first, second = by_name(one), by_name(other)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert_close(first[name], second[name], name, rtol=1e-13)
