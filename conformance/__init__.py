@@ -9,3 +9,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 """How many compiled kernels oneDNN keeps, instead of 1,024: those of one shape are a few dozen and take megabytes, and
 hardly a shape is drawn twice. A kernel that was let go is compiled anew, and is the same."""
+
+os.environ.setdefault("LRU_CACHE_CAPACITY", "32")
+"""The same for each of the caches of 1,024 that PyTorch's own layer over oneDNN keeps for products and convolutions."""

@@ -103,7 +103,7 @@ def results_and_parameters_are_as_asked_for(case, cell):
             assert_fact(seen, name, "device", fact.device.partition(":")[0], case.device.partition(":")[0])
 
 
-@clause("A4-fake", given=cases(projection=None))
+@clause("A4-fake", given=cases(projection=None, steps=range(1, 6)))
 def test_meta_and_fake_tensors_have_the_facts_of_a_real_call(case, cell):
     unreal_facts_are_the_real_ones(case, cell)
 
