@@ -60,6 +60,11 @@ class Finding:
         return (self.clause, self.field, self.kind)
 
     @property
+    def failed(self) -> bool:
+        """Whether the call did not come back with a result."""
+        return self.field == "call"
+
+    @property
     def claim(self) -> str:
         return self.test.removeprefix("test_").replace("_", " ")
 

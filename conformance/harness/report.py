@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections import Counter
@@ -64,10 +65,17 @@ RELIABLY = 0.95
 
 
 MANY = 5
-"""From so many red findings on they are also told by cell and kernels, for one defect may break many properties."""
+"""From so many red findings on they are also told by likeness, for one defect may break many properties."""
 
 MOST_NAMES = 5
 """How many tests that never ran are named."""
+
+
+def likeness(finding: Finding) -> str:
+    """What findings of one defect probably share: an exception's words without numbers, else the kernels reached."""
+    if finding.failed:
+        return re.sub(r"\d+", "#", finding.lines[0])
+    return "+".join(finding.kernels) or f"route {finding.route}"
 
 
 class Report:
@@ -126,18 +134,21 @@ class Report:
             terminal.write_line(line)
 
     def _grouped_lines(self) -> list[str]:
-        """Of many red findings, how many each cell has in the kernels that it reached, and the one to begin with."""
-        groups: dict[str, list[Finding]] = {}
+        """Of many red findings, how many each cell has of one likeness, in which clauses, and the one to begin with."""
+        groups: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
-            kernels = "+".join(finding.kernels) or finding.route
-            groups.setdefault(f"{CELL_NAMES[finding.cell]} ({kernels})", []).append(finding)
+            groups.setdefault((finding.cell, likeness(finding)), []).append(finding)
         if len(self.findings) < MANY:
             return []
         lines = []
-        for where, found in sorted(groups.items(), key=lambda group: -len(group[1])):
+        for found in sorted(groups.values(), key=lambda group: -len(group)):
             broken = [clause for clause in CLAUSES if any(finding.clause == clause for finding in found)]
             simplest = min(found, key=lambda one: (not one.case, len(one.case), broken.index(one.clause)))
-            lines += [f"{len(found)} RED  {where}: {' '.join(broken)}", f"       begin with  {simplest.again}"]
+            what = one_line(simplest.lines[0]) if simplest.failed else likeness(simplest)
+            lines += [
+                f"{len(found)} RED  {CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}",
+                f"       begin with  {simplest.again}",
+            ]
         return lines
 
     def _quiet_lines(self) -> list[str]:
