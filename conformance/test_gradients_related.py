@@ -96,10 +96,11 @@ def test_input_pulls_as_much_as_the_weights_that_read_it(case, cell):
         of_weights = [pulled(name, problem.parameters[name]) for name in names]
         assert_balanced(
             seen,
-            "<input, its gradient> beside <weight_ih_l0, its gradient>",
+            "<input, its gradient>",
             of_input,
             np.sum([total for total, _ in of_weights]),
             allowed + np.sum([radius for _, radius in of_weights]),
+            "<weight_ih_l0, its gradient>",
         )
 
 
@@ -119,10 +120,11 @@ def test_without_bias_relu_pulls_as_much_at_its_inputs_as_at_its_results(case, c
         ]
         assert_balanced(
             seen,
-            "<inputs, their gradients> beside <results, their cotangents>",
+            "<inputs, their gradients>",
             np.sum([total for total, _ in pulled]),
             np.sum([total for total, _ in returned]),
             np.sum([radius for _, radius in (*pulled, *returned)]),
+            "<results, their cotangents>",
         )
 
 
@@ -139,7 +141,8 @@ def test_both_biases_of_a_sum_get_the_same_gradient(case, cell):
         for name, got in seen.gradients.items():
             if name.startswith("bias_ih") and (other := name.replace("_ih", "_hh")) in seen.gradients:
                 radius = (enclosure.of(name).radius + enclosure.of(other).radius)[rows]
-                assert_balanced(seen, got.field, got.values[rows], seen.gradients[other].values[rows], radius)
+                beside = seen.gradients[other]
+                assert_balanced(seen, got.field, got.values[rows], beside.values[rows], radius, beside.field)
 
 
 @clause("C5", given=cases(packed=None, projection=None, dropout=False, steps=range(1, 6)))

@@ -122,11 +122,16 @@ def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None)
     return beside
 
 
-def assert_balanced(seen: Observation, field: str, left: np.ndarray, right: np.ndarray, radius: np.ndarray) -> None:
-    """Two sums that the equations make equal differ by at most the sum of the errors allowed in them."""
+def assert_balanced(
+    seen: Observation, field: str, left: np.ndarray, right: np.ndarray, radius: np.ndarray, other: str
+) -> None:
+    """Two things that the equations make equal differ by at most the sum of the errors allowed in them.
+
+    field and other say what they are.
+    """
     got = np.asarray(left)
     labelled = Labelled.of(field, got, *INDEX[: got.ndim])
-    _within(seen, labelled, np.asarray(right), np.asarray(radius), "must balance")
+    _within(seen, labelled, np.asarray(right), np.asarray(radius), f"but {other} is")
 
 
 def summed(values: np.ndarray, gradient: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
