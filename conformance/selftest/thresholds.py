@@ -27,6 +27,14 @@ PLACES = {
 """Where faults begin, up to just below the largest size that is drawn."""
 
 
+HEAD = """# Up to which size is a fault seen?
+
+Printed by `python -m conformance.selftest.thresholds`: a GRU that is sound up to a unit, row, step, feature, layer or
+length of a packed row and wrong from there on, and the share of five seeds with which B1 and B2 see it. The places
+reach to just below the largest size that is drawn.
+"""
+
+
 def share_seen(what: str, place: int, effort: str, cell: str = GRU) -> float:
     """The share of seeds with which a fault from `place` on is seen."""
     fault = beyond(what, place, effort)
@@ -40,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--effort", action="append", choices=("smoke", "default"), help="smoke and default if left out")
     options = parser.parse_args(arguments)
     platform.pin()
+    print(HEAD)
     print("| wrong from | effort | seen with every seed up to | share of seeds at each place |")
     print("| --- | --- | ---: | --- |")
     for effort in options.effort or ("smoke", "default"):
