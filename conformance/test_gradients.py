@@ -20,6 +20,9 @@ SHORT_IN_16_BITS = losses.short("float16") | {"dtype": losses.NARROW, "dropout":
 """Errors of the forward pass grow with its steps and layers, and enter the gradients. In training, for cuDNN
 differentiates nothing else."""
 
+LONGER_IN_16_BITS = SHORT_IN_16_BITS | {"steps": range(1, 4), "num_layers": (1, 2)}
+"""Where some bounds say nothing, and the others see what a short call does not have."""
+
 
 def assert_all_within(case, cell):
     """The gradients of everything, from the results that `pick` chooses, lie within their bounds."""
@@ -33,12 +36,17 @@ def test_gradients_lie_within_their_error_bound(case, cell):
     assert_all_within(case, cell)
 
 
-@clause("C1", given=cases(packed=None, **SHORT_IN_16_BITS))
+@clause("C1", given=cases(packed=None, projection=None, **SHORT_IN_16_BITS))
 def test_gradients_in_16_bits_lie_within_their_error_bound(case, cell):
     assert_all_within(losses.shortened(case), cell)
 
 
-@clause("C1", given=cases(packed=None, dropout=False, dtype="float64"))
+@clause("C1", given=cases(packed=None, projection=None, **LONGER_IN_16_BITS))
+def test_gradients_in_16_bits_through_steps_and_layers_lie_within_their_error_bound(case, cell):
+    assert_all_within(case, cell)
+
+
+@clause("C1", given=cases(packed=None, projection=None, dropout=False, dtype=losses.WIDE))
 def test_gradients_through_many_steps_and_layers_lie_within_their_error_bound(case, cell):
     assert_all_within(case, cell)
 
@@ -83,9 +91,19 @@ def test_only_what_requires_a_gradient_gets_one_of_a_single_step(case, cell):
     assert_some_alone(case, cell)
 
 
-@clause("C2", given=cases(packed=None, dropout=False, projection=None))
-def test_a_second_backward_pass_adds_the_same_gradients(case, cell):
+def assert_passes_add_up(case, cell):
+    """A second backward pass adds what the first gave."""
     problem = case.on(cell)
     for seen in differentiate(problem, losses.loss(case, problem, passes=2)):
         for twice in seen.again:
             assert_twice(twice, seen)
+
+
+@clause("C2", given=cases(packed=None, dropout=False, projection=None))
+def test_a_second_backward_pass_adds_the_same_gradients(case, cell):
+    assert_passes_add_up(case, cell)
+
+
+@clause("C2", on=SINGLE_STEPS, given=SINGLE_STEP)
+def test_a_second_backward_pass_adds_the_same_gradients_of_a_single_step(case, cell):
+    assert_passes_add_up(case, cell)

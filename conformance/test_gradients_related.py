@@ -8,6 +8,7 @@ from conformance import relations
 from conformance.harness.vocabulary import (
     GRU,
     LSTM,
+    REVERSE,
     RNN_RELU,
     RNN_TANH,
     assert_balanced,
@@ -27,6 +28,7 @@ from conformance.harness.vocabulary import (
     summed,
 )
 from reference.network import given
+from reference.problem import Loss
 
 SHORT = {"steps": range(1, 6), "dtype": losses.WIDE, "dropout": False}
 """In training, for cuDNN differentiates nothing else; and where bounds still say something."""
@@ -61,6 +63,18 @@ def test_steps_after_the_loss_get_no_gradient(case, cell):
     for seen in differentiate(problem, loss):
         got = gradient(seen, "input")[:, since:]
         assert_zero(seen, got, may_overflow(seen, "input")[:, since:])
+
+
+@clause("C4", given=cases(bidirectional=True, num_layers=1, dropout=False, projection=None, steps=range(2, 9)))
+def test_steps_before_the_loss_of_the_reverse_direction_get_no_gradient(case, cell):
+    problem = case.on(cell)
+    since = 1 + case.pick % (problem.steps - 1)
+    whole = losses.loss(replace(case, pick=0), problem).cotangents["output"]
+    late = np.zeros_like(whole)
+    late[:, since:, REVERSE] = whole[:, since:, REVERSE]
+    for seen in differentiate(problem, Loss({"output": late}, ("input",))):
+        got = gradient(seen, "input")[:, :since]
+        assert_zero(seen, got, may_overflow(seen, "input")[:, :since])
 
 
 @clause("C4", given=cases(projection=None, dropout=False, batch_size=range(2, 6), steps=range(1, 6)))

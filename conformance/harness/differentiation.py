@@ -109,6 +109,8 @@ def _open_to_siblings(way: str, seen: Observation) -> list[Observation]:
     here, problem, opened = session.current(), seen.problem, list[Observation]()
     wanted = [feature for feature in features(problem) if feature != "projection"]
     for cell in SINGLE_STEPS if problem.architecture.single_step else MODULES:
+        if cell not in here.subject.classes:
+            continue
         other = _with_sizes(smallest(cell, problem.dtype, problem.device, wanted))
         opened += here.observe(other, Plan((seen.route,), loss=_loss(other), way=way))
     return [one for one in opened if one.failure is None]

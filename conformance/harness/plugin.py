@@ -108,6 +108,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _require_packages()
     _require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
     config.stash[OPTIONS] = options = _read_options(config)
+    if not (config.option.hypothesis_seed or "0").isdecimal():
+        raise pytest.UsageError(f"--hypothesis-seed: a whole number, not {config.option.hypothesis_seed!r}")
     if config.option.hypothesis_seed is None and options.effort != "ci":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     if config.option.collectonly or config.option.help:

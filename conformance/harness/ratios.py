@@ -32,7 +32,7 @@ def measured(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
     """error / bound of every element. 0/0 counts as 0, x/0 as infinite; an infinite bound says nothing."""
     assert values.shape == ball.midpoint.shape, "a comparison never broadcasts"
     error = np.abs(values - ball.midpoint).astype(np.float64, copy=False)
-    ratios = error / ball.radius
+    ratios = np.asarray(error / ball.radius)  # of one number too
     ratios[np.isnan(ratios)] = np.inf
     ratios[error == 0] = 0.0
     if ball.overflows:

@@ -9,6 +9,7 @@ import numpy as np
 from conformance.clauses import RED
 from conformance.harness.observation import INDEX, Labelled, Observation
 from conformance.harness.oracle import from_cotangents, underflow_of_gradients
+from conformance.harness.ratios import measured
 from conformance.harness.session import current_case
 from conformance.harness.verdict import Compared, assert_enclosed, assert_every, number
 from reference.ball import Ball
@@ -106,10 +107,10 @@ def assert_gradients_agree(seen: Observation, others: Gradients, relation: str, 
 
 def _within(seen: Observation, got: Labelled, wanted: np.ndarray, radius: np.ndarray, relation: str) -> None:
     """Two values of each element are at most `radius` apart; an infinite one says nothing."""
-    with np.errstate(invalid="ignore"):
-        right = (np.abs(got.values - wanted) <= radius) | ~np.isfinite(radius)
-    telling = int(np.isfinite(radius).sum())
-    assert_every(seen, got, wanted, right, "does not agree", _beside(relation, wanted, radius), telling)
+    measure = measured(got.values, Ball(wanted, radius, seen.judgement.red, overflows=True), bounded=False)
+    current_case().checked(got.values.size, measure.vacuous, measure.worst)
+    beside = _beside(relation, wanted, radius)
+    assert_every(seen, got, wanted, measure.ratios <= 1, "does not agree", beside, telling=0)
 
 
 def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None) -> Callable[[tuple[int, ...]], str]:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.harness.property import SINGLE_STEPS
 from conformance.selftest.plain import Elsewhere, Plain, States, subject
 from conformance.selftest.plain_packing import Packing
 from conformance.selftest.seeding import ALL, EVERY, Fault, Faults
@@ -166,7 +165,7 @@ class _SlopeOf(torch.autograd.Function):
         return gradient * ctx.slope(*ctx.saved_tensors), None, None
 
 
-@fault("C1", on=(RNN_TANH, LSTM, GRU, *SINGLE_STEPS))
+@fault("C1", on=tuple(cell for cell in EVERY if not cell.startswith(RNN_RELU)))
 class _TanhSlopeOfArgument(Plain):
     """Takes the slope of tanh at its argument."""
 

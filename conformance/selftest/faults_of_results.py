@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from conformance.harness.property import SINGLE_STEPS
 from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest.plain import Plain, SingleStep, States
 from conformance.selftest.seeding import EVERY, Fault, Faults
@@ -113,7 +112,7 @@ def _drawn_late(cell: str, *args: Any, **kwargs: Any) -> torch.nn.Module:
 
 
 _LATE = {cell: partial(_drawn_late, cell) for cell in (RNN_TANH, LSTM)}
-FAULTS.append(Fault("draws-its-weights-from-a-later-stream", ("B3-stream",), (RNN_TANH, LSTM), Subject("late", _LATE)))
+FAULTS.append(Fault("draws-its-weights-from-a-later-stream", ("B3-stream",), (RNN_TANH,), Subject("late", _LATE)))
 
 
 @fault("B4", on=(RNN_TANH, LSTM, GRU))
@@ -177,7 +176,7 @@ class _BackwardStateOfLastOutput(Plain):
         return outputs, (outputs[-1], *last[1:])
 
 
-@fault("D3", on=(RNN_TANH, LSTM, GRU, *SINGLE_STEPS))
+@fault("D3", on=tuple(cell for cell in EVERY if not cell.startswith(RNN_RELU)))
 class _TanhAboveOne(Plain):
     """Computes a tanh that exceeds 1."""
 

@@ -43,6 +43,7 @@ def error_lines(text):
         (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),
         (("--device", "abacus"), "abacus", "present: cpu"),
         (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
+        (("--hypothesis-seed", "abacus"), "abacus", "a whole number"),
         (("--subject", "no_such.module"), "no_such", "run from the folder that it lies in, or install it"),
         (("--subject", "torch.ao.nn.quantizable"), "layers.0.layer_fw.cell.igates.weight", "quantizable_lstm.py"),
         (("--known=no/such/file.toml",), "no/such/file.toml", "name a file of known deviations"),
