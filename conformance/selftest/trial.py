@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, fields
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
@@ -16,6 +17,33 @@ from conformance.harness.recorder import Finding
 from conformance.harness.report import findings_of
 from conformance.harness.session import Session
 from conformance.harness.subject import Subject
+from conformance.harness.verdict import Deviation
+from strategies import Case
+
+Enough = Callable[[Finding], bool]
+"""Whether a finding is all that a trial is made for."""
+
+
+class _Found(BaseException):
+    """A finding that is enough: Hypothesis lets it through, and shrinks no further."""
+
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+
+
+@dataclass(frozen=True)
+class _Sought(Property):
+    """A property that is over with the first finding that is enough."""
+
+    enough: Enough = lambda finding: False
+
+    def check(self, cell: str, case: Case | None) -> None:
+        try:
+            super().check(cell, case)
+        except Deviation as deviation:
+            if self.enough(deviation.finding):
+                raise _Found(deviation.finding) from None
+            raise
 
 
 def settings(effort: str) -> hypothesis.settings:
@@ -38,11 +66,15 @@ def findings(
     seed: int,
     effort: str = "smoke",
     known: tuple[Known, ...] = (),
+    enough: Enough | None = None,
 ) -> Iterator[Finding]:
-    """What the properties of `clauses` find in `subject`, property by property; a `known` one says so."""
+    """What the properties of `clauses` find in `subject`, property by property; a `known` one says so.
+
+    A finding that is `enough` is given as it is found; others are shrunk to the smallest.
+    """
     for tested in properties():
         if tested.clause.id in clauses:
-            yield from findings_by(tested, subject, cells, seed, effort, known)
+            yield from findings_by(tested, subject, cells, seed, effort, known, enough)
 
 
 def findings_by(
@@ -52,8 +84,11 @@ def findings_by(
     seed: int,
     effort: str = "smoke",
     known: tuple[Known, ...] = (),
+    enough: Enough | None = None,
 ) -> Iterator[Finding]:
     """What one property finds in `subject`, cell by cell; quiet findings come last."""
+    if enough is not None:
+        tested = _Sought(**{each.name: getattr(tested, each.name) for each in fields(tested)}, enough=enough)
     with session.nested(Session(subject, known=known)) as here:
         for cell in tested.cells:
             if cell in cells:
@@ -65,6 +100,8 @@ def _failures(tested: Property, cell: str, seed: int, effort: str) -> list[Findi
     node = f"{tested.name}[{cell}]"
     try:
         tested.test(settings(effort), derived_seed(seed, node))(cell=cell)
+    except _Found as found_enough:
+        return [found_enough.finding]
     except Exception as error:
         found = findings_of(error, session.current().latest.get(node))
         if not found:
