@@ -10,7 +10,7 @@ import torch
 
 from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest.plain import Plain, SingleStep, States
-from conformance.selftest.seeding import EVERY, Fault, Faults
+from conformance.selftest.seeding import EVERY, WITH_TANH, Fault, Faults
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 
 FAULTS = Faults()
@@ -176,7 +176,7 @@ class _BackwardStateOfLastOutput(Plain):
         return outputs, (outputs[-1], *last[1:])
 
 
-@fault("D3", on=tuple(cell for cell in EVERY if not cell.startswith(RNN_RELU)))
+@fault("D3", on=WITH_TANH)
 class _TanhAboveOne(Plain):
     """Computes a tanh that exceeds 1."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from conformance.harness.property import SINGLE_STEPS
-from conformance.selftest.faults_gradients import pulling
+from conformance.selftest.faults_gradients import Counting, pulling
 from conformance.selftest.plain import Elsewhere, Plain, States
 from conformance.selftest.seeding import Faults
 from reference.problem import LSTM
@@ -18,27 +18,8 @@ fault = FAULTS.seed
 NARROW = (torch.float16, torch.bfloat16)
 
 
-class _Counting(Plain):
-    """Knows how many steps one direction of one layer has made."""
-
-    done = 0
-
-    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
-        self.done = 0
-        return super().run(sequence, states, layer, direction)
-
-    def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
-        after = super().step(x, self.before(states), layer, direction)
-        self.done += 1
-        return after
-
-    def before(self, states: States) -> States:
-        """The states as a step reads them."""
-        return states
-
-
 @fault("C1", steps=2)
-class _DetachedInBfloat16(_Counting):
+class _DetachedInBfloat16(Counting):
     """Truncates back-propagation to one step in bfloat16."""
 
     def before(self, states: States) -> States:
@@ -47,7 +28,7 @@ class _DetachedInBfloat16(_Counting):
 
 
 @fault("C1", steps=3)
-class _TruncatedInFloat16(_Counting):
+class _TruncatedInFloat16(Counting):
     """Truncates back-propagation to two steps in float16."""
 
     def before(self, states: States) -> States:
@@ -56,7 +37,7 @@ class _TruncatedInFloat16(_Counting):
 
 
 @fault("C1", steps=7)
-class _HalvedInFloat32(_Counting):
+class _HalvedInFloat32(Counting):
     """Halves what goes back through the sixth step of two directions in float32."""
 
     def before(self, states: States) -> States:

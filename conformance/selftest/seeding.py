@@ -12,6 +12,7 @@ from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 
 ALL = (RNN_TANH, RNN_RELU, LSTM, GRU)
 EVERY = ALL + SINGLE_STEPS
+WITH_TANH = tuple(cell for cell in EVERY if not cell.startswith(RNN_RELU))
 
 
 @dataclass(frozen=True)
