@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 RED, AMBER, REMARK = "red", "amber", "remark"
 
 DOCS = "https://docs.pytorch.org/docs/stable/generated/"
 
 
+ANYBODY, TORCH_NN = "", "torch.nn"
+"""Whom a clause binds: every subject, or PyTorch's own modules alone."""
+
+
 @dataclass(frozen=True)
 class Clause:
-    """id as in A1; claim in one sentence; severity of a deviation; tag: how values are compared; link: its source."""
+    """One row of the contract.
+
+    id         as in A1
+    claim      in one sentence
+    severity   of a deviation
+    tag        how values are compared
+    link       its source
+    binds      the subject that it is about, ANYBODY or TORCH_NN
+    exact_for  the subject whose kernels keep an `=` between two calls to the bit; others keep it within bounds
+    shape_of   results, or "parameters", whose wrong shape is a deviation from this clause whatever property meets it
+    """
 
     id: str
     claim: str
     severity: str
     tag: str
     link: str
+    binds: str = ANYBODY
+    exact_for: str = ANYBODY
+    shape_of: tuple[str, ...] = ()
+
+    def binds_subject(self, name: str) -> bool:
+        """Whether the clause is about the subject of this name."""
+        return self.binds in (ANYBODY, name)
+
+    def is_exact_for(self, name: str) -> bool:
+        """Whether an `=` between two calls of this subject is one to the bit."""
+        return self.exact_for in (ANYBODY, name)
 
 
-def _clause(id: str, claim: str, tag: str, source: str = "torch.nn.LSTM.html", severity: str = RED) -> Clause:
-    return Clause(id, claim, severity, tag, DOCS + source)
+def _clause(
+    id: str, claim: str, tag: str, source: str = "torch.nn.LSTM.html", severity: str = RED, **more: Any
+) -> Clause:
+    return Clause(id, claim, severity, tag, DOCS + source, **more)
 
 
 CLAUSES = {
     clause.id: clause
     for clause in (
-        _clause("A1", "output has shape (N, T, D*R), or (T, N, D*R) unless batch_first", "shape"),
-        _clause("A2", "h_n and c_n have shape (L*D, N, features), never transposed by batch_first", "shape"),
-        _clause("A3", "parameters have the documented names, order and shapes", "shape"),
+        _clause("A1", "output has shape (N, T, D*R), or (T, N, D*R) unless batch_first", "shape", shape_of=("output",)),
+        _clause(
+            "A2",
+            "h_n and c_n have shape (L*D, N, features), never transposed by batch_first",
+            "shape",
+            shape_of=("h_n", "c_n"),
+        ),
+        _clause("A3", "parameters have the documented names, order and shapes", "shape", shape_of=("parameters",)),
         _clause("A4", "results carry the input's dtype and device", "shape"),
         _clause(
             "A4-fake",
@@ -42,7 +75,14 @@ CLAUSES = {
         _clause("B1", "values lie within the error bound of the documented equations", "<=b"),
         _clause("B2", "every layer and step lies within the error bound of one step", "<=b"),
         _clause("B3", "the worked example of an RNN comes out as printed", "<=b", "torch.nn.RNN.html"),
-        _clause("B3-stream", "manual_seed draws the worked examples' weights", "<=b", "torch.nn.RNN.html", REMARK),
+        _clause(
+            "B3-stream",
+            "manual_seed draws the worked examples' weights",
+            "<=b",
+            "torch.nn.RNN.html",
+            REMARK,
+            binds=TORCH_NN,
+        ),
         _clause("B4", "the worked shapes come out, every element within its bound", "<=b"),
         _clause("B5", "every float16 and bfloat16 value goes through a cell of one unit within its bound", "<=b"),
         _clause("C1", "every gradient lies within the error bound of back-propagation through time by hand", "<=b"),
@@ -72,7 +112,12 @@ CLAUSES = {
         _clause("D3", "states stay inside the bounds that the equations give", "<=b"),
         _clause("D4", "a call is repeatable and changes nothing", "="),
         _clause("J2", "what one cell accepts, its siblings accept", "raise", severity=REMARK),
-        _clause("E1", "a stack, left-out arguments, unbatched and equally long calls are what they stand for", "="),
+        _clause(
+            "E1",
+            "a stack, left-out arguments, unbatched and equally long calls are what they stand for",
+            "=",
+            exact_for=TORCH_NN,
+        ),
         _clause("E2", "a call agrees with its parts: directions, steps, rows, Cells, and with other layouts", "<=b"),
         _clause("E3", "later steps, other rows and the memory around a view do not matter", "="),
         _clause(
@@ -86,6 +131,12 @@ CLAUSES = {
     )
 }
 """Clauses by id."""
+
+
+def clause_of_shape(name: str) -> str:
+    """The id of the clause that says what shape a result, or "parameters", has."""
+    return next(clause.id for clause in CLAUSES.values() if name in clause.shape_of)
+
 
 NOT_TESTED = {
     "A4-fake": "packed sequences: FakeTensorMode refuses to read their lengths (DataDependentOutputException), whether "

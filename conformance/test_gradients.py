@@ -5,7 +5,6 @@ from dataclasses import replace
 from conformance.harness.vocabulary import (
     LSTM,
     SINGLE_STEP,
-    SINGLE_STEPS,
     assert_gradients_within,
     assert_nothing,
     assert_twice,
@@ -31,7 +30,7 @@ def assert_all_within(case, cell):
         assert_gradients_within(seen)
 
 
-@clause("C1", given=cases(**SHORT))
+@clause("C1", given=cases(**SHORT), single_step=SINGLE_STEP)
 def test_gradients_lie_within_their_error_bound(case, cell):
     assert_all_within(case, cell)
 
@@ -66,13 +65,8 @@ def test_gradients_without_a_batch_lie_within_their_error_bound(case, cell):
     assert_all_within(case, cell)
 
 
-@clause("C1", on=SINGLE_STEPS, given=SINGLE_STEP)
-def test_gradients_of_a_single_step_lie_within_their_error_bound(case, cell):
-    assert_all_within(case, cell)
-
-
-def assert_some_alone(case, cell):
-    """What `pick` chooses to require a gradient gets one, within its bounds, and nothing else does."""
+@clause("C2", given=cases(packed=None, projection=None, **SHORT), single_step=SINGLE_STEP)
+def test_only_what_requires_a_gradient_gets_one(case, cell):
     problem = case.on(cell)
     some = replace(losses.loss(case, problem), wanted=losses.some(case, problem))
     for seen in differentiate(problem, some):
@@ -81,29 +75,9 @@ def assert_some_alone(case, cell):
         assert_gradients_within(seen, clause="C1")
 
 
-@clause("C2", given=cases(packed=None, projection=None, **SHORT))
-def test_only_what_requires_a_gradient_gets_one(case, cell):
-    assert_some_alone(case, cell)
-
-
-@clause("C2", on=SINGLE_STEPS, given=SINGLE_STEP)
-def test_only_what_requires_a_gradient_gets_one_of_a_single_step(case, cell):
-    assert_some_alone(case, cell)
-
-
-def assert_passes_add_up(case, cell):
-    """A second backward pass adds what the first gave."""
+@clause("C2", given=cases(packed=None, dropout=False, projection=None), single_step=SINGLE_STEP)
+def test_a_second_backward_pass_adds_the_same_gradients(case, cell):
     problem = case.on(cell)
     for seen in differentiate(problem, losses.loss(case, problem, passes=2)):
-        for twice in seen.again:
+        for twice in seen.later_passes:
             assert_twice(twice, seen)
-
-
-@clause("C2", given=cases(packed=None, dropout=False, projection=None))
-def test_a_second_backward_pass_adds_the_same_gradients(case, cell):
-    assert_passes_add_up(case, cell)
-
-
-@clause("C2", on=SINGLE_STEPS, given=SINGLE_STEP)
-def test_a_second_backward_pass_adds_the_same_gradients_of_a_single_step(case, cell):
-    assert_passes_add_up(case, cell)

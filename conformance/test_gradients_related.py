@@ -42,7 +42,7 @@ MODERATE = SHORT | {
 
 def may_overflow(seen, name):
     """Where a gradient may be inf or NaN."""
-    return ~np.isfinite(from_cotangents(seen, seen.judgement.red).of(name).radius)
+    return ~np.isfinite(from_cotangents(seen).of(name).radius)
 
 
 @clause("C4", given=cases(packed=True, dropout=False))
@@ -101,7 +101,7 @@ def test_input_pulls_as_much_as_the_weights_that_read_it(case, cell):
     problem = case.on(cell)
     names = [name for name in problem.parameters if name.startswith("weight_ih_l0")]
     for seen in differentiate(problem, losses.loss(case, problem)):
-        enclosure = from_cotangents(seen, seen.judgement.red)
+        enclosure = from_cotangents(seen)
 
         def pulled(name, values, seen=seen, enclosure=enclosure):
             return summed(values, gradient(seen, name).values, enclosure.of(name).radius)
@@ -123,7 +123,7 @@ def test_without_bias_relu_pulls_as_much_at_its_inputs_as_at_its_results(case, c
     problem = case.on(cell)
     loss = losses.loss(case, problem)
     for seen in differentiate(problem, loss):
-        gradients, results = from_cotangents(seen, seen.judgement.red), from_inputs(seen, seen.judgement.red)
+        gradients, results = from_cotangents(seen), from_inputs(seen)
         inputs = {"input": given(problem)} | ({"h_0": problem.h_0} if problem.h_0 is not None else {})
         pulled = [
             summed(values, gradient(seen, name).values, gradients.of(name).radius) for name, values in inputs.items()
@@ -151,7 +151,7 @@ def test_both_biases_of_a_sum_get_the_same_gradient(case, cell):
     problem = case.on(cell)
     rows = slice(SHARED_ROWS[cell] * case.hidden_size)
     for seen in differentiate(problem, losses.loss(case, problem)):
-        enclosure = from_cotangents(seen, seen.judgement.red)
+        enclosure = from_cotangents(seen)
         for name, got in seen.gradients.items():
             if name.startswith("bias_ih") and (other := name.replace("_ih", "_hh")) in seen.gradients:
                 radius = (enclosure.of(name).radius + enclosure.of(other).radius)[rows]

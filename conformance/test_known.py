@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.harness.contract import reproduces
+from conformance.harness.replay import reproduces
 from conformance.harness.report import FIXED
 
 

@@ -165,7 +165,7 @@ def test_pad_packed_sequence_pads_with_padding_value_to_total_length(case, cell)
 def test_total_length_below_the_longest_row_raises_value_error(case, cell):
     for batch in batches(case.on(cell)):
         seen = attempt_packing(batch, "pad_packed_sequence", total_length=case.steps - 1)
-        raised = "nothing" if seen.failure is None else seen.failure[0]
+        raised = "nothing" if seen.failure is None else seen.failure.exception
         assert_fact(seen, "pad_packed_sequence", "exception for a short total_length", raised, "ValueError")
 
 

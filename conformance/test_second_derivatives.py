@@ -2,7 +2,6 @@
 
 from conformance.harness.vocabulary import (
     SINGLE_STEP,
-    SINGLE_STEPS,
     assert_second_derivatives,
     cases,
     check_second_derivatives,
@@ -36,18 +35,9 @@ FAR = 2**-10
 """What lies between 0 and every pre-activation of RNN(relu): a thousand steps of the differences."""
 
 
-def assert_differentiable_twice(case, cell):
+@clause("C3", given=cases(packed=None, projection=None, **MODERATE, **SMALL), single_step=SMALL_STEP)
+def test_second_derivatives_are_those_of_the_first(case, cell):
     problem = case.on(cell)
     if distance_from_kinks(problem) > FAR:
         for seen in check_second_derivatives(problem, losses.loss(case, problem), case.pick):
             assert_second_derivatives(seen)
-
-
-@clause("C3", given=cases(packed=None, projection=None, **MODERATE, **SMALL))
-def test_second_derivatives_are_those_of_the_first(case, cell):
-    assert_differentiable_twice(case, cell)
-
-
-@clause("C3", on=SINGLE_STEPS, given=SMALL_STEP)
-def test_second_derivatives_of_a_single_step_are_those_of_the_first(case, cell):
-    assert_differentiable_twice(case, cell)

@@ -1,17 +1,16 @@
 """Chapter A: shapes, names and types, before any value."""
 
 from conformance.harness.vocabulary import (
-    CONSTRUCTOR,
-    EAGER,
     LSTM,
     RNN_RELU,
     SINGLE_STEP,
     SINGLE_STEPS,
-    UNREAL,
+    UNREAL_ROUTES,
     assert_fact,
     assert_nothing,
     cases,
     clause,
+    construct,
     observe,
 )
 
@@ -68,55 +67,35 @@ def result_size(case, cell):
     return case.proj_size if cell == LSTM and case.projection else case.hidden_size
 
 
-@clause("A3", given=cases(projection=None))
+@clause("A3", given=cases(projection=None), single_step=SINGLE_STEP)
 def test_parameters_have_the_documented_names_order_and_shapes(case, cell):
-    parameters_are_as_documented(case, cell)
-
-
-@clause("A3", on=SINGLE_STEPS, given=SINGLE_STEP)
-def test_parameters_of_single_steps_have_the_documented_names_order_and_shapes(case, cell):
-    parameters_are_as_documented(case, cell)
-
-
-def parameters_are_as_documented(case, cell):
     documented = list(case.architecture(cell).parameter_shapes().items())
-    for seen in observe(case.on(cell), (CONSTRUCTOR,)):
+    for seen in construct(case.on(cell)):
         found = [(name, fact.shape) for name, fact in seen.facts.items()]
         assert_fact(seen, "parameters", "names, order and shapes", found, documented)
 
 
-@clause("A4", given=cases(packed=None, projection=None))
+@clause("A4", given=cases(packed=None, projection=None), single_step=SINGLE_STEP)
 def test_results_and_parameters_carry_the_dtype_and_device_asked_for(case, cell):
-    results_and_parameters_are_as_asked_for(case, cell)
+    problem = case.on(cell)
+    for module in construct(problem):
+        facts_are_as_asked_for(case, module, "Parameter")
+    for seen in observe(problem, values=False):
+        facts_are_as_asked_for(case, seen, "Tensor")
 
 
-@clause("A4", on=SINGLE_STEPS, given=SINGLE_STEP)
-def test_results_and_parameters_of_single_steps_carry_the_dtype_and_device_asked_for(case, cell):
-    results_and_parameters_are_as_asked_for(case, cell)
+def facts_are_as_asked_for(case, seen, type):
+    for name, fact in seen.facts.items():
+        assert_fact(seen, name, "type", fact.type, type)
+        assert_fact(seen, name, "dtype", fact.dtype, case.dtype)
+        assert_fact(seen, name, "device", fact.device.partition(":")[0], case.device.partition(":")[0])
 
 
-def results_and_parameters_are_as_asked_for(case, cell):
-    for seen in observe(case.on(cell), (CONSTRUCTOR, *EAGER), values=False):
-        for name, fact in seen.facts.items():
-            assert_fact(seen, name, "type", fact.type, "Parameter" if seen.route == CONSTRUCTOR else "Tensor")
-            assert_fact(seen, name, "dtype", fact.dtype, case.dtype)
-            assert_fact(seen, name, "device", fact.device.partition(":")[0], case.device.partition(":")[0])
-
-
-@clause("A4-fake", given=cases(projection=None, steps=range(1, 6)))
+@clause("A4-fake", given=cases(projection=None, steps=range(1, 6)), single_step=SINGLE_STEP)
 def test_meta_and_fake_tensors_have_the_facts_of_a_real_call(case, cell):
-    unreal_facts_are_the_real_ones(case, cell)
-
-
-@clause("A4-fake", on=SINGLE_STEPS, given=SINGLE_STEP)
-def test_meta_and_fake_single_steps_have_the_facts_of_a_real_call(case, cell):
-    unreal_facts_are_the_real_ones(case, cell)
-
-
-def unreal_facts_are_the_real_ones(case, cell):
     problem = case.on(cell)
     for real in observe(problem, ("grad",), values=False):
-        for unreal in observe(problem, UNREAL, values=False):
+        for unreal in observe(problem, UNREAL_ROUTES, values=False):
             for name, fact in unreal.facts.items():
                 assert_fact(unreal, name, "shape", fact.shape, real.facts[name].shape)
                 assert_fact(unreal, name, "dtype", fact.dtype, real.facts[name].dtype)
@@ -126,45 +105,26 @@ def unreal_facts_are_the_real_ones(case, cell):
                 )
 
 
-@clause("A4-repr", given=cases(projection=None))
+@clause("A4-repr", given=cases(projection=None), single_step=SINGLE_STEP)
 def test_repr_shows_every_argument_that_is_not_its_default(case, cell):
-    shown = {
-        "input_size": f"({case.input_size}, ",
-        "hidden_size": f", {case.hidden_size}",
-        "num_layers": "" if case.num_layers == 1 else f"num_layers={case.num_layers}",
-        "bias": "bias=False" if "nobias" in case.layout else "",
-        "batch_first": "batch_first=True" if "bf" in case.layout else "",
-        "dropout": "dropout=0.5" if "drop" in case.layout else "",
-        "bidirectional": "bidirectional=True" if case.bidirectional else "",
-        "proj_size": f"proj_size={case.proj_size}" if cell == LSTM and case.projection else "",
-        "nonlinearity": "nonlinearity" if cell == RNN_RELU else "",
-    }
-    repr_shows(case, cell, shown)
-
-
-@clause("A4-repr", on=SINGLE_STEPS, given=SINGLE_STEP)
-def test_repr_of_single_steps_shows_every_argument_that_is_not_its_default(case, cell):
-    shown = {
-        "input_size": f"({case.input_size}, ",
-        "hidden_size": f", {case.hidden_size}",
-        "bias": "bias=False" if "nobias" in case.layout else "",
-        "nonlinearity": "nonlinearity=relu" if cell.startswith(RNN_RELU) else "",
-    }
-    repr_shows(case, cell, shown)
-
-
-def repr_shows(case, cell, shown):
-    for seen in observe(case.on(cell), (CONSTRUCTOR,)):
+    shown = {"input_size": f"({case.input_size}, ", "hidden_size": f", {case.hidden_size}"}
+    shown["bias"] = "bias=False" if "nobias" in case.layout else ""
+    if cell in SINGLE_STEPS:
+        shown["nonlinearity"] = "nonlinearity=relu" if cell.startswith(RNN_RELU) else ""
+    else:
+        shown |= {
+            "num_layers": "" if case.num_layers == 1 else f"num_layers={case.num_layers}",
+            "batch_first": "batch_first=True" if "bf" in case.layout else "",
+            "dropout": "dropout=0.5" if "drop" in case.layout else "",
+            "bidirectional": "bidirectional=True" if case.bidirectional else "",
+            "proj_size": f"proj_size={case.proj_size}" if cell == LSTM and case.projection else "",
+            "nonlinearity": "nonlinearity" if cell == RNN_RELU else "",
+        }
+    for seen in construct(case.on(cell)):
         assert_nothing(seen, "repr", "leaves out", [name for name, text in shown.items() if text not in seen.text])
 
 
-@clause("A5", given=cases(packed=None, projection=None))
+@clause("A5", given=cases(packed=None, projection=None), single_step=SINGLE_STEP)
 def test_valid_call_warns_of_nothing(case, cell):
-    for seen in observe(case.on(cell)):
-        assert_nothing(seen, "warnings", "warns", seen.warnings)
-
-
-@clause("A5", on=SINGLE_STEPS, given=SINGLE_STEP)
-def test_valid_single_step_warns_of_nothing(case, cell):
     for seen in observe(case.on(cell)):
         assert_nothing(seen, "warnings", "warns", seen.warnings)

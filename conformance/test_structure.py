@@ -12,12 +12,15 @@ from conformance.harness.vocabulary import (
     assert_same_or_agree,
     assert_within,
     at_least,
-    beside,
     cases,
     clause,
     from_inputs,
-    in_turn,
+    is_exact,
     observe,
+    observe_chain,
+    observe_layers,
+    observe_pairs,
+    observe_poisoned,
 )
 
 ALL = np.s_[:]
@@ -51,9 +54,9 @@ def everything(cell, rows=ALL):
 
 @clause("E1", given=cases(num_layers=range(2, 4), projection=None))
 def test_stack_is_the_composition_of_its_layers(case, cell):
-    for seen in observe(case.on(cell), layers=True):
+    for seen in observe_layers(case.on(cell)):
         # another subject may compute a call wider than it stores, and hand on more between layers than it returns
-        if seen.subject == "torch.nn":
+        if is_exact(seen):
             assert_same(seen, seen.output, seen.layers[-1].output)
             for layer, alone in enumerate(seen.layers):
                 for name in states(cell):
@@ -71,37 +74,38 @@ def layers_agree(seen, cell):
 
 @clause("E1", given=cases(num_layers=range(2, 4), packed=True, steps=SHORT, projection=None))
 def test_packed_stack_is_the_composition_of_its_layers(case, cell):
-    for seen in observe(case.on(cell), layers=True):
+    for seen in observe_layers(case.on(cell)):
         layers_agree(seen, cell)  # not to the bit: rows that are not sorted have their states copied to other addresses
 
 
 @clause("E1", given=cases(bias=False, steps=SHORT, packed=None, projection=None))
 def test_no_bias_is_a_bias_of_zeros(case, cell):
     problem = case.on(cell)
-    for seen, zeros in beside(problem, relations.with_zero_biases(problem)):
+    for seen, zeros in observe_pairs(problem, relations.with_zero_biases(problem), same=everything(cell)):
         assert_same_or_agree(seen, zeros, *everything(cell))
 
 
 @clause("E1", given=cases(hx=False, steps=SHORT, memory="contiguous", packed=None, projection=None))
 def test_no_initial_states_are_states_of_zeros(case, cell):
     problem = case.on(cell)
-    for seen, zeros in beside(problem, relations.with_zero_states(problem)):
+    for seen, zeros in observe_pairs(problem, relations.with_zero_states(problem), same=everything(cell)):
         assert_same_or_agree(seen, zeros, *everything(cell))
 
 
 @clause("E1", given=cases(unbatched=True, steps=SHORT, memory="contiguous", projection=None))
 def test_unbatched_call_is_a_batch_of_one(case, cell):
     problem = case.on(cell)
-    for seen, batch in beside(problem, relations.as_batch_of_one(problem)):
+    for seen, batch in observe_pairs(problem, relations.as_batch_of_one(problem), same=everything(cell)):
         assert_same_or_agree(seen, batch, *everything(cell))
 
 
 @clause("E1", given=cases(unbatched=False, steps=SHORT, projection=None))
 def test_packed_batch_of_equal_lengths_is_a_padded_one(case, cell):
     problem = case.on(cell)
-    for seen, packed in beside(problem, relations.packed(problem)):
-        same_strides = "bf" not in case.layout and case.memory == "contiguous"
-        goes_the_padded_way = seen.subject == "torch.nn" and at_least(2, 9) and same_strides
+    same_strides = "bf" not in case.layout and case.memory == "contiguous"
+    same = everything(cell) if at_least(2, 9) and same_strides else ()
+    for seen, packed in observe_pairs(problem, relations.packed(problem), same=same):
+        goes_the_padded_way = same and is_exact(seen)
         (assert_same_or_agree if goes_the_padded_way else assert_agree)(seen, packed, *everything(cell))
 
 
@@ -112,7 +116,7 @@ def test_packed_batch_of_equal_lengths_is_a_padded_one(case, cell):
 def test_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell):
     problem = case.on(cell)
     for direction, in_time in ((FORWARD, np.s_[:, :, 0]), (REVERSE, np.s_[:, ::-1, 0])):
-        for seen, alone in beside(problem, relations.one_direction(problem, direction)):
+        for seen, alone in observe_pairs(problem, relations.one_direction(problem, direction)):
             assert_agree(seen, alone, ("output", np.s_[:, :, direction], in_time))
             assert_agree(seen, alone, *((name, np.s_[:, direction], np.s_[:, 0]) for name in states(cell)))
 
@@ -121,7 +125,7 @@ def test_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell
 def test_packed_bidirectional_call_ends_as_a_forward_run_and_a_run_of_turned_rows(case, cell):
     problem = case.on(cell)
     for direction in (FORWARD, REVERSE):
-        for seen, alone in beside(problem, relations.one_direction(problem, direction)):
+        for seen, alone in observe_pairs(problem, relations.one_direction(problem, direction)):
             assert_agree(seen, alone, *((name, np.s_[:, direction], np.s_[:, 0]) for name in states(cell)))
 
 
@@ -135,7 +139,7 @@ def test_call_is_its_first_steps_and_the_rest_from_the_states_they_returned(case
         return relations.later_steps(problem, split, returned(before, cell))
 
     for seen in observe(problem):
-        if parts := in_turn(seen.route, 2, part):
+        if parts := observe_chain(seen.route, 2, part):
             assert_agree(seen, parts[0], ("output", np.s_[:, :split], ALL))
             assert_agree(seen, parts[1], ("output", np.s_[:, split:], ALL), *everything(cell)[1:])
 
@@ -148,21 +152,21 @@ def test_module_is_a_loop_of_its_cell(case, cell):
         return relations.single_step(problem, t, None if before is None else returned(before, cell))
 
     for seen in observe(problem):
-        for t, one in enumerate(in_turn(seen.route, case.steps, step)):
+        for t, one in enumerate(observe_chain(seen.route, case.steps, step)):
             assert_agree(seen, one, ("output", np.s_[:, t, 0], np.s_[0, 0], "h_n"))
 
 
 @clause("E2", given=cases(unbatched=False, short=True, packed=None, projection=None))
 def test_batch_first_only_transposes(case, cell):
     problem = case.on(cell)
-    for seen, other in beside(problem, relations.transposed(problem)):
+    for seen, other in observe_pairs(problem, relations.transposed(problem)):
         assert_agree(seen, other, *everything(cell))
 
 
 @clause("E2", given=cases(batch_size=range(2, 6), short=True, packed=None, projection=None))
 def test_rows_moved_within_the_batch_give_the_same_rows(case, cell):
     problem, by = case.on(cell), 1 + case.pick % (case.batch_size - 1)
-    for seen, moved in beside(problem, relations.rotated(problem, by)):
+    for seen, moved in observe_pairs(problem, relations.rotated(problem, by)):
         for rows, there in ((np.s_[by:], np.s_[:-by]), (np.s_[:by], np.s_[-by:])):
             assert_agree(seen, moved, ("output", rows, there))
             assert_agree(seen, moved, *((name, np.s_[:, :, rows], np.s_[:, :, there]) for name in states(cell)))
@@ -173,7 +177,7 @@ def test_batch_is_its_rows_one_by_one(case, cell):
     problem = case.on(cell)
     for row, length in enumerate(case.lengths or (case.steps,) * case.batch_size):
         only = np.s_[row : row + 1]
-        for seen, alone in beside(problem, relations.row_alone(problem, row)):
+        for seen, alone in observe_pairs(problem, relations.row_alone(problem, row)):
             assert_agree(seen, alone, ("output", np.s_[only, :length], ALL), *everything(cell, only)[1:])
 
 
@@ -181,7 +185,7 @@ def test_batch_is_its_rows_one_by_one(case, cell):
 def test_packed_rows_in_any_order_are_sorted_rows_put_back(case, cell):
     problem = case.on(cell)
     by_length, order = relations.sorted_by_length(problem)
-    for seen, other in beside(problem, by_length):
+    for seen, other in observe_pairs(problem, by_length):
         for place, row in enumerate(order):
             assert_agree(seen, other, ("output", row, place))
             assert_agree(seen, other, *((name, np.s_[:, :, row], np.s_[:, :, place]) for name in states(cell)))
@@ -190,7 +194,7 @@ def test_packed_rows_in_any_order_are_sorted_rows_put_back(case, cell):
 @clause("E2", given=cases(memory=OTHER_MEMORY, short=True, packed=None, projection=None))
 def test_layout_in_memory_does_not_matter(case, cell):
     problem = case.on(cell)
-    for seen, copied in beside(problem, relations.contiguous(problem)):
+    for seen, copied in observe_pairs(problem, relations.contiguous(problem)):
         assert_agree(seen, copied, *everything(cell))
 
 
@@ -200,16 +204,16 @@ def test_layout_in_memory_does_not_matter(case, cell):
 @clause("E3", given=cases(bidirectional=False, steps=LATER, memory=MEMORY_OF_ITS_OWN, projection=None))
 def test_outputs_before_a_step_do_not_depend_on_it(case, cell):
     step = 1 + case.pick % (case.steps - 1)
-    for seen in observe(case.on(cell), poison=(ALL, np.s_[step:])):
-        for poisoned in seen.again:
+    for seen in observe_poisoned(case.on(cell), ALL, np.s_[step:]):
+        for poisoned in seen.poisoned:
             assert_same(seen, poisoned.output[:, :step], seen.output[:, :step], f"before step {step} became NaN")
 
 
 @clause("E3", given=cases(bidirectional=True, num_layers=1, steps=LATER, memory=MEMORY_OF_ITS_OWN, projection=None))
 def test_reverse_outputs_from_a_step_on_do_not_depend_on_the_steps_before_it(case, cell):
     step = 1 + case.pick % (case.steps - 1)
-    for seen in observe(case.on(cell), poison=(ALL, np.s_[:step])):
-        for poisoned in seen.again:
+    for seen in observe_poisoned(case.on(cell), ALL, np.s_[:step]):
+        for poisoned in seen.poisoned:
             got, wanted = poisoned.output[:, step:, REVERSE], seen.output[:, step:, REVERSE]
             assert_same(seen, got, wanted, f"before the steps up to {step} became NaN")
 
@@ -217,8 +221,8 @@ def test_reverse_outputs_from_a_step_on_do_not_depend_on_the_steps_before_it(cas
 @clause("E3", given=cases(batch_size=range(2, 6), memory=MEMORY_OF_ITS_OWN, projection=None))
 def test_rows_do_not_depend_on_another_row(case, cell):
     row = case.pick % case.batch_size
-    for seen in observe(case.on(cell), poison=(np.s_[row : row + 1], ALL)):
-        for poisoned in seen.again:
+    for seen in observe_poisoned(case.on(cell), np.s_[row : row + 1], ALL):
+        for poisoned in seen.poisoned:
             for others in (np.s_[:row], np.s_[row + 1 :]):
                 relation = f"before row {row} became NaN"
                 assert_same(seen, poisoned.output[others], seen.output[others], relation)

@@ -141,24 +141,3 @@ def is_held(path: Path) -> bool:
     except OSError:
         return True
     return False
-
-
-_current: BlackBox | None = None
-
-
-def use(box: BlackBox | None) -> None:
-    """Makes `box` the one that calls are written to; None writes them nowhere."""
-    global _current
-    _current = box
-
-
-def before(case: str, route: str) -> None:
-    """A call into the subject begins: on this case, on this route."""
-    if _current is not None:
-        _current.before(case, route)
-
-
-def after() -> None:
-    """The call came back, or raised."""
-    if _current is not None:
-        _current.after()

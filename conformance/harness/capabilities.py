@@ -6,13 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.harness.deaths import is_death
-from conformance.harness.subject import MismatchedParameters
 from reference.problem import Problem
 from strategies import Case
-
-NO_REFUSALS = (MismatchedParameters.__name__, "malformed result")
-"""Failures of a module that was built, or of a call that came back: wrong, which is more than not offered."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +44,3 @@ def smallest(cell: str, dtype: str, device: str, wanted: Sequence[str] = ()) -> 
         fields |= FEATURES[name].fields
     layout = tuple(FEATURES[name].word for name in wanted if FEATURES[name].word)
     return Case(dtype=dtype, device=device, layout=layout, **fields).on(cell)
-
-
-def is_refusal(failure: tuple[str, str] | None) -> bool:
-    """Whether an observation's failure is an exception by which the subject declines a call."""
-    return failure is not None and failure[0] not in NO_REFUSALS and not is_death(failure[0])

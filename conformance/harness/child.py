@@ -1,10 +1,8 @@
-"""Calls in a child process: whatever one does to its process, here it becomes an observation.
+"""The executor whose calls run in a child process: whatever a call does to its process becomes its failure.
 
-    run(subject, problem, plan, judgement) -> observations
-
-as in `runner.run`, and so with `pack` and `draw`. A server imports torch once and forks a child for each death; where
-processes cannot fork every child imports torch itself. A child imports the subject by its name, so only one named on a
-command line can be run. `answering` is what a child does.
+A server imports torch once and forks a child for each death; where processes cannot fork every child imports torch
+itself. A child imports the subject by its name, so only one named on a command line can be run. `worker_main` is what
+a child does.
 """
 
 from __future__ import annotations
@@ -19,21 +17,16 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-import numpy as np
-
-from conformance.harness import deaths, packing_calls, runner, wire
-from conformance.harness.answering import GRACE, NUMBER
-from conformance.harness.observation import Observation
-from conformance.harness.packing_calls import PackingSeen
-from conformance.harness.runner import Plan
-from conformance.harness.session import Calls
+from conformance.harness import deaths
+from conformance.harness.failure import TIMED_OUT, Failure
+from conformance.harness.messages import Reader, Writer
+from conformance.harness.requests import Request, Result
 from conformance.harness.subject import Subject
-from reference.problem import Architecture, Problem
-from reference.roundings import Judgement
+from conformance.harness.worker_main import GRACE, NUMBER
 
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 
@@ -48,7 +41,7 @@ IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or su
 
 _BEGIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from conformance.harness import answering; answering.{}({})"
+    "from conformance.harness import worker_main; worker_main.{}({})"
 )
 
 
@@ -59,9 +52,9 @@ class ChildError(RuntimeError):
 class _DiedImporting(ChildError):
     """A child died while it imported these subjects, as `how` says."""
 
-    def __init__(self, texts: Sequence[str], how: str) -> None:
-        super().__init__(f"while it imported {', '.join(texts)} a child: {how}")
-        self.how = how
+    def __init__(self, texts: Sequence[str], failure: Failure) -> None:
+        super().__init__(f"while it imported {', '.join(texts)} a child: {failure.title}")
+        self.failure = failure
 
 
 @dataclass
@@ -79,7 +72,7 @@ class Pool:
     memory: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     forking: bool = CAN_FORK
-    told: list[str] = field(default_factory=list)
+    told: list[Failure] = field(default_factory=list)
     _server: _Server | None = None
     _child: _Child | None = None
 
@@ -87,100 +80,62 @@ class Pool:
         """Forgets the deaths so far: the next call that does not return is waited for in full."""
         self.told.clear()
 
-    def run(self, subject: Subject, problem: Problem, plan: Plan, judgement: Judgement) -> tuple[Observation, ...]:
-        """One observation for each route of the plan; one that ended its child has that as its failure.
+    def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+        """As `requests.InProcess`; a call that ended its process has that as its failure.
 
-        Routes after one that did not return are left out. Raises ChildError, and TypeError for a subject that no other
-        process can import.
+        Parts of a request after one that did not return are left out. Raises ChildError, and TypeError for a subject
+        that no other process can import.
         """
-        died = ""
-        if len(plan.routes) > 1 and not self._hung():
-            answer = self._observed(subject, problem, plan, judgement)
-            if not isinstance(answer, str):
+        parts, died = request.parts(), None
+        if len(parts) > 1 and not self._hung():
+            answer = self._asked(subject, request)
+            if not isinstance(answer, Failure):
                 return answer
             died = answer
-        seen: list[Observation] = []
-        for route in plan.routes:
-            answer = self._observed(subject, problem, replace(plan, routes=(route,)), judgement)
-            if not isinstance(answer, str):
-                seen += answer
-                continue
-            seen.append(Observation(problem, subject.name, route, judgement, failure=(answer, "")))
-            if self._hung():
+        results: list[Any] = []
+        for part in parts:
+            answer = self._asked(subject, part)
+            results += [part.failed(subject, answer)] if isinstance(answer, Failure) else answer
+            if isinstance(answer, Failure) and self._hung():
                 break
-        if died and all(one.failure is None for one in seen):  # it does not come again, and is told all the same
-            seen[0] = replace(seen[0], failure=(died, ""))
-        return tuple(seen)
+        if died and all(one.failure is None for one in results):  # it does not come again, and is told all the same
+            results[0] = replace(results[0], failure=died)
+        return tuple(results)
 
-    def pack(self, subject: Subject, call: packing_calls.Call, blank: PackingSeen) -> PackingSeen:
-        """As `packing_calls.pack`; a call that ended its child has that as its failure. Raises as `run` does."""
-        arrays, problem = wire.Arrays(), call.batch.problem
-        header = {"problem": wire.problem_to_json(problem, arrays), "call": wire.call_to_json(call, arrays)}
-        answer = self._asked(subject, "pack", header, arrays)
-        if isinstance(answer, str):
-            return replace(blank, failure=(answer, ""))
-        data, received = answer
-        return wire.observation_from_json(data["seen"], blank, received)
-
-    def draw(self, subject: Subject, seed: int, architectures: Sequence[Architecture]) -> list[dict[str, np.ndarray]]:
-        """As `runner.draw`. Raises as `run` does, and deaths.Died where it ended its child."""
-        header = {"seed": seed, "architectures": [asdict(one) for one in architectures]}
-        answer = self._asked(subject, "draw", header, wire.Arrays())
-        if isinstance(answer, str):
-            raise deaths.Died(answer)
-        data, received = answer
-        return [{name: received[place] for name, place in one.items()} for one in data["drawn"]]
-
-    def _observed(
-        self, subject: Subject, problem: Problem, plan: Plan, judgement: Judgement
-    ) -> tuple[Observation, ...] | str:
-        """What a child observes; if it died, how."""
-        blanks = runner.blanks(subject, problem, plan, judgement)
-        arrays = wire.Arrays()
-        header = {"problem": wire.problem_to_json(problem, arrays), "plan": wire.plan_to_json(plan, arrays)}
-        answer = self._asked(subject, "run", header, arrays)
-        if isinstance(answer, str):
-            return answer
-        data, received = answer
-        return tuple(
-            wire.observation_from_json(one, blank, received) for one, blank in zip(data["seen"], blanks, strict=True)
-        )
-
-    def _asked(
-        self, subject: Subject, work: str, header: wire.Json, arrays: wire.Arrays
-    ) -> tuple[wire.Json, list[np.ndarray]] | str:
-        """What a child answers to one of the requests in `answering.WORK`; if it died, how."""
+    def _asked(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...] | Failure:
+        """What a worker answers to a request; if it died, how."""
         if not subject.texts:
             raise TypeError(f"{subject.name} exists in this process alone, children cannot call it: {IMPORTABLE}")
-        child = self._living(subject.texts)
+        child, writer = self._living(subject.texts), Writer()
+        header = {"subject": list(subject.texts), "request": writer.encoded(request)}
         try:
-            request = {"work": work, "subject": list(subject.texts)}
-            answer = child.ask(request | header, arrays, self._patience())
+            answer = child.ask(header, writer, self._patience())
         except BaseException:  # Ctrl-C while it works: the next answer would be to this request
             self._child = None
             child.end()
             raise
-        if isinstance(answer, str):
+        if isinstance(answer, Failure):
             self._child = None
             self.told.append(answer)
             return answer
-        if "error" in answer[0]:
-            raise ChildError(answer[0]["error"])
-        return answer
+        if "error" in answer.header:
+            raise ChildError(answer.header["error"])
+        results: tuple[Result, ...] = answer.decoded(answer.header["results"], request.shared())
+        return results
 
     def _patience(self) -> float:
         return min(self.limit, max(LEAST_PATIENCE, self.limit / HASTE)) if self._hung() else self.limit
 
     def _hung(self) -> bool:
         """Whether a call of this test did not return."""
-        return deaths.late(self.limit) in self.told
+        return any(failure.kind == TIMED_OUT for failure in self.told)
 
     def death_of_import(self, texts: Sequence[str]) -> str:
         """How a child that imports these subjects dies of it; "" where it lives."""
         try:
             self._living(texts)
         except _DiedImporting as died:
-            return died.how
+            return died.failure.title
         return ""
 
     def _living(self, texts: Sequence[str]) -> _Child:
@@ -190,8 +145,8 @@ class Pool:
             if self.forking and self._server is None:
                 self._server = _Server(begun)
             new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
-            answer = new.ask({"work": "import", "subject": list(texts)}, wire.Arrays(), 0)
-            if isinstance(answer, str):
+            answer = new.ask({"subject": list(texts), "request": None}, Writer(), 0)
+            if isinstance(answer, Failure):
                 raise _DiedImporting(texts, answer)
             self._child = new
         return self._child
@@ -263,18 +218,19 @@ class _Child:
         assert process.stdout is not None
         return cls(pool.limit, process.stdin, process.stdout, process.pid, process=process)  # type: ignore[arg-type]
 
-    def ask(self, header: wire.Json, arrays: wire.Arrays, limit: float) -> tuple[wire.Json, list[np.ndarray]] | str:
+    def ask(self, header: dict[str, Any], writer: Writer, limit: float) -> Reader | Failure:
         """The answer to a request; if the child died of it, or of taking longer than `limit`, how."""
         with self._limited(limit) as is_late:
             try:
-                arrays.write(self.requests, header | {"limit": limit})
-                return wire.read(self.answers)
+                writer.write(self.requests, header | {"limit": limit})
+                return Reader(self.answers)
             except TimeoutError:
                 is_late.set()
             except (EOFError, OSError):
                 pass
         code = self.end()
-        return deaths.late(self.limit) if is_late.is_set() else deaths.of_exit(code, self.limit)
+        late = Failure(TIMED_OUT, number=self.limit)
+        return late if is_late.is_set() else Failure.of_exit(code, self.limit)
 
     @contextmanager
     def _limited(self, limit: float) -> Iterator[threading.Event]:
@@ -318,7 +274,7 @@ class _Child:
 
 
 def _python(function: str, argument: str, environment: Mapping[str, str], **more: object) -> subprocess.Popen[bytes]:
-    """A Python that runs a function of `answering`, out of reach of the terminal's Ctrl-C."""
+    """A Python that runs a function of `worker_main`, out of reach of the terminal's Ctrl-C."""
     command = [sys.executable, "-c", _BEGIN.format(function, argument), json.dumps(sys.path)]
     quiet: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, env=dict(environment), start_new_session=True, **quiet | more)  # type: ignore[call-overload,no-any-return]
@@ -332,9 +288,12 @@ def pool() -> Pool:
     return made
 
 
-CALLS = Calls(
-    run=lambda *given: pool().run(*given),
-    pack=lambda *given: pool().pack(*given),
-    draw=lambda *given: pool().draw(*given),
-)
-"""Calls in children of this process's pool."""
+class _InChildren:
+    """Carries requests out in children of this process's pool."""
+
+    def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+        return pool().execute(subject, request)
+
+
+IN_CHILDREN = _InChildren()
+"""The executor of this process's pool, which is begun on first use."""

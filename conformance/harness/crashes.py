@@ -20,10 +20,13 @@ from typing import Any
 import pytest
 
 from conformance.clauses import RED
-from conformance.harness import blackbox, child, deaths, session
+from conformance.harness import blackbox, child, deaths, module_call, session
 from conformance.harness.blackbox import BlackBox, Record
+from conformance.harness.failure import LOST, Failure
+from conformance.harness.property import MARK
 from conformance.harness.recorder import Finding, as_repeat, command_of
 from conformance.harness.report import FINDINGS, SUITE_ERROR, Report
+from conformance.harness.requests import Executor, InProcess
 from conformance.harness.verdict import one_line
 from strategies import CaseError, parse
 
@@ -72,19 +75,19 @@ class Watch:
         self._always = any(record.inside for record in self.earlier)
         self.box = BlackBox(self.folder / (name + blackbox.SUFFIX), config.option.call_limit)
         self._recorded = self.folder / (name + _RECORDED)
-        blackbox.use(self.box)
+        module_call.tell(self.box)
         self.box.begin(_PROBES)
         config.add_cleanup(self.close)
         pool = child.pool()
         pool.limit, pool.memory = config.option.call_limit, deaths.fair_share(_processes(config))
 
-    def calls(self) -> session.Calls:
+    def executor(self) -> Executor:
         """Who makes the calls of the next test: child processes once a call has ended its process."""
-        return child.CALLS if self.in_children() else session.HERE
+        return child.IN_CHILDREN if self.in_children() else InProcess()
 
-    def first_calls(self, named: bool) -> session.Calls:
+    def first_executor(self, named: bool) -> Executor:
         """Who makes the smallest calls: children if the subject was named, for nobody could replace this process."""
-        return child.CALLS if named and not self.is_worker else self.calls()
+        return child.IN_CHILDREN if named and not self.is_worker else self.executor()
 
     def first_calls_are_made(self) -> None:
         """If a child died of one, all other calls are made in children too."""
@@ -103,7 +106,7 @@ class Watch:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.box.begin(_described(item))
         child.pool().new_test()
-        session.current().calls = self.calls()
+        session.current().executor = self.executor()
         yield
         self.box.begin({})
         if self.is_worker:
@@ -119,15 +122,20 @@ class Watch:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         outcome: Any = yield
         if call.when == "call" and child.pool().told:
-            outcome.get_result().user_properties.append((DEATHS, sorted(set(child.pool().told))))
+            outcome.get_result().user_properties.append((DEATHS, _titles()))
 
     def close(self) -> None:
         """The process ends as it should."""
-        blackbox.use(None)
+        module_call.tell_no_more(self.box)
         self.box.close()
         child.pool().close()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _titles() -> list[str]:
+    """How children died in the test at hand."""
+    return sorted({failure.title for failure in child.pool().told})
 
 
 def _folder(config: pytest.Config) -> tuple[Path, bool]:
@@ -154,10 +162,10 @@ def _processes(config: pytest.Config) -> int:
 
 def _described(item: pytest.Item) -> dict[str, Any]:
     """A test in the few words that make a finding of it."""
-    found = getattr(getattr(item, "function", None), "conformance", None)
-    if found is None:
+    mark = item.get_closest_marker(MARK)
+    if mark is None:
         return {"nodeid": item.nodeid}
-    judged, cell = session.current().subject, item.callspec.params.get("cell", "")  # type: ignore[attr-defined]
+    found, judged, cell = mark.args[0], session.current().subject, item.callspec.params["cell"]  # type: ignore[attr-defined]
     return {
         "nodeid": item.nodeid,
         "test": found.name,
@@ -165,7 +173,7 @@ def _described(item: pytest.Item) -> dict[str, Any]:
         "clause": found.clause.id,
         "subject": judged.name,
         "options": judged.options(cell),
-        "drawn": found.cases is not None,
+        "drawn": found.draws,
     }
 
 
@@ -182,7 +190,7 @@ def _of_earlier(record: Record) -> str:
     return one_line("; ".join(parts), 1000)
 
 
-def finding_of(record: Record, how: str) -> Finding | None:
+def finding_of(record: Record, failure: Failure) -> Finding | None:
     """The finding that a process died in this call; None where its test is no property."""
     test = record.test
     if "clause" not in test:
@@ -198,10 +206,11 @@ def finding_of(record: Record, how: str) -> Finding | None:
             route=record.route,
             dtype=dtype,
             field="call",
-            kind=how,
-            lines=(how,),
+            kind=failure.title,
+            lines=(failure.title,),
             case=record.case if test["drawn"] else "",
             options=test["options"],
+            failure=failure,
         )
     return None
 
@@ -212,7 +221,7 @@ class Controller:
     def __init__(self, config: pytest.Config, report: Report, watch: Watch) -> None:
         self.report, self.limit = report, config.option.call_limit
         self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
-        self._ends: dict[str, tuple[Record | None, str]] = {}
+        self._ends: dict[str, tuple[Record | None, Failure]] = {}
         self._tried: set[str] = set()
         self._outside = 0
         self._waiting: dict[str, tuple[Finding | None, str]] = {}
@@ -230,7 +239,7 @@ class Controller:
         name = node.gateway.id
         record, how = (
             blackbox.read(self.folder / (name + blackbox.SUFFIX)),
-            deaths.of_exit(_exit_code(node), self.limit),
+            Failure.of_exit(_exit_code(node), self.limit),
         )
         self._ends[name] = record, how
         with suppress(OSError, ValueError):
@@ -239,7 +248,7 @@ class Controller:
         if record is not None and record.inside:
             (self.folder / _IN_CHILDREN).touch()
         if record is None or not record.test or record.test == _PROBES:
-            self._died_outside(name, how)
+            self._died_outside(name, how.title)
 
     def _died_outside(self, name: str, how: str) -> None:
         """A worker died when no test was at hand. Its successors are not replaced for ever."""
@@ -253,10 +262,10 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
         """Has the test done again in child processes; what dies there too is told as it is."""
-        record, how = self._ends.get(report.node.gateway.id, (None, "ended the process"))
+        record, how = self._ends.get(report.node.gateway.id, (None, Failure(LOST)))
         at_hand = record is not None and record.test.get("nodeid") == crashitem
         finding = finding_of(record, how) if record is not None and at_hand and record.inside else None
-        said = how if finding else f"{how}, outside of a call into the subject" + _last_case(record)
+        said = how.title if finding else f"{how.title}, outside of a call into the subject" + _last_case(record)
         (self.folder / _IN_CHILDREN).touch()
         if crashitem not in self._tried and _pending_again(sched, crashitem):
             self._tried.add(crashitem)

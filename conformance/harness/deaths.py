@@ -1,4 +1,4 @@
-"""Words for the ways in which a call ends with its process, and the limits that end one which would not end."""
+"""The limits of time and memory that end a call which would not end."""
 
 from __future__ import annotations
 
@@ -16,39 +16,6 @@ CALL_LIMIT = 120.0
 
 LEAST_MEMORY = 4 * 2**30
 """Bytes that a process may always take beside what it has when its first test begins."""
-
-_BEGINNINGS = ("killed by ", "ended the process", "did not return")
-
-
-class Died(Exception):
-    """A call ended with its process, as the text says."""
-
-
-def killed_by(number: int) -> str:
-    """`killed by signal 11 (SIGSEGV)`"""
-    try:
-        return f"killed by signal {number} ({signal.Signals(number).name})"
-    except ValueError:
-        return f"killed by signal {number}"
-
-
-def late(limit: float) -> str:
-    """What is said of a call that took more than `limit` seconds."""
-    return f"did not return within {limit:g} s"
-
-
-def of_exit(code: int | None, limit: float) -> str:
-    """How a process ended during a call: its exit code, minus the signal's number, None where nobody knows."""
-    if code is None:
-        return "ended the process"
-    if code >= 0:
-        return f"ended the process with exit code {code}"
-    return late(limit) if limit and -code == getattr(signal, "SIGALRM", None) else killed_by(-code)
-
-
-def is_death(kind: str) -> bool:
-    """Whether the kind of a failure or of a finding says that the call ended with its process."""
-    return kind.startswith(_BEGINNINGS)
 
 
 def arm(limit: float) -> None:

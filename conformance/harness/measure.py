@@ -16,9 +16,10 @@ import torch
 
 import reference
 from conformance.clauses import AMBER, RED
-from conformance.harness import bridge, platform, runner, witness
+from conformance.harness import bridge, platform, witness
 from conformance.harness.observation import Observation
-from conformance.harness.runner import Plan
+from conformance.harness.requests import Forward
+from conformance.harness.route import EAGER_ROUTES, ROUTES
 from conformance.harness.subject import Subject, torch_nn
 from reference.formats import FORMATS
 from reference.problem import GATES, GRU, LSTM, RNN_TANH, Architecture, Problem
@@ -156,13 +157,13 @@ def _seen_through(subject: Subject, cell: str, function: str, x: np.ndarray, dty
     """The function through every window that shows it, a row for each route that reaches a kernel of its own."""
     judgement = _judgement(cell, dtype)
     windows = [window for window in WINDOWS if (window.cell, window.function) == (cell, function)]
-    routes = runner.EAGER_ROUTES if cell == LSTM else ("grad",)
+    routes = EAGER_ROUTES if cell == LSTM else ("grad",)
     sights: dict[str, list[np.ndarray]] = {route: [] for route in routes}
     refused: dict[str, str] = {}
     for window, width in product(windows, WIDTHS):
-        for seen in _run(subject, _problem(window, x, width, dtype), routes, judgement):
+        for seen in _run(subject, _problem(window, x, width, dtype), routes):
             if seen.failure:
-                refused[seen.route] = seen.failure[1]
+                refused[seen.route] = seen.failure.message
             else:
                 sights[seen.route].append(seen.raw[window.shows].reshape(-1))
     for route in routes:
@@ -174,8 +175,8 @@ def _seen_through(subject: Subject, cell: str, function: str, x: np.ndarray, dty
             yield _compared(kernel, function, dtype, np.tile(x, len(sights[route])), every, judgement)
 
 
-def _run(subject: Subject, problem: Problem, routes: tuple[str, ...], judgement: Judgement) -> tuple[Observation, ...]:
-    return runner.run(subject, problem, Plan(routes), judgement)
+def _run(subject: Subject, problem: Problem, routes: tuple[str, ...]) -> tuple[Observation, ...]:
+    return Forward(problem, routes).execute(subject)
 
 
 def _problem(window: Window, x: np.ndarray, width: int, dtype: str) -> Problem:
@@ -265,7 +266,7 @@ def _products(dtype: str) -> Iterator[Row]:
     for route, (name, layout), (batch, sizes) in product(PRODUCT_ROUTES, LAYOUTS.items(), BATCHES.items()):
         kernel, function = f"mm, {route}", f"{name}, {batch}"
         try:
-            with runner.entered(route):
+            with ROUTES[route].settings():
                 worst = max(_product_error(layout, size, outputs, dtype) for size, outputs in product(sizes, OUTPUTS))
         except RuntimeError as error:
             yield Row(kernel, function, dtype, refused=str(error))
@@ -308,10 +309,10 @@ def _products_in_lstm(subject: Subject, dtype: str) -> Iterator[Row]:
         problem = _summing(x, dtype)
         weight = problem.parameters["weight_ih_l0"][2 * max(OUTPUTS) : 3 * max(OUTPUTS)]
         exact = np.tanh(x.astype(np.longdouble) @ weight.T.astype(np.longdouble))
-        for seen in _run(subject, problem, runner.EAGER_ROUTES, judgement):
+        for seen in _run(subject, problem, EAGER_ROUTES):
             kernel, function = f"{LSTM}, {seen.route}", f"tanh(x @ W.T), {batch}"
             if seen.failure:
-                yield Row(kernel, function, dtype, refused=seen.failure[1])
+                yield Row(kernel, function, dtype, refused=seen.failure.message)
                 continue
             error = np.abs(seen.raw["c_n"][0] - exact) / exact / FORMATS[dtype].unit_roundoff
             yield _of_products(kernel, function, dtype, float(error.max()), judgement, more=sharp.tanh)

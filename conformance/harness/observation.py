@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from conformance.harness.failure import Failure
 from reference.problem import LSTM, Loss, Problem
-from reference.roundings import Judgement
 
 DIRECTION_NAMES = ("forward", "reverse")
+
+NO_SECOND_DERIVATIVES = "the first gradients, taken with create_graph=True, require no gradient"
+"""What a check of second derivatives says where there are none."""
 
 INDEX = ("first index", "second index")
 """Axes of parameters, which have no names of their own."""
@@ -106,44 +109,35 @@ def _place(where: dict[str, int]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """One call: where it ran, what it returned, what it changed. Canonical values are made on first use.
+    """One call: where it ran and what it returned. Canonical values are made on first use.
 
-    failure   why nothing came back: the exception's type and message
+    subject   its name
+    route     a name of `route.ROUTES`
     facts     of output, h_n, c_n
     raw       their values as returned, float64; empty where a route has none
+    failure   why nothing came back
     warnings  texts warned of during the call
     repacked  what of a packed output's packing is not the input's
-    text      the module's repr, or an objection to second derivatives, where the route or the plan asks for it
-    layers    the same call as a composition of one-layer modules, where the plan asked for it
-    again     a second call, and one after the first results were overwritten, where the plan asked for them
-    changed   names of inputs, states and parameters that the call changed; "random state" among them
-    steps     the same call as one for each step, where the plan asked for it
-    kernels   labels of `witness.TELLING`, where the plan asked for them
+    kernels   labels of `witness.TELLING`, where the request asked for them
     layer, step  where a part of a larger call begins
-    loss      what was differentiated; raw_gradients: of inputs, states and parameters, by name, as returned, float64;
-              what got none is left out. shared: pairs of parameters whose gradients share memory
     """
 
     problem: Problem
     subject: str
     route: str
-    judgement: Judgement
     facts: dict[str, Fact] = field(default_factory=dict)
     raw: dict[str, np.ndarray] = field(default_factory=dict)
-    failure: tuple[str, str] | None = None
+    failure: Failure | None = None
     warnings: tuple[str, ...] = ()
     repacked: tuple[str, ...] = ()
-    text: str = ""
-    layers: tuple[Observation, ...] = ()
-    again: tuple[Observation, ...] = ()
-    changed: tuple[str, ...] = ()
-    steps: tuple[Observation, ...] = ()
     kernels: tuple[str, ...] = ()
     layer: int = 0
     step: int = 0
-    loss: Loss | None = None
-    raw_gradients: dict[str, np.ndarray] = field(default_factory=dict)
-    shared: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        """The further calls that the request made."""
+        return ()
 
     @property
     def output(self) -> Labelled:
@@ -175,6 +169,93 @@ class Observation:
         return {name: getattr(self, name) for name in self.raw}
 
     @property
+    def misshapen(self) -> str:
+        """The first result whose shape is not the documented one, or ""."""
+        wanted = documented_shapes(self.problem)
+        return next(
+            (name for name, shape in wanted.items() if name in self.facts and self.facts[name].shape != shape), ""
+        )
+
+    def _state(self, name: str) -> Labelled:
+        a = self.problem.architecture
+        values = self.raw[name].reshape(a.num_layers, a.directions, self.problem.batch_size, -1)
+        labelled = Labelled.of(name, values, "layer", "direction", "row", "unit")
+        layers = range(self.layer, self.layer + a.num_layers)
+        return Labelled(name, values, [("layer", layers), *labelled.axes[1:]])
+
+
+@dataclass(frozen=True, eq=False)
+class ByLayers(Observation):
+    """A call, and `layers`: the same call as a composition of one-layer modules."""
+
+    layers: tuple[Observation, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.layers
+
+
+@dataclass(frozen=True, eq=False)
+class BySteps(Observation):
+    """A call, and `steps`: the same call as one for each step, each handed the states that the last returned."""
+
+    steps: tuple[Observation, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.steps
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated(Observation):
+    """A call made again.
+
+    again    the second call, and a third after the first results were overwritten
+    changed  names of inputs, states and parameters that the calls changed; "random state" among them
+    """
+
+    again: tuple[Observation, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.again
+
+
+@dataclass(frozen=True, eq=False)
+class Poisoned(Observation):
+    """A call, and `poisoned`: the call once more after a part of its input was overwritten with NaN."""
+
+    poisoned: tuple[Observation, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.poisoned
+
+
+@dataclass(frozen=True, eq=False)
+class Constructed(Observation):
+    """A module without any call: the facts of its parameters, by name, and its repr."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Differentiated(Observation):
+    """A call that was differentiated.
+
+    loss           what was differentiated
+    raw_gradients  of inputs, states and parameters, by name, as returned, float64; one that is None is left out
+    shared         pairs of parameters whose gradients share memory
+    later_passes   the same after each further backward pass over the same graph
+    """
+
+    loss: Loss | None = None
+    raw_gradients: dict[str, np.ndarray] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
+    later_passes: tuple[Differentiated, ...] = ()
+
+    @property
     def gradients(self) -> dict[str, Labelled]:
         """Every gradient by the name of what it is of, canonical: input (N, T, I), h_0 and c_0 (L, D, N, features)."""
         return {name: self._gradient(name, values) for name, values in self.raw_gradients.items()}
@@ -201,20 +282,50 @@ class Observation:
             return Labelled.of(field, values, "layer", "direction", "row", "unit")
         return Labelled.of(field, values, *INDEX[: values.ndim])
 
-    @property
-    def misshapen(self) -> str:
-        """The first result whose shape is not the documented one, or ""."""
-        wanted = documented_shapes(self.problem)
-        return next(
-            (name for name, shape in wanted.items() if name in self.facts and self.facts[name].shape != shape), ""
-        )
 
-    def _state(self, name: str) -> Labelled:
-        a = self.problem.architecture
-        values = self.raw[name].reshape(a.num_layers, a.directions, self.problem.batch_size, -1)
-        labelled = Labelled.of(name, values, "layer", "direction", "row", "unit")
-        layers = range(self.layer, self.layer + a.num_layers)
-        return Labelled(name, values, [("layer", layers), *labelled.axes[1:]])
+@dataclass(frozen=True, eq=False)
+class DifferentiatedByApi(Differentiated):
+    """A call that was differentiated by one API of autograd.
+
+    others  further sets of first derivatives, where the API gives more than one
+    second  second derivatives, where the API gives them
+    """
+
+    others: tuple[Differentiated, ...] = ()
+    second: Differentiated | None = None
+
+    @property
+    def first_derivatives(self) -> tuple[Differentiated, ...]:
+        """Every set of first derivatives."""
+        return (self, *self.others)
+
+
+@dataclass(frozen=True, eq=False)
+class GradgradChecked(Observation):
+    """A call whose second derivatives were checked; `gradgradcheck_failure` says what is wrong with them, or ""."""
+
+    gradgradcheck_failure: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class PackingObservation(Observation):
+    """One call of a packing utility: `raw` and `facts` of what it returned, `changed` of its arguments.
+
+    They are named data, batch_sizes, sorted_indices and unsorted_indices, those that are there; padded, and lengths;
+    or row 0, row 1 and so on. Integers are int64. call: the utility's name, its options and its rows, as text.
+    """
+
+    utility: str = ""
+    call: str = ""
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ParametersDrawn:
+    """The parameters that modules drew, by name, module after module; or why there are none."""
+
+    drawn: tuple[dict[str, np.ndarray], ...] = ()
+    failure: Failure | None = None
 
 
 def documented_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:

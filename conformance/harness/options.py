@@ -8,10 +8,12 @@ from pathlib import Path
 
 from conformance.harness import known as known_deviations
 from conformance.harness import platform, subject
+from conformance.harness.failure import MISMATCHED
 from conformance.harness.known import Known, KnownError
-from conformance.harness.runner import EAGER_ROUTES
-from conformance.harness.session import HERE, Calls, Session
-from conformance.harness.subject import TORCH_NN, MismatchedParameters, Subject, SubjectError
+from conformance.harness.requests import Executor, InProcess
+from conformance.harness.route import EAGER_ROUTES
+from conformance.harness.session import Session
+from conformance.harness.subject import TORCH_NN, Subject, SubjectError
 from conformance.harness.verdict import one_line
 from strategies import Axes, Case, CaseError, parse
 from strategies.axes import DTYPES
@@ -43,8 +45,8 @@ class Options:
     known: tuple[Known, ...]
     no_stale: bool
 
-    def session(self, calls: Calls = HERE) -> Session:
-        """The session of a run, its first calls made by `calls`.
+    def session(self, executor: Executor | None = None) -> Session:
+        """The session of a run, its first calls made by `executor`, or in this process.
 
         Raises OptionError for a subject that nothing can be said about.
         """
@@ -54,7 +56,7 @@ class Options:
             self.concerned(),
             routes=self.routes,
             dtypes=self.dtypes,
-            calls=calls,
+            executor=executor or InProcess(),
         )
         made.leave_out_unsupported_dtypes()
         if self.subject.name != TORCH_NN:
@@ -71,9 +73,9 @@ class Options:
         """Raises OptionError where a module of size 1 has other parameters than are documented."""
         for cell in self.cells:
             probes = [session.probe(cell, t, d, "grad") for t in session.axes.dtypes for d in session.axes.devices]
-            for kind, message in [seen.failure for seen in probes if seen.failure is not None]:
-                if kind == MismatchedParameters.__name__:
-                    raise OptionError(f"{self.subject.name}, {cell}, {one_line(message)}; {ADAPTER}")
+            for failure in [seen.failure for seen in probes if seen.failure is not None]:
+                if failure.kind == MISMATCHED:
+                    raise OptionError(f"{self.subject.name}, {cell}, {one_line(failure.message)}; {ADAPTER}")
 
     def concerned(self) -> tuple[Known, ...]:
         """The known deviations that this PyTorch has on this machine."""

@@ -4,58 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
 import reference
-from conformance.harness.observation import Observation
+from conformance.harness import case_record
+from conformance.harness.observation import Differentiated, Observation
 from reference.backward import Gradients
 from reference.network import Enclosure
-from reference.roundings import Rounding
+from reference.roundings import Judgement, Rounding
 
 T = TypeVar("T")
 
 NOISE = 2.0**-44
 """Relative error of the difference of two bounds, each a sum of some hundred float64 numbers."""
 
-_kept: dict[tuple[object, ...], tuple[object, Any]] = {}
+
+def judgement(seen: Observation) -> Judgement:
+    """The rounding models that judge an observation in the run at hand."""
+    return case_record.current().run.judgement(seen.problem)
 
 
-def forget() -> None:
-    """Lets go of every enclosure: those of large problems are large."""
-    _kept.clear()
+def allowed(seen: Observation) -> Rounding:
+    """The rounding model beyond which a value is red."""
+    return judgement(seen).red
 
 
-def from_inputs(seen: Observation, rounding: Rounding) -> Enclosure:
+def from_inputs(seen: Observation, rounding: Rounding | None = None) -> Enclosure:
     """Everything from the call's inputs: the whole stack, all steps."""
-    return _once(seen, rounding, None, lambda: reference.forward(seen.problem, rounding))
+    model = rounding or allowed(seen)
+    return _once(seen, model, None, lambda: reference.forward(seen.problem, model))
 
 
-def from_own_states(seen: Observation, rounding: Rounding) -> Enclosure:
+def from_own_states(seen: Observation, rounding: Rounding | None = None) -> Enclosure:
     """One layer, each step from the subject's own state before it."""
-    output = seen.output.values
-    return _once(seen, rounding, output.tobytes(), lambda: reference.forward_forced(seen.problem, rounding, output))
+    output, model = seen.output.values, rounding or allowed(seen)
+    return _once(seen, model, output.tobytes(), lambda: reference.forward_forced(seen.problem, model, output))
 
 
-def from_cotangents(seen: Observation, rounding: Rounding) -> Gradients:
+def from_cotangents(seen: Differentiated, rounding: Rounding | None = None) -> Gradients:
     """All gradients of the loss that was differentiated, from the call's inputs."""
-    return _once(seen, rounding, seen.loss, lambda: _from_cotangents(seen, rounding))
+    model = rounding or allowed(seen)
+    return _once(seen, model, seen.loss, lambda: _from_cotangents(seen, model))
 
 
-def _from_cotangents(seen: Observation, rounding: Rounding) -> Gradients:
+def _from_cotangents(seen: Differentiated, rounding: Rounding) -> Gradients:
     assert seen.loss is not None, "only a call with a loss has gradients"
     return reference.backward(seen.problem, rounding, seen.loss.cotangents)
 
 
-def underflow_of_gradients(seen: Observation) -> dict[str, np.ndarray]:
+def underflow_of_gradients(seen: Differentiated) -> dict[str, np.ndarray]:
     """How much of each gradient may be lost where something underflows, by its name; inf where nothing is known.
 
     It is what the bounds have more than they would have if nothing underflowed, and what is lost of them to rounding.
     """
-    allowed = seen.judgement.red
-    without = replace(allowed, floor=0.0, sigmoid_floor=0.0, flushed_operands=0.0)
-    with_it, without_it = from_cotangents(seen, allowed), _from_cotangents(seen, without)
+    without = replace(allowed(seen), floor=0.0, sigmoid_floor=0.0, flushed_operands=0.0)
+    with_it, without_it = from_cotangents(seen), _from_cotangents(seen, without)
     lost = {}
     for name in seen.gradients:
         radius = with_it.of(name).radius
@@ -67,11 +72,12 @@ def underflow_of_gradients(seen: Observation) -> dict[str, np.ndarray]:
 
 def _once(seen: Observation, rounding: Rounding, asked: object, enclose: Callable[[], T]) -> T:
     """Kept for the problem at hand alone: routes that return equal bits share one enclosure."""
+    kept = case_record.current().enclosures
     key = (id(seen.problem), id(rounding), asked)
-    if key in _kept and _kept[key][0] is seen.problem:
-        return cast(T, _kept[key][1])
-    if not any(problem is seen.problem for problem, _ in _kept.values()):
-        _kept.clear()
+    if key in kept and kept[key][0] is seen.problem:
+        return cast(T, kept[key][1])
+    if not any(problem is seen.problem for problem, _ in kept.values()):
+        kept.clear()
     enclosure = enclose()
-    _kept[key] = (seen.problem, enclosure)
+    kept[key] = (seen.problem, enclosure)
     return enclosure

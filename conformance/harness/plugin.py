@@ -11,12 +11,9 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from conformance.harness.report import Report
 
 EFFORTS = {"smoke": 20, "default": 100, "ci": 200, "deep": 5000}
 OLDEST = {"torch": "2.0", "hypothesis": "6.149", "numpy": "1.26", "packaging": "21"}
@@ -30,10 +27,7 @@ AXES = {
 }
 """Options that leave out a part of the contract, and what each keeps."""
 
-OF_TORCH_ALONE = "B3-stream"
-"""The clause about the random numbers that torch.nn draws, which binds no other subject."""
-
-REPORT = pytest.StashKey["Report"]()
+REPORT = pytest.StashKey[Any]()
 WATCH = pytest.StashKey[Any]()
 OPTIONS = pytest.StashKey[Any]()
 
@@ -105,6 +99,7 @@ def _seconds(text: str) -> float:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "conformance(property, ...): a test of the contract")
     _require_packages()
     _require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
     config.stash[OPTIONS] = options = _read_options(config)
@@ -118,9 +113,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crashes.Watch(config)
-    session.begin(_checked(lambda: options.session(watch.first_calls(bool(config.option.subject)))))
+    session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
     watch.first_calls_are_made()
     config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
+    config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crashes.install(config, config.stash[REPORT], watch)
 
 
@@ -224,9 +220,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if (found := _property(item)) is not None:
+            item.obj = _test(found, item, config.option.hypothesis_seed)  # type: ignore[attr-defined]
     kept = [item for item in items if _is_asked_for(item, config)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _test(found: Any, item: pytest.Item, seed: str | None) -> Callable[..., None]:
+    """The test of a property for the cell of an item, with a seed of its own if the run has one."""
+    from conformance.harness.property import derived_seed
+
+    node = item.nodeid.rpartition("::")[2]
+    return found.test(_cell(item), seed=None if seed is None else derived_seed(int(seed), node))  # type: ignore[no-any-return]
 
 
 def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
@@ -239,7 +246,8 @@ def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
 
 def _property(item: pytest.Item) -> Any:
     """The property that a test claims, or None."""
-    return getattr(getattr(item, "function", None), "conformance", None)
+    mark = item.get_closest_marker("conformance")
+    return None if mark is None else mark.args[0]
 
 
 def _cell(item: pytest.Item) -> str:
@@ -255,14 +263,13 @@ def _cell(item: pytest.Item) -> str:
 
 def _lack(item: pytest.Item, judged: Any) -> str:
     """Why a property's test has nothing to judge in this subject; "" where it has."""
-    from conformance.harness.subject import TORCH_NN
-
     found, cell = _property(item), _cell(item)
-    if found is None or judged.name == TORCH_NN:
+    if found is None:
         return ""
     if cell and cell not in judged.classes:
         return f"no {', '.join(judged.lacking)}: {judged.name} has none"
-    return f"{found.clause.id} is about the random numbers of torch.nn" if found.clause.id == OF_TORCH_ALONE else ""
+    binding = found.clause.binds
+    return "" if found.clause.binds_subject(judged.name) else f"{found.clause.id} binds {binding} alone"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -271,14 +278,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         item.user_properties.append((LACKING, lack))
         pytest.skip(lack)
-    if item.config.option.hypothesis_seed is not None:
-        import hypothesis.core
-
-        from conformance.harness.property import derived_seed
-
-        node = item.nodeid.rpartition("::")[2]
-        seed = derived_seed(int(item.config.option.hypothesis_seed), node)
-        hypothesis.core.global_force_seed = seed  # type: ignore[assignment]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -286,8 +285,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     options = pyfuncitem.config.stash[OPTIONS]
     if options.case is None:
         return None
-    found = pyfuncitem.function.conformance  # type: ignore[attr-defined]
-    found.check(pyfuncitem.callspec.params["cell"], options.case)
+    _property(pyfuncitem).check(_cell(pyfuncitem), options.case)
     return True
 
 
@@ -299,19 +297,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         from conformance.harness import report
 
         report.rewrite(outcome.get_result(), found, item, call.excinfo.value)  # type: ignore[attr-defined]
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if _report is not None:
-        _report.add(report)
-
-
-_report: Report | None = None
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    global _report
-    _report = session.config.stash.get(REPORT, None)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -3,49 +3,76 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import pkgutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import hypothesis
-import numpy as np
 import pytest
 
+import conformance
 from conformance.clauses import CLAUSES, RED, Clause
-from conformance.harness import deaths, oracle, session
+from conformance.harness import case_record, session
+from conformance.harness.case_record import CaseRecord
+from conformance.harness.cells import MODULES, SINGLE_STEPS
+from conformance.harness.deviation import Deviation
 from conformance.harness.observation import Observation
 from conformance.harness.recorder import Finding, as_repeat
-from conformance.harness.runner import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, ROUTES, Plan
-from conformance.harness.session import CaseRecord
-from conformance.harness.verdict import Deviation, usable
-from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
+from conformance.harness.session import Session
 from strategies import Case, Cases
 
-MODULES = (RNN_TANH, RNN_RELU, LSTM, GRU)
-SINGLE_STEPS = tuple(name + CELL_SUFFIX for name in MODULES)
+MARK = "conformance"
+"""The pytest marker whose arguments are the properties of a test."""
 
 
 @dataclass(frozen=True)
 class Property:
-    """A test of the contract. `body` takes the case and the cell and makes assertions of `verdict`."""
+    """A test of the contract.
+
+    name      of the test, with the value of its parameter if it has one: test_name, or test_name[value]
+    families  which cells it is about, and the cases of these; None where it draws none
+    body      takes the case and the cell (and the parameter's value), and makes the assertions of `checks`
+    """
 
     clause: Clause
     name: str
-    cells: tuple[str, ...]
-    cases: Cases | None
+    families: tuple[tuple[tuple[str, ...], Cases | None], ...]
     body: Callable[..., None]
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Every cell it is about."""
+        return tuple(cell for cells, _ in self.families for cell in cells)
+
+    @property
+    def draws(self) -> bool:
+        """Whether it looks at drawn cases."""
+        return any(cases is not None for _, cases in self.families)
+
+    def cases(self, cell: str) -> Cases | None:
+        """The cases of one cell."""
+        return next((cases for cells, cases in self.families if cell in cells), None)
 
     def fits(self, case: Case, cell: str) -> bool:
         """Whether the property is about `case` on `cell`."""
-        return self.cases is not None and case in self.cases and cell in self.cells
+        cases = self.cases(cell)
+        return cases is not None and case in cases
 
     def check(self, cell: str, case: Case | None) -> None:
         """Looks at one case in the current session; raises its first unknown deviation that fails a run."""
         here = session.current()
-        with here.looking_at(CaseRecord(here, self, cell, case)) as record:
+        with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case)) as record:
             self.body(case, cell) if case is not None else self.body(cell)
-        oracle.forget()
+        self._count(here, record)
+        failing = [(one, seen) for one, seen in record.findings if not self._is_quiet(here, one, seen, case)]
+        if failing:
+            finding, seen = failing[0]
+            shown = replace(finding, kernels=here.kernels(seen))
+            raise Deviation.of(shown if here.repeats(record.node, shown) else as_repeat(shown))
+
+    def _count(self, here: Session, record: CaseRecord) -> None:
         tally = here.recorder.tally(record.node)
         tally.cases += 1
         tally.elements += record.elements
@@ -54,39 +81,37 @@ class Property:
         for dtype, error in record.sees.items() if self.clause.severity == RED else ():
             tally.seen(dtype, error)
         tally.silent += record.elements == 0 or record.vacuous >= record.elements
-        failing = [finding for finding in record.findings if not self._is_quiet(here, finding, case)]
-        if failing:
-            raise Deviation.of(self._repeated(here, record.node, failing[0]))
 
-    def test(self, settings: hypothesis.settings | None = None, seed: int | None = None) -> Callable[..., None]:
+    @staticmethod
+    def _is_quiet(here: Session, finding: Finding, seen: Observation, case: Case | None) -> bool:
+        """Whether a finding fails no run; if so it is noted. The kernels of a known one are of no interest."""
+        if known := here.known_as(finding, case):
+            here.recorder.note(replace(finding, known=known))
+            return True
+        if finding.severity == RED:
+            return False
+        here.recorder.note(replace(finding, kernels=here.kernels(seen)))
+        return True
+
+    def test(
+        self, cell: str, settings: hypothesis.settings | None = None, seed: int | None = None
+    ) -> Callable[..., None]:
         """The property as a Hypothesis test of (cell), or a plain one where it draws nothing."""
-        if self.cases is None:
-
-            @functools.wraps(self.body)
-            def plain(cell: str) -> None:
-                self.check(cell, None)
-
-            return plain
+        cases = self.cases(cell)
+        if cases is None:
+            return self._plain
 
         @functools.wraps(self.body)
         def drawn(case: Case, cell: str) -> None:
             self.check(cell, case)
 
-        test = hypothesis.given(case=self.cases.strategy())(drawn)
+        test = hypothesis.given(case=cases.strategy())(drawn)
         test = settings(test) if settings is not None else test
         return hypothesis.seed(seed)(test) if seed is not None else test
 
-    @staticmethod
-    def _is_quiet(here: session.Session, finding: Finding, case: Case | None) -> bool:
-        known = here.known_as(finding, case)
-        if known or finding.severity != RED:
-            here.recorder.note(replace(finding, known=known))
-            return True
-        return False
-
-    @staticmethod
-    def _repeated(here: session.Session, node: str, finding: Finding) -> Finding:
-        return finding if here.repeats(node, finding) else as_repeat(finding)
+    def _plain(self, cell: str, **parameter: object) -> None:
+        """Parameters are bound to the body already; pytest hands them over all the same."""
+        self.check(cell, None)
 
 
 def derived_seed(seed: int, node: str) -> int:
@@ -95,76 +120,59 @@ def derived_seed(seed: int, node: str) -> int:
 
 
 def clause(
-    id: str, on: tuple[str, ...] = MODULES, given: Cases | None = None
+    id: str,
+    on: tuple[str, ...] = MODULES,
+    given: Cases | None = None,
+    single_step: Cases | None = None,
+    each: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a function of (case, cell), or of (cell) without `given`, a property of clause `id`."""
+    """Makes a function of (case, cell), or of (cell) without `given`, a property of clause `id`.
+
+    single_step: it is about the classes that take a single step too, and about these cases of theirs.
+    each: the function takes a second argument after the cell, and is one property for each of these values.
+    """
+    families: list[tuple[tuple[str, ...], Cases | None]] = [(on, given)]
+    families += [(SINGLE_STEPS, single_step)] if single_step is not None else []
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
-        found = Property(CLAUSES[id], body.__name__, on, given, body)
-        test = pytest.mark.parametrize("cell", on)(found.test())
-        test.conformance = found  # type: ignore[attr-defined]
-        return test
+        tests = []
+        for id_of_value, value in (each or {"": None}).items():
+            name = f"{body.__name__}[{id_of_value}]" if id_of_value else body.__name__
+            tested = Property(CLAUSES[id], name, tuple(families), _with(body, value) if each else body)
+            for cell in tested.cells:
+                mark, ids = getattr(pytest.mark, MARK)(tested), [cell, *([id_of_value] if id_of_value else [])]
+                tests.append(pytest.param(*ids, marks=mark, id="-".join(ids)))
+        return pytest.mark.parametrize(("cell", "value") if each else ("cell",), tests)(_placeholder(body, bool(each)))  # type: ignore[no-any-return]
 
     return decorate
 
 
-def observe(
-    problem: Problem,
-    routes: tuple[str, ...] = EAGER_ROUTES,
-    layers: bool = False,
-    again: bool = False,
-    stepwise: bool = False,
-    poison: tuple[slice, slice] | None = None,
-    values: bool = True,
-) -> list[Observation]:
-    """The subject's observations of `problem`, one for each route. A call that failed is a finding and left out.
+def _placeholder(body: Callable[..., None], takes_value: bool) -> Callable[..., None]:
+    """What pytest collects under the name of `body`; the plugin puts the property's test in its place."""
 
-    layers, again, stepwise, poison: as in `Plan`. values=False keeps those of wrong shapes, for their facts.
-    """
-    seen = session.current().observe(problem, Plan(routes, layers, again, stepwise, poison=poison))
-    return [one for one in seen if all(usable(part, values) for part in (one, *one.layers, *one.again, *one.steps))]
+    def test(cell: str) -> None:
+        raise AssertionError("a property is run by the suite's plugin, which conftest.py loads")
+
+    def test_of_value(cell: str, value: str) -> None:
+        test(cell)
+
+    collected = functools.update_wrapper(test_of_value if takes_value else test, body)
+    del collected.__wrapped__
+    return collected
 
 
-def differentiate(problem: Problem, loss: Loss, routes: tuple[str, ...] = BACKWARD_ROUTES) -> list[Observation]:
-    """The subject's gradients of `loss`, one observation for each route; a call that failed is a finding, left out."""
-    seen = session.current().observe(problem, Plan(routes, loss=loss))
-    return [one for one in seen if usable(one)]
+def _with(body: Callable[..., None], value: object) -> Callable[..., None]:
+    return lambda cell: body(cell, value)
 
 
-def beside(
-    problem: Problem, other: Problem, routes: tuple[str, ...] = EAGER_ROUTES
-) -> Iterator[tuple[Observation, Observation]]:
-    """Observations of two problems that say the same, route by route."""
-    others = {seen.route: seen for seen in observe(other, routes)}
-    for seen in observe(problem, tuple(others)):
-        yield seen, others[seen.route]
-
-
-def in_turn(route: str, count: int, problem: Callable[[int, Any], Problem]) -> list[Observation]:
-    """So many calls, the problem of each made from its number and from what the call before it returned.
-
-    Nothing at all where one of them failed.
-    """
-    seen: list[Observation] = []
-    for number in range(count):
-        one = observe(problem(number, seen[-1] if seen else None), (route,))
-        if not one:
-            return []
-        seen += one
-    return seen
-
-
-def parameters_drawn(seed: int, *architectures: Architecture) -> list[dict[str, np.ndarray]]:
-    """The float32 parameters that the subject draws for these architectures, one after the other, from one seed."""
-    here = session.current()
-    try:
-        return here.calls.draw(here.subject, seed, architectures)
-    except deaths.Died as died:
-        raise Deviation.of(here.case_at_hand().died(str(died), CONSTRUCTOR, "float32", "")) from None
-
-
-def probes(cells: Sequence[str]) -> list[list[Observation]]:
-    """Calls of size 1, for each dtype, device and route of the run a list with one for each cell."""
-    here = session.current()
-    combinations = [(dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in ROUTES]
-    return [[here.probe(cell, *combination) for cell in cells] for combination in combinations]
+@functools.cache
+def properties() -> tuple[Property, ...]:
+    """Every property of the contract, in the order of its chapters."""
+    names = sorted(
+        module.name for module in pkgutil.iter_modules(conformance.__path__) if module.name.startswith("test_")
+    )
+    modules = [importlib.import_module(f"conformance.{name}") for name in names]
+    tests = [value for module in modules for value in vars(module).values()]
+    marks = [mark for test in tests for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
+    found = [one.args[0] for mark in marks for test in mark.args[1] for one in test.marks if one.name == MARK]
+    return tuple({tested.name: tested for tested in found}.values())

@@ -8,19 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from conformance.clauses import REMARK
-from conformance.harness.deaths import is_death
-
-CELL_NAMES = {
-    "rnn_tanh": "RNN(tanh)",
-    "rnn_relu": "RNN(relu)",
-    "lstm": "LSTM",
-    "gru": "GRU",
-    "rnn_tanh_cell": "RNNCell(tanh)",
-    "rnn_relu_cell": "RNNCell(relu)",
-    "lstm_cell": "LSTMCell",
-    "gru_cell": "GRUCell",
-    "": "modules",
-}
+from conformance.harness.cells import CELL_NAMES
+from conformance.harness.failure import Failure
 
 
 def command_of(case: str, test: str, options: str, ends_the_process: bool) -> str:
@@ -53,6 +42,7 @@ class Finding:
     repeatable: bool = True
     kernels: tuple[str, ...] = ()
     options: str = ""
+    failure: Failure | None = None
 
     @property
     def signature(self) -> tuple[str, str, str]:
@@ -61,8 +51,13 @@ class Finding:
 
     @property
     def failed(self) -> bool:
-        """Whether the call did not come back with a result."""
-        return self.field == "call"
+        """Whether the call gave no result."""
+        return self.failure is not None
+
+    @property
+    def ended_process(self) -> bool:
+        """Whether the call took its process with it, or would not return."""
+        return self.failure is not None and self.failure.ended_process
 
     @property
     def claim(self) -> str:
@@ -71,7 +66,7 @@ class Finding:
     @property
     def again(self) -> str:
         """The command that shows it once more."""
-        return command_of(self.case, self.test, self.options, is_death(self.kind))
+        return command_of(self.case, self.test, self.options, self.ended_process)
 
     def text(self) -> str:
         """The finding as a terminal shows it."""
@@ -85,7 +80,8 @@ class Finding:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Finding:
-        return cls(**(data | {name: tuple(data[name]) for name in ("lines", "kernels")}))
+        failure = Failure(**data["failure"]) if data["failure"] else None
+        return cls(**(data | {name: tuple(data[name]) for name in ("lines", "kernels")} | {"failure": failure}))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -159,11 +155,9 @@ class Recorder:
         shorter = finding if len(finding.case) < len(kept.case) else kept
         self.quiet[key] = (shorter, so_far + count)
 
-    def skipped(
-        self, cell: str, dtype: str, device: str, route: str, failure: tuple[str, str], feature: str = ""
-    ) -> None:
+    def skipped(self, cell: str, dtype: str, device: str, route: str, failure: Failure, feature: str = "") -> None:
         """A call left out: the subject refused the smallest one too, plain or with one feature of it."""
-        key = json.dumps([feature, device, ": ".join(failure), dtype, cell, route])
+        key = json.dumps([feature, device, failure.text, dtype, cell, route])
         self.unsupported[key] = self.unsupported.get(key, 0) + 1
 
     def left_out(self) -> list[LeftOut]:

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from conformance.clauses import AMBER, CLAUSES, REMARK
-from conformance.harness import platform, witness
+from conformance.harness import case_record, platform, session, witness
+from conformance.harness.cells import CELL_NAMES, MODULES
+from conformance.harness.deviation import Deviation
 from conformance.harness.options import Options
-from conformance.harness.property import MODULES, Property
-from conformance.harness.recorder import CELL_NAMES, Finding, Tally, as_repeat, told
+from conformance.harness.property import Property
+from conformance.harness.recorder import Finding, Tally, as_repeat, told
 from conformance.harness.session import Session
 from conformance.harness.subject import TORCH_NN
-from conformance.harness.verdict import Deviation, one_line
+from conformance.harness.verdict import one_line
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
 
 FINDINGS = "conformance findings"
@@ -30,9 +32,7 @@ LACKING = "conformance lacking"
 
 def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error: BaseException) -> None:
     """Gives a failed property's report our own shape. An error of the suite keeps its traceback, and says so."""
-    from conformance.harness import session
-
-    node = f"{found.name}[{item.callspec.params.get('cell', '')}]"  # type: ignore[attr-defined]
+    node = case_record.node(found.name, item.callspec.params["cell"])  # type: ignore[attr-defined]
     findings = findings_of(error, session.current().latest.get(node))
     if findings:
         report.longrepr = "\n\n".join(finding.text() for finding in findings)
@@ -100,7 +100,8 @@ class Report:
             f"conformance: subject {self.session.subject.name}, effort {self.options.effort}, seed {seed or 'fixed'}",
         ]
 
-    def add(self, report: pytest.TestReport) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps what a test's process said of it."""
         for name, value in report.user_properties:
             if name == FINDINGS:
                 self.findings += [Finding.from_json(data) for data in value]  # type: ignore[attr-defined]
@@ -118,7 +119,7 @@ class Report:
 
     def _silent(self) -> list[str]:
         """Properties that ran, each with its cell, found nothing and compared nothing that could have failed."""
-        red = {f"{finding.test}[{finding.cell}]" for finding in self.findings}
+        red = {case_record.node(finding.test, finding.cell) for finding in self.findings}
         tallies = self.session.recorder.tallies.items()
         return [node for node, tally in tallies if tally.silent == tally.cases and node not in red]
 

@@ -12,35 +12,18 @@ from typing import Any
 import numpy as np
 
 import reference
-from conformance.clauses import AMBER, RED
-from conformance.harness.deaths import is_death
+from conformance.clauses import AMBER, RED, clause_of_shape
+from conformance.harness import case_record
+from conformance.harness.failure import MISMATCHED
 from conformance.harness.observation import Labelled, Observation, documented_shapes
-from conformance.harness.oracle import from_inputs
+from conformance.harness.oracle import allowed, from_inputs, judgement
 from conformance.harness.ratios import is_bounded, measured
-from conformance.harness.recorder import Finding
-from conformance.harness.session import current_case
 from reference.ball import Ball
 from reference.network import Enclosure
 from reference.problem import REVERSE
 from reference.roundings import Rounding
 
 Enclosing = Callable[[Observation, Rounding], Enclosure]
-
-
-class Deviation(AssertionError):
-    """A finding. Each signature (clause, field, kind) has a subclass, so that two defects are reported as two."""
-
-    finding: Finding
-    _by_signature: dict[tuple[str, str, str], type[Deviation]] = {}  # noqa: RUF012
-
-    @classmethod
-    def of(cls, finding: Finding) -> Deviation:
-        kind = cls._by_signature.get(finding.signature)
-        if kind is None:
-            kind = cls._by_signature[finding.signature] = type("Deviation", (Deviation,), {})
-        deviation = kind(finding.text())
-        deviation.finding = finding
-        return deviation
 
 
 def assert_within(seen: Observation, enclosing: Enclosing) -> None:
@@ -70,16 +53,16 @@ def assert_enclosed(
     beyond_red: str = RED,
 ) -> None:
     """Everything lies in its enclosure; the first that does not is the finding."""
-    case = current_case()
-    judgement = seen.judgement
-    sharp = judgement.amber or judgement.red
+    case = case_record.current()
+    models = judgement(seen)
+    sharp = models.amber or models.red
     outside = _outside(seen, compared(sharp))
     if not outside:
         return
     severity = beyond_red
-    if judgement.amber:
-        allowed = _outside(seen, compared(judgement.red), count=False)
-        severity, outside = (beyond_red, allowed) if allowed else (AMBER, outside)
+    if models.amber:
+        beyond = _outside(seen, compared(models.red), count=False)
+        severity, outside = (beyond_red, beyond) if beyond else (AMBER, outside)
     for labelled, ball, ratios in outside[:1]:
         lines = _describe_within(labelled, ball, ratios)
         case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause)
@@ -89,7 +72,7 @@ def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: st
     """Every element of a result is at most `limit` (same shape). NaN is not, unless something may have overflowed."""
     right = got.values <= limit
     if np.isnan(got.values).any():
-        ball = getattr(from_inputs(seen, seen.judgement.red), got.field)
+        ball = getattr(from_inputs(seen), got.field)
         right |= np.isnan(got.values) & ~np.isfinite(ball.radius)
     assert_every(seen, got, limit, right, kind, lambda at: f"allowed at most {number(limit[at])}")
 
@@ -127,7 +110,7 @@ def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
     a = seen.problem.architecture
     enclosure = enclosing(seen, reference.model(a.cell, "float64", "cpu", "", "", "").red)  # for its midpoints alone
     for name, labelled in seen.results.items():
-        rounded = seen.judgement.red.format.round(getattr(enclosure, name).midpoint)
+        rounded = allowed(seen).format.round(getattr(enclosure, name).midpoint)
         assert_same(seen, labelled, Labelled(name, rounded, labelled.axes, labelled.fixed), "exactly")
 
 
@@ -137,15 +120,15 @@ Part = tuple[Any, ...]
 
 def assert_agree(seen: Observation, other: Observation, *parts: Part) -> None:
     """Parts of two observations of the same numbers differ by at most twice the bound of the first, from its inputs."""
-    judgement = seen.judgement
-    sharp = judgement.amber or judgement.red
+    models = judgement(seen)
+    sharp = models.amber or models.red
     apart = _apart(seen, other, parts, sharp)
     if not apart:
         return
     severity = RED
-    if judgement.amber:
-        allowed = _apart(seen, other, parts, judgement.red, count=False)
-        severity, apart = (RED, allowed) if allowed else (AMBER, apart)
+    if models.amber:
+        beyond = _apart(seen, other, parts, models.red, count=False)
+        severity, apart = (RED, beyond) if beyond else (AMBER, apart)
     got, wanted, radius, ratios = apart[0]
     at = tuple(int(i) for i in np.unravel_index(int(ratios.argmax()), ratios.shape))
     lines = [
@@ -153,18 +136,27 @@ def assert_agree(seen: Observation, other: Observation, *parts: Part) -> None:
         f"{other.problem.relation or 'other call'}: {wanted.at(at)} {number(wanted.values[at])}   "
         f"allowed to differ by {radius[at]:.2g}   {_times(ratios[at])}",
     ]
-    current_case().found(seen, got.field, "does not agree", lines, severity=severity)
+    case_record.current().found(seen, got.field, "does not agree", lines, severity=severity)
 
 
 def assert_same_or_agree(seen: Observation, other: Observation, *parts: Part) -> None:
-    """Parts of two observations are the same, but where different kernels computed them within both their bounds."""
-    equal = [_equal(*_both(seen, other, part)).all() for part in parts]
-    here = current_case().session
-    if not all(equal) and here.kernels(seen) != here.kernels(other):
+    """Parts of two observations are the same; if different kernels computed them, they agree within their bounds."""
+    if differ(seen, other, *parts) and seen.kernels != other.kernels:
         assert_agree(seen, other, *parts)
         return
     for part in parts:
         assert_same(seen, *_both(seen, other, part), other.problem.relation)
+
+
+def is_exact(seen: Observation) -> bool:
+    """Whether the clause at hand keeps two calls of this subject equal to the bit."""
+    clause = case_record.current().clause
+    return clause is not None and clause.is_exact_for(seen.subject)
+
+
+def differ(seen: Observation, other: Observation, *parts: Part) -> bool:
+    """Whether any part of two observations is not the same."""
+    return not all(_equal(*_both(seen, other, part)).all() for part in parts)
 
 
 def _apart(
@@ -179,7 +171,7 @@ def _apart(
         equal = _equal(got, wanted)
         ratios = np.where(equal, 0.0, measure.ratios)
         if count:
-            current_case().checked(got.values.size, measure.vacuous, float(ratios.max(initial=0.0)))
+            case_record.current().checked(got.values.size, measure.vacuous, float(ratios.max(initial=0.0)))
         if not ratios.max(initial=0.0) <= 1:
             found.append((got, wanted, both.radius, ratios))
     return found
@@ -224,7 +216,7 @@ def assert_every(
 ) -> None:
     """Counts a comparison with `other`; its first wrong element is the finding, `beside` what stands beside it."""
     assert got.values.shape == other.shape, "a comparison never broadcasts"
-    case = current_case()
+    case = case_record.current()
     case.checked(got.values.size if telling is None else telling, 0.0, 0.0)
     if not right.all():
         index = tuple(int(i) for i in np.argwhere(~right)[0])
@@ -233,23 +225,23 @@ def assert_every(
         case.found(seen, got.field, kind, lines)
 
 
-def assert_accurate(seen: Observation, function: str, got: Labelled, exact: np.ndarray, allowed: float) -> None:
+def assert_accurate(seen: Observation, function: str, got: Labelled, exact: np.ndarray, most: float) -> None:
     """A function's values are as accurate as its rounding model says, in units of roundoff; the run tells the worst."""
-    rounding = seen.judgement.amber or seen.judgement.red
+    rounding = judgement(seen).amber or allowed(seen)
     u, floor = rounding.unit_roundoff, rounding.sigmoid_floor
     error = np.abs(got.values - exact)
-    within = error <= allowed * u * np.abs(exact) + floor
+    within = error <= most * u * np.abs(exact) + floor
     assert_every(
         seen, got, exact, within, f"{function} is not accurate", lambda at: f"{function} is {number(exact[at])}"
     )
     beyond = np.maximum(error - floor, 0)  # what is lost to underflow is no matter of accuracy
     worst = float((beyond / np.maximum(u * np.abs(exact), floor)).max(initial=0.0))
-    current_case().session.recorder.measured(f"{seen.problem.dtype} {function}", worst)
+    case_record.current().run.recorder.measured(f"{seen.problem.dtype} {function}", worst)
 
 
 def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: object) -> None:
     """A fact (shape, dtype, device, names, text) is the one that is documented."""
-    case = current_case()
+    case = case_record.current()
     case.checked(1, 0.0, 0.0)
     if got != wanted:
         case.found(seen, field, kind, [f"{field}, {kind}:  got {got}   documented {wanted}"])
@@ -257,7 +249,7 @@ def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: o
 
 def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str]) -> None:
     """A list of offences is empty; each one found is a kind of its own."""
-    case = current_case()
+    case = case_record.current()
     case.checked(1, 0.0, 0.0)
     for offence in got:
         case.found(seen, field, f"{kind}: {offence}", [f"{field}, {kind}:  {offence}"])
@@ -265,36 +257,36 @@ def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str])
 
 def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
     """`seen` was not refused while one of its siblings was accepted."""
-    case = current_case()
+    case = case_record.current()
     case.checked(1, 0.0, 0.0)
     accepting = [other.problem.architecture.name for other in siblings if other.failure is None]
     if seen.failure is not None and accepting:
-        line = f"{one_line(': '.join(seen.failure))}   accepted by {', '.join(accepting)}"
-        case.found(seen, "call", f"refuses {seen.problem.dtype}", [line])
+        line = f"{one_line(seen.failure.text)}   accepted by {', '.join(accepting)}"
+        case.found(seen, "call", f"refuses {seen.problem.dtype}", [line], failure=seen.failure)
 
 
-def usable(seen: Observation, values_wanted: bool = True) -> bool:
-    """Whether `seen` came back, with the documented shapes where its values are wanted; if not, that is the finding."""
-    case = current_case()
-    if seen.failure is not None:
-        kind, message = seen.failure
-        clause = "A3" if kind == "MismatchedParameters" else None
-        if is_death(kind):
-            case.found(seen, "call", kind, [kind], severity=RED)
-        else:
-            case.found(seen, "call", f"raised {kind}", [f"{kind}: {one_line(message)}"], clause=clause)
-        return False
-    if name := seen.misshapen:
-        got, wanted = seen.facts[name].shape, documented_shapes(seen.problem)[name]
-        case.found(
-            seen,
-            name,
-            "shape",
-            [f"{name}, shape:  got {got}   documented {wanted}"],
-            clause="A1" if name == "output" else "A2",
-        )
-        return not values_wanted
-    return True
+def assert_returned(seen: Observation, field: str = "call") -> bool:
+    """The call, or its parts, gave a result. Returns whether it did."""
+    failure = seen.failure
+    if failure is None:
+        return True
+    clause = clause_of_shape("parameters") if failure.kind == MISMATCHED else None
+    severity = RED if failure.ended_process else ""
+    case_record.current().found(
+        seen, field, failure.title, [one_line(failure.text)], severity=severity, clause=clause, failure=failure
+    )
+    return False
+
+
+def assert_documented_shape(seen: Observation) -> bool:
+    """Every result has the documented shape. Returns whether it has."""
+    name = seen.misshapen
+    if not name:
+        return True
+    got, wanted = seen.facts[name].shape, documented_shapes(seen.problem)[name]
+    line = f"{name}, shape:  got {got}   documented {wanted}"
+    case_record.current().found(seen, name, "shape", [line], clause=clause_of_shape(name))
+    return False
 
 
 def _outside(
@@ -305,7 +297,7 @@ def _outside(
     for labelled, ball, bounded in compared:
         measure = measured(labelled.values, ball, bounded)
         if count:
-            case, dtype = current_case(), seen.problem.dtype
+            case, dtype = case_record.current(), seen.problem.dtype
             case.checked(labelled.values.size, measure.vacuous, measure.worst)
             case.sees[dtype] = min(case.sees.get(dtype, np.inf), measure.sees)
         if not measure.worst <= 1:
@@ -327,7 +319,7 @@ def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]
     if "direction" in names and "step" in names and ratios.shape[names.index("step")] > 1:
         along = tuple(axis for axis, name in enumerate(names) if name != "step")
         right = [str(got.axes[names.index("step")][1][t]) for t in np.flatnonzero((ratios <= 1).all(axis=along))]
-        lines.append(f"right at step {', '.join(right)}" if right else "no step is right")
+        lines.append(f"right at step {', '.join(right)}" if right else "wrong at every step")
     return lines
 
 

@@ -21,19 +21,21 @@ import torch
 
 import reference
 from conformance.clauses import CLAUSES
-from conformance.harness import bridge, child, oracle, platform, runner, session
+from conformance.harness import bridge, case_record, child, oracle, platform, session
+from conformance.harness.backward import Backward, pulled
 from conformance.harness.blackbox import BlackBox
-from conformance.harness.call import inputs, named_results
+from conformance.harness.case_record import CaseRecord
+from conformance.harness.cells import MODULES
 from conformance.harness.deaths import CALL_LIMIT
-from conformance.harness.gradients import pulled
+from conformance.harness.inputs import inputs
+from conformance.harness.module_call import named_results
 from conformance.harness.observation import Observation
-from conformance.harness.property import Property
-from conformance.harness.runner import BACKWARD_ROUTES, EAGER_ROUTES, Plan
-from conformance.harness.session import CaseRecord, Session
+from conformance.harness.requests import Forward, ForwardByLayers
+from conformance.harness.route import BACKWARD_ROUTES, EAGER_ROUTES
+from conformance.harness.session import Session
 from conformance.harness.subject import torch_nn
 from conformance.harness.verdict import assert_within
 from conformance.harness.verdict_gradients import assert_gradients_within
-from conformance.harness.vocabulary import MODULES
 from conformance.selftest.arguments import Parser
 from conformance.selftest.drawing import look_at
 from reference.problem import LSTM, Loss, Problem
@@ -136,11 +138,10 @@ def measure_gradients(case: Case, cell: str, drawing: float, times: Times) -> No
     times.timed("subject", bare_backward(problem, loss))
     here = session.current()
     judgement = here.judgement(problem)
-    (seen,) = runner.run(here.subject, problem, Plan(("grad",), loss=loss), judgement)
-    with here.looking_at(CaseRecord(here, TESTED, cell, case)):
+    (seen,) = Backward(problem, ("grad",), loss=loss).execute(here.subject)
+    with case_record.entered(CaseRecord(here, CLAUSES["C1"], "benchmark", cell, case)):
         times.timed("reference", lambda: oracle.from_cotangents(seen, judgement.amber or judgement.red))
         times.timed("verdict", lambda: assert_gradients_within(seen))
-    oracle.forget()
 
 
 def posed(case: Case, cell: str) -> tuple[Problem, Loss]:
@@ -157,11 +158,11 @@ def measure(case: Case, cell: str, drawing: float, times: Times) -> None:
     here = session.current()
     judgement = here.judgement(problem)
     rounding = judgement.amber or judgement.red
-    (seen,) = runner.run(here.subject, problem, Plan(("grad",), layers=True), judgement)
+    (seen,) = ForwardByLayers(problem, ("grad",)).execute(here.subject)
     enclosures = times.timed(
         "reference", lambda: [reference.forward_forced(one.problem, rounding, one.output.values) for one in seen.layers]
     )
-    with here.looking_at(CaseRecord(here, TESTED, cell, case)):
+    with case_record.entered(CaseRecord(here, CLAUSES["B2"], "benchmark", cell, case)):
         times.timed("verdict", lambda: _decide(seen.layers, dict(zip(map(id, seen.layers), enclosures, strict=True))))
 
 
@@ -171,10 +172,6 @@ def _decide(layers: Sequence[Observation], enclosures: dict[int, reference.Enclo
 
     for seen in layers:
         assert_within(seen, known)
-
-
-TESTED = Property(CLAUSES["B2"], "benchmark", MODULES, None, lambda: None)
-"""Whom the verdicts are recorded for."""
 
 
 def benchmark(count: int, seed: int) -> dict[str, Times]:
@@ -207,12 +204,12 @@ def table(measured: dict[str, Times]) -> str:
 def child_rate(count: int, seed: int) -> float:
     """Calls of default cases a second, one route each, in a child process that has made its first ones."""
     problems = [case.on(cell) for (case, _), cell in zip(drawn(count, seed), cycle(MODULES), strict=False)]
-    with session.nested(Session(torch_nn(), calls=child.CALLS)) as here:
+    with session.nested(Session(torch_nn(), executor=child.IN_CHILDREN)) as here:
         for problem in problems[: len(MODULES)]:
-            here.observe(problem, Plan(("grad",)))
+            here.execute(Forward(problem, ("grad",)))
         began = time.perf_counter()
         for problem in problems:
-            here.observe(problem, Plan(("grad",)))
+            here.execute(Forward(problem, ("grad",)))
         return len(problems) / (time.perf_counter() - began)
 
 

@@ -17,15 +17,18 @@ from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
 
 import reference
-from conformance.harness import platform, runner
-from conformance.harness.observation import Labelled, Observation
+from conformance.harness import platform
+from conformance.harness.backward import Backward
+from conformance.harness.observation import Differentiated, Labelled, Observation
 from conformance.harness.ratios import is_bounded, measured
-from conformance.harness.runner import BACKWARD_ROUTES, EAGER_ROUTES, Plan
+from conformance.harness.requests import Forward, ForwardByLayers, ProblemRequest
+from conformance.harness.route import BACKWARD_ROUTES, EAGER_ROUTES
 from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest import plain
 from conformance.selftest.adversary import ALL_COMBINATIONS, KINDS, ORDINARY, Trial, draw
@@ -84,7 +87,7 @@ def models(cell: str, dtype: str, subject: str) -> dict[str, Rounding]:
 def judged(trial: Trial, seen: Observation, enclosure: Enclosure | Gradients) -> tuple[Worst, float]:
     """The worst ratio of an observation's results or gradients, and the share of its bounds that are vacuous."""
     worst, vacuous, size = Worst(), 0.0, 0
-    for name, labelled in (seen.results if isinstance(enclosure, Enclosure) else seen.gradients).items():
+    for name, labelled in _judged_values(seen, enclosure).items():
         ball = getattr(enclosure, name) if isinstance(enclosure, Enclosure) else enclosure.of(name)
         measure = measured(labelled.values, ball, is_bounded(seen.problem, name))
         if measure.worst > worst.ratio:
@@ -93,6 +96,14 @@ def judged(trial: Trial, seen: Observation, enclosure: Enclosure | Gradients) ->
         vacuous += measure.vacuous * labelled.values.size
         size += labelled.values.size
     return worst, vacuous / max(size, 1)
+
+
+def _judged_values(seen: Observation, enclosure: Enclosure | Gradients) -> dict[str, Labelled]:
+    """The results, or the gradients, that an enclosure is of."""
+    if isinstance(enclosure, Enclosure):
+        return seen.results
+    assert isinstance(seen, Differentiated), "only a call with a loss has gradients"
+    return seen.gradients
 
 
 def beyond(got: Labelled, ball: Ball, found: np.ndarray) -> str:
@@ -116,12 +127,12 @@ class Judge:
 
     def forced(self, seen: Observation, model: str) -> tuple[Worst, float]:
         """Every layer alone, each step from the subject's own state before it."""
-        parts = [self._layer(layer, model) for layer in seen.layers]
+        parts = [self._layer(layer, model) for layer in seen.parts]
         return max((worst for worst, _ in parts), key=lambda worst: worst.ratio), sum(v for _, v in parts) / len(parts)
 
     def backward(self, seen: Observation, model: str) -> tuple[Worst, float]:
         """Every gradient of the loss that was differentiated."""
-        loss = seen.loss
+        loss = seen.loss if isinstance(seen, Differentiated) else None
         assert loss is not None, "only a call with a loss has gradients"
         enclosure = self._once(
             (BACKWARD, model), lambda: reference.backward(seen.problem, self.models[model], loss.cotangents)
@@ -145,20 +156,21 @@ class Judge:
 
 def bits(seen: Observation) -> bytes:
     """Everything that a call returned, and every gradient."""
-    return b"".join(values.tobytes() for values in (*seen.raw.values(), *seen.raw_gradients.values()))
+    gradients = seen.raw_gradients.values() if isinstance(seen, Differentiated) else ()
+    return b"".join(values.tobytes() for values in (*seen.raw.values(), *gradients))
 
 
 Modes = dict[str, Callable[[Observation, str], tuple[Worst, float]]]
 
 
-def planned(trial: Trial, problem: Problem, judge: Judge, of: str) -> tuple[Plan, Modes]:
+def planned(trial: Trial, problem: Problem, judge: Judge, of: str) -> tuple[ProblemRequest[Any], Modes]:
     """What is done in a trial, and how it is judged."""
     if of == GRADIENTS:
-        return Plan(BACKWARD_ROUTES, loss=losses.loss(trial.case, problem)), {BACKWARD: judge.backward}
+        return Backward(problem, BACKWARD_ROUTES, loss=losses.loss(trial.case, problem)), {BACKWARD: judge.backward}
     single = problem.architecture.single_step
     modes: Modes = {} if single else {FORCED: judge.forced}
     modes |= {FULL: judge.full} if trial.case.short else {}  # beyond, what is carried through time says nothing
-    return Plan(EAGER_ROUTES, layers=not single), modes
+    return (Forward if single else ForwardByLayers)(problem, EAGER_ROUTES), modes
 
 
 def verdicts(
@@ -166,12 +178,11 @@ def verdicts(
 ) -> Iterator[tuple[str, str, str, Worst, float]]:
     """Mode, route, model, worst ratio and vacuous share of a trial; mode "" and a message where a call was refused."""
     problem = trial.problem()
-    judgement = reference.model(trial.cell, trial.case.dtype, "cpu", "", "", subject.name)
-    plan, modes = planned(trial, problem, Judge(trial, subject.name), of)
-    for seen in runner.run(subject, problem, plan, judgement):
-        failed = next((one for one in (seen, *seen.layers) if one.failure or one.misshapen), None)
+    request, modes = planned(trial, problem, Judge(trial, subject.name), of)
+    for seen in request.execute(subject):
+        failed = next((one for one in (seen, *seen.parts) if one.failure or one.misshapen), None)
         if failed is not None:
-            why = ": ".join(failed.failure) if failed.failure else f"{failed.misshapen} has another shape"
+            why = failed.failure.text if failed.failure else f"{failed.misshapen} has another shape"
             yield "", seen.route, why, Worst(0, trial.line, trial.kind), 0.0
             continue
         for mode, judged_by in modes.items():
@@ -188,9 +199,8 @@ def supported(subject: str) -> tuple[tuple[str, str], ...]:
 
 
 def _accepted(subject: Subject, cell: str, dtype: str) -> bool:
-    problem = Case(dtype=dtype).on(cell)
-    seen = runner.run(subject, problem, Plan(EAGER_ROUTES), reference.model(cell, dtype, "cpu", "", "", ""))
-    return any(one.failure is None for one in seen)
+    request = Forward(Case(dtype=dtype).on(cell), EAGER_ROUTES)
+    return any(one.failure is None for one in request.execute(subject))
 
 
 def fresh(subject: str, seed: int, of: str = RESULTS) -> State:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.clauses import CLAUSES, NOT_TESTED
-from conformance.harness.contract import properties
-from conformance.harness.property import Property
-from conformance.harness.recorder import CELL_NAMES
+from conformance.harness.cells import CELL_NAMES
+from conformance.harness.property import Property, properties
 from conformance.selftest.arguments import Parser
 from conformance.selftest.campaign_state import GRADIENTS, RESULTS, State, StateError, table
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.harness.property import SINGLE_STEPS
+from conformance.harness.cells import SINGLE_STEPS
 from conformance.selftest.plain import Plain, SingleStep, States, subject
 from conformance.selftest.seeding import EVERY, Fault, Faults
 from reference.problem import GRU, LSTM, RNN_TANH

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from conformance.harness.property import SINGLE_STEPS
+from conformance.harness.cells import SINGLE_STEPS
 from conformance.selftest.faults_gradients import Counting, pulling
 from conformance.selftest.plain import Elsewhere, Plain, States
 from conformance.selftest.seeding import Faults

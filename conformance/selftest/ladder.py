@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 import reference
-from conformance.harness import bridge, platform, runner
+from conformance.harness import bridge, platform
 from conformance.harness.observation import Observation
 from conformance.harness.ratios import is_bounded, measured
-from conformance.harness.runner import Plan
+from conformance.harness.requests import ForwardByLayers
 from conformance.harness.subject import Subject
 from conformance.selftest.arguments import Parser
 from conformance.selftest.drawing import look_at
@@ -140,7 +140,7 @@ def climb(cell: str, dtype: str, place: str, by: float, problems: Sequence[Probl
     rounding = judgement.amber or judgement.red
     counts = np.zeros(3)
     for problem in problems:
-        (seen,) = runner.run(subject, problem, Plan(("no_grad",), layers=True), judgement)
+        (seen,) = ForwardByLayers(problem, ("no_grad",)).execute(subject)
         truth = reference.forward(problem, rounding)
         alone = any(outside(s, reference.forward_forced(s.problem, rounding, s.output.values)) for s in seen.layers)
         counts += (outside(seen, truth), alone, refused_by_assert_close(seen, truth))

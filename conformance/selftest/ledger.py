@@ -58,7 +58,7 @@ class _Recording:
             self.lines.append(case.line(cell) if case is not None else "")
             check(tested, cell, case)
 
-        Property.check = noted  # type: ignore[method-assign]
+        Property.check = noted  # type: ignore[method-assign,assignment]
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
@@ -158,7 +158,7 @@ def costs(ledgers: Sequence[Mapping[str, Any]], machine: str) -> str:
 
 
 def _table(rows: Mapping[str, Any]) -> str:
-    from conformance.harness.contract import properties
+    from conformance.harness.property import properties
 
     chapter_of = {tested.name: tested.clause.id[0] for tested in properties()}
     seconds, cases, elements, vacuous = Counter[str](), Counter[str](), Counter[str](), Counter[str]()

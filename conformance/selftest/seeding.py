@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conformance.harness.property import SINGLE_STEPS
+from conformance.harness.cells import SINGLE_STEPS
 from conformance.harness.subject import Subject
 from conformance.selftest.plain import Plain, name_by_docstring, subject
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH

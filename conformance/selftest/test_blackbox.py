@@ -8,8 +8,11 @@ import time
 
 import pytest
 
-from conformance.harness import blackbox, deaths
+from conformance.harness import blackbox, module_call, subject
 from conformance.harness.blackbox import BlackBox
+from conformance.harness.failure import Failure
+from conformance.harness.requests import Forward
+from strategies import parse
 
 CASE = "v1 lstm i1 h2 t2 float32 fill=dyadic"
 
@@ -76,9 +79,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from conformance.harness import blackbox
-blackbox.use(blackbox.BlackBox(Path(sys.argv[1]), float(sys.argv[2])))
-blackbox._current.begin({"test": "test_killed"})
-blackbox.before("v1 gru i1 h1 t2 float32 fill=zeros", "grad")
+box = blackbox.BlackBox(Path(sys.argv[1]), float(sys.argv[2]))
+box.begin({"test": "test_killed"})
+box.before("v1 gru i1 h1 t2 float32 fill=zeros", "grad")
 if sys.argv[2] == "0":
     os.kill(os.getpid(), signal.SIGKILL)
 while True:
@@ -92,7 +95,7 @@ while True:
 )
 def test_record_outlives_its_process_and_is_told_from_that_of_a_living_one(limit, said, box, tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "dead.box"), limit], check=False, timeout=60)
-    assert deaths.of_exit(done.returncode, float(limit)) == said
+    assert Failure.of_exit(done.returncode, float(limit)).title == said
     (record,) = blackbox.left_behind(tmp_path)
     assert record.inside
     assert record.test == {"test": "test_killed"}
@@ -100,18 +103,13 @@ def test_record_outlives_its_process_and_is_told_from_that_of_a_living_one(limit
     assert [path.name for path in tmp_path.iterdir()] == ["own.box"]
 
 
-def test_calls_are_written_down_by_the_runner(box, monkeypatch):
-    from conformance.harness import runner, session, subject
-    from conformance.harness.session import Session
-    from strategies import parse
-
+def test_calls_are_written_down_by_the_executor(box):
     case, cell = parse(CASE)
-    blackbox.use(box)
+    module_call.tell(box)
     try:
-        with session.nested(Session(subject.torch_nn())) as here:
-            runner.run(here.subject, case.on(cell), runner.Plan(), here.judgement(case.on(cell)))
+        Forward(case.on(cell)).execute(subject.torch_nn())
     finally:
-        blackbox.use(None)
+        module_call.tell_no_more(box)
     record = read(box.path)
     assert record.calls == 4, "building the module, and a call on each route"
     assert (record.case, record.route, record.inside) == (CASE, "no_mkldnn", False)
@@ -128,9 +126,9 @@ def test_calls_are_written_down_by_the_runner(box, monkeypatch):
     ],
 )
 def test_ends_of_a_process_have_words(code, said):
-    assert deaths.of_exit(code, 1.0) == said
-    assert deaths.is_death(said)
-    assert not deaths.is_death("raised RuntimeError")
+    assert Failure.of_exit(code, 1.0).title == said
+    assert Failure.of_exit(code, 1.0).ended_process
+    assert not Failure.raised(RuntimeError()).ended_process
 
 
 def test_writing_a_call_down_takes_microseconds(box):

@@ -2,31 +2,49 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conformance.harness import (
-    answering,
+    autograd_apis,
     child,
-    contract,
-    deaths,
-    packing_calls,
+    messages,
+    packing_request,
     plugin,
-    runner,
+    requests,
     session,
     subject,
-    ways,
 )
+from conformance.harness.autograd_apis import CheckSecondDerivatives, DifferentiateByApi
+from conformance.harness.backward import Backward
 from conformance.harness.child import ChildError, Pool
-from conformance.harness.packing_calls import PackingSeen
-from conformance.harness.runner import Plan
+from conformance.harness.deviation import Deviation
+from conformance.harness.failure import KILLED, TIMED_OUT, Failure
+from conformance.harness.observation import Observation
+from conformance.harness.packing_request import Pack
+from conformance.harness.property import properties
+from conformance.harness.requests import (
+    Construct,
+    DrawParameters,
+    Forward,
+    ForwardByLayers,
+    ForwardByStep,
+    ForwardPoisoned,
+    ForwardTwice,
+    InProcess,
+)
+from conformance.harness.route import EAGER_ROUTES, ROUTES
 from conformance.harness.session import Session
-from conformance.harness.verdict import Deviation
 from reference.problem import GRU, LSTM, Architecture
 from strategies import Case, losses, parse
+
+ROOT = Path(__file__).parents[2]
 
 TORCH_NN = subject.torch_nn()
 
@@ -81,36 +99,49 @@ def pools():
         pool.close()
 
 
-def ask(run, judged, case, cell, plan=None):
-    with session.nested(Session(judged)) as here:
-        problem = case.on(cell)
-        return run(judged, problem, plan or Plan(), here.judgement(problem))
+def executed(executor, judged, request):
+    return executor.execute(judged, request)
 
 
 def assert_equal(one, other):
-    """Two observations say the same, bit for bit."""
-    for mine, theirs in ((one.raw, other.raw), (one.raw_gradients, other.raw_gradients)):
+    """Two results say the same, bit for bit: every field of them."""
+    assert type(one) is type(other)
+    for field in fields(one):
+        assert_equal_values(getattr(one, field.name), getattr(other, field.name))
+
+
+def assert_equal_values(mine, theirs):
+    if isinstance(mine, np.ndarray):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+    elif is_dataclass(mine):
+        assert_equal(mine, theirs)
+    elif isinstance(mine, dict):
         assert mine.keys() == theirs.keys()
-        for name, values in mine.items():
-            assert values.dtype == theirs[name].dtype
-            np.testing.assert_array_equal(values, theirs[name])
-    for name in ("facts", "failure", "warnings", "repacked", "text", "changed", "kernels", "layer", "step", "route"):
-        assert getattr(one, name) == getattr(other, name), name
-    assert one.judgement == other.judgement
-    assert one.problem.architecture == other.problem.architecture
-    assert one.problem.relation == other.problem.relation
-    np.testing.assert_array_equal(one.problem.input, other.problem.input)
-    for parts in ("layers", "again", "steps"):
-        for here, there in zip(getattr(one, parts), getattr(other, parts), strict=True):
-            assert_equal(here, there)
+        for name, value in mine.items():
+            assert_equal_values(value, theirs[name])
+    elif isinstance(mine, tuple):
+        for here, there in zip(mine, theirs, strict=True):
+            assert_equal_values(here, there)
+    else:
+        assert mine == theirs
 
 
-PLANS = [
-    Plan((*runner.ROUTES, runner.CONSTRUCTOR)),
-    Plan(layers=True, again=True, witness=True),
-    Plan(("grad",), poison=(slice(None), slice(1, None))),
-    Plan(("no_grad",), stepwise=True),
-]
+def forward(case, cell, routes=EAGER_ROUTES):
+    return Forward(case.on(cell), routes)
+
+
+def requests_about(problem):
+    """One request of each kind that is about a problem's values."""
+    yield Construct(problem)
+    yield Forward(problem, tuple(ROUTES), record_kernels=True)
+    yield ForwardByLayers(problem)
+    yield ForwardTwice(problem)
+    yield ForwardPoisoned(problem, ("grad",), steps=slice(1, None))
+    if problem.architecture.num_layers * problem.architecture.directions == 1:
+        yield ForwardByStep(problem, ("no_grad",))
+
+
 LINES = [
     "v1 lstm i3 h4 t3 n2 bi l2 float32 fill=normal",
     "v1 gru i2 h3 t4 bf bfloat16 fill=dyadic mem=sliced seed=7",
@@ -118,33 +149,47 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize("way", ["", ways.GRADGRADCHECK, ways.DOUBLE_BACKWARD, ways.FUNC_IN_REVERSE])
-def test_child_differentiates_as_this_process_does(way, pools):
-    pool = pools()
-    for lengths in ((), (2, 1)):
-        case = Case(2, 2, lengths=lengths, batch_size=2, steps=2, dtype="float64")
-        plan = Plan(("grad",), loss=losses.loss(case, case.on(GRU)), way=way)
-        (here,), (there,) = (ask(run, TORCH_NN, case, GRU, plan) for run in (runner.run, pool.run))
-        assert (here.failure is None) is not (lengths and way == ways.FUNC_IN_REVERSE)
+def differentiating(problem, loss, lengths):
+    """Requests for derivatives, and whether each is refused."""
+    yield Backward(problem, ("grad",), loss=loss), False
+    yield CheckSecondDerivatives(problem, ("grad",), loss=loss), False
+    yield DifferentiateByApi(problem, ("grad",), loss=loss, api=autograd_apis.DOUBLE_BACKWARD), False
+    yield DifferentiateByApi(problem, ("grad",), loss=loss, api=autograd_apis.FUNC_IN_REVERSE), bool(lengths)
+
+
+@pytest.mark.parametrize("lengths", [(), (2, 1)])
+def test_child_differentiates_as_this_process_does(lengths, pools):
+    pool, case = pools(), Case(2, 2, lengths=lengths, batch_size=2, steps=2, dtype="float64")
+    problem = case.on(GRU)
+    for request, refused in differentiating(problem, losses.loss(case, problem), lengths):
+        (here,), (there,) = (executed(executor, TORCH_NN, request) for executor in (InProcess(), pool))
+        assert (here.failure is not None) is refused
         assert_equal(here, there)
 
 
 @pytest.mark.parametrize("forking", [child.CAN_FORK, False], ids=["forked", "spawned"])
 def test_child_sees_what_this_process_sees(forking, pools):
     pool = pools(forking=forking)
-    for line in LINES:
-        case, cell = parse(line)
-        for plan in PLANS:
-            if plan.stepwise and case.num_layers * (1 + case.bidirectional) > 1:
-                continue
-            pairs = zip(
-                ask(runner.run, TORCH_NN, case, cell, plan), ask(pool.run, TORCH_NN, case, cell, plan), strict=True
-            )
-            for here, there in pairs:
-                assert_equal(here, there)
-    packed = Case(2, 3, lengths=(1, 3, 2), batch_size=3, steps=3)
-    for here, there in zip(ask(runner.run, TORCH_NN, packed, LSTM), ask(pool.run, TORCH_NN, packed, LSTM), strict=True):
-        assert_equal(here, there)
+    problems = [case.on(cell) for case, cell in map(parse, LINES)]
+    packed = Case(2, 3, lengths=(1, 3, 2), batch_size=3, steps=3).on(LSTM)
+    for request in [*(request for problem in problems for request in requests_about(problem)), Forward(packed)]:
+        pairs = zip(executed(InProcess(), TORCH_NN, request), executed(pool, TORCH_NN, request), strict=True)
+        for here, there in pairs:
+            assert_equal(here, there)
+            assert there.problem is request.problem
+
+
+WORKER_IMPORTS = """
+import sys
+from conformance.harness import worker_main
+print(sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_child_imports_torch_and_numpy_and_nothing_else_that_is_installed():
+    done = subprocess.run([sys.executable, "-c", WORKER_IMPORTS], check=True, capture_output=True, text=True, cwd=ROOT)
+    for name in ("hypothesis", "pytest", "packaging", "xdist", "strategies"):
+        assert f"'{name}'" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -159,12 +204,12 @@ def test_child_sees_what_this_process_sees(forking, pools):
 )
 def test_death_is_the_observation_of_its_route_alone(how, said, deadly, pools):
     pool = pools(limit=2.0, environment={"HOW": how})
-    grad, no_grad, *others = ask(pool.run, deadly, Case(), LSTM)
+    grad, no_grad, *others = executed(pool, deadly, forward(Case(), LSTM))
     assert grad.failure is None
     assert [other.failure for other in others] == ([] if how == "hang" else [None]), "one hang is waited for"
-    assert no_grad.failure == (said, "")
-    assert set(pool.told) == {said}
-    assert ask(pool.run, deadly, Case(), LSTM, Plan(("grad",)))[0].failure is None, "the next child works"
+    assert no_grad.failure.title == said
+    assert {failure.title for failure in pool.told} == {said}
+    assert executed(pool, deadly, forward(Case(), LSTM, ("grad",)))[0].failure is None, "the next child works"
 
 
 DEADLY_ONCE = """
@@ -181,37 +226,34 @@ class LSTM(torch.nn.LSTM):
 def test_death_that_does_not_come_again_is_an_observation_too(pools, tmp_path, monkeypatch):
     (tmp_path / "deadly_once.py").write_text(DEADLY_ONCE)
     monkeypatch.syspath_prepend(tmp_path)
-    seen = ask(pools(environment={"DIED": str(tmp_path / "died")}).run, subject.named(["deadly_once"]), Case(), LSTM)
-    assert [one.failure for one in seen] == [("killed by signal 6 (SIGABRT)", ""), None, None]
+    pool = pools(environment={"DIED": str(tmp_path / "died")})
+    seen = executed(pool, subject.named(["deadly_once"]), forward(Case(), LSTM))
+    assert [one.failure for one in seen] == [Failure(KILLED, number=signal.SIGABRT), None, None]
 
 
 def test_child_of_its_own_dies_alike_where_processes_cannot_fork(deadly, pools):
     pool = pools(environment={"HOW": "abort"}, forking=False)
-    (seen,) = ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
-    assert seen.failure[0] in ("killed by signal 6 (SIGABRT)", "ended the process with exit code 3")
+    (seen,) = executed(pool, deadly, forward(Case(), LSTM, ("no_grad",)))
+    assert seen.failure.title in ("killed by signal 6 (SIGABRT)", "ended the process with exit code 3")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the system limits no address space")
 def test_who_takes_more_memory_than_is_allowed_is_refused_it(deadly, pools):
     pool = pools(memory=2**32, environment={"HOW": "hog"})
-    (seen,) = ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
-    assert seen.failure[0] == "RuntimeError"
-    assert "memory" in seen.failure[1]
+    (seen,) = executed(pool, deadly, forward(Case(), LSTM, ("no_grad",)))
+    assert seen.failure.exception == "RuntimeError"
+    assert "memory" in seen.failure.message
 
 
-def calls_of_packing(line):
+def packing_of(line):
     """A call of each utility on the rows of a case, and one that is refused."""
     case, cell = parse(line)
-    for batch in packing_calls.batches(case.on(cell), surplus=1):
-        for utility in packing_calls.UTILITIES:
+    for batch in packing_request.batches(case.on(cell), surplus=1):
+        for utility in packing_request.UTILITIES:
             options = {} if utility == "pack_sequence" else {"batch_first": batch.batch_first}
-            yield packing_calls.Call(batch, utility, "int32", options)
-        yield packing_calls.Call(batch, "pad_packed_sequence", "list", {"total_length": 1})
-        yield packing_calls.Call(batch, "pad_sequence", "list", {"padding_value": float("-inf")})
-
-
-def packed(calls, judged, call):
-    return calls.pack(judged, call, PackingSeen(call.batch.problem, judged.name, packing_calls.ROUTE, answering.NOBODY))
+            yield Pack(batch, utility, "int32", options)
+        yield Pack(batch, "pad_packed_sequence", "list", {"total_length": 1})
+        yield Pack(batch, "pad_sequence", "list", {"padding_value": float("-inf")})
 
 
 @pytest.mark.parametrize(
@@ -219,21 +261,18 @@ def packed(calls, judged, call):
 )
 def test_packing_in_a_child_gives_what_it_gives_here(line, pools):
     pool, failures = pools(), []
-    for call in calls_of_packing(line):
-        here, there = packed(session.HERE, TORCH_NN, call), packed(pool, TORCH_NN, call)
+    for request in packing_of(line):
+        (here,), (there,) = (executed(executor, TORCH_NN, request) for executor in (InProcess(), pool))
         assert_equal(here, there)
-        assert there.utility == here.utility
-        failures += [there.failure[0]] if there.failure else []
+        failures += [there.failure.exception] if there.failure else []
     assert failures == ["ValueError"] * 3
 
 
 def test_drawing_in_a_child_gives_what_it_gives_here(pools):
-    wanted = [Architecture(LSTM, 2, 3, 2), Architecture(GRU, 1, 1)]
-    pairs = zip(session.HERE.draw(TORCH_NN, 5, wanted), pools().draw(TORCH_NN, 5, wanted), strict=True)
-    for here, there in pairs:
-        assert here.keys() == there.keys()
-        for name, values in here.items():
-            np.testing.assert_array_equal(values, there[name])
+    request = DrawParameters(5, (Architecture(LSTM, 2, 3, 2), Architecture(GRU, 1, 1)))
+    (here,), (there,) = (executed(executor, TORCH_NN, request) for executor in (InProcess(), pools()))
+    assert len(here.drawn) == 2
+    assert_equal(here, there)
 
 
 DEADLY_ELSEWHERE = """
@@ -258,13 +297,12 @@ def test_death_of_packing_and_of_drawing_is_a_finding(pools, tmp_path, monkeypat
     (tmp_path / "deadly_elsewhere.py").write_text(DEADLY_ELSEWHERE)
     monkeypatch.syspath_prepend(tmp_path)
     judged, pool = subject.named(["deadly_elsewhere"]), pools(environment={"IN_CHILD": "1"})
-    calls = session.Calls(pool.run, pool.pack, pool.draw)
-    tests = {tested.name: tested for tested in contract.properties()}
+    tests = {tested.name: tested for tested in properties()}
     for name, case, field, call in (
         ("test_pad_sequence_pads_with_padding_value_on_padding_side", Case(lengths=(1,)), "pad_sequence", "packing"),
         ("test_manual_seed_draws_the_weights_of_the_worked_examples", None, "call", "constructor"),
     ):
-        with session.nested(Session(judged, calls=calls)), pytest.raises(Deviation) as raised:
+        with session.nested(Session(judged, executor=pool)), pytest.raises(Deviation) as raised:
             tests[name].check("gru", case)
         found = raised.value.finding
         assert (found.severity, found.field, found.kind) == ("red", field, "killed by signal 6 (SIGABRT)")
@@ -273,11 +311,11 @@ def test_death_of_packing_and_of_drawing_is_a_finding(pools, tmp_path, monkeypat
 
 def test_call_after_one_that_hung_is_given_less_time(deadly, pools):
     pool = pools(limit=3.0, environment={"HOW": "hang"})
-    ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
+    executed(pool, deadly, forward(Case(), LSTM, ("no_grad",)))
     began = time.monotonic()
-    (seen,) = ask(pool.run, deadly, Case(), LSTM, Plan(("no_grad",)))
+    (seen,) = executed(pool, deadly, forward(Case(), LSTM, ("no_grad",)))
     assert time.monotonic() - began < 2.5
-    assert seen.failure == (deaths.late(3.0), ""), "the same words, so that the failure counts as repeatable"
+    assert seen.failure == Failure(TIMED_OUT, number=3.0), "the same words, so that the failure counts as repeatable"
 
 
 def test_import_that_ends_its_process_ends_a_child_alone(pools, tmp_path, monkeypatch):
@@ -304,12 +342,12 @@ def test_environment_is_that_of_the_pool(pools, tmp_path, monkeypatch):
     judged = subject.named(["telling_gru"])
     for value in ("85", "170"):
         pool = pools(environment={"MALLOC_PERTURB_": value})
-        assert ask(pool.run, judged, Case(), GRU, Plan(("grad",)))[0].failure == ("ValueError", value)
+        assert executed(pool, judged, forward(Case(), GRU, ("grad",)))[0].failure.message == value
 
 
 def test_children_end_with_their_pool_whatever_they_do(deadly, pools):
     pool = pools(environment={"HOW": "hang"})
-    ask(pool.run, deadly, Case(), LSTM, Plan(("grad",)))
+    executed(pool, deadly, forward(Case(), LSTM, ("grad",)))
     pid, server = pool._child.pid, pool._server.process
     os.kill(pid, signal.SIGSTOP)  # one that cannot even read
     pool.close()
@@ -319,8 +357,28 @@ def test_children_end_with_their_pool_whatever_they_do(deadly, pools):
 
 
 def test_subject_without_a_name_to_import_and_errors_of_the_suite_are_told(pools, monkeypatch):
+    mine = subject.Subject("mine", TORCH_NN.classes)
     with pytest.raises(TypeError, match=r"mine exists in this process alone, .* as in --subject pkg\.module"):
-        ask(pools().run, subject.Subject("mine", TORCH_NN.classes), Case(), LSTM)
-    monkeypatch.setattr(child.wire, "plan_to_json", lambda plan, arrays: {})
-    with pytest.raises(ChildError, match="KeyError: 'poison'"):
-        ask(pools().run, TORCH_NN, Case(), LSTM)
+        executed(pools(), mine, forward(Case(), LSTM))
+    encoded = messages.Writer.encoded
+
+    def with_a_field_too_few(writer, value):
+        found = encoded(writer, value)
+        if isinstance(value, Forward):
+            del found["Forward"]["record_kernels"]
+        return found
+
+    monkeypatch.setattr(messages.Writer, "encoded", with_a_field_too_few)
+    with pytest.raises(ChildError, match="ValueError: a message has other fields than Forward"):
+        executed(pools(), TORCH_NN, forward(Case(), LSTM))
+
+
+def test_every_kind_of_call_and_every_result_may_travel():
+    kinds = {kind for base in (requests.Request, Observation) for kind in every_subclass(base)}
+    assert kinds - {requests.ProblemRequest, requests.ModuleCall} <= {*messages.REQUESTS, *messages.RESULTS}
+
+
+def every_subclass(base):
+    for kind in base.__subclasses__():
+        yield kind
+        yield from every_subclass(kind)

@@ -5,10 +5,9 @@ from functools import cache
 import pytest
 
 from conformance.clauses import CLAUSES, RED
-from conformance.harness.contract import properties
+from conformance.harness.cells import SINGLE_STEPS
 from conformance.harness.known import SHIPPED, load
-from conformance.harness.plugin import OF_TORCH_ALONE
-from conformance.harness.property import SINGLE_STEPS
+from conformance.harness.property import properties
 from conformance.harness.subject import torch_nn
 from conformance.selftest.faults import ALL, faults
 from conformance.selftest.plain import subject
@@ -31,7 +30,7 @@ def is_small(finding, needs):
 def shown_by_a_sound_one(test, cell):
     """Signatures of a property's findings in a sound subject: operators of PyTorch lack ways to differentiate."""
     tested = next(one for one in properties() if one.name == test)
-    sound = torch_nn() if tested.clause.id == OF_TORCH_ALONE else subject("plain")
+    sound = torch_nn() if tested.clause.binds else subject("plain")
     return {finding.signature for finding in findings_by(tested, sound, (cell,), 0)}
 
 
@@ -42,7 +41,7 @@ def tells(finding):
 
 def draws_anything(clauses):
     """Whether a seed makes any difference to the properties of these clauses."""
-    return any(tested.cases for tested in properties() if tested.clause.id in clauses)
+    return any(tested.draws for tested in properties() if tested.clause.id in clauses)
 
 
 @pytest.mark.parametrize("fault", faults(), ids=lambda fault: fault.name)
@@ -68,7 +67,7 @@ SOUND = [(subject("plain"), seed) for seed in SEEDS] + [(torch_nn(), SEEDS[0])] 
 def test_sound_implementation_passes_the_same_seeds(sound, seed):
     known = load(SHIPPED)
     for tested in properties():
-        if tested.cases or seed == SEEDS[0]:
+        if tested.draws or seed == SEEDS[0]:
             found = findings_by(tested, sound, ALL + SINGLE_STEPS, seed, known=known)
             assert [finding.text() for finding in found if finding.severity == RED and not finding.known] == []
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from conformance.harness import call, gradients, runner, session
-from conformance.harness.runner import BACKWARD_ROUTES, Plan
-from conformance.harness.session import Session
+from conformance.harness import backward, module_call
+from conformance.harness.backward import Backward
+from conformance.harness.failure import RAISED, Failure
+from conformance.harness.requests import Forward
+from conformance.harness.route import BACKWARD_ROUTES
 from conformance.harness.subject import torch_nn
 from conformance.harness.verdict_gradients import summed
 from reference.problem import LSTM, differentiable
@@ -20,8 +22,7 @@ def seen_of(line, **changed):
     case, cell = parse(line)
     problem = case.on(cell)
     loss = replace(losses.loss(case, problem), **changed)
-    with session.nested(Session(torch_nn())) as here:
-        return runner.run(here.subject, problem, Plan(("grad",), loss=loss), here.judgement(problem))[0]
+    return Backward(problem, ("grad",), loss=loss).execute(torch_nn())[0]
 
 
 LINES = [
@@ -62,7 +63,7 @@ def test_gradients_are_those_of_finite_differences(line):
             **{name: getattr(seen.problem, name) + moved[name] for name in along if hasattr(seen.problem, name)},
             memory="contiguous",
         )
-        other = runner.run(torch_nn(), problem, Plan(("grad",)), seen.judgement)[0]
+        other = Forward(problem, ("grad",)).execute(torch_nn())[0]
         return sum((other.results[name].values * values).sum() for name, values in seen.loss.cotangents.items())
 
     slope = sum((g.values * along[name]).sum() for name, g in seen.gradients.items())
@@ -84,7 +85,7 @@ def test_a_loss_that_hangs_on_nothing_wanted_gives_no_gradient():
 
 def test_a_second_pass_adds_up():
     seen = seen_of(LINES[0], passes=2)
-    (twice,) = seen.again
+    (twice,) = seen.later_passes
     for name, once in seen.gradients.items():
         assert np.array_equal(twice.gradients[name].values, 2 * once.values)
 
@@ -102,10 +103,8 @@ def test_what_cannot_be_differentiated_is_a_failure_with_its_reason():
     subject = replace(torch_nn(), name="refusing", classes={**torch_nn().classes, LSTM: Refusing})
     case, cell = parse(LINES[0])
     problem = case.on(cell)
-    plan = Plan(BACKWARD_ROUTES, loss=losses.loss(case, problem))
-    with session.nested(Session(subject)) as here:
-        for seen in runner.run(subject, problem, plan, here.judgement(problem)):
-            assert seen.failure == ("RuntimeError", "in the backward pass: not differentiable")
+    for seen in Backward(problem, BACKWARD_ROUTES, loss=losses.loss(case, problem)).execute(subject):
+        assert seen.failure == Failure(RAISED, "RuntimeError", "in the backward pass: not differentiable")
 
 
 @pytest.mark.parametrize(
@@ -119,18 +118,17 @@ def test_what_cannot_be_differentiated_is_a_failure_with_its_reason():
 )
 def test_gradients_share_memory_where_an_element_of_it_is_in_both(first, second, shared):
     memory = torch.zeros(8)
-    assert gradients.sharing({"a": memory[first], "b": memory[second], "c": None}) == (("a and b",) if shared else ())
+    assert backward.sharing({"a": memory[first], "b": memory[second], "c": None}) == (("a and b",) if shared else ())
 
 
 def test_dropout_that_acts_draws_the_same_mask_each_time_and_leaves_the_random_state_alone():
     case, cell = parse("v1 lstm i2 h8 l2 fill=normal")
     problem = case.on(cell)
     problem = replace(problem, architecture=replace(problem.architecture, dropout=0.5))
-    with session.nested(Session(torch_nn())) as here:
-        one, other = (runner.run(here.subject, problem, Plan(("grad",)), here.judgement(problem))[0] for _ in range(2))
+    one, other = (Forward(problem, ("grad",)).execute(torch_nn())[0] for _ in range(2))
     assert np.array_equal(one.raw["output"], other.raw["output"])
     before = torch.get_rng_state()
-    with call.masks_repeatable(problem):
+    with module_call.masks_repeatable(problem):
         torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
 

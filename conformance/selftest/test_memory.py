@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness import bridge
-from conformance.harness.call import Inputs, inputs
+from conformance.harness.inputs import Inputs, inputs
 from conformance.harness.memory import laid_out
 from reference.problem import LSTM, Problem
 from strategies import parse

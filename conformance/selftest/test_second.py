@@ -5,8 +5,9 @@ import re
 import pytest
 import torch
 
-from conformance.harness.function import Function
-from conformance.harness.second import FEW, MISSING, objection
+from conformance.harness.differentiable_call import DifferentiableCall
+from conformance.harness.gradgradcheck import FEW, gradgradcheck_failure
+from conformance.harness.observation import NO_SECOND_DERIVATIVES
 from conformance.harness.subject import torch_nn
 from conformance.selftest.faults_second_derivatives import _CurvatureOff
 from conformance.selftest.plain import Plain, subject
@@ -16,7 +17,7 @@ from strategies import Case, losses
 
 def function(judged, case, cell):
     problem = case.on(cell)
-    return Function.of(judged.loaded(problem), problem, losses.loss(case, problem))
+    return DifferentiableCall.of(judged.loaded(problem), problem, losses.loss(case, problem))
 
 
 @pytest.mark.parametrize("judged", [torch_nn(), subject("plain")], ids=lambda judged: judged.name)
@@ -24,12 +25,12 @@ def function(judged, case, cell):
 def test_nothing_is_said_of_right_ones(judged, lengths):
     case = Case(2, 2, 2, 2, 2, bidirectional=True, dtype="float64", lengths=lengths)
     for cell in (RNN_TANH, LSTM, GRU):
-        assert objection(function(judged, case, cell)) == ""
+        assert gradgradcheck_failure(function(judged, case, cell)) == ""
 
 
 def test_the_second_derivative_that_is_farthest_out_is_named():
     case = Case(dtype="float64", layout=("nohx", "nobias"))
-    said = objection(function(subject("off", _CurvatureOff), case, RNN_TANH))
+    said = gradgradcheck_failure(function(subject("off", _CurvatureOff), case, RNN_TANH))
     pattern = r"of the gradient of (.*)\[0\] by (.*)\[0\]:  got (\S+)   difference quotient (\S+)"
     found = re.fullmatch(pattern, said)
     assert found is not None, said
@@ -42,7 +43,7 @@ def test_of_many_numbers_the_words_of_gradgradcheck_are_kept():
     case = Case(4, 9, dtype="float64")
     wrong = function(subject("off", _CurvatureOff), case, RNN_TANH)
     assert sum(leaf.numel() for leaf in wrong.leaves.values()) > FEW
-    assert "Jacobian mismatch" in objection(wrong)
+    assert "Jacobian mismatch" in gradgradcheck_failure(wrong)
 
 
 class _Cut(torch.autograd.Function):
@@ -69,4 +70,4 @@ class _WithoutGraph(Plain):
 
 def test_first_gradients_without_a_graph_are_told_apart():
     cut = function(subject("cut", _WithoutGraph), Case(dtype="float64"), GRU)
-    assert objection(cut) == MISSING
+    assert gradgradcheck_failure(cut) == NO_SECOND_DERIVATIVES

@@ -3,7 +3,7 @@
 import pytest
 
 from conformance.clauses import RED
-from conformance.harness.contract import properties
+from conformance.harness.property import properties
 from conformance.selftest.faults import ALL
 from conformance.selftest.trial import findings, findings_by
 from conformance.selftest.variations import variations

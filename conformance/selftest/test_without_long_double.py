@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from conformance.clauses import RED
-from conformance.harness import oracle, session
-from conformance.harness.property import MODULES, SINGLE_STEPS
+from conformance.harness import session
+from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.session import Session
 from conformance.harness.subject import Subject, torch_nn
 from conformance.selftest import trial
@@ -45,9 +45,8 @@ def no_wider_type() -> Iterator[None]:
 
 
 def _forget() -> None:
-    """Lets go of rounding models and enclosures that are kept."""
+    """Lets go of rounding models that are kept."""
     session._judgement.cache_clear()
-    oracle._kept.clear()
 
 
 @pytest.fixture

@@ -8,16 +8,15 @@ from dataclasses import dataclass, fields
 import hypothesis
 from hypothesis import HealthCheck, Phase
 
-from conformance.harness import session
-from conformance.harness.contract import properties
+from conformance.harness import case_record, session
+from conformance.harness.deviation import Deviation
 from conformance.harness.known import Known
 from conformance.harness.plugin import EFFORTS
-from conformance.harness.property import Property, derived_seed
+from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.recorder import Finding
 from conformance.harness.report import findings_of
 from conformance.harness.session import Session
 from conformance.harness.subject import Subject
-from conformance.harness.verdict import Deviation
 from strategies import Case
 
 Enough = Callable[[Finding], bool]
@@ -97,9 +96,9 @@ def findings_by(
 
 
 def _failures(tested: Property, cell: str, seed: int, effort: str) -> list[Finding]:
-    node = f"{tested.name}[{cell}]"
+    node = case_record.node(tested.name, cell)
     try:
-        tested.test(settings(effort), derived_seed(seed, node))(cell=cell)
+        tested.test(cell, settings(effort), derived_seed(seed, node))(cell=cell)
     except _Found as found_enough:
         return [found_enough.finding]
     except Exception as error:

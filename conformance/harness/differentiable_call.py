@@ -12,8 +12,9 @@ from torch.func import functional_call
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.harness import bridge
-from conformance.harness.call import Inputs, data_of, inputs, named_results
-from conformance.harness.gradients import as_returned
+from conformance.harness.backward import as_returned
+from conformance.harness.inputs import Inputs, data_of, inputs
+from conformance.harness.module_call import named_results
 from reference.problem import Loss, Problem
 
 Tensors = dict[str, torch.Tensor]
@@ -21,7 +22,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Function:
+class DifferentiableCall:
     """A module of the subject's and one call of it.
 
     leaves      what can be differentiated by, contiguous and requiring no gradient; of a packed input its data
@@ -36,7 +37,7 @@ class Function:
     cotangents: Tensors
 
     @classmethod
-    def of(cls, module: torch.nn.Module, problem: Problem, loss: Loss) -> Function:
+    def of(cls, module: torch.nn.Module, problem: Problem, loss: Loss) -> DifferentiableCall:
         """The function of a problem; the module's own parameters require gradients and have none."""
         given = inputs(problem)
         packed = given.input if isinstance(given.input, PackedSequence) else None

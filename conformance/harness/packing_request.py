@@ -1,5 +1,4 @@
-"""The utilities that pad and pack rows, called with plain data: the other place that calls the subject. No tensor
-leaves it."""
+"""The request that calls a packing utility with plain data."""
 
 from __future__ import annotations
 
@@ -12,13 +11,13 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness import bridge, memory
-from conformance.harness.call import asked, fact
-from conformance.harness.observation import Observation
+from conformance.harness.failure import Failure
+from conformance.harness.module_call import fact, guarded_call
+from conformance.harness.observation import PackingObservation
+from conformance.harness.requests import Request
+from conformance.harness.route import PACKING
 from conformance.harness.subject import Subject
 from reference.problem import Problem
-
-ROUTE = "packing"
-"""No call of a module: only the utilities."""
 
 LENGTHS = ("list", "int64", "int32")
 """What lengths come as: a list, or a tensor of one of these dtypes."""
@@ -89,20 +88,11 @@ def batches(problem: Problem, surplus: int = 0) -> list[Batch]:
 
 
 @dataclass(frozen=True, eq=False)
-class PackingSeen(Observation):
-    """One call of a utility: `raw` and `facts` of what it returned, `changed` of its arguments.
+class Pack(Request[PackingObservation]):
+    """Call the subject's function of torch.nn.utils.rnn with this name; what is unpacked was packed by the subject.
 
-    They are named data, batch_sizes, sorted_indices and unsorted_indices, those that are there; padded, and lengths;
-    or row 0, row 1 and so on. Integers are int64. call: the utility's name, its options and its rows, as text.
+    lengths: one of `LENGTHS`. options: keyword arguments.
     """
-
-    utility: str = ""
-    call: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One call of the subject's function of torch.nn.utils.rnn with this name; lengths: one of `LENGTHS`."""
 
     batch: Batch
     utility: str
@@ -117,29 +107,34 @@ class Call:
         rows = " ".join(str(row.shape) for row in batch.rows)
         return f"{self.utility}({given}), rows {rows}{surplus}, lengths {self.lengths}"
 
+    def shared(self) -> tuple[object, ...]:
+        return (self.batch.problem,)
 
-Packer = Callable[[Subject, Call, PackingSeen], PackingSeen]
-"""`pack`, or another that does the same elsewhere."""
+    def blank(self, subject: Subject) -> PackingObservation:
+        """The observation of a call that was not made yet."""
+        return PackingObservation(self.batch.problem, subject.name, PACKING, utility=self.utility, call=str(self))
 
+    def failed(self, subject: Subject, failure: Failure) -> PackingObservation:
+        return replace(self.blank(subject), failure=failure)
 
-def pack(subject: Subject, call: Call, blank: PackingSeen) -> PackingSeen:
-    """What the subject makes of a call, in this process, or why nothing; what is unpacked was packed by the subject."""
-    try:
-        case = call.batch.problem.case
-        made = _ARGUMENTS[call.utility]
-        given = asked(case, ROUTE, lambda: made(subject.packing, call.batch, call.lengths))
-        before = _contents(given)
-        utility = getattr(subject.packing, call.utility)
-        result = asked(case, ROUTE, lambda: utility(*given.values(), **call.options))
-    except Exception as error:  # the subject's own, whatever it is
-        return replace(blank, failure=(type(error).__name__, str(error)))
-    returned = _parts(result)
-    return replace(
-        blank,
-        raw={name: _plain(part) for name, part in returned.items()},
-        facts={name: fact(part) for name, part in returned.items()},
-        changed=tuple(name for name, after in _contents(given).items() if not _equal(before[name], after)),
-    )
+    def execute(self, subject: Subject) -> tuple[PackingObservation, ...]:
+        case = self.batch.problem.case
+        try:
+            made = _ARGUMENTS[self.utility]
+            given = guarded_call(case, PACKING, lambda: made(subject.packing, self.batch, self.lengths))
+            before = _contents(given)
+            utility = getattr(subject.packing, self.utility)
+            result = guarded_call(case, PACKING, lambda: utility(*given.values(), **self.options))
+        except Exception as error:  # the subject's own, whatever it is
+            return (self.failed(subject, Failure.raised(error)),)
+        returned = _parts(result)
+        seen = replace(
+            self.blank(subject),
+            raw={name: _plain(part) for name, part in returned.items()},
+            facts={name: fact(part) for name, part in returned.items()},
+            changed=tuple(name for name, after in _contents(given).items() if not _equal(before[name], after)),
+        )
+        return (seen,)
 
 
 Arguments = Mapping[str, Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch.autograd.gradcheck import GradcheckError, gradgradcheck
 
-from conformance.harness.function import Function, Tensors
+from conformance.harness.differentiable_call import DifferentiableCall, Tensors
+from conformance.harness.observation import NO_SECOND_DERIVATIVES
 
 STEP = 1e-6
 """The length of the vector that everything is moved along, there and back."""
@@ -20,24 +21,22 @@ order of the step's square, 1e-12, times a third derivative. Over 1,200 cases of
 FEW = 100
 """So many numbers to differentiate by, at most, are looked at one by one to say where second derivatives are wrong."""
 
-MISSING = "the first gradients, taken with create_graph=True, require no gradient"
 
-
-def objection(function: Function) -> str:
+def gradgradcheck_failure(call: DifferentiableCall) -> str:
     """What there is to say against the second derivatives of a call's loss, in one line; "" where nothing is.
 
     Everything that can be differentiated by lies in one vector: one check then covers second derivatives by any two
     inputs, states and parameters. In its fast mode the check compares one number: what becomes of one gradient, summed
     up with positive weights, along one direction.
     """
-    flat = torch.cat([leaf.reshape(-1) for leaf in function.leaves.values()]).requires_grad_()
+    flat = torch.cat([leaf.reshape(-1) for leaf in call.leaves.values()]).requires_grad_()
 
     def loss(numbers: torch.Tensor) -> torch.Tensor:
-        return function.loss(_apart(function, numbers))
+        return call.loss(_apart(call, numbers))
 
     (first,) = torch.autograd.grad(loss(flat), flat, create_graph=True)
     if not first.requires_grad:
-        return MISSING
+        return NO_SECOND_DERIVATIVES
     one = torch.ones((), dtype=flat.dtype, device=flat.device, requires_grad=True)
     try:
         with torch.random.fork_rng(devices=[]):
@@ -54,21 +53,21 @@ def objection(function: Function) -> str:
                 check_undefined_grad=False,
             )
     except GradcheckError as error:
-        return _worst(function, flat) if flat.numel() <= FEW else " ".join(str(error).split())
+        return _worst(call, flat) if flat.numel() <= FEW else " ".join(str(error).split())
     return ""
 
 
-def _apart(function: Function, numbers: torch.Tensor) -> Tensors:
+def _apart(call: DifferentiableCall, numbers: torch.Tensor) -> Tensors:
     """Leaves made of one vector of all their numbers."""
-    parts = numbers.split([leaf.numel() for leaf in function.leaves.values()])
-    return {name: part.reshape(leaf.shape) for (name, leaf), part in zip(function.leaves.items(), parts, strict=True)}
+    parts = numbers.split([leaf.numel() for leaf in call.leaves.values()])
+    return {name: part.reshape(leaf.shape) for (name, leaf), part in zip(call.leaves.items(), parts, strict=True)}
 
 
-def _worst(function: Function, flat: torch.Tensor) -> str:
+def _worst(call: DifferentiableCall, flat: torch.Tensor) -> str:
     """The second derivative that is farthest from the difference quotient of two first ones."""
 
     def gradient(numbers: torch.Tensor, create_graph: bool = False) -> torch.Tensor:
-        return torch.autograd.grad(function.loss(_apart(function, numbers)), numbers, create_graph=create_graph)[0]
+        return torch.autograd.grad(call.loss(_apart(call, numbers)), numbers, create_graph=create_graph)[0]
 
     first = gradient(flat, create_graph=True)
     rows = [torch.autograd.grad(one, flat, retain_graph=True, allow_unused=True)[0] for one in first]
@@ -78,7 +77,7 @@ def _worst(function: Function, flat: torch.Tensor) -> str:
     moved = [(gradient((here + m).requires_grad_()), gradient((here - m).requires_grad_())) for m in moves]
     quotients = torch.stack([(there - back) / (2 * STEP) for there, back in moved], 1)
     i, j = divmod(int((got - quotients).abs().argmax()), flat.numel())
-    names = [f"{name}[{n}]" for name, leaf in function.leaves.items() for n in range(leaf.numel())]
+    names = [f"{name}[{n}]" for name, leaf in call.leaves.items() for n in range(leaf.numel())]
     return (
         f"of the gradient of {names[i]} by {names[j]}:  got {float(got[i, j]):.9g}   "
         f"difference quotient {float(quotients[i, j]):.9g}"

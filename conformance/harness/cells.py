@@ -1,0 +1,22 @@
+"""The cells by the names that properties and reports use."""
+
+from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH
+
+MODULES = (RNN_TANH, RNN_RELU, LSTM, GRU)
+"""Classes that take a whole sequence."""
+
+SINGLE_STEPS = tuple(name + CELL_SUFFIX for name in MODULES)
+"""Classes that take one step at a time."""
+
+CELL_NAMES = {
+    "rnn_tanh": "RNN(tanh)",
+    "rnn_relu": "RNN(relu)",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "rnn_tanh_cell": "RNNCell(tanh)",
+    "rnn_relu_cell": "RNNCell(relu)",
+    "lstm_cell": "LSTMCell",
+    "gru_cell": "GRUCell",
+    "": "modules",
+}
+"""What reports call them."""

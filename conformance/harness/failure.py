@@ -1,0 +1,89 @@
+"""Why a call gave no result, as data; the words for it are made last."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+RAISED = "raised"
+"""The subject raised an exception."""
+
+MALFORMED = "malformed result"
+"""The call returned, but not the documented structure of tensors."""
+
+MISMATCHED = "mismatched parameters"
+"""The module was built, but its parameters are not the documented ones."""
+
+KILLED, EXITED, LOST = "killed", "exited", "lost"
+"""The call ended its process: by a signal, with an exit code, or in a way that the system does not tell."""
+
+TIMED_OUT = "timed out"
+"""The call did not return within its limit."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a call gave no result.
+
+    kind       RAISED, MALFORMED, MISMATCHED, KILLED, EXITED, LOST or TIMED_OUT
+    exception  the type of a raised exception
+    message    what the exception says, or what is wrong with a result or with parameters
+    number     the signal (KILLED), the exit code (EXITED), or the limit in seconds (TIMED_OUT)
+    """
+
+    kind: str
+    exception: str = ""
+    message: str = ""
+    number: float = 0
+
+    @classmethod
+    def raised(cls, error: BaseException, during: str = "") -> Failure:
+        """The failure of a call that raised `error`; `during` says in which part of the call."""
+        message = str(error)
+        return cls(RAISED, type(error).__name__, f"{during}: {message}" if during else message)
+
+    @classmethod
+    def of_exit(cls, code: int | None, limit: float) -> Failure:
+        """The failure of a call whose process ended: its exit code, minus the signal, None where it is unknown."""
+        if code is None:
+            return cls(LOST)
+        if code >= 0:
+            return cls(EXITED, number=code)
+        if limit and -code == getattr(signal, "SIGALRM", None):
+            return cls(TIMED_OUT, number=limit)
+        return cls(KILLED, number=-code)
+
+    @property
+    def ended_process(self) -> bool:
+        """Whether the call took its process with it, or would not return."""
+        return self.kind in (KILLED, EXITED, LOST, TIMED_OUT)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the subject declined the call by an exception."""
+        return self.kind == RAISED
+
+    @property
+    def title(self) -> str:
+        """The failure without its message: `raised RuntimeError`, `killed by signal 11 (SIGSEGV)`."""
+        if self.kind == RAISED:
+            return f"raised {self.exception}"
+        if self.kind == KILLED:
+            return f"killed by signal {_signal(int(self.number))}"
+        if self.kind == EXITED:
+            return f"ended the process with exit code {self.number:g}"
+        if self.kind == LOST:
+            return "ended the process"
+        return f"did not return within {self.number:g} s" if self.kind == TIMED_OUT else self.kind
+
+    @property
+    def text(self) -> str:
+        """The whole failure: `RuntimeError: mat1 and mat2 shapes cannot be multiplied`."""
+        return ": ".join(filter(None, (self.exception or self.title, self.message)))
+
+
+def _signal(number: int) -> str:
+    try:
+        return f"{number} ({signal.Signals(number).name})"
+    except ValueError:
+        return str(number)

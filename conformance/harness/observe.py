@@ -1,0 +1,261 @@
+"""What properties ask of the subject: calls, each with the findings that it gave no result or none of a right shape."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+import reference
+from conformance.harness import case_record, session
+from conformance.harness.autograd_apis import DOUBLE_BACKWARD, CheckSecondDerivatives, DifferentiateByApi
+from conformance.harness.backward import Backward
+from conformance.harness.capabilities import features, smallest
+from conformance.harness.cells import MODULES, SINGLE_STEPS
+from conformance.harness.observation import (
+    ByLayers,
+    BySteps,
+    Constructed,
+    Differentiated,
+    DifferentiatedByApi,
+    GradgradChecked,
+    Observation,
+    PackingObservation,
+    Poisoned,
+    Repeated,
+)
+from conformance.harness.packing_request import Batch, Pack
+from conformance.harness.requests import (
+    Construct,
+    DrawParameters,
+    Forward,
+    ForwardByLayers,
+    ForwardByStep,
+    ForwardPoisoned,
+    ForwardTwice,
+    ProblemRequest,
+)
+from conformance.harness.route import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
+from conformance.harness.verdict import Part, assert_documented_shape, assert_returned, differ, one_line
+from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
+from strategies import Case, losses
+
+Seen = TypeVar("Seen", bound=Observation)
+
+
+def _returned(request: ProblemRequest[Seen], values: bool = True) -> list[Seen]:
+    """The request's observations that can be looked at. A call that failed is a finding and left out.
+
+    Results of wrong shapes are findings too; values=False keeps them, for their facts.
+    """
+    seen = session.current().execute(request)
+    usable: list[Seen] = []
+    for one in seen:
+        whole: Observation = one
+        if all(_is_usable(part, values) for part in (whole, *whole.parts)):
+            usable.append(one)
+    return usable
+
+
+def _is_usable(seen: Observation, values: bool) -> bool:
+    return assert_returned(seen) and (assert_documented_shape(seen) or not values)
+
+
+def observe(problem: Problem, routes: tuple[str, ...] = EAGER_ROUTES, values: bool = True) -> list[Observation]:
+    """The subject's calls of `problem`, one for each route; values=False keeps those of wrong shapes."""
+    return _returned(Forward(problem, routes), values)
+
+
+def observe_layers(problem: Problem) -> list[ByLayers]:
+    """Each call beside the composition of its layers."""
+    return _returned(ForwardByLayers(problem))
+
+
+def observe_steps(problem: Problem) -> list[BySteps]:
+    """Each call of one layer in one direction beside a call for each of its steps."""
+    return _returned(ForwardByStep(problem))
+
+
+def observe_twice(problem: Problem) -> list[Repeated]:
+    """Each call made again, and what the calls changed."""
+    return _returned(ForwardTwice(problem))
+
+
+def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poisoned]:
+    """Each call of a padded batch, and the call after these rows and steps became NaN."""
+    return _returned(ForwardPoisoned(problem, rows=rows, steps=steps))
+
+
+def construct(problem: Problem) -> list[Constructed]:
+    """The module that the problem is about, not called."""
+    return _returned(Construct(problem))
+
+
+def differentiate(problem: Problem, loss: Loss, routes: tuple[str, ...] = BACKWARD_ROUTES) -> list[Differentiated]:
+    """The subject's gradients of `loss`, one observation for each route."""
+    return _returned(Backward(problem, routes, loss=loss))
+
+
+def observe_pairs(
+    problem: Problem, other: Problem, routes: tuple[str, ...] = EAGER_ROUTES, same: Sequence[Part] = ()
+) -> Iterator[tuple[Observation, Observation]]:
+    """Observations of two problems that say the same, route by route.
+
+    same: parts that are to be the same. Where they differ, both observations say which kernels they reached.
+    """
+    others = {seen.route: seen for seen in observe(other, routes)}
+    here = session.current()
+    for seen in observe(problem, tuple(others)):
+        there = others[seen.route]
+        if same and differ(seen, there, *same):
+            yield replace(seen, kernels=here.kernels(seen)), replace(there, kernels=here.kernels(there))
+        else:
+            yield seen, there
+
+
+def observe_chain(route: str, count: int, problem: Callable[[int, Any], Problem]) -> list[Observation]:
+    """So many calls, the problem of each made from its number and from what the call before it returned.
+
+    Nothing at all where one of them failed.
+    """
+    seen: list[Observation] = []
+    for number in range(count):
+        one = observe(problem(number, seen[-1] if seen else None), (route,))
+        if not one:
+            return []
+        seen += one
+    return seen
+
+
+def devices() -> tuple[str, ...]:
+    """The devices of the run."""
+    return session.current().axes.devices
+
+
+def parameters_drawn(seed: int, *architectures: Architecture) -> list[tuple[dict[str, np.ndarray], ...]]:
+    """The float32 parameters that the subject draws for these architectures, one after the other, from one seed.
+
+    Alone in a list, which is empty where they cannot be drawn: that is a finding.
+    """
+    here = session.current()
+    (seen,) = here.executor.execute(here.subject, DrawParameters(seed, architectures))
+    standing = Observation(smallest(RNN_TANH, "float32", "cpu"), here.subject.name, CONSTRUCTOR, failure=seen.failure)
+    return [seen.drawn] if assert_returned(standing) else []
+
+
+def probes(cells: Sequence[str]) -> list[list[Observation]]:
+    """Calls of size 1, for each dtype, device and route of the run a list with one for each cell."""
+    here, routes = session.current(), EAGER_ROUTES + UNREAL_ROUTES
+    combinations = [(dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in routes]
+    return [[here.probe(cell, *combination) for cell in cells] for combination in combinations]
+
+
+# Packing utilities
+
+
+def observe_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> list[PackingObservation]:
+    """What `attempt_packing` gives, alone in a list. A call that raised is a finding, and the list is empty."""
+    seen = attempt_packing(batch, utility, lengths, **options)
+    if seen.failure is None:
+        return [seen]
+    if seen.failure.is_refusal:
+        lines = [one_line(seen.failure.text), seen.call]
+        case_record.current().found(seen, utility, seen.failure.title, lines)
+    return []
+
+
+def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> PackingObservation:
+    """What the subject's function of torch.nn.utils.rnn with this name gives, with these options, or why nothing.
+
+    A call that ends its process is a finding. lengths: one of `LENGTHS`. batch_first is the problem's. What is unpacked
+    was packed by the subject.
+    """
+    here = session.current()
+    if utility != "pack_sequence":
+        options = {"batch_first": batch.batch_first} | options
+    (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options))
+    if seen.failure is not None and seen.failure.ended_process:
+        assert_returned(seen, utility)
+    return seen
+
+
+def padding_sides() -> list[dict[str, str]]:
+    """The ways to ask pad_sequence for a side: none, and by name where the subject's has the argument (from 2.5 on)."""
+    named = "padding_side" in inspect.signature(session.current().subject.packing.pad_sequence).parameters
+    return [{}, {"padding_side": "right"}, {"padding_side": "left"}] if named else [{}]
+
+
+# Derivatives beside one backward pass
+
+
+def check_second_derivatives(problem: Problem, loss: Loss, pick: int) -> list[GradgradChecked]:
+    """What gradgradcheck says of the loss, on one of the run's routes that can be differentiated, as `pick` chooses."""
+    routes = [route for route in BACKWARD_ROUTES if route in session.current().routes]
+    chosen = (routes[pick % len(routes)],) if routes else ()
+    return _returned(CheckSecondDerivatives(problem, chosen, loss=loss))
+
+
+def distance_from_kinks(problem: Problem) -> float:
+    """How near a pre-activation of RNN(relu) comes to 0, where relu has no derivative; inf for other cells."""
+    return reference.distance_from_kinks(problem, session.current().judgement(problem).red)
+
+
+def differentiate_by(cell: str, api: str) -> tuple[list[DifferentiatedByApi], list[DifferentiatedByApi]]:
+    """The smallest calls of a cell, of each dtype, device, kind and route, differentiated by an API; failed ones too.
+
+    Calls that a plain backward pass cannot differentiate are left out. Beside them, where all of them failed, the calls
+    of other cells that are otherwise alike.
+    """
+    here, seen = session.current(), list[DifferentiatedByApi]()
+    for dtype in here.axes.dtypes:
+        for device in here.axes.devices:
+            for wanted in _kinds_of_calls(cell):
+                problem = _nonnegative(smallest(cell, dtype, device, wanted))
+                loss = _loss(problem)
+                plain = here.execute(Backward(problem, BACKWARD_ROUTES, loss=loss))
+                routes = tuple(one.route for one in plain if one.failure is None and not one.misshapen)
+                seen += here.execute(DifferentiateByApi(problem, routes, loss=loss, api=api))
+    if any(one.failure is None for one in seen):
+        return seen, []
+    return seen, [other for one in seen for other in _siblings(api, one)]
+
+
+def _nonnegative(problem: Problem) -> Problem:
+    """The same call with the absolute value of every number in its place, so that relu is open."""
+    h_0, c_0 = (None if values is None else np.abs(values) for values in (problem.h_0, problem.c_0))
+    parameters = {name: np.abs(values) for name, values in problem.parameters.items()}
+    return replace(problem, parameters=parameters, input=np.abs(problem.input), h_0=h_0, c_0=c_0)
+
+
+def _kinds_of_calls(cell: str) -> tuple[tuple[str, ...], ...]:
+    """Features of the smallest calls that may reach a kernel of their own."""
+    if cell.endswith(CELL_SUFFIX):
+        return ((), ("unbatched input",))
+    kinds: tuple[tuple[str, ...], ...] = ((), ("unbatched input",), ("packed sequences",))
+    return (*kinds, ("projection",)) if cell == LSTM else kinds
+
+
+def _loss(problem: Problem) -> Loss:
+    return losses.loss(Case(dtype=problem.dtype), problem)
+
+
+def _siblings(api: str, seen: Observation) -> list[DifferentiatedByApi]:
+    """Calls of other cells, but otherwise like `seen`, differentiated by an API."""
+    here, problem, found = session.current(), seen.problem, list[DifferentiatedByApi]()
+    wanted = [feature for feature in features(problem) if feature != "projection"]
+    for cell in SINGLE_STEPS if problem.architecture.single_step else MODULES:
+        if cell in here.subject.classes:
+            other = _nonnegative(smallest(cell, problem.dtype, problem.device, wanted))
+            found += here.execute(DifferentiateByApi(other, (seen.route,), loss=_loss(other), api=api))
+    return found
+
+
+def in_float64(seen: DifferentiatedByApi) -> DifferentiatedByApi | None:
+    """The call of `seen` with the same numbers in float64, differentiated twice; None where that is refused."""
+    assert seen.loss is not None, "only a call with a loss has gradients"
+    wide = replace(seen.problem, dtype="float64")
+    found = session.current().execute(DifferentiateByApi(wide, (seen.route,), loss=seen.loss, api=DOUBLE_BACKWARD))
+    return next((one for one in found if one.failure is None), None)
