@@ -12,11 +12,11 @@ from conformance.harness.vocabulary import (
     assert_accurate,
     assert_within,
     clause,
+    devices,
     from_inputs,
     observe,
 )
 from reference.problem import GATES, Architecture, Problem
-from strategies import present
 
 
 def every_value(dtype):
@@ -45,7 +45,7 @@ def through_one_unit(cell, dtype, device, state):
 
 @clause("B5", on=MODULES)
 def test_every_16_bit_value_passes_one_unit_within_its_bound(cell):
-    for dtype, device, state in product(("float16", "bfloat16"), present.devices, (0.0, 1.0)):
+    for dtype, device, state in product(("float16", "bfloat16"), devices(), (0.0, 1.0)):
         for seen in observe(through_one_unit(cell, dtype, device, state)):
             assert_within(seen, from_inputs)
 
@@ -67,7 +67,7 @@ def through_one_gate(cell, dtype, device, gate, state):
 
 @clause("B5", on=(RNN_TANH,))
 def test_tanh_of_every_16_bit_value_is_as_accurate_as_its_model(cell):
-    for dtype, device in product(("float16", "bfloat16"), present.devices):
+    for dtype, device in product(("float16", "bfloat16"), devices()):
         for seen in observe(through_one_gate(cell, dtype, device, "h", 0.0)):
             exact = np.tanh(seen.problem.input.reshape(1, 1, -1, 1))
             assert_accurate(seen, "tanh", seen.h_n, exact, seen.judgement.red.tanh)
@@ -75,7 +75,7 @@ def test_tanh_of_every_16_bit_value_is_as_accurate_as_its_model(cell):
 
 @clause("B5", on=(LSTM, GRU))
 def test_sigmoid_of_every_16_bit_value_is_as_accurate_as_its_model(cell):
-    for dtype, device in product(("float16", "bfloat16"), present.devices):
+    for dtype, device in product(("float16", "bfloat16"), devices()):
         for seen in observe(through_one_gate(cell, dtype, device, "f" if cell == LSTM else "z", 1.0)):
             with np.errstate(over="ignore"):
                 exact = 1 / (1 + np.exp(-seen.problem.input.reshape(1, 1, -1, 1)))

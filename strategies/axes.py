@@ -1,11 +1,12 @@
-"""The axes that a case varies along, and what is present of them on this machine.
+"""The axes that a case varies along: a strategy for each of its fields.
 
-Devices and dtypes are strings, read when a case is drawn: which devices exist is not known at import.
+dtypes and devices depend on the machine and on the run, so their strategies are handed a function that returns the
+axes in force. It is called whenever a case is drawn, because neither is known at import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -37,14 +38,14 @@ SIZES_ABOVE_1 = SIZES[3:]
 
 @dataclass
 class Axes:
-    """What this run draws from: dtypes and devices, the simplest first."""
+    """The dtypes and devices that a run draws from, the simplest first: names such as "float32" and "cuda:1"."""
 
     dtypes: tuple[str, ...] = DTYPES
     devices: tuple[str, ...] = ("cpu",)
 
 
-present = Axes()
-"""The axes in force; a run sets them before it draws."""
+AxesInForce = Callable[[], Axes]
+"""Returns the axes in force when a case is drawn."""
 
 
 # Hypothesis copies drawn values between strategies that look the same to it, which draws one case over and over. No two
@@ -85,22 +86,28 @@ def fills() -> st.SearchStrategy[str]:
     return st.sampled_from(FILLS_BY_WEIGHT)
 
 
-def dtypes(permitted: Sequence[str] = ()) -> st.SearchStrategy[str]:
-    """A dtype that the run has, where some are `permitted` one of these, or any of them if it has none of them.
+def dtypes(axes: AxesInForce, permitted: Sequence[str] = ()) -> st.SearchStrategy[str]:
+    """One of the run's dtypes that are `permitted` (empty: all of them); shrinks to the first.
 
-    Shrinks to the first.
+    If the run has none of the permitted dtypes, any permitted one is drawn.
     """
 
     def chosen(n: int) -> str:
-        names = [name for name in permitted if name in present.dtypes] or permitted or present.dtypes
+        present = axes().dtypes
+        names = [name for name in permitted if name in present] or permitted or present
         return names[n % len(names)]
 
     return st.sampled_from(range(12)).map(chosen)
 
 
-def devices() -> st.SearchStrategy[str]:
-    """A device that the run has; shrinks to the first."""
-    return st.sampled_from(range(13)).map(lambda n: present.devices[n % len(present.devices)])
+def devices(axes: AxesInForce) -> st.SearchStrategy[str]:
+    """One of the run's devices; shrinks to the first."""
+
+    def chosen(n: int) -> str:
+        present = axes().devices
+        return present[n % len(present)]
+
+    return st.sampled_from(range(13)).map(chosen)
 
 
 def seeds() -> st.SearchStrategy[int]:

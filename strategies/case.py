@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, GATES, LSTM, Architecture, Problem
 from strategies import axes, values
+from strategies.axes import Axes, AxesInForce, extensions
 
 VERSION = "v1"
 CELLS = (*GATES, *(name + CELL_SUFFIX for name in GATES))
@@ -317,14 +318,17 @@ class Cases:
 
     pinned: Mapping[str, tuple[Any, ...]]
 
-    def strategy(self) -> st.SearchStrategy[Case]:
-        """Draws from the family; shrinks towards one step of one unit, float32, without further words."""
-        drawn = {name: draw() for name, draw in FIELDS.items() if name not in self.pinned}
+    def strategy(self, axes: AxesInForce = Axes) -> st.SearchStrategy[Case]:
+        """Draws from the family; shrinks towards one step of one unit, float32, without further words.
+
+        `axes` is called whenever a case is drawn and returns the dtypes and devices to draw from.
+        """
+        drawn = {name: field(axes) for name, field in FIELDS.items() if name not in self.pinned}
         for name, permitted in self.pinned.items():
             if name not in EXTENSIONS:
-                drawn[name] = PINNED.get(name, st.sampled_from)(permitted)
+                drawn[name] = PINNED[name](axes, permitted) if name in PINNED else st.sampled_from(permitted)
         for most, (name, chooser) in enumerate(EXTENSIONS.items(), 2**15):
-            drawn[chooser] = axes.extensions(self.pinned.get(name, (False, True)), most)
+            drawn[chooser] = extensions(self.pinned.get(name, (False, True)), most)
         return st.builds(Case.drawn, **drawn)
 
     def __contains__(self, case: Case) -> bool:
@@ -384,27 +388,28 @@ WORDS = {
 EXTENSIONS = {"projection": "narrowing", "packed": "ends"}
 """What only some cells and calls have, and the argument of `Case.drawn` that chooses it."""
 
-FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
-    "input_size": axes.input_sizes,
-    "hidden_size": axes.hidden_sizes,
-    "num_layers": lambda: axes.counts(3),
-    "batch_size": lambda: axes.counts(5),
-    "steps": lambda: axes.counts(12),
-    "bidirectional": st.booleans,
-    "layout": axes.layouts,
-    "memory": axes.memories,
+FIELDS: dict[str, Callable[[AxesInForce], st.SearchStrategy[object]]] = {
+    "input_size": lambda _: axes.input_sizes(),
+    "hidden_size": lambda _: axes.hidden_sizes(),
+    "num_layers": lambda _: axes.counts(3),
+    "batch_size": lambda _: axes.counts(5),
+    "steps": lambda _: axes.counts(12),
+    "bidirectional": lambda _: st.booleans(),
+    "layout": lambda _: axes.layouts(),
+    "memory": lambda _: axes.memories(),
     "dtype": axes.dtypes,
     "device": axes.devices,
-    "fill": axes.fills,
-    "seed": axes.seeds,
-    "pick": axes.picks,
+    "fill": lambda _: axes.fills(),
+    "seed": lambda _: axes.seeds(),
+    "pick": lambda _: axes.picks(),
 }
+"""The strategy of each field that is not pinned, given the axes in force."""
 
-PINNED: dict[str, Callable[[tuple[Any, ...]], st.SearchStrategy[object]]] = {
-    "layout": axes.layouts,
+PINNED: dict[str, Callable[[AxesInForce, tuple[Any, ...]], st.SearchStrategy[object]]] = {
+    "layout": lambda _, permitted: axes.layouts(permitted),
     "dtype": axes.dtypes,
 }
-"""Strategies of fields whose permitted values are not all alike."""
+"""Strategies of pinned fields whose permitted values differ in weight, or in whether the run has them."""
 
 SINGLE_STEP = cases(num_layers=1, steps=1, bidirectional=False, batch_first=False)
 """The cases of classes that take one step at a time: one layer, one direction, no layout of its own."""

@@ -8,13 +8,13 @@ import pytest
 
 from strategies import Case, axes, cases
 from strategies.case import SINGLE_STEP
-from strategies.conftest import drawn, order
+from strategies.testing import draws, order
 from strategies.values import FILLS
 
 
 def hundred(family, with_seed):
     """A hundred cases: within one run Hypothesis varies what it has drawn, so that more of one seed say less."""
-    return drawn(family.strategy(), 100, with_seed)
+    return draws(family.strategy(), 100, with_seed)
 
 
 @cache

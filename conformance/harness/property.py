@@ -72,7 +72,7 @@ class Property:
         def drawn(case: Case, cell: str) -> None:
             self.check(cell, case)
 
-        test = hypothesis.given(case=self.cases.strategy())(drawn)
+        test = hypothesis.given(case=self.cases.strategy(lambda: session.current().axes))(drawn)
         test = settings(test) if settings is not None else test
         return hypothesis.seed(seed)(test) if seed is not None else test
 
@@ -161,6 +161,11 @@ def parameters_drawn(seed: int, *architectures: Architecture) -> list[dict[str, 
         return here.calls.draw(here.subject, seed, architectures)
     except deaths.Died as died:
         raise Deviation.of(here.case_at_hand().died(str(died), CONSTRUCTOR, "float32", "")) from None
+
+
+def devices() -> tuple[str, ...]:
+    """The devices of the run, the simplest first."""
+    return session.current().axes.devices
 
 
 def probes(cells: Sequence[str]) -> list[list[Observation]]:

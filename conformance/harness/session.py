@@ -20,7 +20,7 @@ from conformance.harness.runner import Drawer, Plan, Runner
 from conformance.harness.subject import TORCH_NN, Subject
 from reference.problem import Problem
 from reference.roundings import Judgement
-from strategies import Axes, Case, present
+from strategies import Axes, Case
 from strategies.axes import DTYPES
 
 if TYPE_CHECKING:
@@ -257,18 +257,15 @@ def current_case() -> CaseRecord:
 
 
 def begin(session: Session) -> Session:
-    """Makes `session` the current one: pins threads and precision, draws from its axes."""
+    """Makes `session` the current one: pins threads and precision."""
     platform.pin()
     _sessions.append(session)
-    present.dtypes, present.devices = session.axes.dtypes, session.axes.devices
     return session
 
 
 def end(session: Session) -> None:
     """Back to the session around it."""
     assert _sessions.pop() is session, "sessions end in the order in which they began"
-    around = _sessions[-1].axes if _sessions else Axes()
-    present.dtypes, present.devices = around.dtypes, around.devices
 
 
 @contextmanager
