@@ -3,7 +3,7 @@
 from reference.backward import Gradients, backward, distance_from_kinks
 from reference.network import Enclosure, forward, forward_forced
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
-from reference.roundings import Machine, Rounding, model
+from reference.roundings import Rounding, model
 
 __all__ = [
     "GRU",
@@ -14,7 +14,6 @@ __all__ = [
     "Enclosure",
     "Gradients",
     "Loss",
-    "Machine",
     "Problem",
     "Rounding",
     "backward",

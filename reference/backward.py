@@ -37,7 +37,7 @@ class Gradients:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerRun:
     """A layer that has run: its input (D, N, T, features), the states before each step (D, N, T, R), and the steps."""
 
     weights: Weights
@@ -105,7 +105,7 @@ def _complete(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> tuple[n
     return output, h_n, c_n
 
 
-def _forward(problem: Problem, rounding: Rounding) -> list[Layer]:
+def _forward(problem: Problem, rounding: Rounding) -> list[LayerRun]:
     """Every layer, run from the inputs alone; a row that has ended goes on from zeros, which no gradient reaches."""
     below, layers = Ball.exact(given(problem), rounding, problem.granule), []
     running = np.ones(problem.input.shape[:2], bool) if problem.lengths is None else _running(problem)
@@ -121,7 +121,7 @@ def _forward(problem: Problem, rounding: Rounding) -> list[Layer]:
             h = where(goes_on, steps[-1].h, nothing)
             c = c if steps[-1].c is None else where(goes_on, steps[-1].c, no_c)
             states.append(h)
-        layers.append(Layer(weights, x, stack(states[:-1], 2), steps))
+        layers.append(LayerRun(weights, x, stack(states[:-1], 2), steps))
         output = _in_input_time(problem, alone(stack(states[1:], 2)))
         below = concatenate([part.ball for part in output], -1)
     return layers
@@ -135,7 +135,7 @@ def distance_from_kinks(problem: Problem, rounding: Rounding) -> float:
     return min(float(np.abs(step.z.midpoint).min()) for step in steps if isinstance(step, ReluStep))
 
 
-def _layer_backward(layer: Layer, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
+def _layer_backward(layer: LayerRun, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
     """One layer, last step first, from what others say of the gradients of h (D, N, T, R) and of c (D, N, T, H)."""
     w, pulled = layer.weights, []
     dh: list[Summand] = []
@@ -151,7 +151,7 @@ def _layer_backward(layer: Layer, from_h: Sequence[Summand], from_c: Summand) ->
     return LayerGradients(linear(ih, w.weight_ih), summed(*dh), pulled[0].c, _parameters(layer, ih, hh, pulled))
 
 
-def _parameters(layer: Layer, ih: Ball, hh: Ball, pulled: Sequence[Pulled]) -> dict[str, Ball]:
+def _parameters(layer: LayerRun, ih: Ball, hh: Ball, pulled: Sequence[Pulled]) -> dict[str, Ball]:
     """The gradients of a layer's parameters: sums over rows and steps, of products with what each was multiplied by."""
     gradients = {"weight_ih": outer(ih, layer.x), "weight_hh": outer(hh, layer.before)}
     if layer.weights.bias_ih is not None:

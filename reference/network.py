@@ -20,7 +20,7 @@ from reference.roundings import Rounding
 ELEMENTS_AT_ONCE = 2**20
 """Pre-activations of a padded batch that are judged together: more do not fit into a processor's cache."""
 
-STEP = {RNN_TANH: cells.rnn_tanh, RNN_RELU: cells.rnn_relu, GRU: cells.gru}
+NEXT_STATE = {RNN_TANH: cells.rnn_tanh, RNN_RELU: cells.rnn_relu, GRU: cells.gru}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosu
             states.append(c)
         after = cells.lstm_hidden_state(o, stack(states, 2), weights)
         return Enclosure.of(_output(problem, after), _last(problem, after)[None], c[None])
-    after = STEP[problem.architecture.cell](x, h, weights)
+    after = NEXT_STATE[problem.architecture.cell](x, h, weights)
     return Enclosure.of(_output(problem, after), _last(problem, after)[None])
 
 
@@ -119,7 +119,7 @@ def _run(problem: Problem, x: Ball, h: Ball, c: Ball, weights: Weights) -> tuple
             new_h = cells.lstm_hidden_state(o, new_c, weights)
             c = _if_running(problem, t, new_c, c)
         else:
-            new_h = STEP[cell](x[:, :, t], h, weights)
+            new_h = NEXT_STATE[cell](x[:, :, t], h, weights)
         h = _if_running(problem, t, new_h, h)
         states.append(h)
     return stack(states, 2), h, c if cell == LSTM else None

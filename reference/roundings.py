@@ -79,15 +79,6 @@ class Judgement:
     amber: Rounding | None
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where a subject computes: `capability` is the instruction set of PyTorch's CPU kernels, `release` as in 2.13."""
-
-    capability: str
-    release: str
-    subject: str
-
-
 ATEN_TANH, ATEN_SIGMOID = 2.0, 4.0
 """Worst seen in PyTorch's own kernels, AVX2: tanh 1.24 u (float64), 1.0 u (float32); sigmoid 2.39 u and 2.42 u."""
 

@@ -11,13 +11,13 @@ import pytest
 from reference.ball import Ball, Term, affine, alone, linear, outer, summed
 from reference.formats import FORMATS, Format
 from reference.roundings import Rounding
-from reference.testing_ball import (
+from reference.testing.balls import (
+    ALL_MODELS,
     COUNT,
-    EVERY,
-    EVERY_MODEL,
+    EACH_MODEL,
+    EACH_NARROW_MODEL,
+    EACH_SCALE,
     INFINITE_RADII,
-    NARROW,
-    SCALES,
     Operands,
     Points,
     encloses,
@@ -57,9 +57,9 @@ def _running(rounding: Rounding) -> Format:
 
 
 @SUMMATIONS
-@pytest.mark.parametrize("name", [name for name, rounding in EVERY_MODEL.items() if not rounding.stored])
+@pytest.mark.parametrize("name", [name for name, rounding in ALL_MODELS.items() if not rounding.stored])
 def test_a_pre_activation_is_enclosed_in_whatever_order_it_is_summed(name: str, add_up: Summation) -> None:
-    rounding = EVERY_MODEL[name]
+    rounding = ALL_MODELS[name]
     points, format = Points(rounding), rounding.format
     for _ in range(200):
         both = [Operands(points), Operands(points)]
@@ -69,11 +69,11 @@ def test_a_pre_activation_is_enclosed_in_whatever_order_it_is_summed(name: str, 
 
 
 @SUMMATIONS
-@pytest.mark.parametrize("name", [name for name, rounding in EVERY_MODEL.items() if rounding.stored])
+@pytest.mark.parametrize("name", [name for name, rounding in ALL_MODELS.items() if rounding.stored])
 def test_a_stored_pre_activation_is_enclosed_in_whatever_order_its_products_are_summed(
     name: str, add_up: Summation
 ) -> None:
-    rounding = EVERY_MODEL[name]
+    rounding = ALL_MODELS[name]
     points, store = Points(rounding), rounding.format.round
     running = _running(rounding)
     for _ in range(200):
@@ -89,9 +89,9 @@ def test_a_stored_pre_activation_is_enclosed_in_whatever_order_its_products_are_
 
 
 @pytest.mark.parametrize("scale", ["ordinary", "tiny", "exact"])
-@pytest.mark.parametrize("name", [name for name, rounding in EVERY_MODEL.items() if rounding.stored])
+@pytest.mark.parametrize("name", [name for name, rounding in ALL_MODELS.items() if rounding.stored])
 def test_a_stored_pre_activation_with_the_worst_error_everywhere_is_enclosed(name: str, scale: str) -> None:
-    rounding = EVERY_MODEL[name]
+    rounding = ALL_MODELS[name]
     points, u = Points(rounding, scale), rounding.unit_roundoff
     for _ in range(200):
         both = [Operands(points), Operands(points)]
@@ -105,7 +105,7 @@ def test_a_stored_pre_activation_with_the_worst_error_everywhere_is_enclosed(nam
 
 @pytest.mark.parametrize("subnormal", ["x", "weight"])
 def test_a_pre_activation_whose_subnormal_operands_are_read_as_zero_is_enclosed(subnormal: str) -> None:
-    rounding = EVERY_MODEL["bfloat16 union"]
+    rounding = ALL_MODELS["bfloat16 union"]
     rng, format = np.random.default_rng(0), rounding.format
     sizes = {"x": 100.0, "weight": 100.0, subnormal: format.smallest_normal * (1 - format.unit_roundoff)}
     x = Ball.exact(format.round(rng.uniform(-sizes["x"], sizes["x"], (1, 1000, 3))), rounding)
@@ -114,7 +114,7 @@ def test_a_pre_activation_whose_subnormal_operands_are_read_as_zero_is_enclosed(
 
 
 def test_biases_that_are_added_first_leave_their_own_rounding() -> None:
-    rounding = EVERY_MODEL["bfloat16 union"]
+    rounding = ALL_MODELS["bfloat16 union"]
     nothing, ones = Ball.exact(np.zeros((1, 1, 1)), rounding), np.ones((1, 1, 1))
     terms = Term(nothing, ones, np.full((1, 1), 0.75)), Term(nothing, ones, np.full((1, 1), -0.25))
     apart = affine(*terms).radius - _without_fusion(terms)
@@ -124,7 +124,7 @@ def test_biases_that_are_added_first_leave_their_own_rounding() -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_one_running_sum_over_input_and_state_in_the_stored_type_stays_inside(dtype: str) -> None:
-    rounding = EVERY_MODEL[f"{dtype} union"]
+    rounding = ALL_MODELS[f"{dtype} union"]
     x, h = Ball.exact(np.ones((1, 1, 1)), rounding), Ball.exact(np.ones((1, 1, 33)), rounding)
     first = 1 / rounding.unit_roundoff
     z = affine(Term(x, np.full((1, 1, 1), first), None), Term(h, np.full((1, 1, 33), 0.875), None))
@@ -139,7 +139,7 @@ def _without_fusion(terms: tuple[Term, ...]) -> np.ndarray:
     return affine(*(Term(Ball.exact(t.x.midpoint, rounding), t.weight, t.bias) for t in terms)).radius
 
 
-@EVERY
+@EACH_MODEL
 def test_exact_summands_leave_a_rounding_for_each_and_one_more(rounding: Rounding) -> None:
     x, weight, bias = Ball.exact(np.array([[[0.5, 0.25]]]), rounding), np.array([[[0.5, -1.0]]]), np.array([[2.0]])
     z = affine(Term(x, weight, bias), Term(x, weight, None))
@@ -155,7 +155,7 @@ def test_exact_summands_leave_a_rounding_for_each_and_one_more(rounding: Roundin
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
-@EVERY
+@EACH_MODEL
 def test_what_is_no_number_silences_every_pre_activation_that_reads_it_and_no_other(
     rounding: Rounding, weight: float
 ) -> None:
@@ -166,7 +166,7 @@ def test_what_is_no_number_silences_every_pre_activation_that_reads_it_and_no_ot
     np.testing.assert_array_equal(z.midpoint[0, 1], np.full(3, 1 + 2 * weight))
 
 
-@EVERY
+@EACH_MODEL
 def test_a_sum_whose_parts_may_overflow_says_nothing_even_where_it_is_zero_in_the_end(rounding: Rounding) -> None:
     top = rounding.format.largest
     weight = 0.75 * top * np.array([[[1.0, 1.0, -1.0, -1.0]]])
@@ -182,8 +182,8 @@ def test_a_sum_whose_parts_may_overflow_says_nothing_even_where_it_is_zero_in_th
 
 
 @SUMMATIONS
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_a_sum_of_several_in_any_order_is_enclosed(rounding: Rounding, scale: str, add_up: Summation) -> None:
     points = Points(rounding, scale)
     balls = [points.ball(COUNT) for _ in range(4)]
@@ -194,7 +194,7 @@ def test_a_sum_of_several_in_any_order_is_enclosed(rounding: Rounding, scale: st
         assert encloses(ball, add_up(shuffled, rounding.format)).all()
 
 
-@EVERY
+@EACH_MODEL
 def test_only_summands_that_are_not_zero_are_added(rounding: Rounding) -> None:
     a, b, nothing = exactly(rounding, 0.5), exactly(rounding, 0.25), exactly(rounding, 0.0)
     one = summed(alone(nothing), alone(a), alone(nothing))
@@ -218,7 +218,7 @@ class Matrices:
 
 @SUMMATIONS
 @pytest.mark.parametrize("scale", ["ordinary", "tiny", "exact"])
-@NARROW
+@EACH_NARROW_MODEL
 def test_a_matrix_product_is_enclosed_in_whatever_order_it_is_summed(
     rounding: Rounding, scale: str, add_up: Summation
 ) -> None:
@@ -232,9 +232,9 @@ def test_a_matrix_product_is_enclosed_in_whatever_order_it_is_summed(
 
 
 @SUMMATIONS
-@pytest.mark.parametrize("name", [name for name, rounding in EVERY_MODEL.items() if rounding.fused_biases])
+@pytest.mark.parametrize("name", [name for name, rounding in ALL_MODELS.items() if rounding.fused_biases])
 def test_one_running_sum_through_a_matrix_product_and_other_summands_is_enclosed(name: str, add_up: Summation) -> None:
-    rounding = EVERY_MODEL[name]
+    rounding = ALL_MODELS[name]
     points, format = Points(rounding), rounding.format
     for _ in range(50):
         given, others = Matrices(points), [points.ball(2, 3, 4, 6) for _ in range(2)]
@@ -245,7 +245,7 @@ def test_one_running_sum_through_a_matrix_product_and_other_summands_is_enclosed
 
 
 @SUMMATIONS
-@NARROW
+@EACH_NARROW_MODEL
 def test_a_sum_over_rows_and_steps_is_enclosed_whether_or_not_each_step_is_stored(
     rounding: Rounding, add_up: Summation
 ) -> None:

@@ -180,7 +180,7 @@ class Case:
         return values.fill(self.fill, role, name, self.seed, shape, self.dtype)
 
 
-SIZES = {
+SIZE_LETTERS = {
     "i": "input_size",
     "h": "hidden_size",
     "t": "steps",
@@ -286,11 +286,11 @@ def _read(word: str) -> tuple[str, object]:
 
 
 def _size(letter: str, digits: str) -> tuple[str, int]:
-    if letter not in SIZES:
-        raise ValueError("no such size; " + ", ".join(f"{k} is {v}" for k, v in SIZES.items()))
+    if letter not in SIZE_LETTERS:
+        raise ValueError("no such size; " + ", ".join(f"{k} is {v}" for k, v in SIZE_LETTERS.items()))
     if not 1 <= (size := _number(digits)) <= LARGEST_SIZE:
-        raise ValueError(f"{SIZES[letter]} lies between 1 and {LARGEST_SIZE}")
-    return SIZES[letter], size
+        raise ValueError(f"{SIZE_LETTERS[letter]} lies between 1 and {LARGEST_SIZE}")
+    return SIZE_LETTERS[letter], size
 
 
 def _number(digits: str) -> int:

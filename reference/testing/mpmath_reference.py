@@ -46,7 +46,7 @@ class Sum(NamedTuple):
     bias: Any
 
 
-class Layer(NamedTuple):
+class LayerParameters(NamedTuple):
     """The parameters of one layer and direction: matrices as lists of rows, biases as lists, or None without."""
 
     weight_ih: list[list[Any]]
@@ -62,7 +62,7 @@ class Layer(NamedTuple):
         return Sum(h, self.weight_hh[row], self.bias_hh and self.bias_hh[row])
 
 
-class Opinion(NamedTuple):
+class Results(NamedTuple):
     """What a call may return, as nested lists: output [n][t][d][r], h_n [l][d][n][r], c_n likewise for LSTM."""
 
     output: list[Any]
@@ -237,7 +237,7 @@ def carried(s: Sum) -> Any:
     return mp.fdot(zip((x.error for x in s.values), map(abs, s.weights), strict=True))
 
 
-def forward(problem: Problem, rounding: Rounding) -> Opinion:
+def forward(problem: Problem, rounding: Rounding) -> Results:
     """Everything that a call on `problem` returns, from its inputs alone."""
     rules = Rules(rounding, problem.granule)
     rows = []
@@ -248,10 +248,10 @@ def forward(problem: Problem, rounding: Rounding) -> Opinion:
             runs.append(both_directions(problem, rules, layer, n, x))
             x = [[value for run in runs[-1] for value in run.states[t]] for t in range(problem.steps)]
         rows.append(runs)
-    return opinion(problem, rounding, rows)
+    return results_of_rows(problem, rounding, rows)
 
 
-def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Opinion:
+def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Results:
     """What a call on `problem`, of one layer, returns if each step starts from `output` (N, T, D, R) before it."""
     rules = Rules(rounding, problem.granule)
     rows = []
@@ -259,7 +259,7 @@ def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
         x = [[rules.given(value) for value in features] for features in problem.input[n]]
         seen = [[[rules.returned(value) for value in h] for h in directions] for directions in output[n]]
         rows.append([both_directions(problem, rules, 0, n, x, seen)])
-    return opinion(problem, rounding, rows)
+    return results_of_rows(problem, rounding, rows)
 
 
 def both_directions(
@@ -285,7 +285,7 @@ def both_directions(
     return runs
 
 
-def parameters_of(problem: Problem, end: str) -> Layer:
+def parameters_of(problem: Problem, end: str) -> LayerParameters:
     """The parameters whose names end in `end`."""
 
     def matrix(name: str) -> list[list[Any]]:
@@ -295,10 +295,10 @@ def parameters_of(problem: Problem, end: str) -> Layer:
         return [number(b) for b in problem.parameters[name + end]] if problem.architecture.bias else None
 
     w_hr = matrix("weight_hr") if problem.architecture.proj_size else None
-    return Layer(matrix("weight_ih"), matrix("weight_hh"), vector("bias_ih"), vector("bias_hh"), w_hr)
+    return LayerParameters(matrix("weight_ih"), matrix("weight_hh"), vector("bias_ih"), vector("bias_hh"), w_hr)
 
 
-def step(cell: str, rules: Rules, layer: Layer, x: Vector, h: Vector, c: Vector) -> tuple[Vector, Vector]:
+def step(cell: str, rules: Rules, layer: LayerParameters, x: Vector, h: Vector, c: Vector) -> tuple[Vector, Vector]:
     """h' and c' of every unit after one step of `cell`; cells other than LSTM leave c alone."""
     if cell == LSTM:
         both = [lstm_unit(rules, layer, unit, x, h, c) for unit in range(len(c))]
@@ -313,7 +313,9 @@ def step(cell: str, rules: Rules, layer: Layer, x: Vector, h: Vector, c: Vector)
     return [function(rules.pre_activation(layer.of_input(unit, x), layer.of_state(unit, h))) for unit in units], c
 
 
-def lstm_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector, states: Vector) -> tuple[Value, Value]:
+def lstm_unit(
+    rules: Rules, layer: LayerParameters, unit: int, x: Vector, h: Vector, states: Vector
+) -> tuple[Value, Value]:
     """o tanh(c') and c' = f c + i g; rows of the parameters: all units of i, then of f, g and o."""
     size, c = len(states), states[unit]
     z = [rules.pre_activation(layer.of_input(row, x), layer.of_state(row, h)) for row in range(unit, 4 * size, size)]
@@ -322,7 +324,7 @@ def lstm_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector, state
     return rules.times(rules.sigmoid(z[3]), rules.tanh(c)), c
 
 
-def gru_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector) -> Value:
+def gru_unit(rules: Rules, layer: LayerParameters, unit: int, x: Vector, h: Vector) -> Value:
     """h' = (1 - z) n + z h with n = tanh(W_in x + b_in + r (W_hn h + b_hn)); rows: all units of r, then z and n."""
     reset, update, new = unit, unit + len(h), unit + 2 * len(h)
     r = rules.sigmoid(rules.pre_activation(layer.of_input(reset, x), layer.of_state(reset, h)))
@@ -332,7 +334,7 @@ def gru_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector) -> Val
     return rules.blend(z, n, h[unit])
 
 
-def opinion(problem: Problem, rounding: Rounding, rows: Sequence[Sequence[Sequence[Run]]]) -> Opinion:
+def results_of_rows(problem: Problem, rounding: Rounding, rows: Sequence[Sequence[Sequence[Run]]]) -> Results:
     """The runs [n][l][d] of all rows, ordered as a call returns them, with room for products of two errors."""
 
     def with_room(values: Vector) -> Vector:
@@ -343,8 +345,8 @@ def opinion(problem: Problem, rounding: Rounding, rows: Sequence[Sequence[Sequen
     output = [[[with_room(row[-1][d].states[t]) for d in directions] for t in range(problem.steps)] for row in rows]
     h_n = [[[with_room(row[layer][d].h) for row in rows] for d in directions] for layer in layers]
     if problem.architecture.cell != LSTM:
-        return Opinion(output, h_n, None)
-    return Opinion(
+        return Results(output, h_n, None)
+    return Results(
         output, h_n, [[[with_room(row[layer][d].c) for row in rows] for d in directions] for layer in layers]
     )
 
@@ -443,13 +445,13 @@ def gradients(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> dict[st
     return {name: np.vectorize(lambda node: node.gradient, otypes=[object])(nodes) for name, nodes in leaves.items()}
 
 
-def _layer_of(leaves: Mapping[str, np.ndarray], end: str) -> Layer:
+def _layer_of(leaves: Mapping[str, np.ndarray], end: str) -> LayerParameters:
     """The parameters whose names end in `end`, as nodes."""
 
     def nodes(name: str) -> Any:
         return leaves[name + end].tolist() if name + end in leaves else None
 
-    return Layer(*map(nodes, Layer._fields))
+    return LayerParameters(*map(nodes, LayerParameters._fields))
 
 
 def _seed(results: list[Any], cotangent: np.ndarray | None, index: tuple[int, ...]) -> None:

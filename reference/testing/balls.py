@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from reference.ball import Ball, Term
-from reference.conftest import red_model
 from reference.formats import Format
 from reference.problem import GRU, LSTM
 from reference.roundings import Rounding
+from reference.testing.models import red_model
 
 INFINITE_RADII = pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
 """Infinity times zero, and sums beyond the largest float64, are how a value that says nothing spreads."""
@@ -23,15 +23,15 @@ INFINITE_RADII = pytest.mark.filterwarnings("ignore:(invalid value|overflow) enc
 NARROW_MODELS = {f"{dtype} measured": red_model(GRU, dtype, "AVX2") for dtype in ("float32", "float16", "bfloat16")}
 NARROW_MODELS |= {f"{dtype} union": red_model(GRU, dtype, "AVX512") for dtype in ("float32", "float16", "bfloat16")}
 NARROW_MODELS["float32 oneDNN"] = red_model(LSTM, "float32", "AVX2")
-NARROW = pytest.mark.parametrize("rounding", NARROW_MODELS.values(), ids=NARROW_MODELS)
+EACH_NARROW_MODEL = pytest.mark.parametrize("rounding", NARROW_MODELS.values(), ids=NARROW_MODELS)
 
-EVERY_MODEL = NARROW_MODELS | {
+ALL_MODELS = NARROW_MODELS | {
     "float64 measured": red_model(GRU, "float64", "AVX2"),
     "float64 union": red_model(GRU, "float64", "AVX512"),
 }
-EVERY = pytest.mark.parametrize("rounding", EVERY_MODEL.values(), ids=EVERY_MODEL)
+EACH_MODEL = pytest.mark.parametrize("rounding", ALL_MODELS.values(), ids=ALL_MODELS)
 
-SCALES = pytest.mark.parametrize("scale", ["ordinary", "wide", "tiny", "exact"])
+EACH_SCALE = pytest.mark.parametrize("scale", ["ordinary", "wide", "tiny", "exact"])
 
 COUNT = 4000
 
@@ -95,6 +95,13 @@ def as_stored(exact: np.ndarray, rounding: Rounding, flushed: bool) -> np.ndarra
 def exactly(rounding: Rounding, *values: float) -> Ball:
     """A ball of these values without radius."""
     return Ball.exact(np.array(values), rounding)
+
+
+def assert_close(one: Ball, other: Ball, name: str, rtol: float) -> None:
+    """Two balls are equal up to the order in which a matrix product is summed."""
+    for kind, atol in (("midpoint", 1e-15), ("radius", 0)):
+        first, second = (np.asarray(getattr(ball, kind), float) for ball in (one, other))
+        np.testing.assert_allclose(first, second, rtol=rtol, atol=atol, err_msg=f"{name} {kind}")
 
 
 def assert_nowhere_narrower(operator: Callable[[Points], Ball], dtype: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from reference.backward import Gradients, backward
 from reference.ball import Ball
-from reference.conftest import red_model
 from reference.formats import FLOAT32, FORMATS
 from reference.network import forward
 from reference.problem import GATES, LSTM, Architecture, Problem
+from reference.testing.models import red_model
 
 Cotangents = dict[str, np.ndarray]
 
@@ -35,13 +35,13 @@ PROJECTED: dict[str, dict[str, Any]] = {
         "bidirectional": True,
     },
 }
-EVERY = pytest.mark.parametrize(
+EACH_CELL_AND_SHAPE = pytest.mark.parametrize(
     ("cell", "shape"),
     [(cell, shape) for cell in GATES for shape in SHAPES] + [(LSTM, shape) for shape in PROJECTED],
 )
 
 
-def random_problem(
+def shaped_problem(
     cell: str,
     shape: str = "one layer",
     dtype: str = "float64",
@@ -78,7 +78,7 @@ def random_cotangents(problem: Problem, names: tuple[str, ...] = ("output", "h_n
     return {name: rng.integers(-16, 17, ball.midpoint.shape) / 16 for name, ball in results.items() if ball is not None}
 
 
-def by_name(gradients: Gradients) -> dict[str, Ball]:
+def balls_of(gradients: Gradients) -> dict[str, Ball]:
     """All gradients by name."""
     states = {"h_0": gradients.h_0} | ({} if gradients.c_0 is None else {"c_0": gradients.c_0})
     return {"input": gradients.input} | states | dict(gradients.parameters)
@@ -86,10 +86,10 @@ def by_name(gradients: Gradients) -> dict[str, Ball]:
 
 def gradients_by_name(problem: Problem, cotangents: Cotangents, capability: str = "AVX2") -> dict[str, Ball]:
     """All gradients that `backward` encloses, judged by the measured kernels or, with "AVX512", by the union."""
-    return by_name(backward(problem, red_model(problem.architecture.cell, problem.dtype, capability), cotangents))
+    return balls_of(backward(problem, red_model(problem.architecture.cell, problem.dtype, capability), cotangents))
 
 
-def loss(problem: Problem, cotangents: Cotangents) -> np.floating:
+def loss_value(problem: Problem, cotangents: Cotangents) -> np.floating:
     """The loss whose gradients with respect to the results are `cotangents`; nothing comes from padding."""
     enclosure = forward(problem, red_model(problem.architecture.cell, "float64"))
     return sum((getattr(enclosure, name).midpoint * given).sum() for name, given in cotangents.items())
