@@ -1,4 +1,7 @@
-"""The oracle: what a recurrent module must compute, with the error bound of each value. NumPy only, never torch."""
+"""The oracle: the results that a recurrent module must return, with an error bound for each value.
+
+Imports NumPy alone, never torch.
+"""
 
 from reference.backward import Gradients, backward, distance_from_kinks
 from reference.network import Enclosure, forward, forward_forced
