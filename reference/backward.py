@@ -109,7 +109,7 @@ def _complete(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> tuple[n
         if name not in results:
             raise ValueError(f"{a.name} has no result {name!r}; it has {', '.join(results)}")
         if np.shape(values) != shapes[name]:
-            raise ValueError(f"the gradient of {name} is {np.shape(values)}, {name} itself {shapes[name]}")
+            raise ValueError(f"the gradient of {name} has shape {np.shape(values)}, {name} has shape {shapes[name]}")
     output, h_n, c_n = (np.asarray(cotangents.get(name, np.zeros(shape))) for name, shape in shapes.items())
     if problem.lengths is not None:
         output = np.where(running_rows(problem)[:, :, None, None], output, 0)
