@@ -1,4 +1,4 @@
-"""Radii of gradients: how large they are, and that a plain implementation, every operation rounded, lies inside."""
+"""Radii of gradients: their size, and that a plain implementation that rounds every operation lies inside."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reference.testing.gradients import (
 )
 from reference.testing.models import EACH_CAPABILITY, EACH_CELL, EACH_DTYPE, red_model
 
-# How large radii are
+# The size of radii
 
 
 @EACH_DTYPE
@@ -42,7 +42,7 @@ def test_exact_operands_leave_one_rounding_in_each_gradient_of_a_relu_unit(dtype
 
 
 def _coarser(rounding: Rounding, precision: int) -> Rounding:
-    """The same model with fewer bits, but as wide a range."""
+    """The same model with fewer bits and the same range."""
     format = Format(f"{precision} bits", precision, rounding.format.min_exponent, rounding.format.max_exponent)
     return replace(rounding, format=format, accumulation=format.unit_roundoff)
 
@@ -93,7 +93,7 @@ Rounded = Callable[[np.ndarray], np.ndarray]
 
 
 class Plain:
-    """One layer in one direction as anyone would write it, forward and backward, each result stored by `r`."""
+    """A straightforward implementation of one layer in one direction, forward and backward; `r` rounds each result."""
 
     def __init__(self, problem: Problem, r: Rounded, other_forms: bool) -> None:
         self.r, self.other_forms, self.cell = r, other_forms, problem.architecture.cell
@@ -116,7 +116,7 @@ class Plain:
         return self.r(1 / (1 + np.exp(-z)))
 
     def times(self, *factors: np.ndarray) -> np.ndarray:
-        """From left to right, or from right to left."""
+        """The sum from left to right, or from right to left."""
         first, *others = reversed(factors) if self.other_forms else factors
         for other in others:
             first = self.r(first * other)
@@ -126,7 +126,7 @@ class Plain:
         return self.times(y, self.r(1 - y))
 
     def forward(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, ...]:
-        """h', c' and what the backward step needs."""
+        """h', c' and the values that the backward step needs."""
         r = self.r
         gi, gh = r(self.product(x, self.w_ih.T) + self.b_ih), r(self.product(h, self.w_hh.T) + self.b_hh)
         if self.cell == GRU:
@@ -146,7 +146,7 @@ class Plain:
         return h, c, h
 
     def backward(self, dh: np.ndarray, dc: np.ndarray, kept: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """Gradients of W_ih x + b_ih, W_hh h + b_hh, h (except through W_hh) and c."""
+        """Gradients with respect to W_ih x + b_ih, W_hh h + b_hh, h (except through W_hh) and c."""
         r, times = self.r, self.times
         if self.cell == GRU:
             gate, z, n, a, h = kept
@@ -171,7 +171,7 @@ class Plain:
         return dz, dz, np.zeros_like(dh), dc
 
     def gradients(self, cotangents: Cotangents) -> dict[str, np.ndarray]:
-        """All gradients, of a loss that depends on output, h_n and c_n."""
+        """All gradients of a loss that depends on output, h_n and c_n."""
         problem, r = self.problem, self.r
         h, c = (problem.state(name)[0, 0] for name in ("h_0", "c_0" if self.cell == LSTM else "h_0"))
         before, kept = [], []

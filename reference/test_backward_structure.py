@@ -1,4 +1,4 @@
-"""What gradients have to do with each other and with those of parts, which of them are zero, and which say nothing."""
+"""Identities between gradients, and with those of parts of a problem; which gradients are zero, and which vacuous."""
 
 from __future__ import annotations
 
@@ -124,10 +124,10 @@ def test_rows_of_a_batch_meet_in_the_gradients_of_parameters_alone(cell: str, ca
         assert_close(whole["h_0"][:, :, [row]], alone["h_0"], "h_0", rtol=1e-12)
 
 
-# Nothing
+# Gradients that are zero
 
 
-def _assert_nothing(ball: Ball, message: str = "") -> None:
+def _assert_exactly_zero(ball: Ball, message: str = "") -> None:
     np.testing.assert_array_equal(ball.midpoint, 0, err_msg=message)
     np.testing.assert_array_equal(ball.radius, 0, err_msg=message)
 
@@ -139,7 +139,7 @@ def test_a_loss_that_depends_on_nothing_has_no_gradients(cell: str, shape: str, 
     problem = shaped_problem(cell, shape, dtype)
     for cotangents in ({}, {name: 0 * values for name, values in random_cotangents(problem).items()}):
         for name, ball in gradients_by_name(problem, cotangents, capability).items():
-            _assert_nothing(ball, name)
+            _assert_exactly_zero(ball, name)
 
 
 @EACH_CAPABILITY
@@ -150,7 +150,7 @@ def test_padding_has_no_gradient_and_none_comes_from_it(cell: str, dtype: str, c
     cotangents = random_cotangents(problem)
     gradients = gradients_by_name(problem, cotangents, capability)
     ended = np.arange(problem.steps) >= np.array(problem.lengths)[:, None]
-    _assert_nothing(gradients["input"][ended])
+    _assert_exactly_zero(gradients["input"][ended])
     assert (gradients["input"].radius[~ended] > 0).any()
     poisoned = {**cotangents, "output": np.where(ended[:, :, None, None], np.nan, cotangents["output"])}
     padding = np.where(ended[..., None], np.nan, problem.input)
@@ -168,15 +168,15 @@ def test_steps_that_the_loss_does_not_see_have_no_gradient(cell: str, dtype: str
         output = np.zeros((3, 4, 2, 4))
         output[:, 1, direction] = 0.5
         gradients = gradients_by_name(problem, {"output": output}, capability)
-        _assert_nothing(gradients["input"][unseen])
+        _assert_exactly_zero(gradients["input"][unseen])
         assert gradients["input"].radius.any((0, 2)).sum() == (2, 3)[direction]
-        _assert_nothing(gradients["h_0"][:, 1 - direction])
+        _assert_exactly_zero(gradients["h_0"][:, 1 - direction])
         for name in problem.parameters:
             if name.endswith("_reverse") is (direction == 0):
-                _assert_nothing(gradients[name], name)
+                _assert_exactly_zero(gradients[name], name)
 
 
-# What says nothing, and what cannot be asked
+# Vacuous gradients, and refused cotangents
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -203,7 +203,7 @@ def test_an_input_that_is_no_number_silences_its_row_and_all_parameters(
 
 @EACH_CAPABILITY
 @EACH_CELL
-def test_gradients_that_may_overflow_say_nothing(cell: str, capability: str) -> None:
+def test_gradients_that_may_overflow_are_vacuous(cell: str, capability: str) -> None:
     problem = shaped_problem(cell, dtype="float16")
     top = FORMATS["float16"].largest
     gradients = gradients_by_name(problem, {"output": np.full((3, 4, 1, 4), top)}, capability)

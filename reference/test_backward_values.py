@@ -1,4 +1,4 @@
-"""Midpoints of gradients: slopes of the loss, closed forms worked out by hand, and a second opinion in 50 digits."""
+"""Midpoints of gradients, against differences of the loss, closed forms derived by hand, and the 50-digit reference."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from reference.testing.networks import scalar_sigmoid
 
 
 def _moved(problem: Problem, step: float, directions: Cotangents) -> Problem:
-    """The problem with `step` times a direction added to each tensor that is named."""
+    """The problem with `step` times a direction added to each named tensor."""
 
     def moved(name: str, values: np.ndarray) -> np.ndarray:
         return values + step * directions[name] if name in directions else values
@@ -48,7 +48,7 @@ def _moved(problem: Problem, step: float, directions: Cotangents) -> Problem:
 
 
 def _assert_slope(problem: Problem, cotangents: Cotangents, gradients: dict[str, Ball], names: list[str]) -> None:
-    """The gradients of the named tensors, along a random direction, are a central difference of the loss."""
+    """Asserts that gradients along a random direction equal a central difference of the loss."""
     rng = np.random.default_rng(1)
     directions = {name: rng.integers(-8, 9, gradients[name].midpoint.shape) / 8 for name in names}
     step = 2.0**-20
@@ -164,7 +164,7 @@ def test_a_single_gru_unit_has_the_gradients_of_its_gates() -> None:
 
 
 def _small(k: int, dtype: str) -> tuple[Problem, Cotangents]:
-    """The k-th of many small problems: every cell, shape and dtype in turn, sizes and results at random."""
+    """The k-th of many small problems: cells in turn; shapes, sizes and results at random."""
     rng, cell = np.random.default_rng(k), list(GATES)[k % 4]
     shapes = [*SHAPES, *PROJECTED] if cell == LSTM else list(SHAPES)
     shape = shapes[rng.integers(len(shapes))]
@@ -176,9 +176,9 @@ def _small(k: int, dtype: str) -> tuple[Problem, Cotangents]:
 
 
 def _allowed(rounding: Rounding) -> float:
-    """How large the error of a midpoint may be, in units of its radius.
+    """The largest error of a midpoint, in units of its radius.
 
-    The reference rounds in its working type as an implementation does in the format, its functions off by 8 units.
+    The reference rounds in its working type as an implementation does in the format; its functions err by at most 8 u.
     """
     working = float(np.finfo(rounding.working_type).eps) / 2
     functions = 8 / min(rounding.tanh, rounding.sigmoid) / rounding.unit_roundoff

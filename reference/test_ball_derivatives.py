@@ -1,4 +1,4 @@
-"""What a derivative needs of `ball`: products and slopes enclose what may be computed, and zero times it is zero."""
+"""Operators of back-propagation in `ball`: they enclose the possible results, and a zero factor gives exactly zero."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_what_is_no_number_silences_every_derivative_that_it_meets(rounding: Rou
 
 
 @EACH_MODEL
-def test_a_product_of_which_a_part_may_overflow_says_nothing(rounding: Rounding) -> None:
+def test_a_product_whose_partial_product_may_overflow_is_vacuous(rounding: Rounding) -> None:
     large, small = exactly(rounding, rounding.format.largest / 2), exactly(rounding, 2.0**-10)
     assert np.isposinf(product(large, small, large).radius)
     assert np.isposinf(product(small, exactly(rounding, 4.0), large).radius)

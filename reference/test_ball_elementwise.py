@@ -1,4 +1,4 @@
-"""Elementwise operators of `ball` enclose what may be computed of points, and say nothing where that may overflow."""
+"""Elementwise operators of `ball` enclose the possible results, and are vacuous where a result may overflow."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_the_union_is_nowhere_narrower_than_the_measured_model(dtype: str, opera
     assert_nowhere_narrower(OPERATORS[operator], dtype)
 
 
-# What says nothing
+# Vacuous balls
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -207,7 +207,7 @@ def test_a_silent_element_leaves_its_neighbours_alone(rounding: Rounding) -> Non
 
 
 @EACH_MODEL
-def test_a_result_that_may_overflow_says_nothing(rounding: Rounding) -> None:
+def test_a_result_that_may_overflow_is_vacuous(rounding: Rounding) -> None:
     top = rounding.format.largest
     half, three_quarters, two = exactly(rounding, top / 2), exactly(rounding, 0.75 * top), exactly(rounding, 2.0)
     assert np.isposinf((half + half).radius)

@@ -1,4 +1,4 @@
-"""Sums of products enclose what a correct implementation computes, in whatever order, blocks and types it sums."""
+"""Sums of products enclose the results of correct implementations, for any order, blocks and types of the sum."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SUMMATIONS = pytest.mark.parametrize("add_up", [_in_order, _pairwise])
 
 
 def _running(rounding: Rounding) -> Format:
-    """The format of a running sum that is as precise as the model says."""
+    """The format of a running sum with the precision of the model."""
     return next(format for format in FORMATS.values() if format.unit_roundoff == rounding.accumulation)
 
 
@@ -147,9 +147,9 @@ def test_exact_summands_leave_a_rounding_for_each_and_one_more(rounding: Roundin
     assert z.midpoint == 2
     if not rounding.stored:
         assert z.radius == pytest.approx((2 + 2 + 1 + 1) * u * size + 4 * rounding.floor, rel=1e-14)
-    else:  # either product is zero, but not its parts; 2 is stored after the bias, and again after the second term
+    else:  # both products are zero, their parts are not; 2 is stored after the bias, and again after the second term
         running = rounding.accumulation * ((2 + 1) * (0.5 + 2.0) + (2 + 1) * 0.5)
-        if rounding.fused_biases:  # one sum over both terms: the additions of each meet the other's size
+        if rounding.fused_biases:  # one sum over both terms: each passes through the other's additions
             running += rounding.accumulation * (2 * 0.5 + 2 * (0.5 + 2.0))
         assert running + u * 2 + u * 2 <= z.radius <= (running + u * 2 + u * 2) * (1 + 4 * u)
 
@@ -167,7 +167,7 @@ def test_what_is_no_number_silences_every_pre_activation_that_reads_it_and_no_ot
 
 
 @EACH_MODEL
-def test_a_sum_whose_parts_may_overflow_says_nothing_even_where_it_is_zero_in_the_end(rounding: Rounding) -> None:
+def test_a_sum_whose_parts_may_overflow_is_vacuous_even_if_it_is_zero_in_the_end(rounding: Rounding) -> None:
     top = rounding.format.largest
     weight = 0.75 * top * np.array([[[1.0, 1.0, -1.0, -1.0]]])
     x = Ball.exact(np.ones((1, 1, 4)), rounding)
@@ -205,14 +205,14 @@ def test_only_summands_that_are_not_zero_are_added(rounding: Rounding) -> None:
 
 
 class Matrices:
-    """Balls x (2, 3, 4, 5) and weight (2, 5, 6), and what an implementation has of the first."""
+    """A ball x (2, 3, 4, 5), a weight (2, 5, 6), and the values of x in a simulated implementation."""
 
     def __init__(self, points: Points) -> None:
         self.x, self.weight = points.ball(2, 3, 4, 5), points.ball(2, 5, 6).midpoint.astype(np.float64)
         self.inside = points.stored(self.x)
 
     def products(self, format: Format) -> list[np.ndarray]:
-        """Those of x @ weight, each rounded."""
+        """The rounded products of x @ weight."""
         return [format.round(self.inside[..., k, None] * self.weight[:, None, None, k]) for k in range(5)]
 
 

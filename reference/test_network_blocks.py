@@ -1,4 +1,4 @@
-"""Large batches, which `forward_forced` judges in blocks of rows: the enclosures are as of the batch in one."""
+"""`forward_forced` computes large batches in blocks of rows; the enclosures equal those of the undivided batch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from reference.testing.networks import SIDES, assert_equal, possible_output, ran
 
 
 def _in_blocks(monkeypatch: pytest.MonkeyPatch, problem: Problem, rows: int) -> None:
-    """Has `forward_forced` judge so many rows of `problem` together."""
+    """Makes `forward_forced` compute `rows` rows of `problem` together."""
     a = problem.architecture
     per_row = problem.steps * a.directions * len(GATES[a.cell]) * a.hidden_size
     monkeypatch.setattr(network, "ELEMENTS_AT_ONCE", rows * per_row)
 
 
 def _product_in_order(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """x @ weight.T, every sum in one order; that of a library depends on how many rows there are."""
+    """x @ weight.T with a fixed order of summation; a library's order depends on the number of rows."""
     terms = x.reshape(x.shape[0], -1, 1, x.shape[-1]) * weight[:, None]
     total = terms[..., 0]
     for feature in range(1, x.shape[-1]):
@@ -77,7 +77,7 @@ def test_a_batch_in_blocks_is_as_in_one_whatever_the_order_of_sums(
 
 
 SILENCED = {"not a number": np.nan, "infinite": np.inf, "overflows": 1.0}
-"""An element of the input, in shares of the largest number of the dtype."""
+"""An element of the input, as a multiple of the largest number of the dtype."""
 
 
 @pytest.mark.usefixtures("sums_in_order")
@@ -85,7 +85,7 @@ SILENCED = {"not a number": np.nan, "infinite": np.inf, "overflows": 1.0}
 @EACH_CAPABILITY
 @EACH_DTYPE
 @EACH_CELL
-def test_a_row_that_says_nothing_leaves_a_batch_in_blocks_bit_for_bit_as_in_one(
+def test_a_vacuous_row_leaves_a_batch_in_blocks_bit_for_bit_as_undivided(
     monkeypatch: pytest.MonkeyPatch, cell: str, dtype: str, capability: str, share: float
 ) -> None:
     problem = random_problem(cell, dtype, bidirectional=True, batch_size=5)
@@ -165,7 +165,7 @@ def test_as_many_rows_are_judged_together_as_have_no_more_elements(
         return judged(part, rounding, output)
 
     monkeypatch.setattr(network, "_forced", spied)
-    # a row has 4 steps of 2 directions of 3 gates of 4 units
+    # a row has 4 steps, 2 directions, 3 gates and 4 units
     monkeypatch.setattr(network, "ELEMENTS_AT_ONCE", elements)
     forward_forced(problem, rounding, seen)
     assert together == blocks

@@ -1,4 +1,4 @@
-"""Radii of both modes: how large they are, what says nothing, and that a plain implementation lies inside."""
+"""Radii of both modes: their size, where they are vacuous, and that a plain implementation lies inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Probl
 from reference.testing.models import EACH_CAPABILITY, EACH_CELL, EACH_DTYPE, red_model
 from reference.testing.networks import SIDES, possible_output, random_problem, results_by_name
 
-# What says nothing
+# Vacuous bounds
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
@@ -46,14 +46,14 @@ def test_a_seen_state_that_is_no_number_silences_the_step_after_it(cell: str, ca
     seen[1, 1, :, 0] = value
     known = np.isfinite(forward_forced(problem, rounding, seen).output.radius)
     assert known[0].all()
-    after = [False, cell != LSTM]  # an LSTM's own c goes on
+    after = [False, cell != LSTM]  # an LSTM carries its own c on
     np.testing.assert_array_equal(known[1, :, 0].all(-1), [True, True, *after])
     np.testing.assert_array_equal(known[1, :, 1].all(-1), [False, True, True, True])
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 @EACH_DTYPE
-def test_a_relu_network_says_nothing_once_its_states_may_overflow(dtype: str) -> None:
+def test_a_relu_network_is_vacuous_once_its_states_may_overflow(dtype: str) -> None:
     a, steps = Architecture(RNN_RELU, 1, 1, bias=False), 9
     growth = 2.0 ** ((FORMATS[dtype].max_exponent + 1) // 8)
     parameters = {"weight_ih_l0": np.zeros((1, 1)), "weight_hh_l0": np.full((1, 1), growth)}
@@ -65,7 +65,7 @@ def test_a_relu_network_says_nothing_once_its_states_may_overflow(dtype: str) ->
     np.testing.assert_array_equal(output.midpoint[0, :7, 0, 0], growth ** np.arange(1.0, 8.0))
 
 
-# How large radii are
+# The size of radii
 
 
 @SIDES
@@ -115,7 +115,7 @@ def test_slack_multiplies_the_final_radii_once_and_hardly_those_within(cell: str
 
 
 def _plain_step(cell: str, x: np.ndarray, h: np.ndarray, c: np.ndarray, w: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """One step as anyone would write it, in the type of its arguments. w: weight_ih, weight_hh, bias_ih, bias_hh."""
+    """A straightforward step in the type of its arguments. w: weight_ih, weight_hh, bias_ih, bias_hh."""
     one = x.dtype.type(1)
     gi, gh = x @ w[0].T + w[2], h @ w[1].T + w[3]
     if cell == LSTM:

@@ -1,4 +1,4 @@
-"""Values of `forward`: the midpoints are those of the documented equations, worked out by hand."""
+"""Values of `forward`: the midpoints follow the documented equations, evaluated by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture
 from reference.testing.models import EACH_CELL, EACH_DTYPE, red_model
 from reference.testing.networks import SIDES, assert_equal, random_problem, scalar_sigmoid
 
-# What is left out
+# Omitted arguments
 
 
 @EACH_CELL
@@ -45,7 +45,7 @@ def test_biases_that_are_left_out_are_zeros_and_no_summands(cell: str) -> None:
 
 
 def _without_weights(problem: Problem, **biases: float) -> Problem:
-    """The same problem with all weights zero, and the biases b_ih of the named gates alone."""
+    """The same problem with all parameters zero except the biases b_ih of the named gates."""
     gates = GATES[problem.architecture.cell]
     bias_ih = np.repeat([biases.get(gate, 0.0) for gate in gates], problem.architecture.hidden_size)
     return replace(

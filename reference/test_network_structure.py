@@ -1,4 +1,4 @@
-"""Layers, directions, rows and steps: what a network in either mode has to do with its parts."""
+"""Layers, directions, rows and steps: how a network in either mode relates to its parts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_forced_step_depends_on_the_given_state_before_it_alone(cell: str) -> 
     elsewhere[:, 1, 1] -= 0.5
     first, second = (forward_forced(problem, rounding, states).output.midpoint for states in (seen, elsewhere))
     changed = (first != second).any((0, 3))
-    later = [True, cell == LSTM]  # an LSTM's own c goes on
+    later = [True, cell == LSTM]  # an LSTM carries its own c on
     np.testing.assert_array_equal(changed[:, 0], [False, False, *later])
     np.testing.assert_array_equal(changed[:, 1], [True, False, False, False])
 

@@ -1,4 +1,4 @@
-"""What a problem says of one call, and what of it goes over to its rows, steps and layers."""
+"""The properties of a problem, and the fields that its rows, steps and layers inherit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ROWS, STEPS = 4, 5
 
 
 def _counted(*shape: int, start: int = 0) -> np.ndarray:
-    """A number of its own at every index."""
+    """An array with a different number at every index."""
     return np.arange(start, start + math.prod(shape), dtype=np.float64).reshape(shape)
 
 
 def _problem(cell: str = LSTM, lengths: tuple[int, ...] | None = None) -> Problem:
-    """Two layers in both directions, every number another."""
+    """Two layers in both directions; all numbers of inputs and states differ."""
     a = Architecture(cell, 3, 4, 2, bidirectional=True, dropout=0.5)
     return Problem(
         a,

@@ -1,4 +1,4 @@
-"""A family of cases holds what it draws, has every value that is permitted, and shrinks to the simplest case."""
+"""A family of cases contains the cases it draws, draws every permitted value, and shrinks to the simplest case."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -161,7 +161,7 @@ def test_layout_and_its_words_are_not_pinned_both():
         cases(batch_first=True, layout=(("nobias",), ("bf", "nobias")))
 
 
-# What goes together
+# Consistency of fields
 
 
 @pytest.mark.parametrize("more", [{"batch_size": 2}, {"ends": 8}, {"batch_size": 3, "ends": 1, "steps": 2}], ids=str)
@@ -175,7 +175,7 @@ def test_drawn_case_of_a_single_padded_row_keeps_every_word():
 
 
 def lengths_drawn(rows, steps):
-    """The lengths of `rows` rows, the longest `steps`, that some 200 numbers choose."""
+    """The lengths of `rows` rows, the longest `steps`, for 199 choice numbers."""
     return [Case.drawn(ends=ends, batch_size=rows, steps=steps).lengths for ends in range(1, 200)]
 
 
@@ -255,7 +255,7 @@ ONLY_WITH = [
     *WITH_A_PROJECTION,
     *WITH_TWO_THINGS,
 ]
-"""Conditions under which a case fails, and the line of the smallest that meets each."""
+"""Conditions under which a case fails, and the line of the smallest case that meets each."""
 
 
 @pytest.mark.parametrize(("condition", "line"), ONLY_WITH, ids=[line for _, line in ONLY_WITH])

@@ -1,4 +1,4 @@
-"""A case poses a problem with the documented names, shapes and numbers, of which a smaller case has fewer."""
+"""The problem of a case has the documented names, shapes and numbers; a smaller case crops them."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ any_cell = st.sampled_from(MODULES)
 
 
 def equal(left, right):
-    """Whether two problems ask for the same numbers, whatever their architecture."""
+    """Whether two problems have equal parameters, input and states; architectures may differ."""
     return (
         left.parameters.keys() == right.parameters.keys()
         and all(np.array_equal(left.parameters[name], right.parameters[name]) for name in left.parameters)
@@ -244,7 +244,7 @@ def by_gate(values):
 
 
 def assert_cropped(small, large):
-    """Every number of the problem `small` is the one at its place in `large`, gates and all other axes apart."""
+    """Asserts that each number of `small` is the one at the same index of `large`, gates as a separate axis."""
     for name, values in small.parameters.items():
         assert np.array_equal(by_gate(values), crop(by_gate(large.parameters[name]), by_gate(values))), name
     for name in ("input", "h_0", "c_0"):
