@@ -200,11 +200,11 @@ def _stored_affine(*terms: Term) -> Ball:
         total = part if total is None else total + part
     assert total is not None
     if total.rounding.fused_biases and len(terms) == 2:
-        total = total.widened(_joined(*terms))
+        total = total.widened(_of_one_running_sum(*terms))
     return total
 
 
-def _joined(a: Term, b: Term) -> np.ndarray:
+def _of_one_running_sum(a: Term, b: Term) -> np.ndarray:
     """The error that one running sum over both terms may add, and that of adding the biases first.
 
     In one running sum, the magnitudes of each term pass through the additions of the other.

@@ -101,7 +101,7 @@ def layer_weights(problem: Problem, layer: int) -> Weights:
     ends = [problem.architecture.end(layer, direction) for direction in range(problem.architecture.directions)]
 
     def stacked(name: str) -> np.ndarray:
-        return _joined([problem.parameters[name + end] for end in ends])
+        return _stacked([problem.parameters[name + end] for end in ends])
 
     a = problem.architecture
     b_ih, b_hh = (stacked("bias_ih"), stacked("bias_hh")) if a.bias else (None, None)
@@ -109,7 +109,7 @@ def layer_weights(problem: Problem, layer: int) -> Weights:
     return Weights(stacked("weight_ih"), stacked("weight_hh"), b_ih, b_hh, w_hr)
 
 
-def _joined(directions: Sequence[np.ndarray]) -> np.ndarray:
+def _stacked(directions: Sequence[np.ndarray]) -> np.ndarray:
     """The arrays of each direction, stacked along a new first axis; a single one is not copied."""
     return np.stack(directions) if len(directions) > 1 else directions[0][None]
 
@@ -186,7 +186,7 @@ def _states_before(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
     """The state before each step (D, N, T, R), in each direction's own time: h_0, then the output up to there."""
     h_0, output = problem.state("h_0")[0], np.asarray(output, np.float64)
     own = [output[:, :, 0]] + ([reversed_in_time(problem, output[:, :, 1])] if output.shape[2] == 2 else [])
-    before = _joined([np.concatenate([h[:, None], seen[:, :-1]], 1) for h, seen in zip(h_0, own, strict=True)])
+    before = _stacked([np.concatenate([h[:, None], seen[:, :-1]], 1) for h, seen in zip(h_0, own, strict=True)])
     if problem.steps == 1:
         return Ball.exact(before, rounding, problem.granule)
     ball = Ball.exact(before, rounding)

@@ -14,7 +14,7 @@ from strategies.axes import MEMORY
 from strategies.case import CELLS, SINGLE_STEP
 from strategies.values import FILLS
 
-GATES = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 3}
+GATE_COUNTS = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 3}
 
 examples = settings(deadline=None)
 
@@ -62,7 +62,7 @@ def test_parameters_have_the_documented_names_shapes_and_order():
 def test_numbers_have_the_documented_shapes_and_are_exact_in_the_dtype(case, cell):
     problem = case.on(cell)
     directions = 1 + case.bidirectional
-    rows = GATES[cell] * case.hidden_size
+    rows = GATE_COUNTS[cell] * case.hidden_size
     for name, values in problem.parameters.items():
         below = case.input_size if "_l0" in name else directions * case.hidden_size
         features = {"weight_ih": (below,), "weight_hh": (case.hidden_size,)}.get(name[:9], ())
@@ -240,7 +240,7 @@ def crop(values, like):
 
 
 def by_gate(values):
-    return values.reshape(GATES[LSTM], -1, *values.shape[1:])
+    return values.reshape(GATE_COUNTS[LSTM], -1, *values.shape[1:])
 
 
 def assert_cropped(small, large):

@@ -127,7 +127,7 @@ def test_five_hundred_cases_of_a_single_step_reach_every_dtype_memory_fill_and_l
 
 # Every pair of values
 
-SIZES = ("num_layers", "batch_size", "steps", "input_size", "hidden_size")
+SIZE_FIELDS = ("num_layers", "batch_size", "steps", "input_size", "hidden_size")
 
 AXES = {
     "dtype": axes.DTYPES,
@@ -137,7 +137,7 @@ AXES = {
     "projection": ("none", "1", "between", "all but 1"),
     "bidirectional": (False, True),
     **dict.fromkeys(axes.LAYOUT_WORDS, (False, True)),
-    **dict.fromkeys(SIZES, ("1", "more")),
+    **dict.fromkeys(SIZE_FIELDS, ("1", "more")),
 }
 """The axes, and the classes of values that are distinguished."""
 
@@ -146,7 +146,7 @@ def choice(case):
     """The class of values that a case has on each of `AXES`."""
     own = {name: getattr(case, name) for name in ("dtype", "memory", "fill", "bidirectional")}
     words = {word: word in case.layout for word in axes.LAYOUT_WORDS}
-    sizes = {name: "1" if getattr(case, name) == 1 else "more" for name in SIZES}
+    sizes = {name: "1" if getattr(case, name) == 1 else "more" for name in SIZE_FIELDS}
     return {**own, "lengths": order(case.lengths), "projection": narrowing(case), **words, **sizes}
 
 
