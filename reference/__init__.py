@@ -1,9 +1,12 @@
-"""The oracle: what a recurrent module must compute, with the error bound of each value. NumPy only, never torch."""
+"""The oracle: the results that a recurrent module must return, with an error bound for each value.
+
+Imports NumPy alone, never torch.
+"""
 
 from reference.backward import Gradients, backward, distance_from_kinks
 from reference.network import Enclosure, forward, forward_forced
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
-from reference.roundings import Machine, Rounding, model
+from reference.roundings import Rounding, model
 
 __all__ = [
     "GRU",
@@ -14,7 +17,6 @@ __all__ = [
     "Enclosure",
     "Gradients",
     "Loss",
-    "Machine",
     "Problem",
     "Rounding",
     "backward",

@@ -1,8 +1,8 @@
 """Back-propagation through time, by hand: the enclosure of every gradient of a call.
 
-A correct implementation differentiates what it has computed itself. So the forward pass is run once more, errors
-included, and its balls enter the gradients. As in `forward` the whole stack runs from its inputs alone: bounds grow
-with the steps.
+A correct implementation differentiates at the values that it computed itself, errors included. The forward pass is
+therefore run again, and its balls enter the gradients. As in `forward`, the whole stack runs from its inputs alone, so
+bounds grow with the steps.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ import numpy as np
 
 from reference.ball import Ball, Summand, alone, concatenate, linear, outer, stack, summed, where
 from reference.cells import Weights
-from reference.network import _backwards, _running, _turned, given, layer_weights
+from reference.network import given, in_own_time, layer_weights, reversed_in_time, running_rows
 from reference.problem import LSTM, RNN_RELU, Problem
 from reference.roundings import Rounding
-from reference.steps import STEPS, Pulled, ReluStep, Step
+from reference.steps import STEPS, ReluStep, Step, StepGradients
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """What a correct implementation may return: gradients of the input (N, T, I), of h_0 (L, D, N, R), of an LSTM's
-    c_0 (L, D, N, H), and of each parameter, by its name and in its shape."""
+    """The gradients that a correct implementation may return.
+
+    input       (N, T, I), zero past the end of a row of a packed sequence
+    h_0         (L, D, N, R)
+    c_0         (L, D, N, H) for LSTM, else None
+    parameters  by name, in the shape of each parameter
+    """
 
     input: Ball
     h_0: Ball
@@ -37,8 +42,8 @@ class Gradients:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A layer that has run: its input (D, N, T, features), the states before each step (D, N, T, R), and the steps."""
+class LayerRun:
+    """The forward pass of one layer: input x (D, N, T, features), states before each step (D, N, T, R), and steps."""
 
     weights: Weights
     x: Ball
@@ -48,8 +53,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerGradients:
-    """One layer's gradients: of x (D, N, T, features) in each direction's own time, of the initial states (D, N, ...),
-    and of the parameters, directions stacked."""
+    """The gradients of one layer.
+
+    x           (D, N, T, features), in each direction's own time
+    h_0         (D, N, R)
+    c_0         (D, N, H) for LSTM, else None
+    parameters  by name without suffix, directions stacked
+    """
 
     x: Summand
     h_0: Ball
@@ -57,27 +67,28 @@ class LayerGradients:
     parameters: Mapping[str, Ball]
 
 
-@np.errstate(all="ignore")  # a ball that says nothing carries inf and nan through the arithmetic
+@np.errstate(all="ignore")  # a vacuous ball carries inf and nan through the arithmetic
 def backward(problem: Problem, rounding: Rounding, cotangents: Mapping[str, np.ndarray]) -> Gradients:
-    """All gradients of a loss, given its gradients with respect to the results of a call, the `cotangents`.
+    """All gradients of a loss, given the `cotangents`: its gradients with respect to the results of the call.
 
-    These are output (N, T, D, R), h_n (L, D, N, R) and an LSTM's c_n (L, D, N, H), numbers of the problem's dtype. What
-    is left out is zero; what lies in the padding of a packed output does not count. Dropout acts nowhere. Raises
-    ValueError for another name or shape.
+    Cotangents are output (N, T, D, R), h_n (L, D, N, R) and an LSTM's c_n (L, D, N, H), in numbers that the problem's
+    dtype stores. Missing ones are zero, and the padding of a packed output is ignored. Dropout is not applied.
+
+    Raises ValueError for an unknown name or a wrong shape.
     """
     output, h_n, c_n = _complete(problem, cotangents)
     layers, done = _forward(problem, rounding), []
-    seen = [_turned_output(problem, alone(Ball.exact(output, rounding)))]
+    seen = [_output_in_own_time(problem, alone(Ball.exact(output, rounding)))]
     for layer in reversed(range(len(layers))):
         at_end = [_at_last_step(problem, Ball.exact(state[layer], rounding)) for state in (h_n, c_n)]
         done.append(_layer_backward(layers[layer], [*seen, at_end[0]], at_end[1]))
         read = _in_input_time(problem, done[-1].x)
-        seen = [_turned_output(problem, part) for part in read] if layer else read
+        seen = [_output_in_own_time(problem, part) for part in read] if layer else read
     done.reverse()
     x, nothing = summed(*seen), Ball.exact(np.zeros(problem.input.shape), rounding)
     c_0 = [layer.c_0 for layer in done if layer.c_0 is not None]
     return Gradients(
-        (x if problem.lengths is None else where(_running(problem)[..., None], x, nothing)).slackened(),
+        (x if problem.lengths is None else where(running_rows(problem)[..., None], x, nothing)).slackened(),
         stack([layer.h_0 for layer in done], 0).slackened(),
         stack(c_0, 0).slackened() if c_0 else None,
         _named(problem, done),
@@ -85,7 +96,7 @@ def backward(problem: Problem, rounding: Rounding, cotangents: Mapping[str, np.n
 
 
 def _complete(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gradients of output, h_n and c_n, zeros where there are none. Raises ValueError."""
+    """The cotangents of output, h_n and c_n, zeros for missing ones. Raises ValueError as `backward` does."""
     a = problem.architecture
     states = (a.num_layers, a.directions, problem.batch_size)
     shapes = {
@@ -98,19 +109,19 @@ def _complete(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> tuple[n
         if name not in results:
             raise ValueError(f"{a.name} has no result {name!r}; it has {', '.join(results)}")
         if np.shape(values) != shapes[name]:
-            raise ValueError(f"the gradient of {name} is {np.shape(values)}, {name} itself {shapes[name]}")
+            raise ValueError(f"the gradient of {name} has shape {np.shape(values)}, {name} has shape {shapes[name]}")
     output, h_n, c_n = (np.asarray(cotangents.get(name, np.zeros(shape))) for name, shape in shapes.items())
     if problem.lengths is not None:
-        output = np.where(_running(problem)[:, :, None, None], output, 0)
+        output = np.where(running_rows(problem)[:, :, None, None], output, 0)
     return output, h_n, c_n
 
 
-def _forward(problem: Problem, rounding: Rounding) -> list[Layer]:
-    """Every layer, run from the inputs alone; a row that has ended goes on from zeros, which no gradient reaches."""
+def _forward(problem: Problem, rounding: Rounding) -> list[LayerRun]:
+    """Every layer, run from the inputs alone. A row that has ended continues from zeros, which no gradient reaches."""
     below, layers = Ball.exact(given(problem), rounding, problem.granule), []
-    running = np.ones(problem.input.shape[:2], bool) if problem.lengths is None else _running(problem)
+    running = np.ones(problem.input.shape[:2], bool) if problem.lengths is None else running_rows(problem)
     for layer in range(problem.architecture.num_layers):
-        x, weights = _turned(problem, below), layer_weights(problem, layer)
+        x, weights = in_own_time(problem, below), layer_weights(problem, layer)
         h, c = (Ball.exact(problem.state(name)[layer], rounding, problem.granule) for name in ("h_0", "c_0"))
         nothing, no_c = (Ball.exact(np.zeros(state.midpoint.shape), rounding) for state in (h, c))
         steps: list[Step] = []
@@ -121,22 +132,26 @@ def _forward(problem: Problem, rounding: Rounding) -> list[Layer]:
             h = where(goes_on, steps[-1].h, nothing)
             c = c if steps[-1].c is None else where(goes_on, steps[-1].c, no_c)
             states.append(h)
-        layers.append(Layer(weights, x, stack(states[:-1], 2), steps))
+        layers.append(LayerRun(weights, x, stack(states[:-1], 2), steps))
         output = _in_input_time(problem, alone(stack(states[1:], 2)))
         below = concatenate([part.ball for part in output], -1)
     return layers
 
 
 def distance_from_kinks(problem: Problem, rounding: Rounding) -> float:
-    """How near a pre-activation of RNN(relu) comes to 0, where relu has no derivative; inf for other cells."""
+    """The smallest abs(pre-activation) of an RNN(relu), since relu has no derivative at 0; inf for other cells."""
     if problem.architecture.cell != RNN_RELU:
         return float("inf")
     steps = [step for layer in _forward(problem, rounding) for step in layer.steps]
     return min(float(np.abs(step.z.midpoint).min()) for step in steps if isinstance(step, ReluStep))
 
 
-def _layer_backward(layer: Layer, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
-    """One layer, last step first, from what others say of the gradients of h (D, N, T, R) and of c (D, N, T, H)."""
+def _layer_backward(layer: LayerRun, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
+    """The gradients of one layer, last step first.
+
+    from_h  the parts of the gradient of h (D, N, T, R) that come from above and from the loss
+    from_c  the part of the gradient of c (D, N, T, H) that comes from the loss
+    """
     w, pulled = layer.weights, []
     dh: list[Summand] = []
     dc: list[Summand] = []
@@ -151,8 +166,8 @@ def _layer_backward(layer: Layer, from_h: Sequence[Summand], from_c: Summand) ->
     return LayerGradients(linear(ih, w.weight_ih), summed(*dh), pulled[0].c, _parameters(layer, ih, hh, pulled))
 
 
-def _parameters(layer: Layer, ih: Ball, hh: Ball, pulled: Sequence[Pulled]) -> dict[str, Ball]:
-    """The gradients of a layer's parameters: sums over rows and steps, of products with what each was multiplied by."""
+def _parameters(layer: LayerRun, ih: Ball, hh: Ball, pulled: Sequence[StepGradients]) -> dict[str, Ball]:
+    """The gradients of a layer's parameters: sums over rows and steps of gradients times the values they multiplied."""
     gradients = {"weight_ih": outer(ih, layer.x), "weight_hh": outer(hh, layer.before)}
     if layer.weights.bias_ih is not None:
         one = Ball.exact(np.ones((*ih.midpoint.shape[:3], 1)), ih.rounding)
@@ -180,27 +195,27 @@ def _at(t: int, part: Summand) -> Summand:
 
 
 def _at_last_step(problem: Problem, state: Ball) -> Summand:
-    """Gradients of the last state (D, N, features) at each row's last step, zeros before it (D, N, T, features)."""
+    """Gradients of the last state (D, N, features), placed at each row's last step, else zero (D, N, T, features)."""
     lengths = np.full(problem.batch_size, problem.steps) if problem.lengths is None else np.array(problem.lengths)
     is_last = np.arange(problem.steps) == lengths[:, None] - 1
     return alone(state.rearranged(lambda values: np.where(is_last[..., None], values[:, :, None], 0)))
 
 
-def _turned_output(problem: Problem, part: Summand) -> Summand:
-    """A summand of an output's gradient (N, T, D, R) or (N, T, D*R), for each direction in its own time."""
+def _output_in_own_time(problem: Problem, part: Summand) -> Summand:
+    """A summand of an output's gradient (N, T, D, R) or (N, T, D*R), as (D, N, T, R) in each direction's own time."""
     directions = problem.architecture.directions
 
     def turned(values: np.ndarray) -> np.ndarray:
         apart = values.reshape(*values.shape[:2], directions, -1)
-        own = [apart[:, :, 0], *(_backwards(problem, apart[:, :, k]) for k in range(1, directions))]
+        own = [apart[:, :, 0], *(reversed_in_time(problem, apart[:, :, k]) for k in range(1, directions))]
         return np.stack(own)
 
     return part.rearranged(turned)
 
 
 def _in_input_time(problem: Problem, part: Summand) -> list[Summand]:
-    """Summands (D, N, T, features) in each direction's own time, as (N, T, features) in that of the input."""
+    """A summand (D, N, T, features) in each direction's own time, as D summands (N, T, features) in input order."""
     forward_half = part.rearranged(lambda values: values[0])
     if len(part.size) == 1:
         return [forward_half]
-    return [forward_half, part.rearranged(lambda values: _backwards(problem, values[1]))]
+    return [forward_half, part.rearranged(lambda values: reversed_in_time(problem, values[1]))]

@@ -1,9 +1,9 @@
 """Midpoint-radius arithmetic: each value with a bound on how far a correct implementation may be from it.
 
-A ball of midpoint m and radius e says: an implementation that rounds as `rounding` allows computes a value within e
-of m. Operators follow first-order running error analysis (Higham, Accuracy and Stability of Numerical Algorithms,
-chapter 3); products of two small errors are left to `Rounding.slack`. An infinite radius says nothing: an
-intermediate result may overflow there, and inf or nan are legal.
+A ball of midpoint m and radius e guarantees that an implementation that rounds as `rounding` allows computes a value
+within e of m. Operators follow first-order running error analysis (Higham, Accuracy and Stability of Numerical
+Algorithms, chapter 3); `Rounding.slack` covers the products of two small errors. A ball with an infinite radius is
+vacuous: an intermediate result may overflow there, so inf and nan are legal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from reference.roundings import Rounding
 
 
 class Ball:
-    """An array of midpoints (the rounding's working type), an array of radii (float64), and the rounding model."""
+    """An array of midpoints, an array of radii of the same shape, and the rounding model that the radii follow.
+
+    midpoint   in the rounding's working type
+    radius     float64; inf where the ball is vacuous
+    overflows  whether any radius may be infinite
+    granule    as `Problem.granule`, for these midpoints and the weights that multiply them; 0 if unknown
+    """
 
     __slots__ = ("granule", "midpoint", "overflows", "radius", "rounding")
 
@@ -37,9 +43,9 @@ class Ball:
 
     @classmethod
     def exact(cls, values: np.ndarray, rounding: Rounding, granule: float = 0.0) -> Ball:
-        """`values` as they are, without error. Values that are no numbers, or infinite, say nothing.
+        """`values` without error. An infinite or NaN value makes a vacuous ball.
 
-        granule: a power of two, at most 1, of which they and the weights that they will meet are multiples; else 0.
+        granule: as `Problem.granule`, for the values and the weights that will multiply them.
         """
         values = np.asarray(values, rounding.working_type)
         finite = np.isfinite(values)
@@ -63,7 +69,7 @@ class Ball:
         return self._bounded(self.midpoint * other.midpoint, radius, other)
 
     def rearranged(self, move: Callable[[np.ndarray], np.ndarray]) -> Ball:
-        """Midpoints and radii moved alike: `move` may repeat, leave out and reorder elements, never compute."""
+        """Midpoints and radii, both passed through `move`; it may repeat, drop and reorder elements, never compute."""
         return Ball(move(self.midpoint), move(self.radius), self.rounding, self.overflows, self.granule)
 
     @property
@@ -87,9 +93,9 @@ class Ball:
         sums: np.ndarray | None = None,
         share: float = 0.0,
     ) -> Ball:
-        """A result of this ball and `others`; where it, or a partial sum, may overflow it says nothing.
+        """A result of this ball and `others`, vacuous where the result or a partial sum of it may overflow.
 
-        The size of partial sums is at most `sums`, or `share` times the radius.
+        Partial sums are at most `sums`, or `share` times the radius, in absolute value.
         """
         top = self.rounding.format.largest
         overflows = self.overflows or any(other.overflows for other in others)
@@ -125,7 +131,7 @@ class Term(NamedTuple):
 
 
 def affine(*terms: Term) -> Ball:
-    """The sum of `terms`: a pre-activation (D, N, T, G*H) or (D, N, G*H), in any order of its summands."""
+    """The sum of `terms`, added in any order: a pre-activation (D, N, T, G*H) or (D, N, G*H)."""
     z = _stored_affine(*terms) if terms[0].x.rounding.stored else _summed_affine(*terms)
     if any(term.x.granule == 0 for term in terms):
         return z
@@ -134,7 +140,11 @@ def affine(*terms: Term) -> Ball:
 
 
 def _sums_are_exact(*terms: Term) -> np.ndarray:
-    """Where every partial sum, in whatever order, is a multiple of one granule, of few enough to be stored."""
+    """A mask of the elements whose partial sums are all stored exactly, in any order of summation.
+
+    Values and weights are multiples of the granule g, so every partial sum is a multiple of g * g. The format holds
+    each multiple of g * g up to g * g / u.
+    """
     size: np.ndarray | float = 0.0
     for x, weight, bias in terms:
         product = _product(_abs(x.midpoint), np.abs(weight))
@@ -144,18 +154,18 @@ def _sums_are_exact(*terms: Term) -> np.ndarray:
 
 
 def _product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """x @ weight.T for each direction, rows and steps taken together."""
+    """x @ weight.T for each direction; rows and steps share one axis during the product."""
     flat = x.reshape(x.shape[0], -1, x.shape[-1]) @ weight.swapaxes(-1, -2)
     return flat.reshape(*x.shape[:-1], flat.shape[-1])
 
 
 def _along(bias: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """`bias` (D, G*H) beside values (D, N, G*H) or (D, N, T, G*H)."""
+    """`bias` (D, G*H), reshaped to broadcast against values (D, N, G*H) or (D, N, T, G*H)."""
     return bias.reshape(bias.shape[:1] + (1,) * (like.ndim - 2) + bias.shape[1:])
 
 
 def _underflow(x: Ball, weight: np.ndarray) -> np.ndarray | float:
-    """What products lose below the format's range: one floor each, and operands that are read as zero."""
+    """The error from underflow: one floor for each product, and the operands that are read as zero."""
     lost = weight.shape[-1] * x.rounding.floor
     if not x.rounding.flushed_operands:
         return lost
@@ -164,7 +174,10 @@ def _underflow(x: Ball, weight: np.ndarray) -> np.ndarray | float:
 
 
 def _summed_affine(*terms: Term) -> Ball:
-    """float32 and float64: n u suffices for n summands in any order, blocked or fused (Jeannerod and Rump 2013)."""
+    """float32 and float64: in any order, blocked or fused, n summands err by at most n u times their absolute sum.
+
+    Source: Jeannerod and Rump (2013).
+    """
     x, rounding = concatenate([term.x for term in terms], -1), terms[0].x.rounding
     weight = np.concatenate([term.weight for term in terms], -1) if len(terms) > 1 else terms[0].weight
     biases = [term.bias.astype(rounding.working_type, copy=False) for term in terms if term.bias is not None]
@@ -180,19 +193,22 @@ def _summed_affine(*terms: Term) -> Ball:
 
 
 def _stored_affine(*terms: Term) -> Ball:
-    """16-bit types: each term is a product, rounded, and a bias, rounded; then the two are added and rounded."""
+    """16-bit types: each term's product is rounded, then its sum with the bias, then the sum of the two terms."""
     total: Ball | None = None
     for term in terms:
         part = _stored_term(term)
         total = part if total is None else total + part
     assert total is not None
     if total.rounding.fused_biases and len(terms) == 2:
-        total = total.widened(_joined(*terms))
+        total = total.widened(_of_one_running_sum(*terms))
     return total
 
 
-def _joined(a: Term, b: Term) -> np.ndarray:
-    """What one running sum over both terms may add: each one's sizes meet the other's additions; biases added first."""
+def _of_one_running_sum(a: Term, b: Term) -> np.ndarray:
+    """The error that one running sum over both terms may add, and that of adding the biases first.
+
+    In one running sum, the magnitudes of each term pass through the additions of the other.
+    """
     sizes = [_product(term.x.largest, np.abs(term.weight)) for term in (a, b)]
     for size, term in zip(sizes, (a, b), strict=True):
         size += 0.0 if term.bias is None else np.abs(_along(term.bias, size))
@@ -204,7 +220,7 @@ def _joined(a: Term, b: Term) -> np.ndarray:
 
 
 def _stored_term(term: Term) -> Ball:
-    """The running sum may begin or end with the bias; the product may be stored before the bias is added."""
+    """The running sum may start or end with the bias; the product may be stored before the bias is added."""
     x, weight, bias = term
     u, u_sum = x.rounding.unit_roundoff, x.rounding.accumulation
     product = _product(x.midpoint, weight)
@@ -220,8 +236,8 @@ def _stored_term(term: Term) -> Ball:
 def sigmoid(z: Ball) -> Ball:
     """1 / (1 + exp(-z)), elementwise.
 
-    It moves most towards zero: with a = abs(z) and b = a - e, sigmoid(a) - sigmoid(b) is sigmoid(a) sigmoid(-b)
-    (1 - exp(-e)). That is no multiple of e, which therefore has its slack here already.
+    An error e moves the value most where it moves z towards zero: with a = abs(z) and b = a - e, sigmoid(a) -
+    sigmoid(b) is sigmoid(a) sigmoid(-b) (1 - exp(-e)). This is not linear in e, so the slack is applied to e first.
     """
     rounding, e = z.rounding, z.radius * z.rounding.inner_slack
     y = 1 / (1 + np.exp(-z.midpoint))
@@ -233,7 +249,7 @@ def sigmoid(z: Ball) -> Ball:
 
 
 def tanh(z: Ball) -> Ball:
-    """Hyperbolic tangent, elementwise. It is 2 sigmoid(2 z) - 1, and moves as that does."""
+    """Hyperbolic tangent, elementwise; errors carry over as for `sigmoid`, since tanh(z) = 2 sigmoid(2 z) - 1."""
     rounding, e = z.rounding, 2 * z.rounding.inner_slack * z.radius
     y = np.tanh(z.midpoint)
     size = _abs(y)
@@ -249,7 +265,7 @@ def relu(z: Ball) -> Ball:
 
 
 def blend(z: Ball, n: Ball, h: Ball) -> Ball:
-    """(1 - z) * n + z * h, computed so or as (h - n) * z + n."""
+    """(1 - z) * n + z * h, computed in this form or as (h - n) * z + n."""
     u, floor = z.rounding.unit_roundoff, z.rounding.floor
     difference = h.midpoint - n.midpoint
     one_minus_z = 1 - z.midpoint
@@ -266,7 +282,7 @@ def blend(z: Ball, n: Ball, h: Ball) -> Ball:
 
 
 def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
-    """`balls` joined along an existing axis; one alone is as it was."""
+    """`balls` joined along an existing axis; a single ball is returned unchanged."""
     if len(balls) == 1:
         return balls[0]
     midpoint = np.concatenate([ball.midpoint for ball in balls], axis)
@@ -285,18 +301,18 @@ def stack(balls: Sequence[Ball], axis: int) -> Ball:
 
 
 def where(condition: np.ndarray, a: Ball, b: Ball) -> Ball:
-    """`a` where the condition holds, elsewhere `b`, as in np.where."""
+    """`a` where the condition holds, else `b`, as in np.where."""
     midpoint = np.where(condition, a.midpoint, b.midpoint)
     radius = np.where(condition, a.radius, b.radius)
     return Ball(midpoint, radius, a.rounding, a.overflows or b.overflows)
 
 
-# What a derivative needs. A factor or a summand that is zero without error leaves no rounding: adding and multiplying
-# zero is exact, and a gradient beyond the reach of the loss is zero, not small.
+# Operations of back-propagation. A factor or a summand that is zero without error causes no rounding: adding zero and
+# multiplying by zero are exact, and a gradient that the loss does not depend on is exactly zero.
 
 
 def product(*factors: Ball) -> Ball:
-    """The product of all `factors`, multiplied in any order; zero where one of them is."""
+    """The product of all `factors`, multiplied in any order; exactly zero where a factor is."""
     rounding = factors[0].rounding
     midpoint, radius = factors[0].midpoint, factors[0].radius
     present, others = factors[0].largest > 0, np.maximum(factors[0].largest, 1.0)
@@ -306,12 +322,12 @@ def product(*factors: Ball) -> Ball:
         present, others = present & (factor.largest > 0), others * np.maximum(factor.largest, 1.0)
     count = len(factors) - 1
     radius = radius + ((1 + rounding.unit_roundoff) ** count - 1) * (_abs(midpoint) + radius)
-    radius = radius + count * rounding.floor * others * present  # a partial product vanishes, the others enlarge that
+    radius = radius + count * rounding.floor * others * present  # a partial product underflows, then is multiplied
     return factors[0]._bounded(midpoint, radius, *factors[1:], sums=others)
 
 
 def tanh_slope(y: Ball) -> Ball:
-    """1 - y * y, computed so or as (1 - y) * (1 + y): the derivative of tanh where its value is `y`."""
+    """1 - y * y, computed in this form or as (1 - y) * (1 + y): the derivative of tanh where its value is `y`."""
     size = _abs(y.midpoint)
     radius = (2 * size + y.radius) * y.radius
     midpoint = (1 - y.midpoint) * (1 + y.midpoint)
@@ -329,7 +345,7 @@ def sigmoid_slope(y: Ball) -> Ball:
 
 
 def relu_backward(z: Ball, g: Ball) -> Ball:
-    """`g` where z is positive, else zero; either of them where the sign of z is not decided."""
+    """`g` where z is positive, else zero; both are allowed where the ball of z contains zero."""
     positive, undecided = z.midpoint > 0, _abs(z.midpoint) <= z.radius * z.rounding.slack
     radius = np.where(undecided, g.largest, np.where(positive, g.radius, 0.0))
     radius = np.where(np.isfinite(z.radius) & np.isfinite(g.radius), radius, np.inf)
@@ -337,9 +353,9 @@ def relu_backward(z: Ball, g: Ball) -> Ball:
 
 
 def blend_backward(z: Ball, n: Ball, h: Ball, g: Ball) -> tuple[Ball, Ball, Ball]:
-    """The gradients g * (h - n), g * (1 - z) and g * z of (1 - z) * n + z * h, computed so or as (h - n) * z + n.
+    """The gradients g * (h - n), g * (1 - z) and g * z of (1 - z) * n + z * h, or of (h - n) * z + n.
 
-    As it is written the first is g * h - g * n; in the other form the second is g - g * z.
+    In the first form, the first gradient is computed as g * h - g * n; in the second form, the second as g - g * z.
     """
     u, floor, present = z.rounding.unit_roundoff, z.rounding.floor, g.largest > 0
     difference, states = h.midpoint - n.midpoint, h.largest + n.largest
@@ -359,27 +375,27 @@ def blend_backward(z: Ball, n: Ball, h: Ball, g: Ball) -> tuple[Ball, Ball, Ball
 
 
 class Summand(NamedTuple):
-    """A part of a larger sum, itself a sum of `terms` products whose sizes add up to `size`."""
+    """A part of a larger sum: itself a sum of `terms` products whose absolute values add up to `size`."""
 
     ball: Ball
     terms: np.ndarray
     size: np.ndarray
 
     def rearranged(self, move: Callable[[np.ndarray], np.ndarray]) -> Summand:
-        """All alike moved: `move` may repeat, leave out and reorder elements, never compute."""
+        """All three arrays passed through `move`; it may repeat, drop and reorder elements, never compute."""
         return Summand(self.ball.rearranged(move), move(self.terms), move(self.size))
 
 
 def alone(ball: Ball) -> Summand:
-    """A summand that is no sum of products: one number, or none where it is zero."""
+    """A summand that is a single number: one term, or no term where it is exactly zero."""
     return Summand(ball, (ball.largest > 0).astype(np.float64), ball.largest)
 
 
 def summed(*summands: Summand) -> Ball:
-    """The sum of all `summands`, added in any order: (m - 1) roundings where m of them are not zero.
+    """The sum of all `summands`, added in any order: m - 1 roundings where m of them are not zero.
 
-    Where the model fuses sums, one running sum may go through the terms of all summands, so that the sizes of each
-    meet the additions of the others.
+    If the model fuses sums, one running sum may take in the terms of all summands. The magnitudes of each summand then
+    pass through the additions of the others.
     """
     balls = [summand.ball for summand in summands]
     rounding = balls[0].rounding
@@ -396,7 +412,7 @@ def summed(*summands: Summand) -> Ball:
 
 
 def linear(x: Ball, weight: np.ndarray) -> Summand:
-    """x @ weight for each direction: x (D, ..., K), weight (D, K, features); stored once."""
+    """x @ weight for each direction, rounded once when stored: x (D, ..., K), weight (D, K, features)."""
     flat = x.rearranged(lambda values: values.reshape(values.shape[0], -1, values.shape[-1]))
     midpoint, radius, terms, size = _sums_of_products(flat, Ball.exact(weight, x.rounding))
     if x.rounding.stored:
@@ -408,8 +424,8 @@ def linear(x: Ball, weight: np.ndarray) -> Summand:
 def outer(g: Ball, x: Ball) -> Ball:
     """The sum of g x^T over rows and steps: g (D, N, T, K), x (D, N, T, features) give (D, K, features).
 
-    In any order and grouping. 16-bit types: the sum over the rows is stored at each of T steps, and so is the running
-    sum over the steps.
+    The sum may run in any order and grouping. In 16-bit types, each of the T steps stores its sum over the rows, and
+    the running sum over the steps.
     """
     steps = g.midpoint.shape[2]
     g, x = (ball.rearranged(lambda values: values.reshape(values.shape[0], -1, values.shape[-1])) for ball in (g, x))
@@ -420,22 +436,22 @@ def outer(g: Ball, x: Ball) -> Ball:
 
 
 def _sums_of_products(a: Ball, b: Ball) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """a @ b: midpoints, radii, how many terms are not zero, and what they add up to at most, whatever their signs.
+    """a @ b: midpoints, radii, the number of nonzero terms, and the largest sum of their absolute values.
 
-    n u suffices for n terms in any order, blocked or fused (Jeannerod and Rump 2013).
+    In any order, blocked or fused, n terms err by at most n u times that sum (Jeannerod and Rump 2013).
     """
     rounding, size_a, size_b = a.rounding, a.largest, b.largest
     size = size_a @ size_b
     there_a, there_b = (size_a > 0).astype(np.float64), (size_b > 0).astype(np.float64)
     terms = there_a @ there_b
     radius = a.radius @ size_b + _abs(a.midpoint) @ b.radius + terms * (rounding.accumulation * size + rounding.floor)
-    if rounding.flushed_operands:  # an operand that is read as zero takes the other one's size away
+    if rounding.flushed_operands:  # a flushed operand removes its whole product
         radius = radius + rounding.flushed_operands * (size_a @ there_b + there_a @ size_b)
     return a.midpoint @ b.midpoint, radius, terms, size
 
 
 def _function(z: Ball, y: np.ndarray, radius: np.ndarray) -> Ball:
-    """A function's value, which says nothing where its argument says nothing."""
+    """The ball of a function value, vacuous where its argument is vacuous."""
     if z.overflows:
         radius = np.where(np.isinf(z.radius) | np.isnan(radius), np.inf, radius)
     return Ball(y, radius, z.rounding, z.overflows)

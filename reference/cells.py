@@ -1,6 +1,6 @@
 """One time step of each cell, as the documentation of torch.nn.RNN, torch.nn.LSTM and torch.nn.GRU writes it.
 
-Balls are (D, N, features) for one step, or (D, N, T, features) where the states before every step are known.
+Balls are (D, N, features) for one step, or (D, N, T, features) for all steps at once, from known states before each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from reference.ball import relu as rectified
 class Weights:
     """The parameters of one layer, directions stacked.
 
-    weight_ih and weight_hh (D, G*H, features), biases (D, G*H) or None, weight_hr (D, P, H) with a projection.
+    weight_ih  (D, G*H, features of the input)
+    weight_hh  (D, G*H, R)
+    biases     (D, G*H), or None with bias=False
+    weight_hr  (D, P, H), or None without a projection
     """
 
     weight_ih: np.ndarray
@@ -27,7 +30,7 @@ class Weights:
     weight_hr: np.ndarray | None = None
 
     def rows(self, first: int, last: int, of: int) -> Weights:
-        """The gates `first` to `last - 1` alone, of so many."""
+        """The parameters of gates `first` to `last - 1`; `of` is the number of gates of the cell."""
         hidden_size = self.weight_hh.shape[1] // of
         block = slice(first * hidden_size, last * hidden_size)
         biases = (None if b is None else b[:, block] for b in (self.bias_ih, self.bias_hh))
@@ -53,7 +56,7 @@ def rnn_relu(x: Ball, h: Ball, w: Weights) -> Ball:
 
 
 def gru(x: Ball, h: Ball, w: Weights) -> Ball:
-    """h' = (1 - z) * n + z * h, the reset gate r acting on W_hn h + b_hn; gates stacked r, z, n."""
+    """h' = (1 - z) * n + z * h; the reset gate r multiplies W_hn h + b_hn; gates stacked r, z, n."""
     both = w.rows(0, 2, of=3)
     r, z = split(sigmoid(affine(both.input_term(x), both.hidden_term(h))), 2)
     new = w.rows(2, 3, of=3)
@@ -70,7 +73,7 @@ def lstm_gates(x: Ball, h: Ball, w: Weights) -> tuple[Ball, Ball, Ball, Ball]:
 
 
 def lstm_cell_state(f: Ball, c: Ball, written: Ball) -> Ball:
-    """c' = f * c + i * g, where i * g is what is written."""
+    """c' = f * c + i * g; `written` is i * g."""
     return f * c + written
 
 

@@ -1,4 +1,7 @@
-"""Floating-point formats: which numbers a dtype can store, and how far apart they are (IEEE 754; bfloat16: 8 bits)."""
+"""Floating-point formats: the numbers that a dtype can store, and their spacing.
+
+Source: IEEE 754; bfloat16 is float32 with 8 significant bits.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ class Format:
         return (2.0 - 2.0 ** (1 - self.precision)) * 2.0**self.max_exponent
 
     def round(self, values: np.ndarray) -> np.ndarray:
-        """`values` (float64, any shape) rounded to the nearest number of this format, ties to even, as float64."""
+        """`values` (float64, any shape) rounded to the nearest number of this format, ties to even.
+
+        Returns float64 of the same shape. Values beyond the largest number become inf.
+        """
         values = np.asarray(values, np.float64)
         if self.name in ("float64", "float32", "float16"):
             with np.errstate(over="ignore"):
@@ -49,7 +55,7 @@ class Format:
         return np.where(np.abs(rounded) > self.largest, np.copysign(np.inf, values), rounded)
 
     def holds(self, values: np.ndarray) -> bool:
-        """Whether every one of `values` is a number of this format."""
+        """Whether this format stores each of `values` exactly; inf and NaN count as stored."""
         values = np.asarray(values, np.float64)
         return bool(np.all((self.round(values) == values) | np.isnan(values)))
 

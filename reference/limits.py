@@ -1,4 +1,4 @@
-"""How large states can become, rounding included: the bounds that the equations give without any weight known."""
+"""The largest values that states can reach, rounding included. These bounds hold for any weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from reference.roundings import Rounding
 
 
 def hidden_state(problem: Problem, rounding: Rounding) -> np.ndarray:
-    """The largest abs(h) of every state of a layer (L, D, N, R); infinite for RNN(relu), whose states have no limit.
+    """The largest abs(h) of every state of a layer (L, D, N, R), float64; inf for RNN(relu), which has no limit.
 
-    tanh RNN and LSTM: 1. GRU, a mean of n and h: max(1, abs(h_0)). Each step may add its rounding.
+    tanh RNN and LSTM: 1. GRU, whose state is a mean of n and h: max(1, abs(h_0)). Each step may add its rounding.
     """
     u = rounding.unit_roundoff
     h_0 = np.abs(problem.state("h_0"))
@@ -26,22 +26,22 @@ def hidden_state(problem: Problem, rounding: Rounding) -> np.ndarray:
 
 
 def cell_state(problem: Problem, rounding: Rounding) -> np.ndarray:
-    """The largest abs(c_n) of an LSTM (L, D, N, H): abs(c_0) + T, rounding included."""
+    """The largest abs(c_n) of an LSTM (L, D, N, H), float64: abs(c_0) + T, rounding included."""
     grown = (1 + (_gated(rounding) + 3) * rounding.unit_roundoff) ** problem.steps
     return (np.abs(problem.state("c_0")) + problem.steps) * grown + problem.steps * 4 * rounding.floor
 
 
 def gated_by(c_n: np.ndarray, rounding: Rounding) -> np.ndarray:
-    """The largest abs(h_n) of an LSTM whose cell state is `c_n`: abs(tanh(c_n)), rounding included."""
+    """The largest abs(h_n) of an LSTM whose cell state is `c_n`, in its shape: abs(tanh(c_n)), rounding included."""
     room = _gated(rounding) + (1 if rounding.wider_states else 0)
     return np.abs(np.tanh(c_n)) * (1 + room * rounding.unit_roundoff) * rounding.slack + 3 * rounding.floor
 
 
 def _sigmoid(rounding: Rounding) -> float:
-    """A sigmoid near 1 has a small argument's error or none: its slope term is for tails."""
+    """The relative error of a sigmoid near 1, in u. `sigmoid_slope` matters in the tails alone, so it is left out."""
     return rounding.sigmoid
 
 
 def _gated(rounding: Rounding) -> float:
-    """Relative error of sigmoid * tanh, in u."""
+    """The relative error of sigmoid * tanh, in u."""
     return _sigmoid(rounding) + rounding.tanh + 2

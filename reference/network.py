@@ -1,7 +1,7 @@
 """Layers, directions and time: the enclosure of everything that a call returns.
 
-Two modes. `forward` runs the whole stack from its inputs; its bounds grow with the steps. `forward_forced` judges one
-layer, each step from the subject's own state before it, so that its bounds stay as flat as those of one step.
+Two modes. `forward` runs the whole stack from its inputs; its bounds grow with the steps. `forward_forced` runs one
+layer and starts each step from the state that the subject returned for the step before, so its bounds do not grow.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH, Problem
 from reference.roundings import Rounding
 
 ELEMENTS_AT_ONCE = 2**20
-"""Pre-activations of a padded batch that are judged together: more do not fit into a processor's cache."""
+"""The number of pre-activations of a padded batch that are computed together: more do not fit into a CPU cache."""
 
-STEP = {RNN_TANH: cells.rnn_tanh, RNN_RELU: cells.rnn_relu, GRU: cells.gru}
+NEXT_STATE = {RNN_TANH: cells.rnn_tanh, RNN_RELU: cells.rnn_relu, GRU: cells.gru}
 
 
 @dataclass(frozen=True)
 class Enclosure:
-    """What a correct implementation may return: output (N, T, D, R), h_n (L, D, N, R), c_n (L, D, N, H) for LSTM."""
+    """The results that a correct implementation may return.
+
+    output  (N, T, D, R), zero past the end of a row of a packed sequence
+    h_n     (L, D, N, R)
+    c_n     (L, D, N, H) for LSTM, else None
+    """
 
     output: Ball
     h_n: Ball
@@ -33,18 +38,18 @@ class Enclosure:
 
     @classmethod
     def of(cls, output: Ball, h_n: Ball, c_n: Ball | None = None) -> Enclosure:
-        """The enclosure of first-order bounds: `Rounding.slack` covers the products of two errors."""
+        """The enclosure whose radii are first-order bounds times `Rounding.slack`."""
         return cls(*(None if ball is None else ball.slackened() for ball in (output, h_n, c_n)))  # type: ignore[arg-type]
 
 
-@np.errstate(all="ignore")  # a ball that says nothing carries inf and nan through the arithmetic
+@np.errstate(all="ignore")  # a vacuous ball carries inf and nan through the arithmetic
 def forward(problem: Problem, rounding: Rounding) -> Enclosure:
-    """Everything that a call on `problem` returns, from its inputs alone."""
+    """The results of a call on `problem`, computed from its inputs alone. Dropout is not applied."""
     below = Ball.exact(given(problem), rounding, problem.granule)
     h_0, c_0 = (Ball.exact(problem.state(name), rounding, problem.granule) for name in ("h_0", "c_0"))
     last: list[tuple[Ball, Ball | None]] = []
     for layer in range(problem.architecture.num_layers):
-        h, h_n, c_n = _run(problem, _turned(problem, below), h_0[layer], c_0[layer], layer_weights(problem, layer))
+        h, h_n, c_n = _run(problem, in_own_time(problem, below), h_0[layer], c_0[layer], layer_weights(problem, layer))
         output = _output(problem, h)
         below = concatenate([output[:, :, direction] for direction in range(problem.architecture.directions)], -1)
         last.append((h_n, c_n))
@@ -54,9 +59,9 @@ def forward(problem: Problem, rounding: Rounding) -> Enclosure:
 
 @np.errstate(all="ignore")
 def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosure:
-    """What a call on `problem`, of one layer, returns if it truly passed through `output` (N, T, D, R).
+    """The results of a one-layer call on `problem`, given the `output` (N, T, D, R) that the subject returned.
 
-    Step t starts from output[:, t-1], mirrored for the reverse direction; an LSTM's c is carried from c_0.
+    Step t starts from output[:, t-1], in the reverse direction from output[:, t+1]; an LSTM's c is carried from c_0.
     """
     at_once = _rows_at_once(problem)
     if at_once >= problem.batch_size or problem.lengths is not None:
@@ -69,7 +74,7 @@ def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> 
 
 
 def _rows_at_once(problem: Problem) -> int:
-    """How many rows of the batch are judged together, at least one."""
+    """The number of rows of the batch that are computed together, at least one."""
     a = problem.architecture
     return max(1, ELEMENTS_AT_ONCE // (problem.steps * a.directions * len(GATES[a.cell]) * a.hidden_size))
 
@@ -77,7 +82,7 @@ def _rows_at_once(problem: Problem) -> int:
 def _forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosure:
     """`forward_forced` of one block of rows."""
     weights = layer_weights(problem, 0)
-    x = _turned(problem, Ball.exact(given(problem), rounding, problem.granule))
+    x = in_own_time(problem, Ball.exact(given(problem), rounding, problem.granule))
     h = _states_before(problem, rounding, output)
     if problem.architecture.cell == LSTM:
         i, f, g, o = cells.lstm_gates(x, h, weights)
@@ -87,16 +92,16 @@ def _forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosu
             states.append(c)
         after = cells.lstm_hidden_state(o, stack(states, 2), weights)
         return Enclosure.of(_output(problem, after), _last(problem, after)[None], c[None])
-    after = STEP[problem.architecture.cell](x, h, weights)
+    after = NEXT_STATE[problem.architecture.cell](x, h, weights)
     return Enclosure.of(_output(problem, after), _last(problem, after)[None])
 
 
 def layer_weights(problem: Problem, layer: int) -> Weights:
-    """The parameters of `layer`, its directions stacked."""
+    """The parameters of `layer`, directions stacked."""
     ends = [problem.architecture.end(layer, direction) for direction in range(problem.architecture.directions)]
 
     def stacked(name: str) -> np.ndarray:
-        return _joined([problem.parameters[name + end] for end in ends])
+        return _stacked([problem.parameters[name + end] for end in ends])
 
     a = problem.architecture
     b_ih, b_hh = (stacked("bias_ih"), stacked("bias_hh")) if a.bias else (None, None)
@@ -104,13 +109,16 @@ def layer_weights(problem: Problem, layer: int) -> Weights:
     return Weights(stacked("weight_ih"), stacked("weight_hh"), b_ih, b_hh, w_hr)
 
 
-def _joined(directions: Sequence[np.ndarray]) -> np.ndarray:
-    """What each direction has, in an array with an axis for the direction; of one direction that very array."""
+def _stacked(directions: Sequence[np.ndarray]) -> np.ndarray:
+    """The arrays of each direction, stacked along a new first axis; a single one is not copied."""
     return np.stack(directions) if len(directions) > 1 else directions[0][None]
 
 
 def _run(problem: Problem, x: Ball, h: Ball, c: Ball, weights: Weights) -> tuple[Ball, Ball, Ball | None]:
-    """One layer over x (D, N, T, features): every h (D, N, T, R) in the direction's own time, and the last h and c."""
+    """One layer over x (D, N, T, features): every h (D, N, T, R), the last h (D, N, R) and the last c (D, N, H).
+
+    Time runs in each direction's own order; c is None unless the cell is LSTM.
+    """
     cell, states = problem.architecture.cell, []
     for t in range(problem.steps):
         if cell == LSTM:
@@ -119,25 +127,25 @@ def _run(problem: Problem, x: Ball, h: Ball, c: Ball, weights: Weights) -> tuple
             new_h = cells.lstm_hidden_state(o, new_c, weights)
             c = _if_running(problem, t, new_c, c)
         else:
-            new_h = STEP[cell](x[:, :, t], h, weights)
+            new_h = NEXT_STATE[cell](x[:, :, t], h, weights)
         h = _if_running(problem, t, new_h, h)
         states.append(h)
     return stack(states, 2), h, c if cell == LSTM else None
 
 
 def given(problem: Problem) -> np.ndarray:
-    """The input (N, T, I), with zeros where a row of a packed sequence has ended."""
-    return problem.input if problem.lengths is None else np.where(_running(problem)[..., None], problem.input, 0)
+    """The input (N, T, I), with zeros past the end of each row of a packed sequence."""
+    return problem.input if problem.lengths is None else np.where(running_rows(problem)[..., None], problem.input, 0)
 
 
-def _running(problem: Problem) -> np.ndarray:
-    """Which rows still run at a step of their own time (N, T)."""
+def running_rows(problem: Problem) -> np.ndarray:
+    """A mask (N, T) of the steps that each row of a packed sequence has, in the row's own time."""
     return np.arange(problem.steps) < np.array(problem.lengths)[:, None]
 
 
 def _if_running(problem: Problem, t: int, new: Ball, old: Ball) -> Ball:
-    """The new state (D, N, features) of rows that still run at step t, the old one of rows that have ended."""
-    return new if problem.lengths is None else where(_running(problem)[:, t, None], new, old)
+    """The state (D, N, features) after step t: the new one for rows that still run, the old one for the others."""
+    return new if problem.lengths is None else where(running_rows(problem)[:, t, None], new, old)
 
 
 def _last(problem: Problem, h: Ball) -> Ball:
@@ -147,8 +155,8 @@ def _last(problem: Problem, h: Ball) -> Ball:
     return h[:, np.arange(problem.batch_size), np.array(problem.lengths) - 1]
 
 
-def _backwards(problem: Problem, values: np.ndarray) -> np.ndarray:
-    """values (N, T, ...) with the time of each row reversed, from its own last step; twice is as before."""
+def reversed_in_time(problem: Problem, values: np.ndarray) -> np.ndarray:
+    """values (N, T, ...) with each row reversed in time, from its own last step; its own inverse."""
     if problem.lengths is None:
         return values[:, ::-1]
     t, lengths = np.arange(problem.steps), np.array(problem.lengths)[:, None]
@@ -156,29 +164,29 @@ def _backwards(problem: Problem, values: np.ndarray) -> np.ndarray:
     return values[np.arange(problem.batch_size)[:, None], order]
 
 
-def _turned(problem: Problem, x: Ball) -> Ball:
-    """x (N, T, features) for each direction (D, N, T, features); the reverse direction reads it backwards."""
+def in_own_time(problem: Problem, x: Ball) -> Ball:
+    """x (N, T, features) in each direction's own time (D, N, T, features)."""
     if problem.architecture.directions == 1:
         return x[None]
-    return stack([x, x.rearranged(lambda values: _backwards(problem, values))], 0)
+    return stack([x, x.rearranged(lambda values: reversed_in_time(problem, values))], 0)
 
 
 def _output(problem: Problem, h: Ball) -> Ball:
-    """States (D, N, T, R) in each direction's own time, as an output (N, T, D, R), zero where a row has ended."""
+    """The output (N, T, D, R) from states (D, N, T, R) in each direction's own time; zero past the end of a row."""
     forward_half = [h[0]]
-    reverse_half = [h[1].rearranged(lambda values: _backwards(problem, values))] if len(h.midpoint) == 2 else []
+    reverse_half = [h[1].rearranged(lambda values: reversed_in_time(problem, values))] if len(h.midpoint) == 2 else []
     output = stack(forward_half + reverse_half, 2)
     if problem.lengths is None:
         return output
     nothing = Ball.exact(np.zeros(output.midpoint.shape), output.rounding)
-    return where(_running(problem)[:, :, None, None], output, nothing)
+    return where(running_rows(problem)[:, :, None, None], output, nothing)
 
 
 def _states_before(problem: Problem, rounding: Rounding, output: np.ndarray) -> Ball:
-    """The state before each step (D, N, T, R), in each direction's own time: h_0, then the output so far."""
+    """The state before each step (D, N, T, R), in each direction's own time: h_0, then the output up to there."""
     h_0, output = problem.state("h_0")[0], np.asarray(output, np.float64)
-    own = [output[:, :, 0]] + ([_backwards(problem, output[:, :, 1])] if output.shape[2] == 2 else [])
-    before = _joined([np.concatenate([h[:, None], seen[:, :-1]], 1) for h, seen in zip(h_0, own, strict=True)])
+    own = [output[:, :, 0]] + ([reversed_in_time(problem, output[:, :, 1])] if output.shape[2] == 2 else [])
+    before = _stacked([np.concatenate([h[:, None], seen[:, :-1]], 1) for h, seen in zip(h_0, own, strict=True)])
     if problem.steps == 1:
         return Ball.exact(before, rounding, problem.granule)
     ball = Ball.exact(before, rounding)

@@ -1,7 +1,7 @@
-"""What is to be computed: an architecture and its numbers, as plain NumPy data in one canonical layout.
+"""A problem: an architecture and its numbers, as plain NumPy data in one canonical layout.
 
 Letters in shapes: L layers, D directions (1 or 2), N rows of the batch, T time steps, I input_size, H hidden_size,
-R features of an output (proj_size where it is given, else H), G gates.
+R features of one direction's output (proj_size with a projection, else H), P proj_size, G gates.
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ import numpy as np
 RNN_TANH, RNN_RELU, LSTM, GRU = "rnn_tanh", "rnn_relu", "lstm", "gru"
 
 GATES = {RNN_TANH: ("h",), RNN_RELU: ("h",), LSTM: ("i", "f", "g", "o"), GRU: ("r", "z", "n")}
-"""Gate blocks in the order in which the parameters stack them (documentation of torch.nn.RNN, LSTM, GRU: Variables)."""
+"""The gates of each cell, in the order in which its parameters stack them.
+
+Source: documentation of torch.nn.RNN, torch.nn.LSTM and torch.nn.GRU, section Variables.
+"""
 
 CELL_SUFFIX = "_cell"
-"""Ends the name of a class that takes one step at a time: `lstm_cell` is torch.nn.LSTMCell."""
+"""The suffix for classes that take one step at a time: `lstm_cell` is torch.nn.LSTMCell."""
 
 FORWARD, REVERSE = 0, 1
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The constructor arguments of a recurrent module that decide what it computes.
+    """The constructor arguments of a recurrent module that affect its results.
 
-    dropout acts between the layers of a stack, while a module trains. single_step: the class that takes one step at a
-    time (torch.nn.LSTMCell): one layer, one direction, one step.
+    cell         one of the keys of `GATES`
+    single_step  the class that takes one step at a time (torch.nn.LSTMCell): one layer, one direction, one step
+    dropout      the rate between the layers of a stack, in training mode
+
+    The other fields are named as in the documentation.
     """
 
     cell: str
@@ -43,11 +49,11 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """The name of the class: the cell's, with `CELL_SUFFIX` where it takes one step at a time."""
+        """The name of the class: the cell's, followed by `CELL_SUFFIX` if the class takes one step at a time."""
         return self.cell + (CELL_SUFFIX if self.single_step else "")
 
     def end(self, layer: int, direction: int) -> str:
-        """The end of a parameter's name: `_l0`, `_l0_reverse`, `_l1` and so on; nothing for a single step."""
+        """The suffix of a parameter's name: `_l0`, `_l0_reverse`, `_l1` and so on; empty for a single step."""
         return "" if self.single_step else f"_l{layer}" + ("_reverse" if direction == REVERSE else "")
 
     @property
@@ -60,11 +66,11 @@ class Architecture:
         return self.proj_size or self.hidden_size
 
     def layer_input_size(self, layer: int) -> int:
-        """Features that `layer` reads: the input's, and from layer 1 on the output of both directions below."""
+        """The number of features that `layer` reads: input_size, or D * R from layer 1 on."""
         return self.input_size if layer == 0 else self.directions * self.output_size
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of all parameters in the documented order."""
+        """The names and shapes of all parameters, in the documented order."""
         rows = len(GATES[self.cell]) * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.num_layers):
@@ -82,18 +88,21 @@ class Architecture:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One call of a module: numbers that `dtype` can store exactly, held as float64.
+    """One call of a module. All arrays are float64 and hold numbers that `dtype` stores exactly.
 
-    input  (N, T, I)
-    h_0    (L, D, N, R), or None where the call leaves the states out
-    c_0    (L, D, N, H), LSTM alone
-    lengths  of the rows of a packed sequence, each from 1 to T, the longest T; None for a padded batch. Numbers of
-             `input` past a row's length are no part of the problem
-    unbatched  the call leaves the axis of the batch out; N is 1 here
-    training  the module's mode; outside of it dropout does nothing
-    memory    how input and states lie in memory: contiguous, or another of `strategies.axes.MEMORY`
-    case   the line that draws this problem again; relation: what was done to it since
-    granule  a power of two, at most 1, that divides all of these numbers exactly; 0 where none is known
+    parameters  by name, in the shapes of `Architecture.parameter_shapes`
+    input       (N, T, I)
+    h_0         (L, D, N, R), or None if the call passes no states
+    c_0         (L, D, N, H) for an LSTM, or None if the call passes no states; None for other cells
+    lengths     the row lengths of a packed sequence, each from 1 to T, the longest T; None for a padded batch. The
+                call does not read elements of `input` past a row's length
+    unbatched   the call's tensors have no batch axis; N is 1
+    training    whether the module is in training mode; in evaluation mode dropout does nothing
+    memory      the memory layout of input and states, one of `strategies.axes.MEMORY`
+    case        the case line that reproduces this problem
+    relation    how the problem was derived from that case; empty if it was not changed
+    granule     a power of two, at most 1, of which every number of the problem is an integer multiple; 0 if unknown.
+                Products are then multiples of its square, so short sums of them are exact in any order
     """
 
     architecture: Architecture
@@ -120,7 +129,7 @@ class Problem:
         return int(self.input.shape[1])
 
     def state(self, name: str) -> np.ndarray:
-        """`h_0` or `c_0` (L, D, N, features), zeros where the call leaves it out."""
+        """`h_0` or `c_0` (L, D, N, features), zeros if the call does not pass it."""
         given = self.h_0 if name == "h_0" else self.c_0
         if given is not None:
             return given
@@ -129,7 +138,7 @@ class Problem:
         return np.zeros((a.num_layers, a.directions, self.batch_size, features))
 
     def rows(self, chosen: Sequence[int]) -> Problem:
-        """These rows of the batch, in this order, as a batch of their own that ends with the longest of them."""
+        """The chosen rows of the batch, in this order, as a separate batch as long as the longest of them."""
         kept = list(chosen)
         lengths = None if self.lengths is None else tuple(self.lengths[row] for row in kept)
         h_0, c_0 = (None if state is None else state[:, :, kept] for state in (self.h_0, self.c_0))
@@ -137,7 +146,7 @@ class Problem:
         return replace(self, input=self.input[kept, :steps], h_0=h_0, c_0=c_0, lengths=lengths)
 
     def step(self, t: int, h_0: np.ndarray | None = None, c_0: np.ndarray | None = None) -> Problem:
-        """Step `t` of a padded batch as a call of its own, from these states (L, D, N, features) or from none."""
+        """Step `t` of a padded batch as a separate call, from the given states (L, D, N, features) or from none."""
         relation, granule = f"step {t} alone", self.granule if t == 0 else 0.0
         part = self.input[:, t : t + 1]
         return replace(self, input=part, h_0=h_0, c_0=c_0, relation=relation, granule=granule)
@@ -161,12 +170,12 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """A number made of a call's results, to be differentiated: the sum of each result times its cotangent.
+    """A scalar loss of a call's results: the sum of all elements of each result times its cotangent.
 
-    cotangents  by the name of a result: output (N, T, D, R), h_n (L, D, N, R), an LSTM's c_n (L, D, N, H), numbers of
-                the problem's dtype; a result left out has no part in the loss
-    wanted      what gradients are asked of: input, h_0, c_0 and parameters, by name
-    passes      how often the loss is differentiated, over one graph
+    cotangents  by the name of a result: output (N, T, D, R), h_n (L, D, N, R), an LSTM's c_n (L, D, N, H). Numbers
+                that the problem's dtype stores; results without a cotangent do not enter the loss
+    wanted      the names of the tensors to differentiate with respect to: input, h_0, c_0, parameters
+    passes      the number of backward passes over the same graph
     """
 
     cotangents: Mapping[str, np.ndarray]
@@ -175,7 +184,7 @@ class Loss:
 
 
 def results_of(problem: Problem) -> dict[str, tuple[int, ...]]:
-    """The results that a call returns, and their canonical shapes."""
+    """The names of the results that a call returns, and their canonical shapes."""
     a = problem.architecture
     states = (a.num_layers, a.directions, problem.batch_size)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -188,6 +197,6 @@ def results_of(problem: Problem) -> dict[str, tuple[int, ...]]:
 
 
 def differentiable(problem: Problem) -> tuple[str, ...]:
-    """What gradients can be asked of: input, the states that the call is given, and the parameters."""
+    """The names of the tensors that have a gradient: input, the states that the call passes, and the parameters."""
     states = [name for name in ("h_0", "c_0") if getattr(problem, name) is not None]
     return ("input", *states, *problem.parameters)

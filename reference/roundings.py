@@ -1,8 +1,8 @@
 """How correct implementations round: the constants of the error bounds, each with its provenance.
 
-`model` chooses, before a call, which constants judge it. Where the kernels that a combination can reach were
-measured, their own constants are red. Anywhere else the union of what correct implementations do is red, and the
-constants of the measured kernels are amber: a sharper limit that nobody has earned there yet.
+`model` chooses the constants that judge a call. If the kernels that the call can reach were measured, exceeding their
+own constants is red. Otherwise, exceeding the union of all correct implementations is red, and exceeding the constants
+of the measured kernels is amber: no measurement on that platform supports the sharper limit.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from reference.formats import BFLOAT16, FLOAT32, FLOAT64, FORMATS, Format
 from reference.problem import LSTM
 
 WIDEST: type[np.floating] = np.longdouble
-"""The widest type that midpoints of float64 can be computed in: 80 bits on x86, no more than float64 elsewhere."""
+"""The widest type for the midpoints of float64: 80 bits on x86, no wider than float64 on some platforms."""
 
 
 def lacks_wider_type() -> bool:
-    """Whether nothing here is wider than float64, so that the reference's own rounding is added to its bounds."""
+    """Whether this platform has no type wider than float64; the bounds then include the reference's own rounding."""
     return bool(np.finfo(WIDEST).nmant < 63)
 
 
@@ -28,17 +28,18 @@ def lacks_wider_type() -> bool:
 class Rounding:
     """The rounding errors that a correct implementation may make in one format.
 
-    format             what is stored; u below is its unit roundoff
+    format             the format of stored results; u below is its unit roundoff
     accumulation       unit roundoff of the running sum of a matrix product
-    stored             every operation's result is stored rounded (16-bit types), not the gates' sums alone
+    stored             each operation rounds its result to the format (16-bit types), not the sums of the gates alone
     tanh, sigmoid      worst relative error of the function, in u
-    sigmoid_slope      what is added to `sigmoid` for each unit of abs(x)
-    floor              absolute error of an operation where its result underflows
+    sigmoid_slope      added to `sigmoid`, times abs(x), in u
+    floor              absolute error of an operation whose result underflows
     sigmoid_floor      the same for the sigmoid
-    flushed_operands   operands of products smaller than this may be read as zero
+    flushed_operands   products may read operands smaller than this as zero; 0 if they read all operands
     fused_biases       b_ih + b_hh may be added, and rounded, before anything else
-    wider_states       the states carried from step to step may be wider than the returned ones
-    slack              factor for the products of two errors that the rules leave out
+    wider_states       the states carried from step to step may have a wider type than the returned ones
+    slack              factor that covers the products of two errors, which the rules leave out
+    provenance         where the constants come from
     """
 
     format: Format
@@ -61,8 +62,10 @@ class Rounding:
 
     @property
     def inner_slack(self) -> float:
-        """The slack that an error has on its way into a curved function: never that of a reference that is no wider,
-        which would be doubled again at every step."""
+        """The slack of an error that enters a curved function.
+
+        It leaves out the doubling by a reference without a wider type: that would double again at every step.
+        """
         return min(self.slack, _room(self.format))
 
     @property
@@ -73,26 +76,21 @@ class Rounding:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The model whose excess is red, and the sharper one whose excess is amber (None where red is sharp already)."""
+    """The models of one call: exceeding `red` is red, exceeding `amber` is amber.
+
+    amber is None if red is already the sharpest model.
+    """
 
     red: Rounding
     amber: Rounding | None
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where a subject computes: `capability` is the instruction set of PyTorch's CPU kernels, `release` as in 2.13."""
-
-    capability: str
-    release: str
-    subject: str
-
-
 ATEN_TANH, ATEN_SIGMOID = 2.0, 4.0
-"""Worst seen in PyTorch's own kernels, AVX2: tanh 1.24 u (float64), 1.0 u (float32); sigmoid 2.39 u and 2.42 u."""
+"""Worst errors measured in PyTorch's own kernels on AVX2, float64 then float32: tanh 1.24 u and 1.0 u, sigmoid 2.39 u
+and 2.42 u."""
 
 ONEDNN_SIGMOID = 8.0
-"""Worst seen in oneDNN's float32 LSTM, AVX2: 6.5 u at -87, exhaustively on [-88, -4]; its tanh 1.33 u."""
+"""Worst error measured in oneDNN's float32 LSTM on AVX2: 6.5 u at -87, exhaustively on [-88, -4]; its tanh 1.33 u."""
 
 ONEDNN_SIGMOID_SLOPE = 1.0
 """The same on older instruction sets (AVX, SSE 4.1): 69 u at -72, that is 8 + abs(x)."""
@@ -112,8 +110,12 @@ BFLOAT16_ACCUMULATES_IN_FLOAT32 = ("2.2", "2.6", "2.13", "2.15")
 def model(cell: str, dtype: str, device: str, capability: str, release: str, subject: str) -> Judgement:
     """The rounding models that judge `cell` in `dtype` on `device`.
 
-    capability is PyTorch's CPU capability ("AVX2"), release its major.minor version ("2.13"), subject the name of
-    what is judged ("torch.nn"). Raises KeyError for an unknown dtype.
+    device      its type: "cpu", "cuda"
+    capability  PyTorch's CPU capability: "AVX2"
+    release     PyTorch's major.minor version: "2.13"
+    subject     the name of the judged implementation: "torch.nn"
+
+    Raises KeyError for an unknown dtype.
     """
     sharp = _measured(cell, FORMATS[dtype], release)
     known = (
@@ -149,7 +151,7 @@ def _measured(cell: str, format: Format, release: str) -> Rounding:
 
 
 def _union(format: Format) -> Rounding:
-    """What any correct implementation may do, whatever its summation order, fusion and width."""
+    """The errors of any correct implementation, for every summation order, fusion and width."""
     half = format.precision < FLOAT32.precision
     return replace(
         _measured(LSTM, format, ""),
@@ -164,15 +166,15 @@ def _union(format: Format) -> Rounding:
 
 
 def _floor(format: Format) -> float:
-    """Subnormals may be flushed to zero everywhere but in float16, whose kernels compute in float32."""
+    """The smallest number that every kernel keeps. Subnormals may be flushed, except float16, computed in float32."""
     return format.smallest_subnormal if format.name == "float16" else format.smallest_normal
 
 
 def _slack(format: Format) -> float:
-    """Room for products of two errors; twice the model where the reference is no wider than the subject."""
+    """The slack: doubled if the reference computes in no wider type than the subject."""
     return (2.0 if format is FLOAT64 and lacks_wider_type() else 1.0) * _room(format)
 
 
 def _room(format: Format) -> float:
-    """Room for products of two errors alone."""
+    """The factor that covers the products of two errors."""
     return 1 + 2.0**-6 if format.precision < FLOAT32.precision else 1 + 2.0**-9

@@ -1,7 +1,8 @@
-"""One time step of each cell and, beside it, the same step backward: the gradients of whatever it has read.
+"""One time step of each cell, forward and backward.
 
-Balls are (D, N, features). A forward step keeps what the backward one needs. In names, d stands for the gradient of the
-loss with respect to what follows: dz for a pre-activation's, dh for that of the state before the step.
+Balls are (D, N, features). A forward step keeps the values that its backward step needs. In names, d stands for the
+gradient of the loss with respect to the quantity that follows: dz for a pre-activation, dh for the state before the
+step, dh' for the state after it.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from reference.cells import Weights, split
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 
 
-class Pulled(NamedTuple):
+class StepGradients(NamedTuple):
     """The gradients of one step.
 
-    ih, hh      of W_ih x + b_ih and W_hh h + b_hh (D, N, G*H)
-    h           of the state before, except through W_hh; empty for most cells
-    c           of an LSTM's cell state before
-    projection  an LSTM's gradient of W_hr m and that m (D, N, P) and (D, N, H), where it has a projection
+    ih, hh      with respect to W_ih x + b_ih and W_hh h + b_hh, (D, N, G*H)
+    h           with respect to the state before the step, except through W_hh; empty for most cells
+    c           with respect to an LSTM's cell state before the step
+    projection  of an LSTM with a projection: the gradient with respect to W_hr m (D, N, P), and m (D, N, H)
     """
 
     ih: Ball
@@ -50,7 +51,7 @@ class Pulled(NamedTuple):
 
 
 class Step(Protocol):
-    """A step taken: the new states h (D, N, R) and c (D, N, H), None but for an LSTM."""
+    """A forward step that has run: the new states h (D, N, R) and c (D, N, H); c is None unless the cell is LSTM."""
 
     @property
     def h(self) -> Ball: ...
@@ -58,8 +59,8 @@ class Step(Protocol):
     @property
     def c(self) -> Ball | None: ...
 
-    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
-        """From the gradient of h, and the summands of c's own."""
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> StepGradients:
+        """The gradients of the step, from the gradient of h and the summands of the gradient of c."""
         ...
 
 
@@ -74,10 +75,10 @@ class TanhStep:
     def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> TanhStep:
         return cls(cells.rnn_tanh(x, h, w))
 
-    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> StepGradients:
         """dz = dh' (1 - h'^2)"""
         dz = product(dh, tanh_slope(self.h))
-        return Pulled(dz, dz)
+        return StepGradients(dz, dz)
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,10 @@ class ReluStep:
         z = affine(w.input_term(x), w.hidden_term(h))
         return cls(z, relu(z))
 
-    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> StepGradients:
         """dz = dh' where z > 0, else 0"""
         dz = relu_backward(self.z, dh)
-        return Pulled(dz, dz)
+        return StepGradients(dz, dz)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class LstmStep:
         new_c = cells.lstm_cell_state(f, c, i * g)
         return cls(i, f, g, o, c, new_c, cells.lstm_hidden_state(o, new_c, w))
 
-    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> StepGradients:
         """dc' += dm o (1 - tanh(c')^2); di = dc' g i (1 - i), df = dc' c f (1 - f), dg = dc' i (1 - g^2),
         do = dm tanh(c') o (1 - o); dc = dc' f"""
         i, f, g, o, tanh_c = self.i, self.f, self.g, self.o, tanh(self.c)
@@ -130,7 +131,7 @@ class LstmStep:
         do = product(dm, tanh_c, sigmoid_slope(o))
         dz = concatenate([di, df, dg, do], -1)
         projection = None if w.weight_hr is None else (dh, o * tanh_c)
-        return Pulled(dz, dz, c=product(dc_new, f), projection=projection)
+        return StepGradients(dz, dz, c=product(dc_new, f), projection=projection)
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,14 @@ class GruStep:
         n = tanh(affine(new.input_term(x)) + r * a)
         return cls(r, z, n, a, h, blend(z, n, h))
 
-    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> Pulled:
+    def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> StepGradients:
         """dn = dh' (1 - z) (1 - n^2), dz = dh' (h - n) z (1 - z), dr = dn a r (1 - r), da = dn r; dh = dh' z"""
         z, n, h = blend_backward(self.z, self.n, self.h_before, dh)
         dn = product(n, tanh_slope(self.n))
         dz = product(z, sigmoid_slope(self.z))
         dr = product(dn, self.a, sigmoid_slope(self.r))
         da = product(dn, self.r)
-        return Pulled(concatenate([dr, dz, dn], -1), concatenate([dr, dz, da], -1), h=(alone(h),))
+        return StepGradients(concatenate([dr, dz, dn], -1), concatenate([dr, dz, da], -1), h=(alone(h),))
 
 
 STEPS: dict[str, type[TanhStep] | type[ReluStep] | type[LstmStep] | type[GruStep]] = {

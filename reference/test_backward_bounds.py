@@ -1,4 +1,4 @@
-"""Radii of gradients: how large they are, and that a plain implementation, every operation rounded, lies inside."""
+"""Radii of gradients: their size, and that a plain implementation that rounds every operation lies inside."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 import pytest
 
 from reference.backward import backward
-from reference.conftest import CELLS, DTYPES, MODELS, red_model
 from reference.formats import FORMATS, Format
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
 from reference.roundings import Rounding
-from reference.testing_backward import (
-    EVERY,
+from reference.testing.gradients import (
+    EACH_CELL_AND_SHAPE,
     Cotangents,
-    by_name,
+    balls_of,
     gradients_by_name,
     random_cotangents,
-    random_problem,
+    shaped_problem,
 )
+from reference.testing.models import EACH_CAPABILITY, EACH_CELL, EACH_DTYPE, red_model
 
-# How large radii are
+# The size of radii
 
 
-@DTYPES
+@EACH_DTYPE
 def test_exact_operands_leave_one_rounding_in_each_gradient_of_a_relu_unit(dtype: str) -> None:
     a, state = Architecture(RNN_RELU, 1, 1, bias=False), np.full((1, 1, 1, 1), 0.25)
     parameters = {"weight_ih_l0": np.full((1, 1), 0.75), "weight_hh_l0": np.full((1, 1), 0.5)}
@@ -42,20 +42,20 @@ def test_exact_operands_leave_one_rounding_in_each_gradient_of_a_relu_unit(dtype
 
 
 def _coarser(rounding: Rounding, precision: int) -> Rounding:
-    """The same model with fewer bits, but as wide a range."""
+    """The same model with fewer bits and the same range."""
     format = Format(f"{precision} bits", precision, rounding.format.min_exponent, rounding.format.max_exponent)
     return replace(rounding, format=format, accumulation=format.unit_roundoff)
 
 
-@MODELS
-@EVERY
+@EACH_CAPABILITY
+@EACH_CELL_AND_SHAPE
 def test_radii_grow_with_the_unit_roundoff(cell: str, shape: str, capability: str) -> None:
-    problem = random_problem(cell, shape, "float32")
+    problem = shaped_problem(cell, shape, "float32")
     cotangents = random_cotangents(problem)
     radii: list[dict[str, np.ndarray]] = []
     for precision in (24, 20, 12, 8):
         rounding = _coarser(red_model(cell, "float32", capability), precision)
-        found = by_name(backward(problem, rounding, cotangents))
+        found = balls_of(backward(problem, rounding, cotangents))
         radii.append({name: ball.radius for name, ball in found.items()})
     for finer, coarser in pairwise(radii):
         for name, radius in finer.items():
@@ -64,10 +64,10 @@ def test_radii_grow_with_the_unit_roundoff(cell: str, shape: str, capability: st
             assert radius.max() < coarser[name].max()
 
 
-@DTYPES
-@EVERY
+@EACH_DTYPE
+@EACH_CELL_AND_SHAPE
 def test_the_union_is_nowhere_narrower_than_the_measured_model(cell: str, shape: str, dtype: str) -> None:
-    problem = random_problem(cell, shape, dtype)
+    problem = shaped_problem(cell, shape, dtype)
     cotangents = random_cotangents(problem)
     measured, union = (gradients_by_name(problem, cotangents, capability) for capability in ("AVX2", "AVX512"))
     for name, ball in measured.items():
@@ -75,8 +75,8 @@ def test_the_union_is_nowhere_narrower_than_the_measured_model(cell: str, shape:
         assert (ball.radius <= union[name].radius).all()
 
 
-@MODELS
-@DTYPES
+@EACH_CAPABILITY
+@EACH_DTYPE
 def test_a_relu_that_is_not_decided_may_pass_all_or_nothing(dtype: str, capability: str) -> None:
     a = Architecture(RNN_RELU, 1, 1)
     parameters = {name: np.full(shape, 0.75) for name, shape in a.parameter_shapes().items()}
@@ -93,7 +93,7 @@ Rounded = Callable[[np.ndarray], np.ndarray]
 
 
 class Plain:
-    """One layer in one direction as anyone would write it, forward and backward, each result stored by `r`."""
+    """A straightforward implementation of one layer in one direction, forward and backward; `r` rounds each result."""
 
     def __init__(self, problem: Problem, r: Rounded, other_forms: bool) -> None:
         self.r, self.other_forms, self.cell = r, other_forms, problem.architecture.cell
@@ -116,7 +116,7 @@ class Plain:
         return self.r(1 / (1 + np.exp(-z)))
 
     def times(self, *factors: np.ndarray) -> np.ndarray:
-        """From left to right, or from right to left."""
+        """The sum from left to right, or from right to left."""
         first, *others = reversed(factors) if self.other_forms else factors
         for other in others:
             first = self.r(first * other)
@@ -126,7 +126,7 @@ class Plain:
         return self.times(y, self.r(1 - y))
 
     def forward(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, ...]:
-        """h', c' and what the backward step needs."""
+        """h', c' and the values that the backward step needs."""
         r = self.r
         gi, gh = r(self.product(x, self.w_ih.T) + self.b_ih), r(self.product(h, self.w_hh.T) + self.b_hh)
         if self.cell == GRU:
@@ -146,7 +146,7 @@ class Plain:
         return h, c, h
 
     def backward(self, dh: np.ndarray, dc: np.ndarray, kept: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """Gradients of W_ih x + b_ih, W_hh h + b_hh, h (except through W_hh) and c."""
+        """Gradients with respect to W_ih x + b_ih, W_hh h + b_hh, h (except through W_hh) and c."""
         r, times = self.r, self.times
         if self.cell == GRU:
             gate, z, n, a, h = kept
@@ -171,7 +171,7 @@ class Plain:
         return dz, dz, np.zeros_like(dh), dc
 
     def gradients(self, cotangents: Cotangents) -> dict[str, np.ndarray]:
-        """All gradients, of a loss that depends on output, h_n and c_n."""
+        """All gradients of a loss that depends on output, h_n and c_n."""
         problem, r = self.problem, self.r
         h, c = (problem.state(name)[0, 0] for name in ("h_0", "c_0" if self.cell == LSTM else "h_0"))
         before, kept = [], []
@@ -203,12 +203,12 @@ class Plain:
 @pytest.mark.parametrize(
     ("dtype", "capability"), [("float32", "AVX2"), *((dtype, "AVX512") for dtype in ("float32", "float16", "bfloat16"))]
 )
-@CELLS
+@EACH_CELL
 def test_a_plain_implementation_lies_inside_its_bounds(
     cell: str, dtype: str, capability: str, other_forms: bool
 ) -> None:
     for seed in range(10):
-        problem = random_problem(cell, dtype=dtype, seed=seed)
+        problem = shaped_problem(cell, dtype=dtype, seed=seed)
         cotangents = random_cotangents(problem, seed=seed)
         found = Plain(problem, FORMATS[dtype].round, other_forms).gradients(cotangents)
         balls = gradients_by_name(problem, cotangents, capability)

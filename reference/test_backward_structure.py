@@ -1,4 +1,4 @@
-"""What gradients have to do with each other and with those of parts, which of them are zero, and which say nothing."""
+"""Identities between gradients, and with those of parts of a problem; which gradients are zero, and which vacuous."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ import pytest
 
 from reference.backward import backward
 from reference.ball import Ball
-from reference.conftest import CELLS, DTYPES, MODELS, assert_close, red_model, reversed_alone
 from reference.formats import FORMATS
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
-from reference.testing_backward import (
-    EVERY,
+from reference.testing.balls import assert_close
+from reference.testing.gradients import (
+    EACH_CELL_AND_SHAPE,
     SHAPES,
-    by_name,
+    balls_of,
     gradients_by_name,
-    loss,
+    loss_value,
     random_cotangents,
-    random_problem,
+    shaped_problem,
 )
+from reference.testing.models import EACH_CAPABILITY, EACH_CELL, EACH_DTYPE, red_model
+from reference.testing.networks import reversed_alone
 
 # Identities
 
 
 @pytest.mark.parametrize("shape", ["one layer", "a stack both ways", "a packed stack both ways", "a projection"])
-@CELLS
+@EACH_CELL
 def test_scaling_the_input_is_scaling_its_weights(cell: str, shape: str) -> None:
-    problem = random_problem(cell, shape if cell == LSTM or shape in SHAPES else "one layer")
+    problem = shaped_problem(cell, shape if cell == LSTM or shape in SHAPES else "one layer")
     gradients = gradients_by_name(problem, random_cotangents(problem))
     of_weights = sum(
         (problem.parameters[name] * gradients[name].midpoint).sum()
@@ -41,23 +43,23 @@ def test_scaling_the_input_is_scaling_its_weights(cell: str, shape: str) -> None
 
 @pytest.mark.parametrize("shape", ["one layer", "a stack both ways", "a packed stack both ways"])
 def test_a_relu_network_without_biases_is_homogeneous(shape: str) -> None:
-    problem = random_problem(RNN_RELU, shape)
+    problem = shaped_problem(RNN_RELU, shape)
     kept = {name: values for name, values in problem.parameters.items() if name.startswith("weight")}
     problem = replace(problem, architecture=replace(problem.architecture, bias=False), parameters=kept)
     cotangents = random_cotangents(problem)
     gradients = gradients_by_name(problem, cotangents)
     scaled = (problem.input * gradients["input"].midpoint).sum()
     scaled += (problem.state("h_0") * gradients["h_0"].midpoint).sum()
-    assert float(scaled) == pytest.approx(float(loss(problem, cotangents)), rel=1e-13, abs=1e-13)
+    assert float(scaled) == pytest.approx(float(loss_value(problem, cotangents)), rel=1e-13, abs=1e-13)
 
 
-@MODELS
-@DTYPES
-@CELLS
+@EACH_CAPABILITY
+@EACH_DTYPE
+@EACH_CELL
 def test_both_biases_have_the_same_gradient_but_for_the_new_gate_of_a_gru(
     cell: str, dtype: str, capability: str
 ) -> None:
-    problem = random_problem(cell, "a stack both ways", dtype)
+    problem = shaped_problem(cell, "a stack both ways", dtype)
     gradients = gradients_by_name(problem, random_cotangents(problem), capability)
     for name in [name for name in gradients if name.startswith("bias_ih")]:
         one, other = gradients[name], gradients[name.replace("_ih", "_hh")]
@@ -71,10 +73,10 @@ def test_both_biases_have_the_same_gradient_but_for_the_new_gate_of_a_gru(
 # Parts
 
 
-@DTYPES
-@CELLS
+@EACH_DTYPE
+@EACH_CELL
 def test_everything_has_the_shape_of_what_it_is_the_gradient_of(cell: str, dtype: str) -> None:
-    problem = random_problem(cell, "a stack both ways", dtype)
+    problem = shaped_problem(cell, "a stack both ways", dtype)
     gradients = backward(problem, red_model(cell, dtype), random_cotangents(problem))
     assert gradients.input.midpoint.shape == problem.input.shape
     assert gradients.h_0.midpoint.shape == problem.state("h_0").shape
@@ -83,18 +85,18 @@ def test_everything_has_the_shape_of_what_it_is_the_gradient_of(cell: str, dtype
         assert gradients.c_0.midpoint.shape == problem.state("c_0").shape
     shapes = {name: ball.midpoint.shape for name, ball in gradients.parameters.items()}
     assert list(shapes.items()) == list(problem.architecture.parameter_shapes().items())
-    for ball in by_name(gradients).values():
+    for ball in balls_of(gradients).values():
         assert ball.midpoint.shape == ball.radius.shape
         assert ball.midpoint.dtype == ball.rounding.working_type
 
 
-@MODELS
+@EACH_CAPABILITY
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@CELLS
+@EACH_CELL
 def test_the_reverse_direction_is_the_forward_direction_on_flipped_input(
     cell: str, dtype: str, capability: str
 ) -> None:
-    problem = random_problem(cell, "both ways", dtype)
+    problem = shaped_problem(cell, "both ways", dtype)
     given = random_cotangents(problem)
     given["output"][:, :, 0] = 0
     for name in given.keys() - {"output"}:
@@ -108,10 +110,10 @@ def test_the_reverse_direction_is_the_forward_direction_on_flipped_input(
         assert_close(both_ways[other][part], ball, name, rtol=1e-12)
 
 
-@MODELS
-@CELLS
+@EACH_CAPABILITY
+@EACH_CELL
 def test_rows_of_a_batch_meet_in_the_gradients_of_parameters_alone(cell: str, capability: str) -> None:
-    problem = random_problem(cell, "a packed stack both ways", "float32")
+    problem = shaped_problem(cell, "a packed stack both ways", "float32")
     given = random_cotangents(problem)
     whole = gradients_by_name(problem, given, capability)
     for row, length in enumerate(problem.lengths or ()):
@@ -122,33 +124,33 @@ def test_rows_of_a_batch_meet_in_the_gradients_of_parameters_alone(cell: str, ca
         assert_close(whole["h_0"][:, :, [row]], alone["h_0"], "h_0", rtol=1e-12)
 
 
-# Nothing
+# Gradients that are zero
 
 
-def _assert_nothing(ball: Ball, message: str = "") -> None:
+def _assert_exactly_zero(ball: Ball, message: str = "") -> None:
     np.testing.assert_array_equal(ball.midpoint, 0, err_msg=message)
     np.testing.assert_array_equal(ball.radius, 0, err_msg=message)
 
 
-@MODELS
-@DTYPES
-@EVERY
+@EACH_CAPABILITY
+@EACH_DTYPE
+@EACH_CELL_AND_SHAPE
 def test_a_loss_that_depends_on_nothing_has_no_gradients(cell: str, shape: str, dtype: str, capability: str) -> None:
-    problem = random_problem(cell, shape, dtype)
+    problem = shaped_problem(cell, shape, dtype)
     for cotangents in ({}, {name: 0 * values for name, values in random_cotangents(problem).items()}):
         for name, ball in gradients_by_name(problem, cotangents, capability).items():
-            _assert_nothing(ball, name)
+            _assert_exactly_zero(ball, name)
 
 
-@MODELS
-@DTYPES
-@CELLS
+@EACH_CAPABILITY
+@EACH_DTYPE
+@EACH_CELL
 def test_padding_has_no_gradient_and_none_comes_from_it(cell: str, dtype: str, capability: str) -> None:
-    problem = random_problem(cell, "a packed stack both ways", dtype)
+    problem = shaped_problem(cell, "a packed stack both ways", dtype)
     cotangents = random_cotangents(problem)
     gradients = gradients_by_name(problem, cotangents, capability)
     ended = np.arange(problem.steps) >= np.array(problem.lengths)[:, None]
-    _assert_nothing(gradients["input"][ended])
+    _assert_exactly_zero(gradients["input"][ended])
     assert (gradients["input"].radius[~ended] > 0).any()
     poisoned = {**cotangents, "output": np.where(ended[:, :, None, None], np.nan, cotangents["output"])}
     padding = np.where(ended[..., None], np.nan, problem.input)
@@ -157,33 +159,33 @@ def test_padding_has_no_gradient_and_none_comes_from_it(cell: str, dtype: str, c
         np.testing.assert_array_equal(ball.radius, gradients[name].radius)
 
 
-@MODELS
-@DTYPES
-@CELLS
+@EACH_CAPABILITY
+@EACH_DTYPE
+@EACH_CELL
 def test_steps_that_the_loss_does_not_see_have_no_gradient(cell: str, dtype: str, capability: str) -> None:
-    problem = random_problem(cell, "both ways", dtype)
+    problem = shaped_problem(cell, "both ways", dtype)
     for direction, unseen in ((0, np.s_[:, 2:]), (1, np.s_[:, :1])):
         output = np.zeros((3, 4, 2, 4))
         output[:, 1, direction] = 0.5
         gradients = gradients_by_name(problem, {"output": output}, capability)
-        _assert_nothing(gradients["input"][unseen])
+        _assert_exactly_zero(gradients["input"][unseen])
         assert gradients["input"].radius.any((0, 2)).sum() == (2, 3)[direction]
-        _assert_nothing(gradients["h_0"][:, 1 - direction])
+        _assert_exactly_zero(gradients["h_0"][:, 1 - direction])
         for name in problem.parameters:
             if name.endswith("_reverse") is (direction == 0):
-                _assert_nothing(gradients[name], name)
+                _assert_exactly_zero(gradients[name], name)
 
 
-# What says nothing, and what cannot be asked
+# Vacuous gradients, and refused cotangents
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@MODELS
-@CELLS
+@EACH_CAPABILITY
+@EACH_CELL
 def test_an_input_that_is_no_number_silences_its_row_and_all_parameters(
     cell: str, capability: str, value: float
 ) -> None:
-    problem = random_problem(cell, "a stack of three", "float32")
+    problem = shaped_problem(cell, "a stack of three", "float32")
     x = problem.input.copy()
     x[1, 2, 0] = value
     cotangents = random_cotangents(problem)
@@ -199,18 +201,18 @@ def test_an_input_that_is_no_number_silences_its_row_and_all_parameters(
         assert np.isfinite(gradients[name].midpoint).all()
 
 
-@MODELS
-@CELLS
-def test_gradients_that_may_overflow_say_nothing(cell: str, capability: str) -> None:
-    problem = random_problem(cell, dtype="float16")
+@EACH_CAPABILITY
+@EACH_CELL
+def test_gradients_that_may_overflow_are_vacuous(cell: str, capability: str) -> None:
+    problem = shaped_problem(cell, dtype="float16")
     top = FORMATS["float16"].largest
     gradients = gradients_by_name(problem, {"output": np.full((3, 4, 1, 4), top)}, capability)
     assert np.isposinf(gradients["input"].radius).any()
     assert np.isfinite(gradients["input"].midpoint).all()
 
 
-@MODELS
-@DTYPES
+@EACH_CAPABILITY
+@EACH_DTYPE
 def test_a_row_that_would_overflow_after_its_end_stays_known(dtype: str, capability: str) -> None:
     a, steps = Architecture(RNN_RELU, 1, 1, bias=False), 9
     growth = 2.0 ** ((FORMATS[dtype].max_exponent + 1) // 8)
@@ -237,6 +239,6 @@ def test_cotangents_of_another_name_or_shape_are_refused(
     cell: str, name: str, shape: tuple[int, ...], words: list[str]
 ) -> None:
     with pytest.raises(ValueError, match=words[0]) as refused:
-        gradients_by_name(random_problem(cell), {name: np.zeros(shape)})
+        gradients_by_name(shaped_problem(cell), {name: np.zeros(shape)})
     for word in words:
         assert word in str(refused.value)

@@ -1,4 +1,4 @@
-"""Midpoints of gradients: slopes of the loss, closed forms worked out by hand, and a second opinion in 50 digits."""
+"""Midpoints of gradients, against differences of the loss, closed forms derived by hand, and the 50-digit reference."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from reference import second_opinion
 from reference.backward import backward, distance_from_kinks
 from reference.ball import Ball
-from reference.conftest import DTYPES, red_model, sigmoid
 from reference.formats import FLOAT32
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
 from reference.roundings import Rounding
-from reference.testing_backward import (
-    EVERY,
+from reference.testing import mpmath_reference
+from reference.testing.gradients import (
+    EACH_CELL_AND_SHAPE,
     PROJECTED,
     SHAPES,
     Cotangents,
-    by_name,
+    balls_of,
     gradients_by_name,
-    loss,
+    loss_value,
     random_cotangents,
-    random_problem,
+    shaped_problem,
 )
+from reference.testing.models import EACH_DTYPE, red_model
+from reference.testing.networks import scalar_sigmoid
 
 # Slopes
 
 
 def _moved(problem: Problem, step: float, directions: Cotangents) -> Problem:
-    """The problem with `step` times a direction added to each tensor that is named."""
+    """The problem with `step` times a direction added to each named tensor."""
 
     def moved(name: str, values: np.ndarray) -> np.ndarray:
         return values + step * directions[name] if name in directions else values
@@ -47,28 +48,28 @@ def _moved(problem: Problem, step: float, directions: Cotangents) -> Problem:
 
 
 def _assert_slope(problem: Problem, cotangents: Cotangents, gradients: dict[str, Ball], names: list[str]) -> None:
-    """The gradients of the named tensors, along a random direction, are a central difference of the loss."""
+    """Asserts that gradients along a random direction equal a central difference of the loss."""
     rng = np.random.default_rng(1)
     directions = {name: rng.integers(-8, 9, gradients[name].midpoint.shape) / 8 for name in names}
     step = 2.0**-20
-    ahead, behind = (loss(_moved(problem, s, directions), cotangents) for s in (step, -step))
+    ahead, behind = (loss_value(_moved(problem, s, directions), cotangents) for s in (step, -step))
     products = [gradients[name].midpoint * direction for name, direction in directions.items()]
     size = sum(np.abs(p).sum() for p in products)
     assert abs((ahead - behind) / (2 * step) - sum(p.sum() for p in products)) <= 1e-8 * size, names
 
 
-@EVERY
+@EACH_CELL_AND_SHAPE
 def test_every_gradient_is_the_slope_of_the_loss(cell: str, shape: str) -> None:
-    problem = random_problem(cell, shape)
+    problem = shaped_problem(cell, shape)
     cotangents = random_cotangents(problem)
     gradients = gradients_by_name(problem, cotangents)
     for name in gradients:
         _assert_slope(problem, cotangents, gradients, [name])
 
 
-@EVERY
+@EACH_CELL_AND_SHAPE
 def test_gradients_are_slopes_whatever_the_loss_depends_on(cell: str, shape: str) -> None:
-    problem = random_problem(cell, shape)
+    problem = shaped_problem(cell, shape)
     results = ("output", "h_n", "c_n") if cell == LSTM else ("output", "h_n")
     for count in range(1, len(results)):
         for names in combinations(results, count):
@@ -134,7 +135,7 @@ def test_a_single_relu_unit_passes_all_or_nothing(sign: int) -> None:
 def test_a_single_lstm_unit_has_the_gradients_of_its_gates() -> None:
     problem = _unit(LSTM)
     zi, zf, zg, zo = (a + b for a, b in zip(*_sums(problem), strict=True))
-    i, f, g, o, c_0 = sigmoid(zi), sigmoid(zf), math.tanh(zg), sigmoid(zo), 0.75
+    i, f, g, o, c_0 = scalar_sigmoid(zi), scalar_sigmoid(zf), math.tanh(zg), scalar_sigmoid(zo), 0.75
     tanh_c = math.tanh(f * c_0 + i * g)
     dh, dc = 0.5 - 0.125, -2.0
     dc += dh * o * (1 - tanh_c**2)
@@ -152,7 +153,7 @@ def test_a_single_lstm_unit_has_the_gradients_of_its_gates() -> None:
 def test_a_single_gru_unit_has_the_gradients_of_its_gates() -> None:
     problem, h, dh = _unit(GRU), -0.75, 0.5
     (ir, iz, i_n), (hr, hz, hn) = _sums(problem)
-    r, z = sigmoid(ir + hr), sigmoid(iz + hz)
+    r, z = scalar_sigmoid(ir + hr), scalar_sigmoid(iz + hz)
     n = math.tanh(i_n + r * hn)
     dn = dh * (1 - z) * (1 - n**2)
     dr, dz = dn * hn * r * (1 - r), dh * (h - n) * z * (1 - z)
@@ -163,38 +164,38 @@ def test_a_single_gru_unit_has_the_gradients_of_its_gates() -> None:
 
 
 def _small(k: int, dtype: str) -> tuple[Problem, Cotangents]:
-    """The k-th of many small problems: every cell, shape and dtype in turn, sizes and results at random."""
+    """The k-th of many small problems: cells in turn; shapes, sizes and results at random."""
     rng, cell = np.random.default_rng(k), list(GATES)[k % 4]
     shapes = [*SHAPES, *PROJECTED] if cell == LSTM else list(SHAPES)
     shape = shapes[rng.integers(len(shapes))]
     sizes = int(rng.integers(1, 4)), int(rng.integers(1, 4)) if shape not in PROJECTED else 4
     batch_size = len(lengths) if (lengths := {**SHAPES, **PROJECTED}[shape].get("lengths")) else 1 + k % 2
-    problem = random_problem(cell, shape, dtype, k, sizes, batch_size)
+    problem = shaped_problem(cell, shape, dtype, k, sizes, batch_size)
     results = [name for name in ("output", "h_n", "c_n") if rng.integers(2)] or ["output"]
     return problem, random_cotangents(problem, tuple(results), k)
 
 
 def _allowed(rounding: Rounding) -> float:
-    """How large the error of a midpoint may be, in units of its radius.
+    """The largest error of a midpoint, in units of its radius.
 
-    The reference rounds in its working type as an implementation does in the format, its functions off by 8 units.
+    The reference rounds in its working type as an implementation does in the format; its functions err by at most 8 u.
     """
     working = float(np.finfo(rounding.working_type).eps) / 2
     functions = 8 / min(rounding.tanh, rounding.sigmoid) / rounding.unit_roundoff
     return working * max(1 / min(rounding.unit_roundoff, rounding.accumulation), functions)
 
 
-@DTYPES
+@EACH_DTYPE
 def test_midpoints_agree_with_50_digits(dtype: str) -> None:
     for k in range(100):
         problem, cotangents = _small(k, dtype)
         rounding = red_model(problem.architecture.cell, dtype)
-        exact = second_opinion.gradients(problem, cotangents)
-        for name, ball in by_name(backward(problem, rounding, cotangents)).items():
+        exact = mpmath_reference.gradients(problem, cotangents)
+        for name, ball in balls_of(backward(problem, rounding, cotangents)).items():
             assert exact[name].shape == ball.midpoint.shape
             for midpoint, radius, value in zip(ball.midpoint.flat, ball.radius.flat, exact[name].flat, strict=True):
                 assert radius >= 0
-                error = float(abs(second_opinion.number(midpoint) - value))
+                error = float(abs(mpmath_reference.number(midpoint) - value))
                 assert error <= _allowed(rounding) * radius, (k, name)
 
 

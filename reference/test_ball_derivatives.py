@@ -1,4 +1,4 @@
-"""What a derivative needs of `ball`: products and slopes enclose what may be computed, and zero times it is zero."""
+"""Operators of back-propagation in `ball`: they enclose the possible results, and a zero factor gives exactly zero."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from reference.ball import (
     summed,
     tanh_slope,
 )
-from reference.conftest import DTYPES, red_model
 from reference.problem import GRU
 from reference.roundings import Rounding
-from reference.testing_ball import (
+from reference.testing.balls import (
     COUNT,
-    EVERY,
+    EACH_MODEL,
+    EACH_NARROW_MODEL,
+    EACH_SCALE,
     INFINITE_RADII,
-    NARROW,
-    SCALES,
     Points,
     as_stored,
     assert_nowhere_narrower,
@@ -35,13 +34,14 @@ from reference.testing_ball import (
     encloses,
     exactly,
 )
+from reference.testing.models import EACH_DTYPE, red_model
 
 pytestmark = INFINITE_RADII
 
 
 @pytest.mark.parametrize("flushed", [False, True])
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_a_product_in_any_order_is_enclosed(rounding: Rounding, scale: str, flushed: bool) -> None:
     points = Points(rounding, scale)
     factors = [points.ball(COUNT), points.gate(COUNT), points.gate(COUNT), points.ball(COUNT)]
@@ -65,7 +65,7 @@ SLOPES: dict[str, tuple[Callable[[Ball], Ball], Callable[..., np.ndarray]]] = {
 @pytest.mark.parametrize("worst", [False, True], ids=["to nearest", "worst"])
 @pytest.mark.parametrize("form", SLOPES)
 @pytest.mark.parametrize("scale", ["ordinary", "tiny", "exact"])
-@NARROW
+@EACH_NARROW_MODEL
 def test_a_slope_in_whatever_form_is_enclosed(rounding: Rounding, scale: str, form: str, worst: bool) -> None:
     points, (operator, computed) = Points(rounding, scale), SLOPES[form]
     y = points.gate(COUNT) if operator is sigmoid_slope else points.ball(COUNT)
@@ -82,8 +82,8 @@ BLENDS_BACKWARD: dict[str, Callable[..., tuple[np.ndarray, ...]]] = {
 
 @pytest.mark.parametrize("worst", [False, True], ids=["to nearest", "worst"])
 @pytest.mark.parametrize("form", BLENDS_BACKWARD)
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_the_gradients_of_either_blend_are_enclosed(rounding: Rounding, scale: str, form: str, worst: bool) -> None:
     points = Points(rounding, scale)
     z, n, h, g = points.gate(COUNT), points.ball(COUNT), points.ball(COUNT), points.ball(COUNT)
@@ -93,8 +93,8 @@ def test_the_gradients_of_either_blend_are_enclosed(rounding: Rounding, scale: s
         assert encloses(ball, values).all()
 
 
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_what_relu_passes_is_enclosed(rounding: Rounding, scale: str) -> None:
     points = Points(rounding, scale)
     z, g = points.ball(COUNT), points.ball(COUNT)
@@ -105,7 +105,7 @@ def test_what_relu_passes_is_enclosed(rounding: Rounding, scale: str) -> None:
     assert (ball.radius <= g.largest).all()
 
 
-@EVERY
+@EACH_MODEL
 def test_zero_leaves_no_rounding_behind(rounding: Rounding) -> None:
     nothing, something = exactly(rounding, 0.0), Points(rounding).ball(1)
     results = [product(nothing, something, something), product(something, nothing), relu_backward(something, nothing)]
@@ -131,14 +131,14 @@ DERIVATIVES: dict[str, Callable[[Points], Ball]] = {
 
 
 @pytest.mark.parametrize("operator", DERIVATIVES)
-@DTYPES
+@EACH_DTYPE
 def test_the_union_is_nowhere_narrower_for_derivatives_either(dtype: str, operator: str) -> None:
     assert_nowhere_narrower(DERIVATIVES[operator], dtype)
     assert_typed(DERIVATIVES[operator](Points(red_model(GRU, dtype, "AVX512"))))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@EVERY
+@EACH_MODEL
 def test_what_is_no_number_silences_every_derivative_that_it_meets(rounding: Rounding, value: float) -> None:
     unknown, known = exactly(rounding, value), exactly(rounding, 0.5)
     results = [tanh_slope(unknown), sigmoid_slope(unknown)]
@@ -159,8 +159,8 @@ def test_what_is_no_number_silences_every_derivative_that_it_meets(rounding: Rou
         assert np.isfinite(result.midpoint).all()
 
 
-@EVERY
-def test_a_product_of_which_a_part_may_overflow_says_nothing(rounding: Rounding) -> None:
+@EACH_MODEL
+def test_a_product_whose_partial_product_may_overflow_is_vacuous(rounding: Rounding) -> None:
     large, small = exactly(rounding, rounding.format.largest / 2), exactly(rounding, 2.0**-10)
     assert np.isposinf(product(large, small, large).radius)
     assert np.isposinf(product(small, exactly(rounding, 4.0), large).radius)

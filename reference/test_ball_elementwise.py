@@ -1,4 +1,4 @@
-"""Elementwise operators of `ball` enclose what may be computed of points, and say nothing where that may overflow."""
+"""Elementwise operators of `ball` enclose the possible results, and are vacuous where a result may overflow."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from reference.ball import Ball, affine, blend, concatenate, relu, sigmoid, stack, tanh
-from reference.conftest import DTYPES
 from reference.roundings import Rounding
-from reference.testing_ball import (
+from reference.testing.balls import (
     COUNT,
-    EVERY,
+    EACH_MODEL,
+    EACH_NARROW_MODEL,
+    EACH_SCALE,
     INFINITE_RADII,
-    NARROW,
-    SCALES,
     Operands,
     Points,
     as_stored,
@@ -26,6 +25,7 @@ from reference.testing_ball import (
     encloses,
     exactly,
 )
+from reference.testing.models import EACH_DTYPE
 
 pytestmark = INFINITE_RADII
 
@@ -33,8 +33,8 @@ pytestmark = INFINITE_RADII
 # Enclosures
 
 
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_a_sum_of_two_points_is_enclosed(rounding: Rounding, scale: str) -> None:
     points = Points(rounding, scale)
     a, b = points.ball(COUNT), points.ball(COUNT)
@@ -42,8 +42,8 @@ def test_a_sum_of_two_points_is_enclosed(rounding: Rounding, scale: str) -> None
 
 
 @pytest.mark.parametrize("flushed", [False, True])
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_a_product_of_two_points_is_enclosed(rounding: Rounding, scale: str, flushed: bool) -> None:
     points = Points(rounding, scale)
     a, b = points.ball(COUNT), points.gate(COUNT)
@@ -64,8 +64,8 @@ def _accuracy(name: str, rounding: Rounding, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("flushed", [False, True])
 @pytest.mark.parametrize("name", FUNCTIONS)
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_a_function_as_inaccurate_as_the_model_allows_is_enclosed(
     rounding: Rounding, scale: str, name: str, flushed: bool
 ) -> None:
@@ -78,8 +78,8 @@ def test_a_function_as_inaccurate_as_the_model_allows_is_enclosed(
     assert encloses(operator(z), y).all()
 
 
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_relu_of_a_point_is_enclosed(rounding: Rounding, scale: str) -> None:
     points = Points(rounding, scale)
     z = points.ball(COUNT)
@@ -95,8 +95,8 @@ BLENDS: dict[str, Callable[..., np.ndarray]] = {
 
 @pytest.mark.parametrize("worst", [False, True], ids=["to nearest", "worst"])
 @pytest.mark.parametrize("form", BLENDS)
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_either_blend_with_every_operation_rounded_is_enclosed(
     rounding: Rounding, scale: str, form: str, worst: bool
 ) -> None:
@@ -110,7 +110,7 @@ def test_either_blend_with_every_operation_rounded_is_enclosed(
 # Radii
 
 
-@EVERY
+@EACH_MODEL
 def test_exact_operands_leave_the_rounding_of_the_result_alone(rounding: Rounding) -> None:
     u, floor, a, b = rounding.unit_roundoff, rounding.floor, exactly(rounding, 0.75), exactly(rounding, -0.5)
     accuracy = rounding.sigmoid + rounding.sigmoid_slope * 0.75
@@ -121,7 +121,7 @@ def test_exact_operands_leave_the_rounding_of_the_result_alone(rounding: Roundin
     assert sigmoid(a).radius == pytest.approx(accuracy * u / (1 + np.exp(-0.75)) + rounding.sigmoid_floor, rel=1e-14)
 
 
-@EVERY
+@EACH_MODEL
 def test_a_saturated_function_carries_no_error_and_never_more_than_its_range(rounding: Rounding) -> None:
     far = Ball(np.full(1, 1000, rounding.working_type), np.ones(1), rounding)
     anything = Ball(np.zeros(1, rounding.working_type), np.full(1, 1000.0), rounding)
@@ -133,7 +133,7 @@ def test_a_saturated_function_carries_no_error_and_never_more_than_its_range(rou
     assert (sigmoid(anything) * tanh(anything)).radius >= 1  # a gate of anything times anything is anything up to 1
 
 
-@EVERY
+@EACH_MODEL
 @pytest.mark.parametrize("x", [-40.0, -3.0, -0.5, 0.0, 2.0])
 @pytest.mark.parametrize("error", [2.0**-40, 2.0**-4, 4.0])
 def test_a_function_carries_an_error_as_far_as_it_moves_towards_zero(
@@ -153,7 +153,7 @@ def _logistic(x: Any) -> Any:
     return 1 / (1 + mpmath.exp(-x))
 
 
-@EVERY
+@EACH_MODEL
 def test_relu_is_exactly_zero_where_all_of_the_ball_is_negative(rounding: Rounding) -> None:
     z = Ball(np.array([-2.0, -rounding.slack, -1.0, -0.5, 3.0], rounding.working_type), np.ones(5), rounding)
     np.testing.assert_array_equal(relu(z).midpoint, [0, 0, 0, 0, 3])
@@ -172,16 +172,16 @@ OPERATORS: dict[str, Callable[[Points], Ball]] = {
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-@DTYPES
+@EACH_DTYPE
 def test_the_union_is_nowhere_narrower_than_the_measured_model(dtype: str, operator: str) -> None:
     assert_nowhere_narrower(OPERATORS[operator], dtype)
 
 
-# What says nothing
+# Vacuous balls
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@EVERY
+@EACH_MODEL
 def test_what_is_no_number_has_an_infinite_radius_through_every_operator(rounding: Rounding, value: float) -> None:
     unknown, known = exactly(rounding, value), exactly(rounding, 0.5)
     zero = exactly(rounding, 0.0)
@@ -194,7 +194,7 @@ def test_what_is_no_number_has_an_infinite_radius_through_every_operator(roundin
         assert np.isfinite(result.midpoint).all()
 
 
-@EVERY
+@EACH_MODEL
 def test_a_silent_element_leaves_its_neighbours_alone(rounding: Rounding) -> None:
     both, known = exactly(rounding, np.nan, -0.5), exactly(rounding, 0.25, 0.25)
     alone = (exactly(rounding, -0.5), exactly(rounding, 0.25))
@@ -206,8 +206,8 @@ def test_a_silent_element_leaves_its_neighbours_alone(rounding: Rounding) -> Non
         assert np.isposinf(function(concatenate([known, both], 0)).radius[2])
 
 
-@EVERY
-def test_a_result_that_may_overflow_says_nothing(rounding: Rounding) -> None:
+@EACH_MODEL
+def test_a_result_that_may_overflow_is_vacuous(rounding: Rounding) -> None:
     top = rounding.format.largest
     half, three_quarters, two = exactly(rounding, top / 2), exactly(rounding, 0.75 * top), exactly(rounding, 2.0)
     assert np.isposinf((half + half).radius)
@@ -220,7 +220,7 @@ def test_a_result_that_may_overflow_says_nothing(rounding: Rounding) -> None:
     assert np.isposinf((wide + exactly(rounding, 0.0)).radius)
 
 
-@EVERY
+@EACH_MODEL
 def test_a_function_of_a_large_number_is_known(rounding: Rounding) -> None:
     large = exactly(rounding, rounding.format.largest / 2, -rounding.format.largest / 2)
     np.testing.assert_array_equal(tanh(large).midpoint, [1, -1])
@@ -231,7 +231,7 @@ def test_a_function_of_a_large_number_is_known(rounding: Rounding) -> None:
 # Balls themselves
 
 
-@EVERY
+@EACH_MODEL
 def test_joining_and_taking_apart_keep_midpoints_and_radii(rounding: Rounding) -> None:
     points = Points(rounding)
     a, b = points.ball(2, 3), points.ball(2, 3)
@@ -244,7 +244,7 @@ def test_joining_and_taking_apart_keep_midpoints_and_radii(rounding: Rounding) -
             np.testing.assert_array_equal(part.radius, original.radius)
 
 
-@EVERY
+@EACH_MODEL
 def test_widening_and_slack_change_the_radius_alone(rounding: Rounding) -> None:
     ball = Points(rounding).ball(7)
     np.testing.assert_array_equal(ball.widened(0.5).radius, ball.radius + 0.5)
@@ -254,7 +254,7 @@ def test_widening_and_slack_change_the_radius_alone(rounding: Rounding) -> None:
     np.testing.assert_array_equal(ball.largest, np.abs(ball.midpoint).astype(np.float64) + ball.radius)
 
 
-@EVERY
+@EACH_MODEL
 def test_midpoints_have_the_working_type_and_radii_are_float64(rounding: Rounding) -> None:
     for operator in OPERATORS.values():
         assert_typed(operator(Points(rounding)))

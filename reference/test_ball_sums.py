@@ -1,4 +1,4 @@
-"""Sums of products enclose what a correct implementation computes, in whatever order, blocks and types it sums."""
+"""Sums of products enclose the results of correct implementations, for any order, blocks and types of the sum."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from reference.ball import Ball, Term, affine, alone, linear, outer, summed
 from reference.formats import FORMATS, Format
 from reference.roundings import Rounding
-from reference.testing_ball import (
+from reference.testing.balls import (
+    ALL_MODELS,
     COUNT,
-    EVERY,
-    EVERY_MODEL,
+    EACH_MODEL,
+    EACH_NARROW_MODEL,
+    EACH_SCALE,
     INFINITE_RADII,
-    NARROW,
-    SCALES,
     Operands,
     Points,
     encloses,
@@ -49,7 +49,7 @@ SUMMATIONS = pytest.mark.parametrize("add_up", [_in_order, _pairwise])
 
 
 def _running(rounding: Rounding) -> Format:
-    """The format of a running sum that is as precise as the model says."""
+    """The format of a running sum with the precision of the model."""
     return next(format for format in FORMATS.values() if format.unit_roundoff == rounding.accumulation)
 
 
@@ -57,9 +57,9 @@ def _running(rounding: Rounding) -> Format:
 
 
 @SUMMATIONS
-@pytest.mark.parametrize("name", [name for name, rounding in EVERY_MODEL.items() if not rounding.stored])
+@pytest.mark.parametrize("name", [name for name, rounding in ALL_MODELS.items() if not rounding.stored])
 def test_a_pre_activation_is_enclosed_in_whatever_order_it_is_summed(name: str, add_up: Summation) -> None:
-    rounding = EVERY_MODEL[name]
+    rounding = ALL_MODELS[name]
     points, format = Points(rounding), rounding.format
     for _ in range(200):
         both = [Operands(points), Operands(points)]
@@ -69,11 +69,11 @@ def test_a_pre_activation_is_enclosed_in_whatever_order_it_is_summed(name: str, 
 
 
 @SUMMATIONS
-@pytest.mark.parametrize("name", [name for name, rounding in EVERY_MODEL.items() if rounding.stored])
+@pytest.mark.parametrize("name", [name for name, rounding in ALL_MODELS.items() if rounding.stored])
 def test_a_stored_pre_activation_is_enclosed_in_whatever_order_its_products_are_summed(
     name: str, add_up: Summation
 ) -> None:
-    rounding = EVERY_MODEL[name]
+    rounding = ALL_MODELS[name]
     points, store = Points(rounding), rounding.format.round
     running = _running(rounding)
     for _ in range(200):
@@ -89,9 +89,9 @@ def test_a_stored_pre_activation_is_enclosed_in_whatever_order_its_products_are_
 
 
 @pytest.mark.parametrize("scale", ["ordinary", "tiny", "exact"])
-@pytest.mark.parametrize("name", [name for name, rounding in EVERY_MODEL.items() if rounding.stored])
+@pytest.mark.parametrize("name", [name for name, rounding in ALL_MODELS.items() if rounding.stored])
 def test_a_stored_pre_activation_with_the_worst_error_everywhere_is_enclosed(name: str, scale: str) -> None:
-    rounding = EVERY_MODEL[name]
+    rounding = ALL_MODELS[name]
     points, u = Points(rounding, scale), rounding.unit_roundoff
     for _ in range(200):
         both = [Operands(points), Operands(points)]
@@ -105,7 +105,7 @@ def test_a_stored_pre_activation_with_the_worst_error_everywhere_is_enclosed(nam
 
 @pytest.mark.parametrize("subnormal", ["x", "weight"])
 def test_a_pre_activation_whose_subnormal_operands_are_read_as_zero_is_enclosed(subnormal: str) -> None:
-    rounding = EVERY_MODEL["bfloat16 union"]
+    rounding = ALL_MODELS["bfloat16 union"]
     rng, format = np.random.default_rng(0), rounding.format
     sizes = {"x": 100.0, "weight": 100.0, subnormal: format.smallest_normal * (1 - format.unit_roundoff)}
     x = Ball.exact(format.round(rng.uniform(-sizes["x"], sizes["x"], (1, 1000, 3))), rounding)
@@ -114,7 +114,7 @@ def test_a_pre_activation_whose_subnormal_operands_are_read_as_zero_is_enclosed(
 
 
 def test_biases_that_are_added_first_leave_their_own_rounding() -> None:
-    rounding = EVERY_MODEL["bfloat16 union"]
+    rounding = ALL_MODELS["bfloat16 union"]
     nothing, ones = Ball.exact(np.zeros((1, 1, 1)), rounding), np.ones((1, 1, 1))
     terms = Term(nothing, ones, np.full((1, 1), 0.75)), Term(nothing, ones, np.full((1, 1), -0.25))
     apart = affine(*terms).radius - _without_fusion(terms)
@@ -124,7 +124,7 @@ def test_biases_that_are_added_first_leave_their_own_rounding() -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_one_running_sum_over_input_and_state_in_the_stored_type_stays_inside(dtype: str) -> None:
-    rounding = EVERY_MODEL[f"{dtype} union"]
+    rounding = ALL_MODELS[f"{dtype} union"]
     x, h = Ball.exact(np.ones((1, 1, 1)), rounding), Ball.exact(np.ones((1, 1, 33)), rounding)
     first = 1 / rounding.unit_roundoff
     z = affine(Term(x, np.full((1, 1, 1), first), None), Term(h, np.full((1, 1, 33), 0.875), None))
@@ -139,7 +139,7 @@ def _without_fusion(terms: tuple[Term, ...]) -> np.ndarray:
     return affine(*(Term(Ball.exact(t.x.midpoint, rounding), t.weight, t.bias) for t in terms)).radius
 
 
-@EVERY
+@EACH_MODEL
 def test_exact_summands_leave_a_rounding_for_each_and_one_more(rounding: Rounding) -> None:
     x, weight, bias = Ball.exact(np.array([[[0.5, 0.25]]]), rounding), np.array([[[0.5, -1.0]]]), np.array([[2.0]])
     z = affine(Term(x, weight, bias), Term(x, weight, None))
@@ -147,15 +147,15 @@ def test_exact_summands_leave_a_rounding_for_each_and_one_more(rounding: Roundin
     assert z.midpoint == 2
     if not rounding.stored:
         assert z.radius == pytest.approx((2 + 2 + 1 + 1) * u * size + 4 * rounding.floor, rel=1e-14)
-    else:  # either product is zero, but not its parts; 2 is stored after the bias, and again after the second term
+    else:  # both products are zero, their parts are not; 2 is stored after the bias, and again after the second term
         running = rounding.accumulation * ((2 + 1) * (0.5 + 2.0) + (2 + 1) * 0.5)
-        if rounding.fused_biases:  # one sum over both terms: the additions of each meet the other's size
+        if rounding.fused_biases:  # one sum over both terms: each passes through the other's additions
             running += rounding.accumulation * (2 * 0.5 + 2 * (0.5 + 2.0))
         assert running + u * 2 + u * 2 <= z.radius <= (running + u * 2 + u * 2) * (1 + 4 * u)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
-@EVERY
+@EACH_MODEL
 def test_what_is_no_number_silences_every_pre_activation_that_reads_it_and_no_other(
     rounding: Rounding, weight: float
 ) -> None:
@@ -166,8 +166,8 @@ def test_what_is_no_number_silences_every_pre_activation_that_reads_it_and_no_ot
     np.testing.assert_array_equal(z.midpoint[0, 1], np.full(3, 1 + 2 * weight))
 
 
-@EVERY
-def test_a_sum_whose_parts_may_overflow_says_nothing_even_where_it_is_zero_in_the_end(rounding: Rounding) -> None:
+@EACH_MODEL
+def test_a_sum_whose_parts_may_overflow_is_vacuous_even_if_it_is_zero_in_the_end(rounding: Rounding) -> None:
     top = rounding.format.largest
     weight = 0.75 * top * np.array([[[1.0, 1.0, -1.0, -1.0]]])
     x = Ball.exact(np.ones((1, 1, 4)), rounding)
@@ -182,8 +182,8 @@ def test_a_sum_whose_parts_may_overflow_says_nothing_even_where_it_is_zero_in_th
 
 
 @SUMMATIONS
-@SCALES
-@NARROW
+@EACH_SCALE
+@EACH_NARROW_MODEL
 def test_a_sum_of_several_in_any_order_is_enclosed(rounding: Rounding, scale: str, add_up: Summation) -> None:
     points = Points(rounding, scale)
     balls = [points.ball(COUNT) for _ in range(4)]
@@ -194,7 +194,7 @@ def test_a_sum_of_several_in_any_order_is_enclosed(rounding: Rounding, scale: st
         assert encloses(ball, add_up(shuffled, rounding.format)).all()
 
 
-@EVERY
+@EACH_MODEL
 def test_only_summands_that_are_not_zero_are_added(rounding: Rounding) -> None:
     a, b, nothing = exactly(rounding, 0.5), exactly(rounding, 0.25), exactly(rounding, 0.0)
     one = summed(alone(nothing), alone(a), alone(nothing))
@@ -205,20 +205,20 @@ def test_only_summands_that_are_not_zero_are_added(rounding: Rounding) -> None:
 
 
 class Matrices:
-    """Balls x (2, 3, 4, 5) and weight (2, 5, 6), and what an implementation has of the first."""
+    """A ball x (2, 3, 4, 5), a weight (2, 5, 6), and the values of x in a simulated implementation."""
 
     def __init__(self, points: Points) -> None:
         self.x, self.weight = points.ball(2, 3, 4, 5), points.ball(2, 5, 6).midpoint.astype(np.float64)
         self.inside = points.stored(self.x)
 
     def products(self, format: Format) -> list[np.ndarray]:
-        """Those of x @ weight, each rounded."""
+        """The rounded products of x @ weight."""
         return [format.round(self.inside[..., k, None] * self.weight[:, None, None, k]) for k in range(5)]
 
 
 @SUMMATIONS
 @pytest.mark.parametrize("scale", ["ordinary", "tiny", "exact"])
-@NARROW
+@EACH_NARROW_MODEL
 def test_a_matrix_product_is_enclosed_in_whatever_order_it_is_summed(
     rounding: Rounding, scale: str, add_up: Summation
 ) -> None:
@@ -232,9 +232,9 @@ def test_a_matrix_product_is_enclosed_in_whatever_order_it_is_summed(
 
 
 @SUMMATIONS
-@pytest.mark.parametrize("name", [name for name, rounding in EVERY_MODEL.items() if rounding.fused_biases])
+@pytest.mark.parametrize("name", [name for name, rounding in ALL_MODELS.items() if rounding.fused_biases])
 def test_one_running_sum_through_a_matrix_product_and_other_summands_is_enclosed(name: str, add_up: Summation) -> None:
-    rounding = EVERY_MODEL[name]
+    rounding = ALL_MODELS[name]
     points, format = Points(rounding), rounding.format
     for _ in range(50):
         given, others = Matrices(points), [points.ball(2, 3, 4, 6) for _ in range(2)]
@@ -245,7 +245,7 @@ def test_one_running_sum_through_a_matrix_product_and_other_summands_is_enclosed
 
 
 @SUMMATIONS
-@NARROW
+@EACH_NARROW_MODEL
 def test_a_sum_over_rows_and_steps_is_enclosed_whether_or_not_each_step_is_stored(
     rounding: Rounding, add_up: Summation
 ) -> None:

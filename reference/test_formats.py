@@ -1,4 +1,4 @@
-"""What a format says about itself, and that it rounds as IEEE 754 wants."""
+"""The constants of each format, and that it rounds as IEEE 754 specifies."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NARROWER_THAN_THE_ARGUMENT = _each(FLOAT32, FLOAT16, BFLOAT16)
 
 
 def _bfloat16(bits: int | np.ndarray) -> np.ndarray:
-    """The numbers that 16 bits stand for: bfloat16 is the upper half of float32."""
+    """The numbers that the 16-bit patterns stand for; bfloat16 is the upper half of float32."""
     return (np.asarray(bits, np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
 
 
 def _rounded(x: float, format: Format) -> float:
-    """x rounded in exact arithmetic: the nearest multiple of the last place, Python's own round for ties."""
+    """x rounded in exact arithmetic to the nearest multiple of the last place, ties to even as in Python's round."""
     exponent = max(math.frexp(x)[1] - 1, format.min_exponent)
     last_place = Fraction(2) ** (exponent - format.precision + 1)
     nearest = round(Fraction(x) / last_place) * last_place
@@ -34,7 +34,7 @@ def _rounded(x: float, format: Format) -> float:
 
 
 def _all_scales(format: Format, count: int = 3000) -> np.ndarray:
-    """Numbers of every size: from below the smallest subnormal to beyond the largest, where float64 reaches so far."""
+    """Numbers of every size, from below the smallest subnormal to beyond the largest, as far as float64 reaches."""
     rng = np.random.default_rng(1)
     low, high = format.min_exponent - format.precision - 1, format.max_exponent + 2
     with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Large batches, which `forward_forced` judges in blocks of rows: the enclosures are as of the batch in one."""
+"""`forward_forced` computes large batches in blocks of rows; the enclosures equal those of the undivided batch."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 
 from reference import ball, network
-from reference.conftest import CELLS, DTYPES, MODELS, red_model
 from reference.formats import FORMATS
 from reference.network import Enclosure, forward_forced
 from reference.problem import GATES, GRU, Problem
 from reference.roundings import Rounding
-from reference.testing_network import SIDES, assert_equal, by_name, possible_output, random_problem
+from reference.testing.models import EACH_CAPABILITY, EACH_CELL, EACH_DTYPE, red_model
+from reference.testing.networks import SIDES, assert_equal, possible_output, random_problem, results_by_name
 
 
 def _in_blocks(monkeypatch: pytest.MonkeyPatch, problem: Problem, rows: int) -> None:
-    """Has `forward_forced` judge so many rows of `problem` together."""
+    """Makes `forward_forced` compute `rows` rows of `problem` together."""
     a = problem.architecture
     per_row = problem.steps * a.directions * len(GATES[a.cell]) * a.hidden_size
     monkeypatch.setattr(network, "ELEMENTS_AT_ONCE", rows * per_row)
 
 
 def _product_in_order(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """x @ weight.T, every sum in one order; that of a library depends on how many rows there are."""
+    """x @ weight.T with a fixed order of summation; a library's order depends on the number of rows."""
     terms = x.reshape(x.shape[0], -1, 1, x.shape[-1]) * weight[:, None]
     total = terms[..., 0]
     for feature in range(1, x.shape[-1]):
@@ -38,7 +38,7 @@ def sums_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _assert_bit_for_bit(one: Enclosure, other: Enclosure) -> None:
-    first, second = by_name(one), by_name(other)
+    first, second = results_by_name(one), results_by_name(other)
     assert first.keys() == second.keys()
     for name in first:
         for kind in ("midpoint", "radius"):
@@ -48,10 +48,10 @@ def _assert_bit_for_bit(one: Enclosure, other: Enclosure) -> None:
 
 
 @pytest.mark.usefixtures("sums_in_order")
-@MODELS
+@EACH_CAPABILITY
 @SIDES
-@DTYPES
-@CELLS
+@EACH_DTYPE
+@EACH_CELL
 def test_a_batch_in_blocks_is_bit_for_bit_as_in_one(
     monkeypatch: pytest.MonkeyPatch, cell: str, dtype: str, bidirectional: bool, capability: str
 ) -> None:
@@ -64,8 +64,8 @@ def test_a_batch_in_blocks_is_bit_for_bit_as_in_one(
         _assert_bit_for_bit(forward_forced(problem, rounding, seen), whole)
 
 
-@DTYPES
-@CELLS
+@EACH_DTYPE
+@EACH_CELL
 def test_a_batch_in_blocks_is_as_in_one_whatever_the_order_of_sums(
     monkeypatch: pytest.MonkeyPatch, cell: str, dtype: str
 ) -> None:
@@ -77,15 +77,15 @@ def test_a_batch_in_blocks_is_as_in_one_whatever_the_order_of_sums(
 
 
 SILENCED = {"not a number": np.nan, "infinite": np.inf, "overflows": 1.0}
-"""An element of the input, in shares of the largest number of the dtype."""
+"""An element of the input, as a multiple of the largest number of the dtype."""
 
 
 @pytest.mark.usefixtures("sums_in_order")
 @pytest.mark.parametrize("share", SILENCED.values(), ids=list(SILENCED))
-@MODELS
-@DTYPES
-@CELLS
-def test_a_row_that_says_nothing_leaves_a_batch_in_blocks_bit_for_bit_as_in_one(
+@EACH_CAPABILITY
+@EACH_DTYPE
+@EACH_CELL
+def test_a_vacuous_row_leaves_a_batch_in_blocks_bit_for_bit_as_undivided(
     monkeypatch: pytest.MonkeyPatch, cell: str, dtype: str, capability: str, share: float
 ) -> None:
     problem = random_problem(cell, dtype, bidirectional=True, batch_size=5)
@@ -105,8 +105,8 @@ def test_a_row_that_says_nothing_leaves_a_batch_in_blocks_bit_for_bit_as_in_one(
 
 
 @pytest.mark.usefixtures("sums_in_order")
-@MODELS
-@CELLS
+@EACH_CAPABILITY
+@EACH_CELL
 def test_a_seen_state_that_is_no_number_leaves_a_batch_in_blocks_bit_for_bit_as_in_one(
     monkeypatch: pytest.MonkeyPatch, cell: str, capability: str
 ) -> None:
@@ -123,8 +123,8 @@ def _eighths(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("sums_in_order")
-@DTYPES
-@CELLS
+@EACH_DTYPE
+@EACH_CELL
 def test_exact_sums_stay_exact_in_blocks(monkeypatch: pytest.MonkeyPatch, cell: str, dtype: str) -> None:
     problem, rounding = random_problem(cell, dtype, steps=1, batch_size=5), red_model(cell, dtype)
     rough = replace(
@@ -165,13 +165,13 @@ def test_as_many_rows_are_judged_together_as_have_no_more_elements(
         return judged(part, rounding, output)
 
     monkeypatch.setattr(network, "_forced", spied)
-    # a row has 4 steps of 2 directions of 3 gates of 4 units
+    # a row has 4 steps, 2 directions, 3 gates and 4 units
     monkeypatch.setattr(network, "ELEMENTS_AT_ONCE", elements)
     forward_forced(problem, rounding, seen)
     assert together == blocks
 
 
-@CELLS
+@EACH_CELL
 def test_a_packed_batch_is_judged_whole_however_large(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
     problem, rounding = random_problem(cell, bidirectional=True, batch_size=5), red_model(cell)
     problem = replace(problem, lengths=(2, 4, 1, 3, 4))

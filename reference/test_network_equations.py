@@ -1,4 +1,4 @@
-"""Values of `forward`: the midpoints are those of the documented equations, worked out by hand."""
+"""Values of `forward`: the midpoints follow the documented equations, evaluated by hand."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference.conftest import CELLS, DTYPES, red_model, sigmoid
 from reference.formats import FORMATS
 from reference.network import forward
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
-from reference.testing_network import SIDES, assert_equal, random_problem
+from reference.testing.models import EACH_CELL, EACH_DTYPE, red_model
+from reference.testing.networks import SIDES, assert_equal, random_problem, scalar_sigmoid
 
-# What is left out
+# Omitted arguments
 
 
-@CELLS
+@EACH_CELL
 def test_states_that_are_left_out_are_zeros(cell: str) -> None:
     problem, rounding = random_problem(cell, num_layers=2, bidirectional=True), red_model(cell)
     zeros = np.zeros((2, 2, 2, 4))
@@ -26,7 +26,7 @@ def test_states_that_are_left_out_are_zeros(cell: str) -> None:
     assert_equal(given, forward(replace(problem, h_0=None, c_0=None), rounding))
 
 
-@CELLS
+@EACH_CELL
 def test_biases_that_are_left_out_are_zeros_and_no_summands(cell: str) -> None:
     problem, rounding = random_problem(cell, bias=False), red_model(cell)
     with_zeros = random_problem(cell)
@@ -45,7 +45,7 @@ def test_biases_that_are_left_out_are_zeros_and_no_summands(cell: str) -> None:
 
 
 def _without_weights(problem: Problem, **biases: float) -> Problem:
-    """The same problem with all weights zero, and the biases b_ih of the named gates alone."""
+    """The same problem with all parameters zero except the biases b_ih of the named gates."""
     gates = GATES[problem.architecture.cell]
     bias_ih = np.repeat([biases.get(gate, 0.0) for gate in gates], problem.architecture.hidden_size)
     return replace(
@@ -58,7 +58,7 @@ def _without_weights(problem: Problem, **biases: float) -> Problem:
 
 
 @SIDES
-@DTYPES
+@EACH_DTYPE
 def test_a_gru_without_weights_halves_its_state(dtype: str, bidirectional: bool) -> None:
     problem = _without_weights(random_problem(GRU, dtype, bidirectional=bidirectional))
     enclosure = forward(problem, red_model(GRU, dtype))
@@ -67,7 +67,7 @@ def test_a_gru_without_weights_halves_its_state(dtype: str, bidirectional: bool)
 
 
 @SIDES
-@DTYPES
+@EACH_DTYPE
 def test_an_lstm_without_weights_halves_its_cell_state(dtype: str, bidirectional: bool) -> None:
     problem = _without_weights(random_problem(LSTM, dtype, bidirectional=bidirectional))
     enclosure = forward(problem, red_model(LSTM, dtype))
@@ -77,19 +77,19 @@ def test_an_lstm_without_weights_halves_its_cell_state(dtype: str, bidirectional
     np.testing.assert_array_equal(enclosure.h_n.midpoint, np.tanh((problem.state("c_0") / 16).astype(working)) / 2)
 
 
-@DTYPES
+@EACH_DTYPE
 def test_a_gru_without_weights_ends_where_its_bias_says(dtype: str) -> None:
     problem = _without_weights(random_problem(GRU, dtype), z=-1000.0, n=0.5)
     np.testing.assert_allclose(forward(problem, red_model(GRU, dtype)).h_n.midpoint.astype(float), math.tanh(0.5))
 
 
-@DTYPES
+@EACH_DTYPE
 def test_a_gru_with_a_full_update_gate_keeps_its_state(dtype: str) -> None:
     problem = _without_weights(random_problem(GRU, dtype), z=1000.0, n=0.5)
     np.testing.assert_array_equal(forward(problem, red_model(GRU, dtype)).h_n.midpoint, problem.state("h_0"))
 
 
-@DTYPES
+@EACH_DTYPE
 def test_an_lstm_that_forgets_nothing_counts_its_steps(dtype: str) -> None:
     problem = _without_weights(random_problem(LSTM, dtype), i=1000.0, f=1000.0, g=1000.0, o=1000.0)
     enclosure = forward(problem, red_model(LSTM, dtype))
@@ -97,7 +97,7 @@ def test_an_lstm_that_forgets_nothing_counts_its_steps(dtype: str) -> None:
     np.testing.assert_allclose(enclosure.c_n.midpoint.astype(float), problem.state("c_0") + 4, rtol=1e-15)
 
 
-@DTYPES
+@EACH_DTYPE
 def test_an_lstm_whose_gates_are_closed_returns_nothing(dtype: str) -> None:
     problem = _without_weights(random_problem(LSTM, dtype), i=-1000.0, f=1000.0, g=1000.0, o=-1000.0)
     enclosure = forward(problem, red_model(LSTM, dtype))
@@ -107,7 +107,7 @@ def test_an_lstm_whose_gates_are_closed_returns_nothing(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(("cell", "expected"), [(RNN_TANH, math.tanh(0.75)), (RNN_RELU, 0.75)])
-@DTYPES
+@EACH_DTYPE
 def test_an_rnn_without_weights_returns_the_function_of_its_bias(cell: str, expected: float, dtype: str) -> None:
     enclosure = forward(_without_weights(random_problem(cell, dtype), h=0.75), red_model(cell, dtype))
     np.testing.assert_allclose(enclosure.output.midpoint.astype(float), expected, rtol=1e-15)
@@ -126,13 +126,14 @@ def _relu_unit(x: float, h: float, c: float, w: Callable[[str, int], float]) -> 
 
 def _lstm_unit(x: float, h: float, c: float, w: Callable[[str, int], float]) -> tuple[float, float]:
     i, f, g, o = (w("weight_ih", k) * x + w("bias_ih", k) + w("weight_hh", k) * h + w("bias_hh", k) for k in range(4))
-    c = sigmoid(f) * c + sigmoid(i) * math.tanh(g)
-    return sigmoid(o) * math.tanh(c), c
+    c = scalar_sigmoid(f) * c + scalar_sigmoid(i) * math.tanh(g)
+    return scalar_sigmoid(o) * math.tanh(c), c
 
 
 def _gru_unit(x: float, h: float, c: float, w: Callable[[str, int], float]) -> tuple[float, float]:
     r, z = (
-        sigmoid(w("weight_ih", k) * x + w("bias_ih", k) + w("weight_hh", k) * h + w("bias_hh", k)) for k in range(2)
+        scalar_sigmoid(w("weight_ih", k) * x + w("bias_ih", k) + w("weight_hh", k) * h + w("bias_hh", k))
+        for k in range(2)
     )
     n = math.tanh(w("weight_ih", 2) * x + w("bias_ih", 2) + r * (w("weight_hh", 2) * h + w("bias_hh", 2)))
     return (1 - z) * n + z * h, c
@@ -141,8 +142,8 @@ def _gru_unit(x: float, h: float, c: float, w: Callable[[str, int], float]) -> t
 UNITS = {RNN_TANH: _rnn_unit, RNN_RELU: _relu_unit, LSTM: _lstm_unit, GRU: _gru_unit}
 
 
-@DTYPES
-@CELLS
+@EACH_DTYPE
+@EACH_CELL
 def test_a_single_unit_follows_the_documented_equations(cell: str, dtype: str) -> None:
     rng, store = np.random.default_rng(3), FORMATS[dtype].round
     a = Architecture(cell, 1, 1)

@@ -1,4 +1,4 @@
-"""Layers, directions, rows and steps: what a network in either mode has to do with its parts."""
+"""Layers, directions, rows and steps: how a network in either mode relates to its parts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference.conftest import CELLS, DTYPES, MODELS, red_model, reversed_alone
 from reference.network import Enclosure, forward, forward_forced
 from reference.problem import LSTM
-from reference.testing_network import SIDES, assert_equal, by_name, possible_output, random_problem
+from reference.testing.models import EACH_CAPABILITY, EACH_CELL, EACH_DTYPE, red_model
+from reference.testing.networks import (
+    SIDES,
+    assert_equal,
+    possible_output,
+    random_problem,
+    results_by_name,
+    reversed_alone,
+)
 
 # Both modes
 
 
-@MODELS
+@EACH_CAPABILITY
 @SIDES
-@DTYPES
-@CELLS
+@EACH_DTYPE
+@EACH_CELL
 def test_forced_through_a_single_step_is_the_same_as_not_forced(
     cell: str, dtype: str, bidirectional: bool, capability: str
 ) -> None:
@@ -27,7 +34,7 @@ def test_forced_through_a_single_step_is_the_same_as_not_forced(
     assert_equal(forward(problem, rounding), forward_forced(problem, rounding, possible_output(problem, rounding)))
 
 
-@CELLS
+@EACH_CELL
 def test_a_forced_step_depends_on_the_given_state_before_it_alone(cell: str) -> None:
     problem, rounding = random_problem(cell, bidirectional=True), red_model(cell)
     seen = possible_output(problem, rounding)
@@ -36,7 +43,7 @@ def test_a_forced_step_depends_on_the_given_state_before_it_alone(cell: str) -> 
     elsewhere[:, 1, 1] -= 0.5
     first, second = (forward_forced(problem, rounding, states).output.midpoint for states in (seen, elsewhere))
     changed = (first != second).any((0, 3))
-    later = [True, cell == LSTM]  # an LSTM's own c goes on
+    later = [True, cell == LSTM]  # an LSTM carries its own c on
     np.testing.assert_array_equal(changed[:, 0], [False, False, *later])
     np.testing.assert_array_equal(changed[:, 1], [True, False, False, False])
 
@@ -45,9 +52,9 @@ def test_a_forced_step_depends_on_the_given_state_before_it_alone(cell: str) -> 
 
 
 @pytest.mark.parametrize("forced", [False, True], ids=["full", "forced"])
-@MODELS
-@DTYPES
-@CELLS
+@EACH_CAPABILITY
+@EACH_DTYPE
+@EACH_CELL
 def test_the_reverse_direction_is_the_forward_direction_on_flipped_input(
     cell: str, dtype: str, capability: str, forced: bool
 ) -> None:
@@ -67,9 +74,9 @@ def test_the_reverse_direction_is_the_forward_direction_on_flipped_input(
     assert_equal(turned, one_way)
 
 
-@MODELS
-@DTYPES
-@CELLS
+@EACH_CAPABILITY
+@EACH_DTYPE
+@EACH_CELL
 def test_the_forward_direction_does_not_see_the_reverse_one(cell: str, dtype: str, capability: str) -> None:
     problem, rounding = random_problem(cell, dtype, bidirectional=True), red_model(cell, dtype, capability)
     alone = replace(
@@ -84,7 +91,7 @@ def test_the_forward_direction_does_not_see_the_reverse_one(cell: str, dtype: st
 
 
 @SIDES
-@CELLS
+@EACH_CELL
 def test_a_stack_has_the_midpoints_of_its_layers_one_after_the_other(cell: str, bidirectional: bool) -> None:
     problem, rounding = random_problem(cell, num_layers=3, bidirectional=bidirectional), red_model(cell)
     whole, below = forward(problem, rounding), problem.input
@@ -100,7 +107,7 @@ def test_a_stack_has_the_midpoints_of_its_layers_one_after_the_other(cell: str, 
 
 @pytest.mark.parametrize("forced", [False, True], ids=["full", "forced"])
 @SIDES
-@CELLS
+@EACH_CELL
 def test_the_last_states_are_the_output_at_the_end_of_each_direction(
     cell: str, bidirectional: bool, forced: bool
 ) -> None:
@@ -113,8 +120,8 @@ def test_the_last_states_are_the_output_at_the_end_of_each_direction(
         np.testing.assert_array_equal(enclosure.h_n.radius[0, direction], last.radius)
 
 
-@MODELS
-@CELLS
+@EACH_CAPABILITY
+@EACH_CELL
 def test_rows_of_a_batch_do_not_meet(cell: str, capability: str) -> None:
     problem, rounding = random_problem(cell, num_layers=2, bidirectional=True), red_model(cell, capability=capability)
     c_0 = problem.c_0
@@ -134,7 +141,7 @@ def test_rows_of_a_batch_do_not_meet(cell: str, capability: str) -> None:
 @pytest.mark.parametrize("forced", [False, True], ids=["full", "forced"])
 @pytest.mark.parametrize("lengths", [None, (2, 4, 1, 3, 4)], ids=["padded", "packed"])
 @SIDES
-@CELLS
+@EACH_CELL
 def test_rows_of_a_problem_are_enclosed_as_they_are_among_the_others(
     cell: str, bidirectional: bool, lengths: tuple[int, ...] | None, forced: bool
 ) -> None:
@@ -152,13 +159,13 @@ def test_rows_of_a_problem_are_enclosed_as_they_are_among_the_others(
     assert_equal(Enclosure(whole.output[chosen, : rows.steps], whole.h_n[:, :, chosen], c_n), alone)
 
 
-@DTYPES
+@EACH_DTYPE
 @SIDES
-@CELLS
+@EACH_CELL
 def test_everything_has_its_documented_shape(cell: str, bidirectional: bool, dtype: str) -> None:
     problem, rounding = random_problem(cell, dtype, num_layers=2, bidirectional=bidirectional), red_model(cell, dtype)
     directions = 2 if bidirectional else 1
-    balls = by_name(forward(problem, rounding))
+    balls = results_by_name(forward(problem, rounding))
     for ball in balls.values():
         assert ball.midpoint.dtype == rounding.working_type
         assert ball.midpoint.shape == ball.radius.shape

@@ -1,4 +1,4 @@
-"""What a problem says of one call, and what of it goes over to its rows, steps and layers."""
+"""The properties of a problem, and the fields that its rows, steps and layers inherit."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference.conftest import CELLS
 from reference.problem import GRU, LSTM, Architecture, Problem
+from reference.testing.models import EACH_CELL
 
 ROWS, STEPS = 4, 5
 
 
 def _counted(*shape: int, start: int = 0) -> np.ndarray:
-    """A number of its own at every index."""
+    """An array with a different number at every index."""
     return np.arange(start, start + math.prod(shape), dtype=np.float64).reshape(shape)
 
 
 def _problem(cell: str = LSTM, lengths: tuple[int, ...] | None = None) -> Problem:
-    """Two layers in both directions, every number another."""
+    """Two layers in both directions; all numbers of inputs and states differ."""
     a = Architecture(cell, 3, 4, 2, bidirectional=True, dropout=0.5)
     return Problem(
         a,
@@ -38,7 +38,7 @@ def _problem(cell: str = LSTM, lengths: tuple[int, ...] | None = None) -> Proble
 
 
 @pytest.mark.parametrize("chosen", [[0], [2, 3], [3, 0], [1, 1, 1], range(1, 3), range(ROWS)], ids=str)
-@CELLS
+@EACH_CELL
 def test_rows_are_the_chosen_rows_in_the_chosen_order(cell: str, chosen: list[int]) -> None:
     whole = _problem(cell)
     part = whole.rows(chosen)
@@ -76,7 +76,7 @@ def test_rows_of_a_packed_batch_keep_their_lengths_and_end_with_the_longest(
 
 
 @pytest.mark.parametrize("lengths", [None, (2, 5, 3, 1)], ids=["padded", "packed"])
-@CELLS
+@EACH_CELL
 def test_rows_of_a_call_without_states_are_a_call_without_states(cell: str, lengths: tuple[int, ...] | None) -> None:
     part = replace(_problem(cell, lengths), h_0=None, c_0=None).rows([2, 0])
     assert part.h_0 is None

@@ -1,4 +1,4 @@
-"""Which rounding model judges what, and how the models relate to each other."""
+"""The rounding model that judges each call, and how the models relate to each other."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_16_bit_types_store_every_operation_and_accumulate_in_float32(dtype: str
     assert rounding.accumulation == (2.0**-24 if dtype in HALVES else FORMATS[dtype].unit_roundoff)
 
 
-def test_bfloat16_accumulates_in_itself_where_nobody_saw_better() -> None:
+def test_bfloat16_accumulates_in_itself_unless_float32_was_measured() -> None:
     accumulation = {release: _on(GRU, "bfloat16", release=release).red.accumulation for release in MEASURED_RELEASES}
     assert accumulation == {"2.0": 2.0**-8, "2.6": 2.0**-24, "2.13": 2.0**-24, "2.15": 2.0**-24}
     assert _on(GRU, "float16", release="2.0").red.accumulation == 2.0**-24

@@ -1,11 +1,12 @@
-"""The axes that a case varies along, and what is present of them on this machine.
+"""The axes that a case varies along: a strategy for each of its fields.
 
-Devices and dtypes are strings, read when a case is drawn: which devices exist is not known at import.
+dtypes and devices depend on the machine and on the run, so their strategies are handed a function that returns the
+axes in force. It is called whenever a case is drawn, because neither is known at import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -20,35 +21,36 @@ RARER_FILLS = ("zeros", "large", "subnormal", "digital")
 FILLS_BY_WEIGHT = [kind for kind in FILLS for _ in range(1 if kind in RARER_FILLS else 3)]
 
 MEMORY = ("contiguous", "transposed", "sliced", "expanded", "guarded", "offset")
-"""How inputs and states lie in memory.
+"""Memory layouts of inputs and states.
 
-transposed  the axes' order in memory is the reverse of the tensor's
+contiguous  row-major, as the allocator returns it
+transposed  the axes are stored in reverse order
 sliced      every second element of a larger buffer
 expanded    one row of the batch, repeated with stride 0
-guarded     inside of a buffer that is NaN on all sides
-offset      contiguous, one element past the address that the allocator gives
+guarded     surrounded by NaN in a larger buffer
+offset      contiguous, one element past the address that the allocator returns
 """
 
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
-"""Mostly small, at times around a SIMD width."""
+"""Values of input_size and hidden_size, repeated by weight: mostly small, some next to a SIMD width."""
 
 SIZES_ABOVE_1 = SIZES[3:]
 
 
 @dataclass
 class Axes:
-    """What this run draws from: dtypes and devices, the simplest first."""
+    """The dtypes and devices that a run draws from, the simplest first: names such as "float32" and "cuda:1"."""
 
     dtypes: tuple[str, ...] = DTYPES
     devices: tuple[str, ...] = ("cpu",)
 
 
-present = Axes()
-"""The axes in force; a run sets them before it draws."""
+AxesInForce = Callable[[], Axes]
+"""Returns the axes in force when a case is drawn."""
 
 
-# Hypothesis copies drawn values between strategies that look the same to it, which draws one case over and over. No two
-# fields of a case have the same strategy, therefore.
+# Hypothesis copies drawn values between equal strategies, and then draws the same cases repeatedly. No two fields of a
+# case therefore have the same strategy.
 
 
 def input_sizes() -> st.SearchStrategy[int]:
@@ -57,59 +59,69 @@ def input_sizes() -> st.SearchStrategy[int]:
 
 
 def hidden_sizes() -> st.SearchStrategy[int]:
-    """One of `SIZES`, 1 less often; shrinks to 1."""
+    """One of `SIZES`, with less weight on 1; shrinks to 1."""
     return st.sampled_from(SIZES[1:])
 
 
 def counts(largest: int) -> st.SearchStrategy[int]:
-    """1 to `largest`, the smaller ones oftener; shrinks to 1."""
+    """1 to `largest`, with double weight on 1 to 3; shrinks to 1."""
     return st.sampled_from([n for n in range(1, largest + 1) for _ in range(1 + (n <= 3))])
 
 
 def layouts(permitted: Sequence[tuple[str, ...]] = LAYOUTS) -> st.SearchStrategy[tuple[str, ...]]:
-    """One of `permitted`, the rarer the more words it has; shrinks word by word.
+    """One of `permitted`, with less weight on those of more words; shrinks word by word.
 
-    In the order of binary numbers, a word a digit: Hypothesis tries smaller numbers and fewer digits, not every index.
+    Layouts are sorted as binary numbers with one digit for each word, because Hypothesis shrinks an index by trying
+    smaller numbers and fewer digits, not every index.
     """
     in_order = sorted(permitted, key=lambda words: [word in words for word in reversed(LAYOUT_WORDS)])
     return st.sampled_from([*in_order, *(words for words in in_order for _ in range(4 - 2 * len(words)))])
 
 
 def memories() -> st.SearchStrategy[str]:
-    """One of `MEMORY`, contiguous in a third of all cases; shrinks to it."""
+    """One of `MEMORY`, contiguous in three of eight cases; shrinks to contiguous."""
     return st.sampled_from([*MEMORY, *MEMORY[:1] * 2])
 
 
 def fills() -> st.SearchStrategy[str]:
-    """A fill, the telling ones oftener; shrinks to dyadic."""
+    """One of `FILLS`, with less weight on `RARER_FILLS`; shrinks to dyadic."""
     return st.sampled_from(FILLS_BY_WEIGHT)
 
 
-def dtypes(permitted: Sequence[str] = ()) -> st.SearchStrategy[str]:
-    """A dtype that the run has, where some are `permitted` one of these, or any of them if it has none of them.
+def dtypes(axes: AxesInForce, permitted: Sequence[str] = ()) -> st.SearchStrategy[str]:
+    """One of the run's dtypes that are `permitted` (empty: all of them); shrinks to the first.
 
-    Shrinks to the first.
+    If the run has none of the permitted dtypes, any permitted one is drawn.
     """
 
     def chosen(n: int) -> str:
-        names = [name for name in permitted if name in present.dtypes] or permitted or present.dtypes
+        present = axes().dtypes
+        names = [name for name in permitted if name in present] or permitted or present
         return names[n % len(names)]
 
     return st.sampled_from(range(12)).map(chosen)
 
 
-def devices() -> st.SearchStrategy[str]:
-    """A device that the run has; shrinks to the first."""
-    return st.sampled_from(range(13)).map(lambda n: present.devices[n % len(present.devices)])
+def devices(axes: AxesInForce) -> st.SearchStrategy[str]:
+    """One of the run's devices; shrinks to the first."""
+
+    def chosen(n: int) -> str:
+        present = axes().devices
+        return present[n % len(present)]
+
+    return st.sampled_from(range(13)).map(chosen)
 
 
 def seeds() -> st.SearchStrategy[int]:
-    """Any of 65,536; shrinks to 0."""
+    """0 to 65,535; shrinks to 0."""
     return st.integers(0, 2**16 - 1)
 
 
 def extensions(present: Sequence[bool], most: int = 2**15) -> st.SearchStrategy[int]:
-    """A number for `Case.drawn` to choose by, 0 for absent: half the time if both may be. Shrinks to the smallest."""
+    """The choice number of an extension for `Case.drawn`: 0 if absent, else 1 to `most` - 1. Shrinks to the smallest.
+
+    present  the permitted values: absent (False), present (True), or both, then with equal weight
+    """
     chosen = range(1, most)
     if True not in present:
         return st.just(0)
@@ -117,5 +129,5 @@ def extensions(present: Sequence[bool], most: int = 2**15) -> st.SearchStrategy[
 
 
 def picks() -> st.SearchStrategy[int]:
-    """Any of 65,536; shrinks to 0."""
+    """0 to 65,535; shrinks to 0."""
     return st.sampled_from(range(2**16))

@@ -1,10 +1,10 @@
-"""A case: the few choices that fix one problem, as one line of text both ways.
+"""A case: the few choices that determine one problem, and the line of text that stands for it.
 
     v1 lstm i3 h4 p2 l2 n2 t3 bi bf nobias float16 cpu fill=dyadic seed=7 pick=2
     v1 gru i3 h4 t3,1 float32 mem=sliced fill=uniform
 
-Words come in any order after the version; what is left out has its default. The cell's name may be left out too, and
-then the line fits every cell.
+After the version, words may come in any order; omitted fields have their defaults. If the cell's name is omitted, the
+line fits every cell.
 """
 
 from __future__ import annotations
@@ -20,28 +20,37 @@ from hypothesis import strategies as st
 from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, GATES, LSTM, Architecture, Problem
 from strategies import axes, values
+from strategies.axes import Axes, AxesInForce, extensions
 
 VERSION = "v1"
 CELLS = (*GATES, *(name + CELL_SUFFIX for name in GATES))
 LARGEST_SIZE = 4096
+"""The largest size, and count of rows, steps or layers, that a case line may ask for."""
+
 LARGEST_SEED = 2**32 - 1
 MOST_NUMBERS = 2**26
+"""The largest `Case.numbers` that a case line may ask for."""
+
 SHORT_STEPS = {"bfloat16": 2}
-"""Steps that an error bound is carried through before it grows so wide that it says nothing, by dtype; 5 elsewhere."""
+"""The number of steps after which error bounds become vacuous, by dtype; 5 for the other dtypes."""
 
 
 class CaseError(ValueError):
-    """A line that is no case; its text says which word, and what would do."""
+    """Raised for a line that is not a case. The message names the word and the accepted values."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One point of the axes. Sizes are at least 1; `pick` drives whatever else a property has to choose.
+    """One point of the axes. Sizes are at least 1.
 
-    layout holds words: bf (batch_first=True), nobias (bias=False), nohx (no initial states given), unb (a single row,
-    without the axis of the batch), drop (dropout=0.5 where a class has it, in evaluation mode). memory is one of
-    `axes.MEMORY`. proj_size is 0, or less than hidden_size. lengths are those of a packed sequence, batch_size of them
-    up to steps; () is a padded batch.
+    layout     words of `axes.LAYOUT_WORDS`: bf (batch_first=True), nobias (bias=False), nohx (no initial states
+               passed), unb (one row without a batch axis), drop (dropout=0.5 if the class has it, in evaluation mode)
+    fill       the kind of numbers, one of `values.FILLS`
+    seed       of the numbers
+    pick       fixes every other choice of a property, such as where to split a sequence or which loss to use
+    proj_size  0, or less than hidden_size
+    lengths    the batch_size row lengths of a packed sequence, the longest `steps`; () for a padded batch
+    memory     one of `axes.MEMORY`
     """
 
     input_size: int = 1
@@ -62,10 +71,13 @@ class Case:
 
     @classmethod
     def drawn(cls, narrowing: int = 0, ends: int = 0, short: bool = False, **fields: Any) -> Case:
-        """A case with a projection that `narrowing`, and lengths that `ends` chooses; 0 chooses none.
+        """A case from drawn fields, made consistent.
 
-        Where it is to be short, its steps are made so few. A batch of several rows, or a packed one, is not unbatched,
-        whatever the layout says.
+        narrowing  chooses a proj_size; 0 for none
+        ends       chooses the lengths of a packed sequence; 0 for a padded batch
+        short      reduces steps to at most `most_steps`
+
+        The layout word unb is dropped if the batch has several rows or is packed.
         """
         case = cls(**fields)
         if short:
@@ -88,12 +100,12 @@ class Case:
 
     @property
     def most_steps(self) -> int:
-        """The most steps of a case that is short, in this dtype."""
+        """The largest number of steps of a short case in this dtype."""
         return SHORT_STEPS.get(self.dtype, 5)
 
     @property
     def short(self) -> bool:
-        """Whether error bounds that are carried through all steps still say something."""
+        """Whether error bounds carried through all steps are not yet vacuous."""
         return self.steps <= self.most_steps
 
     def line(self, cell: str = "") -> str:
@@ -110,14 +122,14 @@ class Case:
         return " ".join(word for word in words if word)
 
     def numbers(self) -> int:
-        """How many numbers the case has at most: those of its inputs, of all layers' outputs, and of its parameters."""
+        """An upper limit on the count of numbers in the case: inputs, outputs of all layers, and parameters."""
         layers, directions, width = self.num_layers, 1 + self.bidirectional, self.hidden_size
         sequence = self.batch_size * self.steps * (self.input_size + layers * directions * width)
         read = self.input_size + (layers - 1) * directions * width + layers * width
         return sequence + 4 * width * directions * read
 
     def architecture(self, cell: str) -> Architecture:
-        """The module that the case is about, if its cell is `cell`, one of `CELLS`."""
+        """The module of the case for `cell`, one of `CELLS`."""
         kind, single_step = cell.removesuffix(CELL_SUFFIX), cell.endswith(CELL_SUFFIX)
         return Architecture(
             kind,
@@ -133,7 +145,7 @@ class Case:
         )
 
     def on(self, cell: str) -> Problem:
-        """The problem that the case poses to `cell`: its architecture and all numbers."""
+        """The problem of the case for `cell`, one of `CELLS`: its architecture and all numbers."""
         architecture = self.architecture(cell)
         return Problem(
             architecture,
@@ -157,7 +169,7 @@ class Case:
             return self._values(values.WEIGHT, name, shape)
         role = next((role for role in (values.INPUT_BIAS, values.HIDDEN_BIAS) if name.startswith(role)), values.WEIGHT)
         read = shape[1:]
-        if name.startswith("weight_ih_l") and "_l0" not in name:  # of either direction below, so that a crop keeps both
+        if name.startswith("weight_ih_l") and "_l0" not in name:  # one axis for each direction, so a crop keeps both
             read = (architecture.directions, architecture.output_size)
         apart = (len(GATES[architecture.cell]), architecture.hidden_size, *read)
         return self._values(role, name, apart).reshape(shape)
@@ -169,7 +181,7 @@ class Case:
         return self._rows(values.STATE, name, shape, 2)
 
     def _rows(self, role: str, name: str, shape: tuple[int, ...], batch_axis: int) -> np.ndarray:
-        """Numbers along the batch: where memory is expanded, the first row in every place."""
+        """Numbers with a batch axis; if memory is expanded, every row equals the first."""
         if self.memory != "expanded":
             return self._values(role, name, shape)
         one = tuple(1 if axis == batch_axis else size for axis, size in enumerate(shape))
@@ -179,7 +191,7 @@ class Case:
         return values.fill(self.fill, role, name, self.seed, shape, self.dtype)
 
 
-SIZES = {
+SIZE_LETTERS = {
     "i": "input_size",
     "h": "hidden_size",
     "t": "steps",
@@ -190,7 +202,7 @@ SIZES = {
 
 
 def _lengths(ends: int, batch_size: int, steps: int) -> tuple[int, ...]:
-    """Lengths of a packed sequence, the longest `steps`: in any order, sorted, or all equal, as `ends` chooses."""
+    """The lengths of a packed sequence, the longest `steps`; `ends` chooses any order, sorted, or all equal."""
     kind, choice = ends % 4, ends // 4
     if kind == 0:
         return (steps,) * batch_size
@@ -200,14 +212,14 @@ def _lengths(ends: int, batch_size: int, steps: int) -> tuple[int, ...]:
 
 
 def _listed(lengths: tuple[int, ...]) -> str:
-    """Lengths as a line writes them: `3,1`, and `3,` for a packed sequence of one row."""
+    """Lengths in the form of a case line: `3,1`, and `3,` for a packed sequence of one row."""
     return ",".join(map(str, lengths)) + ("," if len(lengths) == 1 else "")
 
 
 def parse(line: str) -> tuple[Case, str]:
-    """The case that `line` writes, and its cell ("" where the line names none).
+    """The case that `line` stands for, and its cell ("" if the line names none).
 
-    Raises CaseError, which names the word, its place, and what would do.
+    Raises CaseError, which names the word, its position and the accepted values.
     """
     words = line.split()
     if not words or words[0] != VERSION:
@@ -229,7 +241,7 @@ def parse(line: str) -> tuple[Case, str]:
 
 
 def _completed(found: dict[str, Any], cell: str) -> Case:
-    """The case of the fields that a line sets. Raises CaseError where they do not go together."""
+    """The case with the fields that a line sets. Raises CaseError if they contradict each other."""
     layout = found.pop("layout", ())
     if lengths := found.get("lengths"):
         if {"steps", "batch_size"} & found.keys():
@@ -243,7 +255,7 @@ def _completed(found: dict[str, Any], cell: str) -> Case:
     if case.proj_size and (cell not in ("", LSTM) or case.proj_size >= case.hidden_size):
         raise CaseError(f"p{case.proj_size}: only lstm has a projection, smaller than hidden_size")
     if (numbers := case.numbers()) > MOST_NUMBERS:
-        raise CaseError(f"the case has {numbers} numbers; make its sizes smaller, up to {MOST_NUMBERS} are computed")
+        raise CaseError(f"the case has {numbers} numbers; use smaller sizes, up to {MOST_NUMBERS} are computed")
     return case
 
 
@@ -252,7 +264,7 @@ def _shown(word: str) -> str:
 
 
 def _read(word: str) -> tuple[str, object]:
-    """The field that a word sets, and its value. Raises ValueError saying what would do."""
+    """The field that a word sets, and its value. Raises ValueError, which gives the accepted values."""
     if word in CELLS:
         return "cell", word
     if word == "bi":
@@ -285,15 +297,15 @@ def _read(word: str) -> tuple[str, object]:
 
 
 def _size(letter: str, digits: str) -> tuple[str, int]:
-    if letter not in SIZES:
-        raise ValueError("no such size; " + ", ".join(f"{k} is {v}" for k, v in SIZES.items()))
+    if letter not in SIZE_LETTERS:
+        raise ValueError("no such size; " + ", ".join(f"{k} is {v}" for k, v in SIZE_LETTERS.items()))
     if not 1 <= (size := _number(digits)) <= LARGEST_SIZE:
-        raise ValueError(f"{SIZES[letter]} lies between 1 and {LARGEST_SIZE}")
-    return SIZES[letter], size
+        raise ValueError(f"{SIZE_LETTERS[letter]} must be between 1 and {LARGEST_SIZE}")
+    return SIZE_LETTERS[letter], size
 
 
 def _number(digits: str) -> int:
-    """`digits` as a number, cut to twelve of them: beyond every limit here, and int() refuses thousands."""
+    """`digits` as a number. Twelve digits exceed every limit here; more are cut, since int() refuses thousands."""
     return int(digits.lstrip("0")[:12] or "0")
 
 
@@ -307,24 +319,27 @@ def _setting(name: str, text: str) -> tuple[str, object]:
             raise ValueError("no such memory; one of " + ", ".join(axes.MEMORY))
         return "memory", text
     if not re.fullmatch("[0-9]+", text) or _number(text) > LARGEST_SEED:
-        raise ValueError(f"{name} is a whole number up to {LARGEST_SEED}")
+        raise ValueError(f"{name} must be a whole number up to {LARGEST_SEED}")
     return name, _number(text)
 
 
 @dataclass(frozen=True)
 class Cases:
-    """A family of cases: those whose pinned fields have a permitted value; every other field varies."""
+    """A family of cases: pinned fields have one of their permitted values, every other field varies."""
 
     pinned: Mapping[str, tuple[Any, ...]]
 
-    def strategy(self) -> st.SearchStrategy[Case]:
-        """Draws from the family; shrinks towards one step of one unit, float32, without further words."""
-        drawn = {name: draw() for name, draw in FIELDS.items() if name not in self.pinned}
+    def strategy(self, axes: AxesInForce = Axes) -> st.SearchStrategy[Case]:
+        """Draws from the family; shrinks towards one step of one unit in float32, without further words.
+
+        axes  returns the dtypes and devices to draw from; called whenever a case is drawn
+        """
+        drawn = {name: field(axes) for name, field in FIELDS.items() if name not in self.pinned}
         for name, permitted in self.pinned.items():
             if name not in EXTENSIONS:
-                drawn[name] = PINNED.get(name, st.sampled_from)(permitted)
+                drawn[name] = PINNED[name](axes, permitted) if name in PINNED else st.sampled_from(permitted)
         for most, (name, chooser) in enumerate(EXTENSIONS.items(), 2**15):
-            drawn[chooser] = axes.extensions(self.pinned.get(name, (False, True)), most)
+            drawn[chooser] = extensions(self.pinned.get(name, (False, True)), most)
         return st.builds(Case.drawn, **drawn)
 
     def __contains__(self, case: Case) -> bool:
@@ -332,14 +347,17 @@ class Cases:
 
 
 def cases(**pinned: object) -> Cases:
-    """The family of all cases, or of those with fields pinned to a value or to one of several (tuple or range).
+    """The family of all cases, or of those with fields pinned to one value or to several (a tuple or range).
 
-    None leaves a field to vary. projection and packed stand for a proj_size and lengths, which are
-    absent unless they are set to True, or to None. short=True has few enough steps for bounds that are carried through
-    all of them, see `SHORT_STEPS`; how many depends on the dtype.
+    A field pinned to None varies. Besides the fields of `Case`, these may be pinned:
 
-    Besides the fields of `Case`, batch_first, bias, hx, unbatched and dropout may be pinned to True or False. Raises
-    TypeError for a name that is no field, and for what cannot go together.
+    projection, packed                            whether a case has a proj_size, and lengths: False unless pinned to
+                                                  True, or to None for both
+    short=True                                    few enough steps that bounds carried through all of them are not
+                                                  vacuous, see `SHORT_STEPS`
+    batch_first, bias, hx, unbatched, dropout     True or False: pins a word of the layout
+
+    Raises TypeError for an unknown name, and for arguments that contradict each other.
     """
     if pinned.get("unbatched"):
         pinned = {"batch_size": 1} | pinned
@@ -367,7 +385,7 @@ def cases(**pinned: object) -> Cases:
 
 
 def _permitted(name: str, value: object) -> tuple[object, ...]:
-    """The values that a pinned field may have; a layout is itself a tuple, of words."""
+    """The permitted values of a pinned field. A layout is itself a tuple of words."""
     one = name == "layout" and isinstance(value, tuple) and all(isinstance(word, str) for word in value)
     return tuple(value) if isinstance(value, tuple | range) and not one else (value,)
 
@@ -379,32 +397,33 @@ WORDS = {
     "unbatched": ("unb", True),
     "dropout": ("drop", True),
 }
-"""Arguments that `cases` pins through a layout word, and the value for which the word is there."""
+"""The arguments of `cases` that pin a layout word: the word, and the value for which a case has it."""
 
 EXTENSIONS = {"projection": "narrowing", "packed": "ends"}
-"""What only some cells and calls have, and the argument of `Case.drawn` that chooses it."""
+"""Features that only some cells and calls have, and the argument of `Case.drawn` that chooses each."""
 
-FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
-    "input_size": axes.input_sizes,
-    "hidden_size": axes.hidden_sizes,
-    "num_layers": lambda: axes.counts(3),
-    "batch_size": lambda: axes.counts(5),
-    "steps": lambda: axes.counts(12),
-    "bidirectional": st.booleans,
-    "layout": axes.layouts,
-    "memory": axes.memories,
+FIELDS: dict[str, Callable[[AxesInForce], st.SearchStrategy[object]]] = {
+    "input_size": lambda _: axes.input_sizes(),
+    "hidden_size": lambda _: axes.hidden_sizes(),
+    "num_layers": lambda _: axes.counts(3),
+    "batch_size": lambda _: axes.counts(5),
+    "steps": lambda _: axes.counts(12),
+    "bidirectional": lambda _: st.booleans(),
+    "layout": lambda _: axes.layouts(),
+    "memory": lambda _: axes.memories(),
     "dtype": axes.dtypes,
     "device": axes.devices,
-    "fill": axes.fills,
-    "seed": axes.seeds,
-    "pick": axes.picks,
+    "fill": lambda _: axes.fills(),
+    "seed": lambda _: axes.seeds(),
+    "pick": lambda _: axes.picks(),
 }
+"""The strategy of each field that is not pinned, given the axes in force."""
 
-PINNED: dict[str, Callable[[tuple[Any, ...]], st.SearchStrategy[object]]] = {
-    "layout": axes.layouts,
+PINNED: dict[str, Callable[[AxesInForce, tuple[Any, ...]], st.SearchStrategy[object]]] = {
+    "layout": lambda _, permitted: axes.layouts(permitted),
     "dtype": axes.dtypes,
 }
-"""Strategies of fields whose permitted values are not all alike."""
+"""The strategies of pinned fields whose permitted values have weights or depend on the axes in force."""
 
 SINGLE_STEP = cases(num_layers=1, steps=1, bidirectional=False, batch_first=False)
-"""The cases of classes that take one step at a time: one layer, one direction, no layout of its own."""
+"""The cases of classes that take one step at a time: one layer, one direction, no batch_first."""

@@ -1,4 +1,4 @@
-"""What is differentiated in a case: cotangents of some of its results, and what gradients are asked of."""
+"""The losses of a case: cotangents of some of its results, and the tensors to differentiate with respect to."""
 
 from __future__ import annotations
 
@@ -19,36 +19,45 @@ SUPPORT_AXES: dict[str, dict[str, int]] = {
     "one row": {"output": 0, "h_n": 2, "c_n": 2},
     "one unit": {"output": 3, "h_n": 3, "c_n": 3},
 }
-"""Where cotangents are not zero: at one place along an axis."""
+"""The supports of cotangents: by result, the axis along which they are nonzero at one index alone.
+
+Results that a support does not list have nonzero cotangents everywhere.
+"""
 
 
 MOST_STEPS = {"float32": 3, "float64": 3, "float16": 2, "bfloat16": 1}
 MOST_LAYERS = {"float32": 2, "float64": 2, "float16": 1, "bfloat16": 1}
-"""Through how many steps and layers the bounds of gradients are carried before many of them say nothing, by dtype.
+"""The numbers of steps and layers after which many bounds of gradients become vacuous, by dtype.
 
-float64 goes on much longer.
+float64 could go much further.
 """
 
 
 def short(dtype: str) -> dict[str, object]:
-    """What is pinned of a family of cases in which the bounds of gradients say something."""
+    """The fields to pin for a family of cases whose gradient bounds are mostly not vacuous."""
     return {"steps": range(1, MOST_STEPS[dtype] + 1), "num_layers": range(1, MOST_LAYERS[dtype] + 1)}
 
 
 def shortened(case: Case) -> Case:
-    """The case with so few steps and layers that the bounds of its gradients say something."""
+    """The case, with few enough steps and layers that its gradient bounds are mostly not vacuous."""
     steps, layers = MOST_STEPS[case.dtype], MOST_LAYERS[case.dtype]
     lengths = tuple(min(length, steps) for length in case.lengths)
     return replace(case, steps=min(case.steps, steps), num_layers=min(case.num_layers, layers), lengths=lengths)
 
 
 def loss(case: Case, problem: Problem, passes: int = 1) -> Loss:
-    """The loss that `pick` chooses for the problem that `case` poses: gradients of everything, from some results."""
+    """The loss that the case's pick chooses for its `problem`: some of the results, with respect to all tensors.
+
+    passes  the number of backward passes over the same graph
+    """
     return Loss(cotangents(case, problem), differentiable(problem), passes)
 
 
 def cotangents(case: Case, problem: Problem) -> dict[str, np.ndarray]:
-    """Cotangents of one result or more, with numbers like those of states; a `pick` of 0 means all, everywhere."""
+    """Cotangents of one or more results, in their shapes, float64, with numbers like those of states.
+
+    The case's pick chooses the results and the support; 0 chooses all results, everywhere.
+    """
     names = list(results_of(problem))
     every = 2 ** len(names) - 1
     chosen = every - case.pick % every
@@ -57,14 +66,14 @@ def cotangents(case: Case, problem: Problem) -> dict[str, np.ndarray]:
     found = {}
     for bit, (name, shape) in enumerate(results_of(problem).items()):
         if chosen >> bit & 1:
-            kind = "uniform" if case.fill == "subnormal" else case.fill  # nothing is left of gradients that small
+            kind = "uniform" if case.fill == "subnormal" else case.fill  # gradients that small underflow to zero
             numbers = values.fill(kind, values.STATE, f"gradient of {name}", case.seed, shape, case.dtype)
             found[name] = _within(SUPPORT_AXES[support].get(name), place, numbers)
     return found
 
 
 def _within(axis: int | None, place: int, given: np.ndarray) -> np.ndarray:
-    """The numbers at one place along an axis, zeros elsewhere; all of them where there is no such axis."""
+    """The numbers at one index along `axis`, zeros elsewhere; all of them if `axis` is None."""
     if axis is None:
         return given
     size = given.shape[axis]
@@ -73,14 +82,21 @@ def _within(axis: int | None, place: int, given: np.ndarray) -> np.ndarray:
 
 
 def some(case: Case, problem: Problem) -> tuple[str, ...]:
-    """Some of what gradients can be asked of, as `pick` chooses: with 0 the first alone, which is the input."""
+    """The names of some differentiable tensors, as the case's pick chooses; 0 chooses the input alone.
+
+    May be empty.
+    """
     names = differentiable(problem)
     chosen = (case.pick + 1) * 0x9E3779B1 % 2**32 >> 7 if case.pick else 1
     return tuple(name for place, name in enumerate(names) if chosen >> place % 25 & 1)
 
 
 def at(given: Loss, row: int | None = None, before: int | None = None) -> Loss:
-    """The loss with zeros for the cotangents of other rows, or of steps from `before` on and of the last states."""
+    """The loss with the cotangents of all other rows set to zero, or those of later steps and of the last states.
+
+    row     the row of the batch to keep; None keeps all
+    before  the step from which on cotangents become zero; None keeps all steps and the last states
+    """
     found = {}
     for name, numbers in given.cotangents.items():
         kept = np.zeros(numbers.shape, bool)
@@ -91,12 +107,12 @@ def at(given: Loss, row: int | None = None, before: int | None = None) -> Loss:
 
 
 def times(given: Loss, factor: float) -> Loss:
-    """The loss times a power of two."""
+    """The loss times `factor`, which is a power of two, so that the products are exact."""
     return replace(given, cotangents={name: factor * numbers for name, numbers in given.cotangents.items()})
 
 
 def of_row(given: Loss, row: int, steps: int) -> Loss:
-    """The loss of one row, so many steps long, as a batch of its own."""
+    """The loss of one row, `steps` steps long, as a separate batch."""
     found = {
         name: numbers[row : row + 1, :steps] if name == "output" else numbers[:, :, row : row + 1]
         for name, numbers in given.cotangents.items()
@@ -105,12 +121,15 @@ def of_row(given: Loss, row: int, steps: int) -> Loss:
 
 
 def of_first_steps(given: Loss, steps: int, states: Mapping[str, np.ndarray]) -> Loss:
-    """The loss as the first steps see it: their outputs, and gradients of the states between (h_0, c_0)."""
+    """The loss of the first `steps` steps as a separate call.
+
+    states  the gradients with respect to the states that the later steps start from, by name: h_0, c_0
+    """
     found = {name: numbers[:, :steps] for name, numbers in given.cotangents.items() if name == "output"}
     return replace(given, cotangents=found | {name.replace("_0", "_n"): numbers for name, numbers in states.items()})
 
 
 def of_later_steps(given: Loss, since: int) -> Loss:
-    """The loss as the steps from `since` on see it: their outputs, and the last states."""
+    """The loss of the steps from `since` on as a separate call: their outputs, and the last states."""
     found = {name: numbers[:, since:] if name == "output" else numbers for name, numbers in given.cotangents.items()}
     return replace(given, cotangents=found)

@@ -1,4 +1,4 @@
-"""A family of cases holds what it draws, has every value that is permitted, and shrinks to the simplest case."""
+"""A family of cases contains the cases it draws, draws every permitted value, and shrinks to the simplest case."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -10,7 +10,7 @@ from hypothesis.errors import NoSuchExample
 from reference.problem import LSTM
 from strategies import Case, axes, cases, parse
 from strategies.case import FIELDS, SINGLE_STEP
-from strategies.conftest import drawn, order, smallest
+from strategies.testing import draws, order, smallest
 from strategies.values import FILLS
 
 examples = settings(deadline=None)
@@ -135,7 +135,7 @@ def test_projection_and_lengths_are_absent_unless_asked_for():
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_short_cases_have_every_number_of_steps_that_is_short(dtype):
-    steps = {case.steps for case in drawn(cases(short=True, dtype=dtype).strategy(), 300)}
+    steps = {case.steps for case in draws(cases(short=True, dtype=dtype).strategy(), 300)}
     assert steps == set(range(1, 1 + Case(dtype=dtype).most_steps))
 
 
@@ -161,7 +161,7 @@ def test_layout_and_its_words_are_not_pinned_both():
         cases(batch_first=True, layout=(("nobias",), ("bf", "nobias")))
 
 
-# What goes together
+# Consistency of fields
 
 
 @pytest.mark.parametrize("more", [{"batch_size": 2}, {"ends": 8}, {"batch_size": 3, "ends": 1, "steps": 2}], ids=str)
@@ -175,7 +175,7 @@ def test_drawn_case_of_a_single_padded_row_keeps_every_word():
 
 
 def lengths_drawn(rows, steps):
-    """The lengths of `rows` rows, the longest `steps`, that some 200 numbers choose."""
+    """The lengths of `rows` rows, the longest `steps`, for 199 choice numbers."""
     return [Case.drawn(ends=ends, batch_size=rows, steps=steps).lengths for ends in range(1, 200)]
 
 
@@ -255,7 +255,7 @@ ONLY_WITH = [
     *WITH_A_PROJECTION,
     *WITH_TWO_THINGS,
 ]
-"""Conditions under which a case fails, and the line of the smallest that meets each."""
+"""Conditions under which a case fails, and the line of the smallest case that meets each."""
 
 
 @pytest.mark.parametrize(("condition", "line"), ONLY_WITH, ids=[line for _, line in ONLY_WITH])
@@ -290,11 +290,11 @@ def test_unbatched_cases_are_not_pinned_to_more_rows_or_lengths(pinned):
 
 
 def test_projected_cases_all_have_a_projection():
-    assert all(case.projection for case in drawn(cases(projection=True).strategy(), 300))
+    assert all(case.projection for case in draws(cases(projection=True).strategy(), 300))
 
 
 def test_packed_and_projected_cases_are_hardly_ever_drawn_twice():
-    assert len(set(drawn(cases(packed=True, projection=True).strategy(), 1000))) >= 970
+    assert len(set(draws(cases(packed=True, projection=True).strategy(), 1000))) >= 970
 
 
 def test_lengths_in_any_order_sorted_and_equal_shrink_to_two_rows_of_two_steps():

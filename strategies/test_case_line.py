@@ -1,4 +1,4 @@
-"""A case and its line are the same thing; a line that is no case is refused in one line that says what would do."""
+"""Cases and their lines correspond one to one; an invalid line is refused with one line that gives the remedy."""
 
 import shlex
 
@@ -103,7 +103,7 @@ def test_layout_words_have_one_order_whatever_the_line_says():
     assert parse("v1 nohx bf") == parse("v1 bf nohx")
 
 
-# Lines that are none
+# Invalid lines
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_line_without_its_version_is_refused(line, first):
 
 
 SIZE = "i3 or h4 (size), likewise t, n, l"
-WHOLE = "is a whole number up to 4294967295"
+WHOLE = "must be a whole number up to 4294967295"
 
 MALFORMED = [
-    *[(word, "input_size lies between 1 and 4096") for word in ("i0", "i4097", "i00", "i99999999999999999999")],
-    *[("h0", "hidden_size lies between"), ("t0", "steps lies between")],
-    *[("l0", "num_layers lies between"), ("n4097", "batch_size lies between")],
+    *[(word, "input_size must be between 1 and 4096") for word in ("i0", "i4097", "i00", "i99999999999999999999")],
+    *[("h0", "hidden_size must be between"), ("t0", "steps must be between")],
+    *[("l0", "num_layers must be between"), ("n4097", "batch_size must be between")],
     *[(word, "no such size; i is input_size, h is hidden_size, t is steps") for word in ("x1", "v1", "a0")],
     *[(word, SIZE) for word in ("i", "I3", "i-1", "i+1", "i1.5", "i1e3", "i1,", "3i", "3", "-1", "i=3", "ih3", "i_1")],
     *[(word, SIZE) for word in ("i²", "i½", "i①", "h³", "é3", "\u01313")],
@@ -209,7 +209,7 @@ def test_digits_of_other_scripts_are_refused(word):
         parse(f"v1 {word}")
 
 
-@pytest.mark.parametrize(("start", "remedy"), [("i", "lies between 1 and 4096"), ("seed=", WHOLE), ("pick=", WHOLE)])
+@pytest.mark.parametrize(("start", "remedy"), [("i", "must be between 1 and 4096"), ("seed=", WHOLE), ("pick=", WHOLE)])
 def test_number_of_many_digits_is_refused_with_what_would_do(start, remedy):
     with pytest.raises(CaseError, match=remedy):
         parse(f"v1 {start}{'9' * 5000}")
@@ -234,7 +234,7 @@ def test_refusal_of_a_very_long_line_stays_short(line):
     assert len(str(caught.value)) < 1000
 
 
-# Words that do not go together
+# Words that contradict each other
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_refusal_of_a_very_long_line_stays_short(line):
         ("v1 gru h3 p2", "only lstm has a projection"),
         ("v1 lstm h3 p3", "smaller than hidden_size"),
         ("v1 t3,1 n2", "t3,1 sets rows and steps; leave out n"),
-        ("v1 t3,0", "steps lies between 1 and"),
+        ("v1 t3,0", "steps must be between 1 and"),
         ("v1 t3,,1", "not a word of a case"),
     ],
 )
@@ -272,7 +272,7 @@ def test_single_step_takes_one_padded_step_of_one_layer_and_direction(words):
 
 
 def test_sizes_that_together_cannot_be_computed_are_refused():
-    with pytest.raises(CaseError, match="make its sizes smaller"):
+    with pytest.raises(CaseError, match="use smaller sizes"):
         parse("v1 i4096 h4096 t4096 n4096")
 
 
@@ -288,7 +288,7 @@ NEARLY_A_WORD = st.one_of(
 
 
 def is_read_or_refused(line):
-    """Whether `line` is a case that its own line brings back, or raises CaseError in one printable line."""
+    """Whether `line` is a case that its own line reproduces, or raises CaseError in one printable line."""
     try:
         case, cell = parse(line)
     except CaseError as error:

@@ -1,4 +1,4 @@
-"""A case poses a problem with the documented names, shapes and numbers, of which a smaller case has fewer."""
+"""The problem of a case has the documented names, shapes and numbers; a smaller case crops them."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from strategies.axes import MEMORY
 from strategies.case import CELLS, SINGLE_STEP
 from strategies.values import FILLS
 
-GATES = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 3}
+GATE_COUNTS = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 3}
 
 examples = settings(deadline=None)
 
@@ -24,7 +24,7 @@ any_cell = st.sampled_from(MODULES)
 
 
 def equal(left, right):
-    """Whether two problems ask for the same numbers, whatever their architecture."""
+    """Whether two problems have equal parameters, input and states; architectures may differ."""
     return (
         left.parameters.keys() == right.parameters.keys()
         and all(np.array_equal(left.parameters[name], right.parameters[name]) for name in left.parameters)
@@ -62,7 +62,7 @@ def test_parameters_have_the_documented_names_shapes_and_order():
 def test_numbers_have_the_documented_shapes_and_are_exact_in_the_dtype(case, cell):
     problem = case.on(cell)
     directions = 1 + case.bidirectional
-    rows = GATES[cell] * case.hidden_size
+    rows = GATE_COUNTS[cell] * case.hidden_size
     for name, values in problem.parameters.items():
         below = case.input_size if "_l0" in name else directions * case.hidden_size
         features = {"weight_ih": (below,), "weight_hh": (case.hidden_size,)}.get(name[:9], ())
@@ -240,11 +240,11 @@ def crop(values, like):
 
 
 def by_gate(values):
-    return values.reshape(GATES[LSTM], -1, *values.shape[1:])
+    return values.reshape(GATE_COUNTS[LSTM], -1, *values.shape[1:])
 
 
 def assert_cropped(small, large):
-    """Every number of the problem `small` is the one at its place in `large`, gates and all other axes apart."""
+    """Asserts that each number of `small` is the one at the same index of `large`, gates as a separate axis."""
     for name, values in small.parameters.items():
         assert np.array_equal(by_gate(values), crop(by_gate(large.parameters[name]), by_gate(values))), name
     for name in ("input", "h_0", "c_0"):

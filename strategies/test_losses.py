@@ -1,4 +1,4 @@
-"""What is differentiated: total in `pick`, reaching every result and support, and cut as the calls it belongs to."""
+"""Losses are defined for every pick, reach every result and support, and are cut as their calls are."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_cotangents_are_numbers_of_the_dtype_and_not_too_small_to_be_seen(dtype,
         assert (values == 0).all() or np.abs(values).max() > 1e-3
 
 
-def test_some_of_what_can_be_asked_is_every_part_at_times_and_the_input_alone_at_first():
+def test_some_chooses_each_tensor_at_times_never_all_of_them_and_with_pick_0_the_input_alone():
     problem = CASE.on(LSTM)
     assert losses.some(CASE, problem) == ("input",)
     chosen = [losses.some(Case(**(vars(CASE) | {"pick": pick})), problem) for pick in PICKS]
@@ -54,7 +54,7 @@ def test_some_of_what_can_be_asked_is_every_part_at_times_and_the_input_alone_at
     assert all(set(names) != set(differentiable(problem)) for names in chosen)
 
 
-def test_a_loss_until_a_step_has_nothing_behind_it():
+def test_a_loss_before_a_step_is_zero_from_that_step_on():
     _, loss = of(0)
     until = losses.at(loss, before=2)
     assert (until.cotangents["output"][:, :2] == loss.cotangents["output"][:, :2]).all()
@@ -62,7 +62,7 @@ def test_a_loss_until_a_step_has_nothing_behind_it():
     assert not until.cotangents["h_n"].any()
 
 
-def test_a_loss_in_a_row_has_nothing_in_others():
+def test_a_loss_in_a_row_is_zero_in_other_rows():
     _, loss = of(0)
     for name, values in losses.at(loss, row=1).cotangents.items():
         rows = np.moveaxis(values, 0 if name == "output" else 2, 0)

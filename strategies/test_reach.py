@@ -8,13 +8,13 @@ import pytest
 
 from strategies import Case, axes, cases
 from strategies.case import SINGLE_STEP
-from strategies.conftest import drawn, order
+from strategies.testing import draws, order
 from strategies.values import FILLS
 
 
 def hundred(family, with_seed):
-    """A hundred cases: within one run Hypothesis varies what it has drawn, so that more of one seed say less."""
-    return drawn(family.strategy(), 100, with_seed)
+    """A hundred cases. Hypothesis varies earlier draws within a run, so many seeds reach more than a long run."""
+    return draws(family.strategy(), 100, with_seed)
 
 
 @cache
@@ -23,14 +23,14 @@ def hundred_of_all(with_seed):
 
 
 def thousands(count):
-    """So many thousand cases, packed or padded, with a projection or without: always the same."""
+    """`count` thousand cases, packed or padded, with a projection or without; the same in every run."""
     return [case for with_seed in range(10 * count) for case in hundred_of_all(with_seed)]
 
 
 def narrowing(case):
-    """How many features the projection leaves of hidden_size: none where there is no projection, 1, between, all but 1.
+    """The class of proj_size: "none" without a projection, "1", "between", or "all but 1" of hidden_size.
 
-    A hidden_size of 2 leaves one, which is 1.
+    With a hidden_size of 2 the class is "1".
     """
     if not case.projection:
         return "none"
@@ -127,7 +127,7 @@ def test_five_hundred_cases_of_a_single_step_reach_every_dtype_memory_fill_and_l
 
 # Every pair of values
 
-SIZES = ("num_layers", "batch_size", "steps", "input_size", "hidden_size")
+SIZE_FIELDS = ("num_layers", "batch_size", "steps", "input_size", "hidden_size")
 
 AXES = {
     "dtype": axes.DTYPES,
@@ -137,21 +137,21 @@ AXES = {
     "projection": ("none", "1", "between", "all but 1"),
     "bidirectional": (False, True),
     **dict.fromkeys(axes.LAYOUT_WORDS, (False, True)),
-    **dict.fromkeys(SIZES, ("1", "more")),
+    **dict.fromkeys(SIZE_FIELDS, ("1", "more")),
 }
-"""The axes and the values that are told apart."""
+"""The axes, and the classes of values that are distinguished."""
 
 
 def choice(case):
-    """Which value of each of `AXES` a case has."""
+    """The class of values that a case has on each of `AXES`."""
     own = {name: getattr(case, name) for name in ("dtype", "memory", "fill", "bidirectional")}
     words = {word: word in case.layout for word in axes.LAYOUT_WORDS}
-    sizes = {name: "1" if getattr(case, name) == 1 else "more" for name in SIZES}
+    sizes = {name: "1" if getattr(case, name) == 1 else "more" for name in SIZE_FIELDS}
     return {**own, "lengths": order(case.lengths), "projection": narrowing(case), **words, **sizes}
 
 
 def pairs_met(choices):
-    """How many of `choices`, each a value by the name of its axis, have each pair of values of two different axes."""
+    """The number of `choices` with each pair of values of two axes; a choice maps axes to values."""
     return Counter(frozenset(pair) for one in choices for pair in combinations(one.items(), 2))
 
 
@@ -174,7 +174,7 @@ IMPOSSIBLE = {
         *((("hidden_size", "1"), ("projection", size)) for size in ("1", "between", "all but 1")),
     ]
 }
-"""An unbatched call is one padded row; lengths that differ need two rows and two steps, a projection two units."""
+"""An unbatched call is one padded row; unequal lengths need two rows and two steps; a projection needs two units."""
 
 
 def test_pairs_are_counted_whatever_the_order_of_the_axes():

@@ -1,4 +1,4 @@
-"""Every fill gives the documented numbers: the same on every release, exact, told apart, croppable along each axis."""
+"""Every fill gives the documented numbers: equal on every release, exact, distinct, croppable along each axis."""
 
 from itertools import product
 
@@ -15,7 +15,7 @@ TELLING = tuple(kind for kind in FILLS if kind != "zeros")
 MANY = (50, 40)
 
 SHAPES = {WEIGHT: (4, 3, 4), INPUT_BIAS: (4, 8), HIDDEN_BIAS: (4, 8), INPUT: (3, 4, 9), STATE: (3, 2, 4, 9)}
-"""As a problem has them: gate, unit, feature; gate, unit; row, step, feature; layer, direction, row, unit."""
+"""The axes in a problem: gate, unit, feature; gate, unit; row, step, feature; layer, direction, row, unit."""
 
 GOLDEN_IN_EVERY_DTYPE = {
     "dyadic": [[-1.0, -0.875, -0.125], [0.375, -0.625, -0.25]],
@@ -24,7 +24,7 @@ GOLDEN_IN_EVERY_DTYPE = {
     "zeros": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
 }
 DIGITAL = [[-256.0, 0.0, 0.0], [256.0, -256.0, 256.0]]
-"""In every dtype but float64, where the digit is another."""
+"""In every dtype except float64, whose digit is larger."""
 
 GOLDEN_FLOAT64 = {
     "digital": [[8 * value for value in row] for row in DIGITAL],
@@ -89,7 +89,7 @@ GOLDEN = {
     "float16": GOLDEN_IN_EVERY_DTYPE | GOLDEN_FLOAT16,
     "bfloat16": GOLDEN_IN_EVERY_DTYPE | GOLDEN_BFLOAT16,
 }
-"""Of the tensor weight_ih_l0 with seed 7; onehot and subnormal as an input, since weights are ordinary there."""
+"""The numbers of tensor weight_ih_l0 with seed 7; onehot and subnormal as an input, since they leave weights alone."""
 
 
 def many(kind, role, dtype="float32", seed=3):
@@ -97,7 +97,7 @@ def many(kind, role, dtype="float32", seed=3):
 
 
 def all_different(blocks):
-    """Whether no two of `blocks` hold the same numbers."""
+    """Whether no two of `blocks` contain the same numbers."""
     return len({block.tobytes() for block in blocks}) == len(blocks)
 
 
@@ -144,7 +144,7 @@ def test_writing_to_a_result_leaves_the_next_one_alone(kind):
     assert np.array_equal(fill(kind, INPUT, "name", 3, (4, 8), "float64"), kept)
 
 
-# What each fill looks like
+# The numbers of each fill
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -226,7 +226,7 @@ def test_ramp_grows_along_every_axis_at_a_rate_of_its_own(role):
     assert len({round(step.max(), 6) for step in steps}) == 4
 
 
-# Nothing looks like anything else
+# Tensors and blocks differ
 
 
 @pytest.mark.parametrize(("kind", "role", "dtype"), list(product(TELLING, ROLES, FORMATS)))

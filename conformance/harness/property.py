@@ -105,7 +105,7 @@ class Property:
         def drawn(case: Case, cell: str) -> None:
             self.check(cell, case)
 
-        test = hypothesis.given(case=cases.strategy())(drawn)
+        test = hypothesis.given(case=cases.strategy(lambda: session.current().axes))(drawn)
         test = settings(test) if settings is not None else test
         return hypothesis.seed(seed)(test) if seed is not None else test
 

@@ -21,7 +21,7 @@ from conformance.harness.route import EAGER_ROUTES
 from conformance.harness.subject import TORCH_NN, Subject
 from reference.problem import Problem
 from reference.roundings import Judgement
-from strategies import Axes, Case, present
+from strategies import Axes, Case
 from strategies.axes import DTYPES
 
 Seen = TypeVar("Seen", bound=Observation)
@@ -170,7 +170,6 @@ def begin(session: Session) -> Session:
     """Makes `session` the current one; pins threads and precision."""
     platform.pin()
     case_record.push(CaseRecord(session))
-    present.dtypes, present.devices = session.axes.dtypes, session.axes.devices
     return session
 
 
@@ -178,8 +177,5 @@ def begin(session: Session) -> Session:
 def nested(session: Session) -> Iterator[Session]:
     """`session` for as long as the block lasts."""
     platform.pin()
-    around = present.dtypes, present.devices
-    present.dtypes, present.devices = session.axes.dtypes, session.axes.devices
     with case_record.entered(CaseRecord(session)):
         yield session
-    present.dtypes, present.devices = around

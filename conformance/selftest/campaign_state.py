@@ -37,7 +37,7 @@ def sources_hash() -> str:
     digest = hashlib.sha256()
     for folder in ("reference", "strategies"):
         for path in sorted((ROOT / folder).glob("*.py")):
-            if not path.name.startswith(("test_", "testing_", "conftest")):
+            if not path.name.startswith(("test_", "testing")):
                 digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -17,12 +17,12 @@ import numpy as np
 import reference
 from conformance.selftest.arguments import Parser
 from conformance.selftest.drawing import look_at
-from reference import second_opinion
 from reference.formats import Format
 from reference.network import Enclosure
 from reference.problem import GATES, Problem
 from reference.roundings import Rounding
-from reference.second_opinion import Opinion, mp
+from reference.testing import mpmath_reference
+from reference.testing.mpmath_reference import Results, mp
 from strategies import Case, cases
 from strategies.case import LARGEST_SEED
 
@@ -102,13 +102,13 @@ def compare(problem: Problem, rounding: Rounding, mode: str, pick: int = 0) -> C
     What was seen is made up: the midpoints as the format stores them, shaken by a unit in the last place.
     """
     if mode == "full":
-        return apart(reference.forward(problem, rounding), second_opinion.forward(problem, rounding))
+        return apart(reference.forward(problem, rounding), mpmath_reference.forward(problem, rounding))
     total, below = Comparison(), problem.input
     for layer in range(problem.architecture.num_layers):
         alone = problem.layer(layer, below)
         seen = shaken(reference.forward(alone, rounding).output.midpoint, rounding.format, pick)
         first = reference.forward_forced(alone, rounding, seen)
-        total.add(apart(first, second_opinion.forward_forced(alone, rounding, seen)))
+        total.add(apart(first, mpmath_reference.forward_forced(alone, rounding, seen)))
         below = seen.reshape(*seen.shape[:2], -1)
     return total
 
@@ -121,7 +121,7 @@ def shaken(values: np.ndarray, format: Format, pick: int) -> np.ndarray:
     return format.round(rounded + np.random.default_rng(pick).integers(-1, 2, rounded.shape) * unit)
 
 
-def apart(first: Enclosure, second: Opinion) -> Comparison:
+def apart(first: Enclosure, second: Results) -> Comparison:
     """The distance of every number. Raises AssertionError where the two have different shapes."""
     total = Comparison()
     for name in ("output", "h_n", "c_n"):
@@ -147,7 +147,7 @@ def _one(midpoint: np.floating, radius: float, exact: Any, error: Any) -> Compar
 
 def _distance(x: np.floating | float, exact: Any, unit: Any) -> float:
     """abs(x - exact) / unit; 0 / 0 is 0."""
-    difference = abs(second_opinion.number(x) - exact)
+    difference = abs(mpmath_reference.number(x) - exact)
     if not unit:
         return np.inf if difference else 0.0
     return float(difference / unit)

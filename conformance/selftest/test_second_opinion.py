@@ -24,10 +24,10 @@ from conformance.selftest.second_opinion import (
     rounding_of,
     shaken,
 )
-from reference import second_opinion
 from reference.formats import FORMATS
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH, Problem
 from reference.roundings import Rounding
+from reference.testing import mpmath_reference
 from strategies import Case, parse
 
 CASES = 25
@@ -65,14 +65,14 @@ def test_both_references_say_nothing_of_what_an_overflow_is_multiplied_by_zero()
 
 def test_numbers_are_read_without_rounding() -> None:
     fine = np.longdouble(1) + np.finfo(np.longdouble).eps
-    assert second_opinion.number(fine) - 1 == second_opinion.number(np.finfo(np.longdouble).eps) > 0
+    assert mpmath_reference.number(fine) - 1 == mpmath_reference.number(np.finfo(np.longdouble).eps) > 0
     smallest = np.finfo(np.longdouble).smallest_subnormal
     for x in (smallest, np.finfo(np.longdouble).max, np.float64(5e-324), np.float64(0.1), np.float64(0)):
-        assert second_opinion.number(x) * 2 == second_opinion.number(-x) * -2
-        assert (second_opinion.number(x) == 0) == (x == 0)
-    assert second_opinion.number(np.float64(5e-324)) == second_opinion.mp.mpf(2) ** -1074
-    assert second_opinion.mp.isinf(second_opinion.number(np.inf))
-    assert second_opinion.mp.isnan(second_opinion.number(np.nan))
+        assert mpmath_reference.number(x) * 2 == mpmath_reference.number(-x) * -2
+        assert (mpmath_reference.number(x) == 0) == (x == 0)
+    assert mpmath_reference.number(np.float64(5e-324)) == mpmath_reference.mp.mpf(2) ** -1074
+    assert mpmath_reference.mp.isinf(mpmath_reference.number(np.inf))
+    assert mpmath_reference.mp.isnan(mpmath_reference.number(np.nan))
 
 
 ANY = tuple(FORMATS)
@@ -141,14 +141,14 @@ def _slipped(rounding: Rounding, field: str) -> Rounding:
 def test_a_slip_in_a_rounding_constant_shows(field: str, cell: str, dtype: str) -> None:
     problem, rounding = _positive(cell, dtype).layer(0, np.ones((1, 3, 2))), rounding_of("union", cell, dtype)
     seen = shaken(reference.forward(problem, rounding).output.midpoint, rounding.format, 0)
-    slipped = second_opinion.forward_forced(problem, _slipped(rounding, field), seen)
+    slipped = mpmath_reference.forward_forced(problem, _slipped(rounding, field), seen)
     assert apart(reference.forward_forced(problem, rounding, seen), slipped).radius > RADIUS
 
 
 @pytest.mark.parametrize(("field", "cell", "dtype"), _combined(FLOORS))
 def test_a_slip_in_an_underflow_constant_shows(field: str, cell: str, dtype: str) -> None:
     problem, rounding = _vanishing(cell, dtype), rounding_of("union", cell, dtype)
-    slipped = second_opinion.forward(problem, _slipped(rounding, field))
+    slipped = mpmath_reference.forward(problem, _slipped(rounding, field))
     assert apart(reference.forward(problem, rounding), slipped).radius > RADIUS
 
 
@@ -160,7 +160,7 @@ def test_a_single_wrong_parameter_shows(cell: str, dtype: str) -> None:
     for name, values in problem.parameters.items():
         wrong = values.copy()
         wrong.flat[-1] *= 1.0001
-        slipped = second_opinion.forward(replace(problem, parameters={**problem.parameters, name: wrong}), rounding)
+        slipped = mpmath_reference.forward(replace(problem, parameters={**problem.parameters, name: wrong}), rounding)
         assert apart(first, slipped).midpoint > midpoint_allowed(rounding), name
 
 
@@ -168,9 +168,9 @@ def test_a_number_that_only_one_reference_knows_is_infinitely_far() -> None:
     problem, rounding = _positive(RNN_RELU, "float32"), rounding_of("measured", RNN_RELU, "float32")
     unknown = replace(problem, input=np.full(problem.input.shape, np.inf))
     known, silent = (reference.forward(p, rounding) for p in (problem, unknown))
-    assert apart(silent, second_opinion.forward(unknown, rounding)).midpoint == 0
-    assert apart(known, second_opinion.forward(unknown, rounding)).midpoint == np.inf
-    assert apart(silent, second_opinion.forward(problem, rounding)).midpoint == np.inf
+    assert apart(silent, mpmath_reference.forward(unknown, rounding)).midpoint == 0
+    assert apart(known, mpmath_reference.forward(unknown, rounding)).midpoint == np.inf
+    assert apart(silent, mpmath_reference.forward(problem, rounding)).midpoint == np.inf
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
@@ -200,7 +200,7 @@ def test_the_command_prints_one_line_and_repeats_itself(capsys: pytest.CaptureFi
 def test_the_command_names_the_first_case_that_disagrees(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(second_opinion.Rules, "tanh", lambda rules, z: rules.relu(z))
+    monkeypatch.setattr(mpmath_reference.Rules, "tanh", lambda rules, z: rules.relu(z))
     assert main(["--cases", "20"]) == 1
     assert "DISAGREES first on v1 " in capsys.readouterr().out
 

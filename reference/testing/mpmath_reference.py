@@ -1,9 +1,9 @@
-"""A second reference, scalar and slow: the values and bounds of `network` again, by other means. Tests alone import it.
+"""A second reference, scalar and slow, for tests: the values and bounds of `network`, derived independently.
 
-Numbers have 50 digits and lie in plain lists; one row of the batch, one direction, one unit is computed after the
-other, in the time of the input. The error rules are written out anew from what the fields of `Rounding` allow,
-without a line of `ball`, so that a slip in the vectorised arithmetic shows as a disagreement. They are those of
-Higham, Accuracy and Stability of Numerical Algorithms, chapter 3, and, for sums, of Jeannerod and Rump (2013).
+Numbers have 50 digits and lie in plain lists. Rows of the batch, directions and units are computed one at a time, in
+the time of the input. The error rules are derived again from the fields of `Rounding` and share no code with `ball`,
+so a mistake in the vectorised arithmetic shows as a disagreement. Sources: Higham, Accuracy and Stability of Numerical
+Algorithms, chapter 3, and Jeannerod and Rump (2013) for sums.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ mp.dps = 50
 
 
 class Value(NamedTuple):
-    """A number, and how far from it a correct implementation may be; an infinite error says nothing."""
+    """A number, and the largest error of a correct implementation; an infinite error is vacuous."""
 
     exact: Any
     error: Any
 
 
 class Coarse(Value):
-    """One of the problem's own numbers, where these are all multiples of one granule."""
+    """A number of a problem with a granule, see `Problem.granule`."""
 
 
-SILENT = Value(mp.mpf(0), mp.inf)
+VACUOUS = Value(mp.mpf(0), mp.inf)
 
 Vector = list[Value]
 
 
 class Sum(NamedTuple):
-    """One summand of a pre-activation: the products of `values` and `weights`, then the bias, if there is one."""
+    """One summand of a pre-activation: the products of `values` and `weights`, plus the bias or None."""
 
     values: Vector
     weights: list[Any]
     bias: Any
 
 
-class Layer(NamedTuple):
-    """The parameters of one layer and direction: matrices as lists of rows, biases as lists, or None without."""
+class LayerParameters(NamedTuple):
+    """The parameters of one layer and direction: matrices as lists of rows, biases as lists; None if absent."""
 
     weight_ih: list[list[Any]]
     weight_hh: list[list[Any]]
@@ -62,8 +62,13 @@ class Layer(NamedTuple):
         return Sum(h, self.weight_hh[row], self.bias_hh and self.bias_hh[row])
 
 
-class Opinion(NamedTuple):
-    """What a call may return, as nested lists: output [n][t][d][r], h_n [l][d][n][r], c_n likewise for LSTM."""
+class Results(NamedTuple):
+    """The enclosure of a call's results, as nested lists of `Value`.
+
+    output  [n][t][d][r]
+    h_n     [l][d][n][r]
+    c_n     [l][d][n][h] for LSTM, else None
+    """
 
     output: list[Any]
     h_n: list[Any]
@@ -71,7 +76,7 @@ class Opinion(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One direction of one layer for one row: the state after each step, in the time of the input, and the last two."""
+    """One direction of one layer for one row: h after each step, in the time of the input, and the last h and c."""
 
     states: list[Vector]
     h: Vector
@@ -79,7 +84,7 @@ class Run(NamedTuple):
 
 
 def number(x: Any) -> Any:
-    """A float64 or longdouble as it is, without rounding."""
+    """A float64 or longdouble, converted without rounding."""
     if not np.isfinite(x):
         return mp.mpf(float(x))
     fraction, exponent = np.frexp(x)
@@ -88,7 +93,7 @@ def number(x: Any) -> Any:
 
 
 class Rules:
-    """The error rules of one rounding model, an operation each."""
+    """The error rules of one rounding model, one method for each operation."""
 
     def __init__(self, rounding: Rounding, granule: float = 0.0) -> None:
         self.allowed = rounding
@@ -98,23 +103,26 @@ class Rules:
         self.floor = mp.mpf(rounding.floor)
 
     def given(self, x: Any) -> Value:
-        """A number that the call was given."""
+        """A number that is an argument of the call, without error; vacuous if it is not finite."""
         kind = Coarse if self.granule else Value
-        return kind(number(x), mp.mpf(0)) if np.isfinite(x) else SILENT
+        return kind(number(x), mp.mpf(0)) if np.isfinite(x) else VACUOUS
 
     def returned(self, x: Any) -> Value:
-        """A state that the call returned: what it went on with may have been wider."""
+        """A state that the call returned; the implementation may have continued with a wider type."""
         value = self.given(x)
         more = self.u * abs(value.exact) if self.allowed.wider_states else 0
         return Value(value.exact, value.error + more)
 
     def result(self, exact: Any, error: Any, summed: Any = 0) -> Value:
-        """A result that says nothing where it may overflow, or a partial sum, of summands of size `summed`, may."""
+        """A result, vacuous if it or a partial sum may overflow.
+
+        summed  the sum of the absolute values of its summands
+        """
         reach = abs(exact) + error + summed
-        return Value(exact, error) if reach < self.allowed.format.largest else SILENT
+        return Value(exact, error) if reach < self.allowed.format.largest else VACUOUS
 
     def rounded(self, exact: Any, error: Any) -> Any:
-        """The error of a result that is rounded once more: its computed value is at most abs(exact) + error."""
+        """The error after one more rounding of a result whose computed value is at most abs(exact) + error."""
         return error + self.u * (abs(exact) + error)
 
     def plus(self, a: Value, b: Value) -> Value:
@@ -122,20 +130,20 @@ class Rules:
         return self.result(exact, self.rounded(exact, a.error + b.error))
 
     def times(self, a: Value, b: Value) -> Value:
-        """(a + da)(b + db) - ab = a db + b da + da db, rounded, or lost below the smallest number."""
+        """(a + da)(b + db) - ab = a db + b da + da db, then rounded, or underflowed to zero."""
         exact = a.exact * b.exact
         error = abs(a.exact) * b.error + abs(b.exact) * a.error + a.error * b.error
         return self.result(exact, self.rounded(exact, error) + self.floor)
 
     def pre_activation(self, *sums: Sum) -> Value:
-        """All `sums` together, in any order of their summands."""
+        """The total of all `sums`, whose summands are added in any order."""
         z = self.stored(*sums) if self.allowed.stored else self.summed(*sums)
         size = mp.fsum(sizes(s) + abs(s.bias or 0) for s in sums)
         coarse = all(isinstance(x, Coarse) for s in sums for x in s.values)
         return Value(z.exact, mp.mpf(0)) if coarse and size * self.u <= self.granule**2 else z
 
     def summed(self, *sums: Sum) -> Value:
-        """float32 and float64: every summand may meet as many roundings as there are summands, and a last one."""
+        """float32 and float64: each summand may pass through one rounding for every summand, and a last one."""
         summands = sum(len(s.values) + (s.bias is not None) for s in sums)
         exact = mp.fsum(products(s) + (s.bias or 0) for s in sums)
         size = mp.fsum(sizes(s) + abs(s.bias or 0) for s in sums)
@@ -143,7 +151,7 @@ class Rules:
         return self.result(exact, error + (summands + 1) * self.u_sum * size, size)
 
     def stored(self, *sums: Sum) -> Value:
-        """16-bit types: each sum is accumulated and rounded, gets its bias and is rounded; they are added, rounded."""
+        """16-bit types: each sum is accumulated, rounded, added to its bias, rounded; then they are added, rounded."""
         total = self.stored_sum(sums[0])
         for s in sums[1:]:
             total = self.plus(total, self.stored_sum(s))
@@ -155,7 +163,7 @@ class Rules:
         return total
 
     def stored_sum(self, s: Sum) -> Value:
-        """The bias may stand anywhere in the sum. Rounded before it is added, and again after: both occur."""
+        """The bias may be added anywhere in the sum; the sum may be rounded before and after it is added."""
         size = sizes(s) + abs(s.bias or 0)
         error = carried(s) + (len(s.values) + 1) * self.u_sum * size + self.underflow(s)
         error = self.rounded(products(s), error)
@@ -163,7 +171,7 @@ class Rules:
         return self.result(exact, self.rounded(exact, error), size)
 
     def underflow(self, s: Sum) -> Any:
-        """Each product may vanish below the smallest number; so may each operand, and leaves the other one's size."""
+        """The error from products that underflow to zero, and from operands that are read as zero."""
         vanished = len(s.values) * self.floor
         if not self.allowed.flushed_operands:
             return vanished
@@ -171,16 +179,16 @@ class Rules:
         return vanished + self.allowed.flushed_operands * others
 
     def moved(self, function: Callable[[Any], Any], z: Value) -> Any:
-        """How far a rising function, steepest at zero and as steep on both sides, moves: most towards zero.
+        """The largest change of `function` over the error of z, slack included.
 
-        Computed from below, where a sigmoid is small and its digits are not lost. The end is that of the whole error,
-        slack included.
+        The function is increasing, steepest at zero and symmetric about it, so an error towards zero changes it most.
+        The change is computed on the negative side, where a sigmoid is small and no digits cancel.
         """
         return function(z.error * self.allowed.inner_slack - abs(z.exact)) - function(-abs(z.exact))
 
     def sigmoid(self, z: Value) -> Value:
         if mp.isinf(z.error):
-            return SILENT
+            return VACUOUS
         exact, moved = logistic(z.exact), self.moved(logistic, z)
         accuracy = self.allowed.sigmoid + self.allowed.sigmoid_slope * largest(z)
         error = moved + accuracy * self.u * min(exact + moved, 1) + self.allowed.sigmoid_floor
@@ -188,19 +196,19 @@ class Rules:
 
     def tanh(self, z: Value) -> Value:
         if mp.isinf(z.error):
-            return SILENT
+            return VACUOUS
         exact, moved = mp.tanh(z.exact), self.moved(mp.tanh, z)
         error = moved + self.allowed.tanh * self.u * min(abs(exact) + moved, 1) + self.floor
         return self.result(exact, error)
 
     def relu(self, z: Value) -> Value:
-        """Exactly zero where all of the ball is negative."""
+        """max(z, 0); exactly zero if the whole ball is negative."""
         if z.exact + z.error * self.allowed.slack <= 0:
             return Value(mp.mpf(0), mp.mpf(0))
         return Value(max(z.exact, mp.mpf(0)), z.error)
 
     def blend(self, z: Value, n: Value, h: Value) -> Value:
-        """(1 - z) n + z h, or (h - n) z + n: one error for what comes in, and the worse of the two for roundings."""
+        """(1 - z) n + z h, or (h - n) z + n: the carried error, plus the larger rounding error of the two forms."""
         exact = (1 - z.exact) * n.exact + z.exact * h.exact
         error = abs(h.exact - n.exact) * z.error + abs(1 - z.exact) * n.error + abs(z.exact) * h.error
         error += z.error * (h.error + n.error)
@@ -215,7 +223,7 @@ class Rules:
 
 
 def largest(x: Value) -> Any:
-    """The largest size of a number that is `x.error` from `x` at most."""
+    """The largest absolute value of a number that is at most `x.error` from `x.exact`."""
     return abs(x.exact) + x.error
 
 
@@ -228,17 +236,17 @@ def products(s: Sum) -> Any:
 
 
 def sizes(s: Sum) -> Any:
-    """What `products` adds up to at most, whatever the signs."""
+    """The sum of the absolute values of the terms of `products`, at their largest."""
     return mp.fdot(zip(map(largest, s.values), map(abs, s.weights), strict=True))
 
 
 def carried(s: Sum) -> Any:
-    """The errors of the values, times their weights."""
+    """The error of `products` that comes from the errors of the values."""
     return mp.fdot(zip((x.error for x in s.values), map(abs, s.weights), strict=True))
 
 
-def forward(problem: Problem, rounding: Rounding) -> Opinion:
-    """Everything that a call on `problem` returns, from its inputs alone."""
+def forward(problem: Problem, rounding: Rounding) -> Results:
+    """The results of a call on `problem`, computed from its inputs alone."""
     rules = Rules(rounding, problem.granule)
     rows = []
     for n in range(problem.batch_size):
@@ -248,28 +256,34 @@ def forward(problem: Problem, rounding: Rounding) -> Opinion:
             runs.append(both_directions(problem, rules, layer, n, x))
             x = [[value for run in runs[-1] for value in run.states[t]] for t in range(problem.steps)]
         rows.append(runs)
-    return opinion(problem, rounding, rows)
+    return results_of_rows(problem, rounding, rows)
 
 
-def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Opinion:
-    """What a call on `problem`, of one layer, returns if each step starts from `output` (N, T, D, R) before it."""
+def forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Results:
+    """The results of a one-layer call on `problem`, given the `output` (N, T, D, R) that the subject returned.
+
+    Each step starts from the output of the step before.
+    """
     rules = Rules(rounding, problem.granule)
     rows = []
     for n in range(problem.batch_size):
         x = [[rules.given(value) for value in features] for features in problem.input[n]]
         seen = [[[rules.returned(value) for value in h] for h in directions] for directions in output[n]]
         rows.append([both_directions(problem, rules, 0, n, x, seen)])
-    return opinion(problem, rounding, rows)
+    return results_of_rows(problem, rounding, rows)
 
 
 def both_directions(
     problem: Problem, rules: Rules, layer: int, n: int, x: list[Vector], seen: list[list[Vector]] | None = None
 ) -> list[Run]:
-    """Row `n` of one layer over x [t][i]: a run for each direction. `seen` [t][d][r] replaces the states in between."""
+    """Row `n` of one layer over x [t][i]: a run for each direction.
+
+    seen  returned states [t][d][r]; each step starts from the one before it instead of from the computed state
+    """
     runs = []
     for direction in range(2 if problem.architecture.bidirectional else 1):
         h = [rules.given(value) for value in problem.state("h_0")[layer, direction, n]]
-        if seen is not None and problem.steps > 1:  # the states before all steps are looked at together
+        if seen is not None and problem.steps > 1:  # `network` has no granule for states stacked over steps
             h = [Value(*value) for value in h]
         c = [rules.given(value) for value in problem.state("c_0")[layer, direction, n]]
         parameters = parameters_of(problem, problem.architecture.end(layer, direction))
@@ -285,8 +299,8 @@ def both_directions(
     return runs
 
 
-def parameters_of(problem: Problem, end: str) -> Layer:
-    """The parameters whose names end in `end`."""
+def parameters_of(problem: Problem, end: str) -> LayerParameters:
+    """The parameters whose names end in `end`, as numbers."""
 
     def matrix(name: str) -> list[list[Any]]:
         return [[number(w) for w in row] for row in problem.parameters[name + end]]
@@ -295,11 +309,11 @@ def parameters_of(problem: Problem, end: str) -> Layer:
         return [number(b) for b in problem.parameters[name + end]] if problem.architecture.bias else None
 
     w_hr = matrix("weight_hr") if problem.architecture.proj_size else None
-    return Layer(matrix("weight_ih"), matrix("weight_hh"), vector("bias_ih"), vector("bias_hh"), w_hr)
+    return LayerParameters(matrix("weight_ih"), matrix("weight_hh"), vector("bias_ih"), vector("bias_hh"), w_hr)
 
 
-def step(cell: str, rules: Rules, layer: Layer, x: Vector, h: Vector, c: Vector) -> tuple[Vector, Vector]:
-    """h' and c' of every unit after one step of `cell`; cells other than LSTM leave c alone."""
+def step(cell: str, rules: Rules, layer: LayerParameters, x: Vector, h: Vector, c: Vector) -> tuple[Vector, Vector]:
+    """h' and c' of every unit after one step of `cell`; cells other than LSTM return c unchanged."""
     if cell == LSTM:
         both = [lstm_unit(rules, layer, unit, x, h, c) for unit in range(len(c))]
         new_h, new_c = [state for state, _ in both], [state for _, state in both]
@@ -313,7 +327,9 @@ def step(cell: str, rules: Rules, layer: Layer, x: Vector, h: Vector, c: Vector)
     return [function(rules.pre_activation(layer.of_input(unit, x), layer.of_state(unit, h))) for unit in units], c
 
 
-def lstm_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector, states: Vector) -> tuple[Value, Value]:
+def lstm_unit(
+    rules: Rules, layer: LayerParameters, unit: int, x: Vector, h: Vector, states: Vector
+) -> tuple[Value, Value]:
     """o tanh(c') and c' = f c + i g; rows of the parameters: all units of i, then of f, g and o."""
     size, c = len(states), states[unit]
     z = [rules.pre_activation(layer.of_input(row, x), layer.of_state(row, h)) for row in range(unit, 4 * size, size)]
@@ -322,7 +338,7 @@ def lstm_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector, state
     return rules.times(rules.sigmoid(z[3]), rules.tanh(c)), c
 
 
-def gru_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector) -> Value:
+def gru_unit(rules: Rules, layer: LayerParameters, unit: int, x: Vector, h: Vector) -> Value:
     """h' = (1 - z) n + z h with n = tanh(W_in x + b_in + r (W_hn h + b_hn)); rows: all units of r, then z and n."""
     reset, update, new = unit, unit + len(h), unit + 2 * len(h)
     r = rules.sigmoid(rules.pre_activation(layer.of_input(reset, x), layer.of_state(reset, h)))
@@ -332,8 +348,8 @@ def gru_unit(rules: Rules, layer: Layer, unit: int, x: Vector, h: Vector) -> Val
     return rules.blend(z, n, h[unit])
 
 
-def opinion(problem: Problem, rounding: Rounding, rows: Sequence[Sequence[Sequence[Run]]]) -> Opinion:
-    """The runs [n][l][d] of all rows, ordered as a call returns them, with room for products of two errors."""
+def results_of_rows(problem: Problem, rounding: Rounding, rows: Sequence[Sequence[Sequence[Run]]]) -> Results:
+    """The runs [n][l][d] of all rows, in the order in which a call returns them, errors times `Rounding.slack`."""
 
     def with_room(values: Vector) -> Vector:
         return [Value(value.exact, value.error * rounding.slack) for value in values]
@@ -343,19 +359,19 @@ def opinion(problem: Problem, rounding: Rounding, rows: Sequence[Sequence[Sequen
     output = [[[with_room(row[-1][d].states[t]) for d in directions] for t in range(problem.steps)] for row in rows]
     h_n = [[[with_room(row[layer][d].h) for row in rows] for d in directions] for layer in layers]
     if problem.architecture.cell != LSTM:
-        return Opinion(output, h_n, None)
-    return Opinion(
+        return Results(output, h_n, None)
+    return Results(
         output, h_n, [[[with_room(row[layer][d].c) for row in rows] for d in directions] for layer in layers]
     )
 
 
-# Gradients, midpoints alone: no equation of back-propagation is written down. Each operation notes the slopes of its
-# result, and a sweep over all of them, the last one first, applies the chain rule.
+# Gradients without bounds, by automatic differentiation: no equation of back-propagation is written down. Each
+# operation records the derivatives of its result; a sweep over all operations, last one first, applies the chain rule.
 
 
 @dataclass(eq=False)
 class Node:
-    """A number of a computation: its slopes with respect to what it was computed from, and in the end its gradient."""
+    """A number of a computation, its derivatives with respect to its operands and, after a sweep, its gradient."""
 
     exact: Any
     slopes: list[tuple[Node, Any]] = field(default_factory=list)
@@ -363,7 +379,7 @@ class Node:
 
 
 class Tape:
-    """Stands in for `Rules`: the same operations, on nodes, each noted in the order in which it was done."""
+    """The operations of `Rules` on nodes, recorded in the order of execution."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -406,7 +422,7 @@ class Tape:
         return self.plus(self.times(rest, n), self.times(z, h))
 
     def sweep(self) -> None:
-        """From the gradients of the results, those of every node."""
+        """Propagates the gradients of the results to every node."""
         for node in reversed(self.nodes):
             if node.gradient:
                 for before, slope in node.slopes:
@@ -414,9 +430,9 @@ class Tape:
 
 
 def gradients(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The gradients of input, h_0, c_0 and every parameter, by name, in arrays of 50-digit numbers.
+    """The gradients of input, h_0, c_0 and every parameter, by name, as arrays of 50-digit numbers.
 
-    cotangents: the loss's gradients with respect to output, h_n and c_n, shaped as these; what is left out is zero.
+    cotangents  the gradients of the loss with respect to output, h_n and c_n, in their shapes; missing ones are zero
     """
     a, tape = problem.architecture, Tape()
     leaves = {name: tape.given(values) for name, values in problem.parameters.items()}
@@ -443,17 +459,17 @@ def gradients(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> dict[st
     return {name: np.vectorize(lambda node: node.gradient, otypes=[object])(nodes) for name, nodes in leaves.items()}
 
 
-def _layer_of(leaves: Mapping[str, np.ndarray], end: str) -> Layer:
+def _layer_of(leaves: Mapping[str, np.ndarray], end: str) -> LayerParameters:
     """The parameters whose names end in `end`, as nodes."""
 
     def nodes(name: str) -> Any:
         return leaves[name + end].tolist() if name + end in leaves else None
 
-    return Layer(*map(nodes, Layer._fields))
+    return LayerParameters(*map(nodes, LayerParameters._fields))
 
 
 def _seed(results: list[Any], cotangent: np.ndarray | None, index: tuple[int, ...]) -> None:
-    """Adds what the loss itself says of `results` to their gradients."""
+    """Adds the cotangents of `results`, at `index`, to their gradients."""
     if cotangent is not None:
         for node, value in zip(results, cotangent[index], strict=True):
             node.gradient += number(value)

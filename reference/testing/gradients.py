@@ -1,4 +1,4 @@
-"""For the tests of `backward`: random problems of many shapes, losses, and their gradients by name."""
+"""Helpers for the tests of `backward`: random problems of many shapes, losses, and their gradients by name."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from reference.backward import Gradients, backward
 from reference.ball import Ball
-from reference.conftest import red_model
 from reference.formats import FLOAT32, FORMATS
 from reference.network import forward
 from reference.problem import GATES, LSTM, Architecture, Problem
+from reference.testing.models import red_model
 
 Cotangents = dict[str, np.ndarray]
 
@@ -35,13 +35,13 @@ PROJECTED: dict[str, dict[str, Any]] = {
         "bidirectional": True,
     },
 }
-EVERY = pytest.mark.parametrize(
+EACH_CELL_AND_SHAPE = pytest.mark.parametrize(
     ("cell", "shape"),
     [(cell, shape) for cell in GATES for shape in SHAPES] + [(LSTM, shape) for shape in PROJECTED],
 )
 
 
-def random_problem(
+def shaped_problem(
     cell: str,
     shape: str = "one layer",
     dtype: str = "float64",
@@ -49,7 +49,10 @@ def random_problem(
     sizes: tuple[int, int] = (3, 4),
     batch_size: int = 3,
 ) -> Problem:
-    """Random numbers between -1 and 1 with few enough bits that sums of them and small dyadic steps are exact."""
+    """A problem of one of the named shapes, all numbers random in (-1, 1).
+
+    The numbers have at most 24 bits, so that adding a small power of two to one of them is exact in float64.
+    """
     fields = {**SHAPES, **PROJECTED}[shape]
     rng, format = np.random.default_rng(seed), min(FORMATS[dtype], FLOAT32, key=lambda format: format.precision)
     a = Architecture(cell, *sizes, **{name: fields[name] for name in fields if name not in ("lengths", "steps")})
@@ -72,24 +75,24 @@ def random_problem(
 
 
 def random_cotangents(problem: Problem, names: tuple[str, ...] = ("output", "h_n", "c_n"), seed: int = 0) -> Cotangents:
-    """Multiples of 1/16 up to 1 for each named result that the cell has."""
+    """Cotangents for each named result that the cell has: random multiples of 1/16 in [-1, 1]."""
     rng, enclosure = np.random.default_rng(seed), forward(problem, red_model(problem.architecture.cell, "float64"))
     results = {name: getattr(enclosure, name) for name in names}
     return {name: rng.integers(-16, 17, ball.midpoint.shape) / 16 for name, ball in results.items() if ball is not None}
 
 
-def by_name(gradients: Gradients) -> dict[str, Ball]:
-    """All gradients by name."""
+def balls_of(gradients: Gradients) -> dict[str, Ball]:
+    """All gradients by name: input, h_0, c_0 for an LSTM, and the parameters."""
     states = {"h_0": gradients.h_0} | ({} if gradients.c_0 is None else {"c_0": gradients.c_0})
     return {"input": gradients.input} | states | dict(gradients.parameters)
 
 
 def gradients_by_name(problem: Problem, cotangents: Cotangents, capability: str = "AVX2") -> dict[str, Ball]:
-    """All gradients that `backward` encloses, judged by the measured kernels or, with "AVX512", by the union."""
-    return by_name(backward(problem, red_model(problem.architecture.cell, problem.dtype, capability), cotangents))
+    """All gradients by name, for the model of the measured kernels or, with "AVX512", for the union model."""
+    return balls_of(backward(problem, red_model(problem.architecture.cell, problem.dtype, capability), cotangents))
 
 
-def loss(problem: Problem, cotangents: Cotangents) -> np.floating:
-    """The loss whose gradients with respect to the results are `cotangents`; nothing comes from padding."""
+def loss_value(problem: Problem, cotangents: Cotangents) -> np.floating:
+    """The loss whose gradients with respect to the results are `cotangents`; padding contributes zero."""
     enclosure = forward(problem, red_model(problem.architecture.cell, "float64"))
     return sum((getattr(enclosure, name).midpoint * given).sum() for name, given in cotangents.items())

@@ -1,0 +1,1 @@
+"""Helpers for the tests of the reference, and a second reference in 50-digit arithmetic. Tests alone import this."""
