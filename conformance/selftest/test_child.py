@@ -81,6 +81,14 @@ def pools():
         pool.close()
 
 
+@pytest.fixture(scope="module")
+def pool():
+    """One pool for all tests whose children survive."""
+    made = Pool()
+    yield made
+    made.close()
+
+
 def ask(run, judged, case, cell, plan=None):
     with session.nested(Session(judged)) as here:
         problem = case.on(cell)
@@ -119,8 +127,7 @@ LINES = [
 
 
 @pytest.mark.parametrize("way", ["", ways.GRADGRADCHECK, ways.DOUBLE_BACKWARD, ways.FUNC_IN_REVERSE])
-def test_child_differentiates_as_this_process_does(way, pools):
-    pool = pools()
+def test_child_differentiates_as_this_process_does(way, pool):
     for lengths in ((), (2, 1)):
         case = Case(2, 2, lengths=lengths, batch_size=2, steps=2, dtype="float64")
         plan = Plan(("grad",), loss=losses.loss(case, case.on(GRU)), way=way)
@@ -217,8 +224,8 @@ def packed(calls, judged, call):
 @pytest.mark.parametrize(
     "line", ["v1 gru i2 h1 t3,1 float32 fill=normal", "v1 gru i1 h1 t4,2,2 bf bfloat16 mem=sliced"]
 )
-def test_packing_in_a_child_gives_what_it_gives_here(line, pools):
-    pool, failures = pools(), []
+def test_packing_in_a_child_gives_what_it_gives_here(line, pool):
+    failures = []
     for call in calls_of_packing(line):
         here, there = packed(session.HERE, TORCH_NN, call), packed(pool, TORCH_NN, call)
         assert_equal(here, there)
@@ -227,9 +234,9 @@ def test_packing_in_a_child_gives_what_it_gives_here(line, pools):
     assert failures == ["ValueError"] * 3
 
 
-def test_drawing_in_a_child_gives_what_it_gives_here(pools):
+def test_drawing_in_a_child_gives_what_it_gives_here(pool):
     wanted = [Architecture(LSTM, 2, 3, 2), Architecture(GRU, 1, 1)]
-    pairs = zip(session.HERE.draw(TORCH_NN, 5, wanted), pools().draw(TORCH_NN, 5, wanted), strict=True)
+    pairs = zip(session.HERE.draw(TORCH_NN, 5, wanted), pool.draw(TORCH_NN, 5, wanted), strict=True)
     for here, there in pairs:
         assert here.keys() == there.keys()
         for name, values in here.items():

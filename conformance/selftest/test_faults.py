@@ -71,7 +71,6 @@ def test_sound_implementation_passes_the_same_seeds(sound, seed):
             assert red_findings(tested, sound, seed) == []
 
 
-@pytest.mark.thorough(reason="tries one property after the other on every fault of its clause")
 @each_property
 def test_property_fails_on_a_fault_of_its_clause(tested):
     broken = [fault for fault in faults() if tested.clause.id in fault.clauses]
