@@ -22,7 +22,7 @@ def first_finding():
 
 def test_recorded_property_is_tried_first():
     first, cell = caught_by.nodes(FAULT)[-1]
-    caught_by.write({FAULT.name: caught_by.written((first, cell))})
+    caught_by.write({FAULT.name: caught_by.node_id((first, cell))})
     finding = first_finding()
     assert (finding.test, finding.cell) == (first.name, cell)
 
@@ -41,18 +41,18 @@ def test_command_records_a_property_of_the_fault_and_keeps_the_other_records(cap
     caught_by.write({other: BOUNDS, "no-such-fault": BOUNDS})
     assert caught_by.main([FAULT.name]) == 0
     found = caught_by.records()
-    assert found[FAULT.name] in [caught_by.written(node) for node in caught_by.nodes(FAULT)]
+    assert found[FAULT.name] in [caught_by.node_id(node) for node in caught_by.nodes(FAULT)]
     assert found == {FAULT.name: found[FAULT.name], other: BOUNDS}
     assert list(found) == sorted(found)
     assert capsys.readouterr().out == f"{FAULT.name}: {found[FAULT.name]}\n"
 
 
 def test_property_that_finds_nothing_or_has_no_time_does_not_catch_a_fault():
-    by_name = {caught_by.written(node): node for node in caught_by.nodes(FAULT)}
+    by_name = {caught_by.node_id(node): node for node in caught_by.nodes(FAULT)}
     of_lstm = next(fault for fault in faults() if fault.name == "lstm-gates-read-as-ifog")
-    assert caught_by.seconds_to_catch(FAULT, by_name[BOUNDS], 60) < 60
-    assert caught_by.seconds_to_catch(FAULT, by_name[BOUNDS], -1) == float("inf")
-    assert caught_by.seconds_to_catch(of_lstm, by_name[BOUNDS], 60) == float("inf")
+    assert caught_by.catches(by_name[BOUNDS], FAULT, patience=60)
+    assert not caught_by.catches(by_name[BOUNDS], FAULT, patience=-1)
+    assert not caught_by.catches(by_name[BOUNDS], of_lstm, patience=60)
 
 
 def test_command_answers_an_unknown_fault_in_one_line(capsys):
