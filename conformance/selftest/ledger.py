@@ -58,7 +58,7 @@ class _Recording:
             self.lines.append(case.line(cell) if case is not None else "")
             check(tested, cell, case)
 
-        Property.check = noted  # type: ignore[method-assign, assignment]
+        Property.check = noted  # type: ignore[method-assign,assignment]
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
