@@ -99,6 +99,14 @@ def pools():
         pool.close()
 
 
+@pytest.fixture(scope="module")
+def pool():
+    """One pool for all tests whose children survive."""
+    made = Pool()
+    yield made
+    made.close()
+
+
 def executed(executor, judged, request):
     return executor.execute(judged, request)
 
@@ -158,8 +166,8 @@ def differentiating(problem, loss, lengths):
 
 
 @pytest.mark.parametrize("lengths", [(), (2, 1)])
-def test_child_differentiates_as_this_process_does(lengths, pools):
-    pool, case = pools(), Case(2, 2, lengths=lengths, batch_size=2, steps=2, dtype="float64")
+def test_child_differentiates_as_this_process_does(lengths, pool):
+    case = Case(2, 2, lengths=lengths, batch_size=2, steps=2, dtype="float64")
     problem = case.on(GRU)
     for request, refused in differentiating(problem, losses.loss(case, problem), lengths):
         (here,), (there,) = (executed(executor, TORCH_NN, request) for executor in (InProcess(), pool))
@@ -259,8 +267,8 @@ def packing_of(line):
 @pytest.mark.parametrize(
     "line", ["v1 gru i2 h1 t3,1 float32 fill=normal", "v1 gru i1 h1 t4,2,2 bf bfloat16 mem=sliced"]
 )
-def test_packing_in_a_child_gives_what_it_gives_here(line, pools):
-    pool, failures = pools(), []
+def test_packing_in_a_child_gives_what_it_gives_here(line, pool):
+    failures = []
     for request in packing_of(line):
         (here,), (there,) = (executed(executor, TORCH_NN, request) for executor in (InProcess(), pool))
         assert_equal(here, there)
@@ -268,9 +276,9 @@ def test_packing_in_a_child_gives_what_it_gives_here(line, pools):
     assert failures == ["ValueError"] * 3
 
 
-def test_drawing_in_a_child_gives_what_it_gives_here(pools):
+def test_drawing_in_a_child_gives_what_it_gives_here(pool):
     request = DrawParameters(5, (Architecture(LSTM, 2, 3, 2), Architecture(GRU, 1, 1)))
-    (here,), (there,) = (executed(executor, TORCH_NN, request) for executor in (InProcess(), pools()))
+    (here,), (there,) = (executed(executor, TORCH_NN, request) for executor in (InProcess(), pool))
     assert len(here.drawn) == 2
     assert_equal(here, there)
 

@@ -1,5 +1,6 @@
 """What a user sees: options that cannot be served, and what kinds of failure a run tells apart."""
 
+import json
 import os
 import re
 import subprocess
@@ -32,30 +33,63 @@ def error_lines(text):
     ]
 
 
-@pytest.mark.parametrize("mode", [SEQUENTIAL, PARALLEL], ids=["sequential", "parallel"])
-@pytest.mark.parametrize(
-    ("arguments", "named", "remedy"),
-    [
-        (("--effort", "heroic"), "heroic", "smoke, default, ci, deep"),
-        (("--case", "v1 lstm i3 hx4"), "word 4 of the case line, 'hx4'", "h4 (size)"),
-        (("--case", "v1 lstm i3 fill=blue"), "word 4 of the case line, 'fill=blue'", "dyadic"),
-        (("--case", "lstm i3"), "'lstm'", "begins with 'v1'"),
-        (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),
-        (("--device", "abacus"), "abacus", "present: cpu"),
-        (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
-        (("--hypothesis-seed", "abacus"), "abacus", "a whole number"),
-        (("--subject", "no_such.module"), "no_such", "run from the folder that it lies in, or install it"),
-        (("--subject", "torch.ao.nn.quantizable"), "layers.0.layer_fw.cell.igates.weight", "quantizable_lstm.py"),
-        (("--known=no/such/file.toml",), "no/such/file.toml", "name a file of known deviations"),
-    ],
-)
-def test_option_that_cannot_be_served_takes_one_line_with_the_remedy(arguments, named, remedy, mode):
-    code, text = run(*mode, *arguments)
+REFUSED = [
+    (("--effort", "heroic"), "heroic", "smoke, default, ci, deep"),
+    (("--case", "v1 lstm i3 hx4"), "word 4 of the case line, 'hx4'", "h4 (size)"),
+    (("--case", "v1 lstm i3 fill=blue"), "word 4 of the case line, 'fill=blue'", "dyadic"),
+    (("--case", "lstm i3"), "'lstm'", "begins with 'v1'"),
+    (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),
+    (("--device", "abacus"), "abacus", "present: cpu"),
+    (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
+    (("--hypothesis-seed", "abacus"), "abacus", "a whole number"),
+    (("--subject", "no_such.module"), "no_such", "run from the folder that it lies in, or install it"),
+    (("--subject", "torch.ao.nn.quantizable"), "layers.0.layer_fw.cell.igates.weight", "quantizable_lstm.py"),
+    (("--known=no/such/file.toml",), "no/such/file.toml", "name a file of known deviations"),
+]
+"""Arguments, what the one line about them names, and the remedy that it gives."""
+
+
+def assert_one_line_with_the_remedy(code, text, named, remedy):
     assert code == 4
     assert len(error_lines(text)) <= 3
     assert named in text
     assert remedy in text
     assert "Traceback" not in text
+
+
+IN_TURN = """
+import contextlib, io, json, sys
+import pytest
+
+for arguments in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = pytest.main(arguments)
+    print(json.dumps([int(code), said.getvalue()]))
+"""
+
+
+def run_in_turn(runs):
+    """Runs that end before a test, one after the other in one process: exit code and output of each."""
+    arguments = json.dumps([["-p", "no:cacheprovider", *run] for run in runs])
+    command = [sys.executable, "-c", IN_TURN, arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_options_that_cannot_be_served_take_one_line_with_the_remedy():
+    tried = [(mode, *row) for row in REFUSED for mode in (SEQUENTIAL, PARALLEL)]
+    ends = run_in_turn([(*mode, *arguments) for mode, arguments, _, _ in tried])
+    for (_, _, named, remedy), (code, text) in zip(tried, ends, strict=True):
+        assert_one_line_with_the_remedy(code, text, named, remedy)
+
+
+@pytest.mark.thorough(reason="a process for each option, which has to import torch first")
+@pytest.mark.parametrize("mode", [SEQUENTIAL, PARALLEL], ids=["sequential", "parallel"])
+@pytest.mark.parametrize(("arguments", "named", "remedy"), REFUSED)
+def test_option_that_cannot_be_served_takes_one_line_with_the_remedy(arguments, named, remedy, mode):
+    code, text = run(*mode, *arguments)
+    assert_one_line_with_the_remedy(code, text, named, remedy)
 
 
 MISSING_TORCH = """
@@ -137,12 +171,20 @@ def counts(text):
     return {what: int(count) for count, what in re.findall(r"(\d+) ([a-z ]+?)(?:,|$)", line)}
 
 
-@pytest.mark.parametrize("mode", [SEQUENTIAL, PARALLEL], ids=["sequential", "parallel"])
+PARALLEL_TOO = [
+    pytest.param(SEQUENTIAL, id="sequential"),
+    pytest.param(
+        PARALLEL, id="parallel", marks=pytest.mark.thorough(reason="two workers; crash tests run red ones under xdist")
+    ),
+]
+
+
+@pytest.mark.parametrize("mode", PARALLEL_TOO)
 @pytest.mark.parametrize(
     ("plugin", "kind"), [(RAISES, "red"), (UNREPEATABLE, "not repeatable"), (SUITE_BUG, "error of the suite")]
 )
 def test_kinds_of_failure_are_told_apart_in_the_summary(plugin, kind, mode, tmp_path):
-    code, text = run(*mode, "--effort", "smoke", "-k", "test_results_lie and lstm", plugin=plugin, path=tmp_path)
+    code, text = run(*mode, "--effort", "smoke", "-k", "test_results_lie and lstm and not cell", plugin=plugin, path=tmp_path)
     assert code == 1
     kinds = ("red", "not repeatable", "error of the suite")
     assert {name: count for name, count in counts(text).items() if name in kinds} == {
@@ -151,7 +193,7 @@ def test_kinds_of_failure_are_told_apart_in_the_summary(plugin, kind, mode, tmp_
     assert ("Traceback" in text or "ZeroDivisionError" in text) is (kind == "error of the suite")
 
 
-def test_many_red_findings_are_told_by_cell_with_the_simplest_to_begin_with(tmp_path):
+def test_many_red_findings_are_told_by_cell_with_the_simplest_and_no_control_characters(tmp_path):
     chosen = "(test_results_lie or test_last_output or shape_whatever) and not relu"
     _, text = run(*SEQUENTIAL, "--effort", "smoke", "-k", chosen, plugin=RAISES, path=tmp_path)
     for cell, name in (("lstm", "LSTM"), ("gru", "GRU"), ("rnn_tanh", "RNN\\(tanh\\)")):
@@ -159,10 +201,6 @@ def test_many_red_findings_are_told_by_cell_with_the_simplest_to_begin_with(tmp_
         said = rf"3 RED  {name}, ArithmeticError: .*, in A2 B1 D1"
         assert re.search(rf"(?m)^{said}\n       begin with  {simplest}$", text), text
     assert counts(text)["red"] == 9
-
-
-def test_exception_of_the_subject_is_shown_on_one_line_without_control_characters(tmp_path):
-    _, text = run(*SEQUENTIAL, "--effort", "smoke", "-k", "test_results_lie and gru", plugin=RAISES, path=tmp_path)
     assert "ArithmeticError: no ?[31mluck with <b>this</b>" in text
     assert "\x1b[31m" not in text
 

@@ -204,6 +204,7 @@ def pytest_runtest_setup(item):
 """
 
 
+@pytest.mark.thorough(reason="half a minute; what a child does with a death that does not come again is in test_child")
 def test_death_that_does_not_come_again_or_lies_outside_of_a_call_is_told_and_the_rest_is_tested(start):
     (start.folder / "killer.py").write_text(KILLER)
     subjects = {"gru": "Once", "lstm": "Sound"}
@@ -316,9 +317,16 @@ class LSTM(torch.nn.LSTM):
 """
 
 
+FEWER_TO_END = pytest.mark.thorough(reason="Ctrl-C reaches run, worker and child, and these end the same or fewer")
+
+
 @pytest.mark.parametrize(
     ("mode", "how"),
-    [("in a child of a worker", "Ctrl-C"), ("in a child of a worker", "SIGTERM"), ("in this process", "SIGTERM")],
+    [
+        ("in a child of a worker", "Ctrl-C"),
+        pytest.param("in a child of a worker", "SIGTERM", marks=FEWER_TO_END),
+        pytest.param("in this process", "SIGTERM", marks=FEWER_TO_END),
+    ],
 )
 def test_interrupted_run_ends_within_seconds_says_that_it_is_incomplete_and_leaves_nobody(mode, how, start):
     (start.folder / "dying.py").write_text(STUBBORN)

@@ -5,7 +5,7 @@ import pytest
 from conformance.clauses import RED
 from conformance.harness.property import properties
 from conformance.selftest.faults import ALL
-from conformance.selftest.trial import findings, findings_by
+from conformance.selftest.trial import FEW, findings, findings_by
 from conformance.selftest.variations import variations
 
 JUDGED = ("B1", "B2", "E1")
@@ -15,11 +15,28 @@ GRADIENTS = ("test_gradients_lie_within_their_error_bound", "test_gradients_in_1
 """Of gradients two properties: the others have the same bounds."""
 
 
-@pytest.mark.parametrize("variation", variations(), ids=lambda variation: variation.name)
-def test_sound_variation_passes(variation):
+JUDGED_QUICKLY = ("B1", "B2")
+"""What a variation is judged by in the fast tier, beside gradients: the clauses that the derived bounds are about."""
+
+each_variation = pytest.mark.parametrize("variation", variations(), ids=lambda variation: variation.name)
+
+
+def red_findings(judged, clauses, effort):
+    """The text of what the properties of these clauses, and those of gradients, find red in a subject."""
     gradients = [tested for tested in properties() if tested.name in GRADIENTS]
     assert len(gradients) == len(GRADIENTS)
-    found = [*findings(variation.subject, JUDGED, ALL, seed=0)]
+    found = [*findings(judged, clauses, ALL, 0, effort)]
     for tested in gradients:
-        found += findings_by(tested, variation.subject, ALL, seed=0)
-    assert [finding.text() for finding in found if finding.severity == RED] == []
+        found += findings_by(tested, judged, ALL, 0, effort)
+    return [finding.text() for finding in found if finding.severity == RED]
+
+
+@each_variation
+def test_sound_variation_passes_a_few_cases(variation):
+    assert red_findings(variation.subject, JUDGED_QUICKLY, FEW) == []
+
+
+@pytest.mark.thorough(reason="20 cases of each property, those of structure too")
+@each_variation
+def test_sound_variation_passes(variation):
+    assert red_findings(variation.subject, JUDGED, "smoke") == []

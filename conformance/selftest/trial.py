@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
 
-from conformance.harness import case_record, session
+from conformance.harness import case_record, plugin, session
 from conformance.harness.deviation import Deviation
 from conformance.harness.known import Known
-from conformance.harness.plugin import EFFORTS
 from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.recorder import Finding
 from conformance.harness.report import findings_of
@@ -19,8 +20,16 @@ from conformance.harness.session import Session
 from conformance.harness.subject import Subject
 from strategies import Case
 
+FEW = "few"
+EFFORTS = plugin.EFFORTS | {FEW: 5}
+"""Cases per property: the efforts of the command line, and one for trials that must be quick."""
+
 Enough = Callable[[Finding], bool]
 """Whether a finding is all that a trial is made for."""
+
+
+class OutOfTime(BaseException):
+    """A trial took longer than it may: Hypothesis lets it through, and the trial has no result."""
 
 
 class _Found(BaseException):
@@ -32,11 +41,14 @@ class _Found(BaseException):
 
 @dataclass(frozen=True)
 class _Sought(Property):
-    """A property that is over with the first finding that is enough."""
+    """A property that is over with the first finding that is enough. Raises OutOfTime after its deadline."""
 
     enough: Enough
+    deadline: float
 
     def check(self, cell: str, case: Case | None) -> None:
+        if time.perf_counter() > self.deadline:
+            raise OutOfTime
         try:
             super().check(cell, case)
         except Deviation as deviation:
@@ -84,10 +96,15 @@ def findings_by(
     effort: str = "smoke",
     known: tuple[Known, ...] = (),
     enough: Enough | None = None,
+    deadline: float = math.inf,
 ) -> Iterator[Finding]:
-    """What one property finds in `subject`, cell by cell; quiet findings come last."""
+    """What one property finds in `subject`, cell by cell; quiet findings come last.
+
+    Where a finding can be `enough`, OutOfTime is raised after `deadline`, a time of `time.perf_counter`.
+    """
     if enough is not None:
-        tested = _Sought(**{each.name: getattr(tested, each.name) for each in fields(tested)}, enough=enough)
+        given = {each.name: getattr(tested, each.name) for each in fields(tested)}
+        tested = _Sought(**given, enough=enough, deadline=deadline)
     with session.nested(Session(subject, known=known)) as here:
         for cell in tested.cells:
             if cell in cells:
