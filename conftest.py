@@ -1,3 +1,3 @@
 """Loads the plugin; everything is in conformance/harness."""
 
-pytest_plugins = ["conformance.harness.plugin"]
+pytest_plugins = ["conformance.harness.pytest_plugin.plugin"]

@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if importlib.util.find_spec("torch") is None:
         parser.error("torch is not installed")
-    from conformance.harness.measure import report
+    from conformance.commands.measure import report
 
     return report(options.quick)
 

@@ -1,7 +1,7 @@
 """Chapter C, sixth clause: APIs of autograd that can differentiate a call, beside one backward pass."""
 
 from conformance.clauses import AMBER
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     AUTOGRAD_API_IDS,
     DOUBLE_BACKWARD,
     MODULES,

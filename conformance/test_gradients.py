@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     LSTM,
     SINGLE_STEP,
     assert_gradients_within,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from conformance import relations
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     GRU,
     LSTM,
     REVERSE,

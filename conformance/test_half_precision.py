@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     GRU,
     LSTM,
     MODULES,

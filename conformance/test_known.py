@@ -2,8 +2,8 @@
 
 import pytest
 
+from conformance.harness.pytest_plugin.summary import FIXED
 from conformance.harness.replay import reproduces
-from conformance.harness.report import FIXED
 
 
 def test_known_deviation_is_still_there(known_deviation, record_property, request):

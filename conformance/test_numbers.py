@@ -6,7 +6,7 @@ case of any length from the subject's own state before it.
 
 import numpy as np
 
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     EAGER_ROUTES,
     FORWARD,
     GRAD_ROUTES,

@@ -1,6 +1,6 @@
 """Chapter J: what a call refuses."""
 
-from conformance.harness.vocabulary import MODULES, assert_accepted, clause, probes
+from conformance.harness.api import MODULES, assert_accepted, clause, probes
 
 
 @clause("J2")

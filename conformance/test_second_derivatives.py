@@ -1,6 +1,6 @@
 """Chapter C, third clause: second derivatives, against differences of first ones."""
 
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     SINGLE_STEP,
     assert_second_derivatives,
     cases,

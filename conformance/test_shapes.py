@@ -1,6 +1,6 @@
 """Chapter A: shapes, names and types, before any value."""
 
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     LSTM,
     RNN_RELU,
     SINGLE_STEP,

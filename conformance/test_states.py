@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     FORWARD,
     GRU,
     LSTM,

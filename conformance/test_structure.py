@@ -3,7 +3,7 @@
 import numpy as np
 
 from conformance import relations
-from conformance.harness.vocabulary import (
+from conformance.harness.api import (
     FORWARD,
     LSTM,
     REVERSE,

@@ -1,6 +1,6 @@
 """Chapter F: closed forms, and data that makes rounding vanish."""
 
-from conformance.harness.vocabulary import GRU, RNN_TANH, assert_exact, cases, clause, from_inputs, observe
+from conformance.harness.api import GRU, RNN_TANH, assert_exact, cases, clause, from_inputs, observe
 
 
 @clause("F5", on=(RNN_TANH, GRU), given=cases(fill="digital", bias=True, packed=None))

@@ -10,12 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 import reference
-from conformance.harness import case_record, session
-from conformance.harness.autograd_apis import DOUBLE_BACKWARD, CheckSecondDerivatives, DifferentiateByApi
-from conformance.harness.backward import Backward
-from conformance.harness.capabilities import features, smallest
+from conformance.harness import session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
-from conformance.harness.observation import (
+from conformance.harness.checks import case_record
+from conformance.harness.checks.values import Part, assert_documented_shape, assert_returned, differ, one_line
+from conformance.harness.execution.observation import (
     ByLayers,
     BySteps,
     Constructed,
@@ -27,8 +26,14 @@ from conformance.harness.observation import (
     Poisoned,
     Repeated,
 )
-from conformance.harness.packing_request import Batch, Pack
-from conformance.harness.requests import (
+from conformance.harness.execution.requests.autograd_apis import (
+    DOUBLE_BACKWARD,
+    CheckSecondDerivatives,
+    DifferentiateByApi,
+)
+from conformance.harness.execution.requests.backward import Backward
+from conformance.harness.execution.requests.packing import Batch, Pack
+from conformance.harness.execution.requests.request import (
     Construct,
     DrawParameters,
     Forward,
@@ -38,8 +43,8 @@ from conformance.harness.requests import (
     ForwardTwice,
     ProblemRequest,
 )
-from conformance.harness.route import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
-from conformance.harness.verdict import Part, assert_documented_shape, assert_returned, differ, one_line
+from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
+from conformance.harness.support import features, smallest
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses
 

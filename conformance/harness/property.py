@@ -14,12 +14,13 @@ import pytest
 
 import conformance
 from conformance.clauses import CLAUSES, RED, Clause
-from conformance.harness import case_record, session
-from conformance.harness.case_record import CaseRecord
+from conformance.harness import session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
-from conformance.harness.deviation import Deviation
-from conformance.harness.observation import Observation
-from conformance.harness.recorder import Finding, as_repeat
+from conformance.harness.checks import case_record
+from conformance.harness.checks.case_record import CaseRecord
+from conformance.harness.execution.observation import Observation
+from conformance.harness.findings.deviation import Deviation
+from conformance.harness.findings.recorder import Finding, as_repeat
 from conformance.harness.session import Session
 from strategies import Case, Cases
 

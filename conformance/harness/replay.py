@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from conformance.harness import child, session
-from conformance.harness.deviation import Deviation
-from conformance.harness.known import Known
+from conformance.harness import session
+from conformance.harness.findings.deviation import Deviation
+from conformance.harness.findings.known import Known
+from conformance.harness.isolation import worker_process
 from conformance.harness.property import properties
 from conformance.harness.session import Session
 from strategies import parse
@@ -18,7 +19,7 @@ def reproduces(entry: Known) -> bool:
     case, cell = parse(entry.case) if entry.case else (None, dict(entry.where).get("cell", tested.cells)[0])
     outer = session.current()
     may_end_process = entry.field == "call" and outer.subject.texts
-    executor = child.IN_CHILDREN if may_end_process else outer.executor
+    executor = worker_process.IN_CHILDREN if may_end_process else outer.executor
     with session.nested(Session(outer.subject, outer.axes, executor=executor)) as here:
         try:
             tested.check(cell, case)

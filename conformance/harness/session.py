@@ -9,16 +9,17 @@ from functools import cache
 from typing import TypeVar
 
 import reference
-from conformance.harness import case_record, platform, subject
-from conformance.harness.capabilities import features, smallest
-from conformance.harness.case_record import CaseRecord
-from conformance.harness.failure import RAISED, Failure
-from conformance.harness.known import Known, matching
-from conformance.harness.observation import Observation
-from conformance.harness.recorder import Finding, Recorder
-from conformance.harness.requests import Executor, Forward, InProcess, ModuleCall, ProblemRequest
-from conformance.harness.route import EAGER_ROUTES
-from conformance.harness.subject import TORCH_NN, Subject
+from conformance.harness.checks import case_record
+from conformance.harness.checks.case_record import CaseRecord
+from conformance.harness.execution import machine, subject
+from conformance.harness.execution.failure import RAISED, Failure
+from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.requests.request import Executor, Forward, InProcess, ModuleCall, ProblemRequest
+from conformance.harness.execution.routes import EAGER_ROUTES
+from conformance.harness.execution.subject import TORCH_NN, Subject
+from conformance.harness.findings.known import Known, matching
+from conformance.harness.findings.recorder import Finding, Recorder
+from conformance.harness.support import features, smallest
 from reference.problem import Problem
 from reference.roundings import Judgement
 from strategies import Axes, Case
@@ -151,9 +152,7 @@ class Session:
 
 @cache
 def _judgement(cell: str, dtype: str, device: str, subject_name: str) -> Judgement:
-    return reference.model(
-        cell, dtype, device.partition(":")[0], platform.capability(), platform.release(), subject_name
-    )
+    return reference.model(cell, dtype, device.partition(":")[0], machine.capability(), machine.release(), subject_name)
 
 
 def current() -> Session:
@@ -168,7 +167,7 @@ def current() -> Session:
 
 def begin(session: Session) -> Session:
     """Makes `session` the current one; pins threads and precision."""
-    platform.pin()
+    machine.pin()
     case_record.push(CaseRecord(session))
     return session
 
@@ -176,6 +175,6 @@ def begin(session: Session) -> Session:
 @contextmanager
 def nested(session: Session) -> Iterator[Session]:
     """`session` for as long as the block lasts."""
-    platform.pin()
+    machine.pin()
     with case_record.entered(CaseRecord(session)):
         yield session

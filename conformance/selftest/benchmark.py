@@ -21,23 +21,26 @@ import torch
 
 import reference
 from conformance.clauses import CLAUSES
-from conformance.harness import bridge, case_record, child, oracle, platform, session
-from conformance.harness.backward import Backward, pulled
-from conformance.harness.blackbox import BlackBox
-from conformance.harness.case_record import CaseRecord
+from conformance.harness import session
 from conformance.harness.cells import MODULES
-from conformance.harness.deaths import CALL_LIMIT
-from conformance.harness.inputs import inputs
-from conformance.harness.module_call import named_results
-from conformance.harness.observation import Observation
-from conformance.harness.requests import Forward, ForwardByLayers
-from conformance.harness.route import BACKWARD_ROUTES, EAGER_ROUTES
+from conformance.harness.checks import bounds, case_record
+from conformance.harness.checks.case_record import CaseRecord
+from conformance.harness.checks.gradients import assert_gradients_within
+from conformance.harness.checks.values import assert_within
+from conformance.harness.execution import machine, tensors
+from conformance.harness.execution.inputs import inputs
+from conformance.harness.execution.module_call import named_results
+from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.requests.backward import Backward, pulled
+from conformance.harness.execution.requests.request import Forward, ForwardByLayers
+from conformance.harness.execution.routes import BACKWARD_ROUTES, EAGER_ROUTES
+from conformance.harness.execution.subject import torch_nn
+from conformance.harness.isolation import worker_process
+from conformance.harness.isolation.call_journal import BlackBox
+from conformance.harness.isolation.limits import CALL_LIMIT
 from conformance.harness.session import Session
-from conformance.harness.subject import torch_nn
-from conformance.harness.verdict import assert_within
-from conformance.harness.verdict_gradients import assert_gradients_within
 from conformance.selftest.arguments import Parser
-from conformance.selftest.drawing import look_at
+from conformance.selftest.drawn_cases import look_at
 from reference.problem import LSTM, Loss, Problem
 from reference.roundings import Rounding
 from strategies import Case, cases, losses
@@ -106,7 +109,7 @@ def drawn(count: int, seed: int, **pinned: object) -> Iterator[tuple[Case, float
 def bare(problem: Problem, requiring: Sequence[str] = ()) -> Callable[[], object]:
     """What anyone pays who calls the module: build it, set its weights, call it once; tensors are made beforehand."""
     a, dtype, classes = problem.architecture, problem.dtype, torch_nn()
-    weights = [bridge.tensor(values, dtype) for values in problem.parameters.values()]
+    weights = [tensors.tensor(values, dtype) for values in problem.parameters.values()]
     arguments = inputs(problem, requiring=requiring).arguments()
 
     def work() -> object:
@@ -140,7 +143,7 @@ def measure_gradients(case: Case, cell: str, drawing: float, times: Times) -> No
     judgement = here.judgement(problem)
     (seen,) = Backward(problem, ("grad",), loss=loss).execute(here.subject)
     with case_record.entered(CaseRecord(here, CLAUSES["C1"], "benchmark", cell, case)):
-        times.timed("reference", lambda: oracle.from_cotangents(seen, judgement.amber or judgement.red))
+        times.timed("reference", lambda: bounds.from_cotangents(seen, judgement.amber or judgement.red))
         times.timed("verdict", lambda: assert_gradients_within(seen))
 
 
@@ -204,7 +207,7 @@ def table(measured: dict[str, Times]) -> str:
 def child_rate(count: int, seed: int) -> float:
     """Calls of default cases a second, one route each, in a child process that has made its first ones."""
     problems = [case.on(cell) for (case, _), cell in zip(drawn(count, seed), cycle(MODULES), strict=False)]
-    with session.nested(Session(torch_nn(), executor=child.IN_CHILDREN)) as here:
+    with session.nested(Session(torch_nn(), executor=worker_process.IN_CHILDREN)) as here:
         for problem in problems[: len(MODULES)]:
             here.execute(Forward(problem, ("grad",)))
         began = time.perf_counter()
@@ -236,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.cases < 1:
         parser.error(f"--cases is at least 1, not {options.cases}")
     warnings.simplefilter("ignore")  # that dropout needs a second layer, once for each line of PyTorch that says so
-    print(platform.describe())
+    print(machine.describe())
     print(table(benchmark(options.cases, options.seed)))
     print(f"{'in a child':<14}{child_rate(options.cases, options.seed):.0f} calls a second")
     print(f"{'recording':<14}{1e6 * recording_cost():.1f} us for each call")

@@ -194,10 +194,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record(options.file, options.effort or ["smoke", "default"], options.workers)
         return 0
     if options.command == "costs":
-        from conformance.harness import platform
+        from conformance.harness.execution import machine
 
         ledgers = [json.loads(path.read_text(encoding="utf-8")) for path in options.files]
-        (DOCS / "costs.md").write_text(costs(ledgers, platform.describe()), encoding="utf-8")
+        (DOCS / "costs.md").write_text(costs(ledgers, machine.describe()), encoding="utf-8")
         return 0
     before, after = (json.loads(path.read_text(encoding="utf-8")) for path in (options.before, options.after))
     renamed = dict(pair.split("=", 1) for pair in options.renamed)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conformance.selftest.faults import faults
+from conformance.selftest.faults.catalogue.catalogue import faults
 from conformance.selftest.trial import findings
 from strategies.axes import LAYOUT_WORDS
 

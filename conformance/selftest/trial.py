@@ -10,14 +10,16 @@ from dataclasses import dataclass, fields
 import hypothesis
 from hypothesis import HealthCheck, Phase
 
-from conformance.harness import case_record, plugin, session
-from conformance.harness.deviation import Deviation
-from conformance.harness.known import Known
+from conformance.harness import session
+from conformance.harness.checks import case_record
+from conformance.harness.execution.subject import Subject
+from conformance.harness.findings.deviation import Deviation
+from conformance.harness.findings.known import Known
+from conformance.harness.findings.recorder import Finding
 from conformance.harness.property import Property, derived_seed, properties
-from conformance.harness.recorder import Finding
-from conformance.harness.report import findings_of
+from conformance.harness.pytest_plugin import plugin
+from conformance.harness.pytest_plugin.summary import findings_of
 from conformance.harness.session import Session
-from conformance.harness.subject import Subject
 from strategies import Case
 
 FEW = "few"

@@ -1,0 +1,68 @@
+"""The words that properties are written in."""
+
+from conformance.harness.cells import MODULES, SINGLE_STEPS
+from conformance.harness.checks.bounds import allowed, from_cotangents, from_inputs, from_own_states
+from conformance.harness.checks.derivatives import (
+    assert_open,
+    assert_second_derivatives,
+    assert_second_derivatives_near,
+)
+from conformance.harness.checks.gradients import (
+    assert_balanced,
+    assert_gradients_agree,
+    assert_gradients_within,
+    assert_scaled,
+    assert_twice,
+    assert_zero,
+    gradient,
+    summed,
+)
+from conformance.harness.checks.packing import assert_array
+from conformance.harness.checks.values import (
+    assert_accepted,
+    assert_accurate,
+    assert_agree,
+    assert_at_most,
+    assert_different_where_disjoint,
+    assert_exact,
+    assert_fact,
+    assert_near_printed,
+    assert_not_negative,
+    assert_nothing,
+    assert_same,
+    assert_same_or_agree,
+    assert_signs_agree,
+    assert_within,
+    is_exact,
+)
+from conformance.harness.execution.machine import at_least
+from conformance.harness.execution.requests.autograd_apis import API_IDS as AUTOGRAD_API_IDS
+from conformance.harness.execution.requests.autograd_apis import DOUBLE_BACKWARD
+from conformance.harness.execution.requests.packing import LENGTHS, UTILITIES, batches, padded_by_hand
+from conformance.harness.execution.routes import EAGER_ROUTES, GRAD_ROUTES, UNREAL_ROUTES
+from conformance.harness.observe import (
+    attempt_packing,
+    check_second_derivatives,
+    construct,
+    devices,
+    differentiate,
+    differentiate_by,
+    distance_from_kinks,
+    in_float64,
+    observe,
+    observe_chain,
+    observe_layers,
+    observe_packing,
+    observe_pairs,
+    observe_poisoned,
+    observe_steps,
+    observe_twice,
+    padding_sides,
+    parameters_drawn,
+    probes,
+)
+from conformance.harness.property import clause
+from reference import limits
+from reference.problem import FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
+from strategies import cases, losses
+from strategies.case import SINGLE_STEP

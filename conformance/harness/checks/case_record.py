@@ -1,0 +1,130 @@
+"""The case at hand: what a property compared, and what it found. The one ambient object; all else hangs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from conformance.clauses import CLAUSES, Clause
+from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.observation import Observation
+from conformance.harness.findings.recorder import Finding, Recorder
+from reference.problem import Problem
+from reference.roundings import Judgement
+from strategies import Case
+
+
+class Run(Protocol):
+    """What a case record needs to know of the run that it belongs to."""
+
+    recorder: Recorder
+
+    @property
+    def subject(self) -> Any: ...
+
+    def judgement(self, problem: Problem) -> Judgement: ...
+
+
+@dataclass
+class CaseRecord:
+    """A property looking at one case.
+
+    run        the session; its record while no property runs has no clause
+    test       the name of the property's test, with the value of its parameter if it has one
+    findings   what deviates, each with the observation that shows it
+    enclosures kept for the problem at hand, by `bounds`
+    """
+
+    run: Run
+    clause: Clause | None = None
+    test: str = ""
+    cell: str = ""
+    case: Case | None = None
+    elements: int = 0
+    vacuous: float = 0.0
+    worst: float = 0.0
+    sees: dict[str, float] = field(default_factory=dict)
+    findings: list[tuple[Finding, Observation]] = field(default_factory=list)
+    enclosures: MutableMapping[tuple[object, ...], tuple[object, Any]] = field(default_factory=dict)
+
+    @property
+    def node(self) -> str:
+        return node(self.test, self.cell)
+
+    def checked(self, elements: int, vacuous: float, ratio: float) -> None:
+        """Counts a comparison of so many elements, a share of them vacuous; `ratio` is its worst error / bound."""
+        self.elements += elements
+        self.vacuous += vacuous * elements
+        if ratio <= 1:
+            self.worst = max(self.worst, ratio)
+
+    def found(
+        self,
+        seen: Observation,
+        field: str,
+        kind: str,
+        lines: list[str],
+        severity: str = "",
+        clause: str | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        """A deviation of `seen`; its severity and clause are the property's own unless given.
+
+        failure: why the call gave no result, if that is the deviation.
+        """
+        assert self.clause is not None, "assertions belong into a property marked with @clause"
+        of = CLAUSES[clause or self.clause.id]
+        finding = Finding(
+            severity=severity or of.severity,
+            clause=of.id,
+            test=self.test,
+            cell=self.cell,
+            subject=seen.subject,
+            route=seen.route,
+            dtype=seen.problem.dtype,
+            field=field,
+            kind=kind,
+            lines=tuple(lines),
+            case=seen.problem.case if self.case is not None else "",
+            options=self.run.subject.options(self.cell),
+            failure=failure,
+        )
+        self.findings.append((finding, seen))
+
+
+def node(test: str, cell: str) -> str:
+    """The name of a property's test for one cell, as pytest writes it: test_name[lstm] or test_name[lstm-value]."""
+    name, _, value = test.partition("[")
+    return f"{name}[{cell}-{value}" if value else f"{name}[{cell}]"
+
+
+_stack: list[CaseRecord] = []
+
+
+def current() -> CaseRecord:
+    """The innermost record. Raises LookupError where no session was begun."""
+    if not _stack:
+        raise LookupError("no session was begun")
+    return _stack[-1]
+
+
+def push(record: CaseRecord) -> None:
+    """Makes `record` the current one."""
+    _stack.append(record)
+
+
+def pop(record: CaseRecord) -> None:
+    """Back to the record around it."""
+    assert _stack.pop() is record, "records end in the order in which they began"
+
+
+@contextmanager
+def entered(record: CaseRecord) -> Iterator[CaseRecord]:
+    """`record` is the current one for as long as the block lasts."""
+    push(record)
+    try:
+        yield record
+    finally:
+        pop(record)

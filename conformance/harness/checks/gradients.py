@@ -1,0 +1,144 @@
+"""Comparisons of gradients: with their bounds, with zero, and with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from conformance.clauses import RED
+from conformance.harness.checks import case_record
+from conformance.harness.checks.bounds import allowed, from_cotangents, underflow_of_gradients
+from conformance.harness.checks.ratios import measured
+from conformance.harness.checks.values import Compared, assert_enclosed, assert_every, number
+from conformance.harness.execution.observation import INDEX, Differentiated, Labelled
+from reference.ball import Ball
+from reference.roundings import WIDEST, Rounding
+
+Gradients = Mapping[str, np.ndarray]
+"""By the name of what they are of, canonical."""
+
+
+def gradient(seen: Differentiated, name: str) -> Labelled:
+    """A gradient that was asked for; zeros where there is none."""
+    return seen.gradients[name] if name in seen.gradients else seen.zero_gradient(name)
+
+
+def assert_gradients_within(
+    seen: Differentiated, times: float = 1, clause: str | None = None, severity: str = RED
+) -> None:
+    """Every gradient lies in its enclosure, amber and red as for results. Where it must be zero there may be none.
+
+    times: what bounds are multiplied by. clause: the one that a deviation is of, if it is not the property's own.
+    severity: that of a deviation beyond the red limit.
+    """
+
+    def compared(rounding: Rounding) -> list[Compared]:
+        enclosure = from_cotangents(seen, rounding)
+        return [(labelled, _widened(enclosure.of(name), times), False) for name, labelled in seen.gradients.items()]
+
+    wanted = seen.loss.wanted if seen.loss else ()
+    for name in wanted:
+        if name not in seen.gradients:
+            _may_be_missing(seen, name, clause, severity)
+    assert_enclosed(seen, compared, clause, severity)
+
+
+def _widened(ball: Ball, times: float) -> Ball:
+    return ball if times == 1 else Ball(ball.midpoint, times * ball.radius, ball.rounding, ball.overflows)
+
+
+def _may_be_missing(seen: Differentiated, name: str, clause: str | None, severity: str) -> None:
+    """A gradient that is None stands for zeros."""
+    ball, zero = from_cotangents(seen).of(name), seen.zero_gradient(name)
+    apart = np.abs(ball.midpoint) - ball.radius
+    case = case_record.current()
+    case.checked(1, 0.0, 0.0)
+    if (apart > 0).any():
+        at = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
+        bound = f"{float(ball.midpoint[at]):.9g} +- {ball.radius[at]:.2g}"
+        lines = [f"{zero.field}:  got None, which stands for zeros   allowed at {zero.at(at)}: {bound}"]
+        case.found(seen, zero.field, "is missing", lines, severity=severity, clause=clause)
+
+
+def assert_zero(seen: Differentiated, got: Labelled, may_overflow: np.ndarray) -> None:
+    """Every element is zero, of either sign; not where something may have overflowed, and been multiplied by zero."""
+    right = (got.values == 0) | may_overflow
+    telling = int((~may_overflow).sum())
+    zeros = np.zeros_like(got.values)
+    assert_every(seen, got, zeros, right, "is not zero", lambda at: "no part of the loss hangs on it", telling)
+
+
+def assert_twice(twice: Differentiated, once: Differentiated) -> None:
+    """Every gradient is exactly twice the other observation's, but where that overflows, or may be flushed to zero."""
+    format, floor = allowed(once).format, allowed(once).floor
+    for name, first in once.gradients.items():
+        got, doubled = gradient(twice, name), format.round(2 * first.values)
+        with np.errstate(invalid="ignore"):
+            flushed = np.abs(got.values - doubled) <= 2 * floor
+        same = (got.values == doubled) | (np.isnan(got.values) & np.isnan(doubled))
+        beside = _beside("after one pass it is half of", doubled)
+        assert_every(twice, got, doubled, same | flushed, "two passes do not add up", beside)
+
+
+def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -> None:
+    """The gradients of a loss times a power of two are exactly so many times the others; underflow and overflow aside.
+
+    Both may have lost what underflows: the first has lost `factor` times as much of what is compared.
+    """
+    lost, enclosure = underflow_of_gradients(seen), from_cotangents(scaled)
+    for name, once in seen.gradients.items():
+        got, wanted = gradient(scaled, name), factor * once.values
+        silent = ~(np.isfinite(lost[name]) & np.isfinite(enclosure.of(name).radius))
+        with np.errstate(invalid="ignore"):
+            near = np.abs(got.values - wanted) <= (1 + factor) * lost[name]
+        beside = _beside(f"of the loss times {factor:g}; times the gradient it is", wanted)
+        right, telling = (got.values == wanted) | near | silent, int((~silent).sum())
+        assert_every(seen, got, wanted, right, "does not grow with the loss", beside, telling)
+
+
+def assert_gradients_agree(seen: Differentiated, others: Gradients, relation: str, names: Iterable[str]) -> None:
+    """Gradients found in another way, as a correct implementation may, differ by at most twice the bound."""
+    enclosure = from_cotangents(seen)
+    for name in names:
+        radius = np.asarray(2 * enclosure.of(name).radius, np.float64)
+        _within(seen, gradient(seen, name), others[name], radius, relation)
+
+
+def _within(seen: Differentiated, got: Labelled, wanted: np.ndarray, radius: np.ndarray, relation: str) -> None:
+    """Two values of each element are at most `radius` apart; an infinite one says nothing."""
+    measure = measured(got.values, Ball(wanted, radius, allowed(seen), overflows=True), bounded=False)
+    case_record.current().checked(got.values.size, measure.vacuous, measure.worst)
+    beside = _beside(relation, wanted, radius)
+    assert_every(seen, got, wanted, measure.ratios <= 1, "does not agree", beside, telling=0)
+
+
+def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None) -> Callable[[tuple[int, ...]], str]:
+    """What a finding says beside a wrong element: the value wanted there, and how far from it is allowed."""
+
+    def beside(at: tuple[int, ...]) -> str:
+        apart = "" if radius is None else f"   allowed to differ by {radius[at]:.2g}"
+        return f"{relation} {number(wanted[at])}{apart}"
+
+    return beside
+
+
+def assert_balanced(
+    seen: Differentiated, field: str, left: np.ndarray, right: np.ndarray, radius: np.ndarray, other: str
+) -> None:
+    """Two things that the equations make equal differ by at most the sum of the errors allowed in them.
+
+    field and other say what they are.
+    """
+    got = np.asarray(left)
+    labelled = Labelled.of(field, got, *INDEX[: got.ndim])
+    _within(seen, labelled, np.asarray(right), np.asarray(radius), f"but {other} is")
+
+
+def summed(values: np.ndarray, gradient: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """<values, gradient> in the widest type, and the error that the gradient's bounds allow it; inf where one of these
+    says nothing, zero times it included."""
+    wide, own = values.astype(WIDEST), (values.size + 1) * float(np.finfo(WIDEST).eps)
+    with np.errstate(invalid="ignore"):
+        error = (np.abs(wide) * (radius * (1 + 2.0**-40) + own * np.abs(gradient))).sum()
+        return (wide * gradient).sum(), np.float64(error if np.isfinite(error) else np.inf)

@@ -1,0 +1,27 @@
+"""Comparisons of what packing utilities return with the same done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.harness.checks import case_record
+from conformance.harness.execution.observation import PackingObservation
+
+
+def assert_array(seen: PackingObservation, name: str, got: np.ndarray | None, wanted: np.ndarray) -> None:
+    """An array has the shape that was computed by hand, and equals it: NaN equal to NaN, +0 to -0.
+
+    name says of what; got is None where the call returned no such thing.
+    """
+    case = case_record.current()
+    case.checked(wanted.size, 0.0, 0.0)
+    field = f"{seen.utility}: {name}"
+    shape = "nothing" if got is None else got.shape
+    if got is None or got.shape != wanted.shape:
+        case.found(seen, field, "shape", [f"{field}, shape:  got {shape}   by hand {wanted.shape}", seen.call])
+        return
+    wrong = np.argwhere(~((got == wanted) | (np.isnan(got) & np.isnan(wanted))))
+    if len(wrong):
+        first = tuple(int(i) for i in wrong[0])
+        line = f"{field}, element {list(first)}:  got {got[first]:.9g}   by hand {wanted[first]:.9g}"
+        case.found(seen, field, "differs", [line, f"{len(wrong)} of {got.size} elements are wrong", seen.call])

@@ -1,0 +1,349 @@
+"""From observations to findings: comparisons, each of which names the element that is farthest out.
+
+An assertion records what it finds in the case at hand and never raises; `property.check` raises the first unknown
+deviation once the whole case was looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+import reference
+from conformance.clauses import AMBER, RED, clause_of_shape
+from conformance.harness.checks import case_record
+from conformance.harness.checks.bounds import allowed, from_inputs, judgement
+from conformance.harness.checks.ratios import is_bounded, measured
+from conformance.harness.execution.failure import MISMATCHED
+from conformance.harness.execution.observation import Labelled, Observation, documented_shapes
+from reference.ball import Ball
+from reference.network import Enclosure
+from reference.problem import REVERSE
+from reference.roundings import Rounding
+
+Enclosing = Callable[[Observation, Rounding], Enclosure]
+
+
+def assert_within(seen: Observation, enclosing: Enclosing) -> None:
+    """Every result of `seen` lies in the enclosure; the sharper model, where there is one, is tried first.
+
+    Beyond the sharper model is amber; beyond what any correct implementation may return is red.
+    """
+
+    def compared(rounding: Rounding) -> list[Compared]:
+        enclosure = enclosing(seen, rounding)
+        return [
+            (labelled, getattr(enclosure, name), is_bounded(seen.problem, name))
+            for name, labelled in seen.results.items()
+        ]
+
+    assert_enclosed(seen, compared)
+
+
+Compared = tuple[Labelled, Ball, bool]
+"""What came back, its enclosure, and whether it is bounded by 1."""
+
+
+def assert_enclosed(
+    seen: Observation,
+    compared: Callable[[Rounding], list[Compared]],
+    clause: str | None = None,
+    beyond_red: str = RED,
+) -> None:
+    """Everything lies in its enclosure; the first that does not is the finding."""
+    case = case_record.current()
+    models = judgement(seen)
+    sharp = models.amber or models.red
+    outside = _outside(seen, compared(sharp))
+    if not outside:
+        return
+    severity = beyond_red
+    if models.amber:
+        beyond = _outside(seen, compared(models.red), count=False)
+        severity, outside = (beyond_red, beyond) if beyond else (AMBER, outside)
+    for labelled, ball, ratios in outside[:1]:
+        lines = _describe_within(labelled, ball, ratios)
+        case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause)
+
+
+def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: str) -> None:
+    """Every element of a result is at most `limit` (same shape). NaN is not, unless something may have overflowed."""
+    right = got.values <= limit
+    if np.isnan(got.values).any():
+        ball = getattr(from_inputs(seen), got.field)
+        right |= np.isnan(got.values) & ~np.isfinite(ball.radius)
+    assert_every(seen, got, limit, right, kind, lambda at: f"allowed at most {number(limit[at])}")
+
+
+def assert_not_negative(seen: Observation, got: Labelled) -> None:
+    """No element is below zero. NaN is not: it is legal after an overflow, which the error bounds judge."""
+    assert_every(seen, got, got.values, ~(got.values < 0), "is negative", lambda at: "allowed at least 0")
+
+
+def assert_near_printed(seen: Observation, got: Labelled, printed: np.ndarray, digits: int, radius: np.ndarray) -> None:
+    """Every element is the number printed with so many digits behind the point, give or take its error bound."""
+    near = np.abs(got.values - printed) <= radius + 0.5 * 10.0**-digits
+    assert_every(seen, got, printed, near, "is not as printed", lambda at: f"printed {printed[at]} +- {radius[at]:.2g}")
+
+
+def assert_signs_agree(seen: Observation, got: Labelled, other: Labelled) -> None:
+    """No element is positive where its counterpart is negative, or the reverse."""
+    agree = np.sign(got.values) * np.sign(other.values) >= 0
+    kind = f"sign opposed to {other.field}"
+    assert_every(seen, got, other.values, agree, kind, lambda at: f"{other.field} there {number(other.values[at])}")
+
+
+def assert_same(seen: Observation, got: Labelled, wanted: Labelled, relation: str = "") -> None:
+    """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0; `relation` says of which call `wanted` is."""
+    of = f"{relation}: " if relation else ""
+
+    def there(at: tuple[int, ...]) -> str:
+        return f"{of}{wanted.at(at)} {number(wanted.values[at])}"
+
+    assert_every(seen, got, wanted.values, _equal(got, wanted), f"differs from {wanted.field}", there)
+
+
+def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
+    """Every result is the exact one, rounded to the dtype: of data in which nothing is rounded before the end."""
+    a = seen.problem.architecture
+    enclosure = enclosing(seen, reference.model(a.cell, "float64", "cpu", "", "", "").red)  # for its midpoints alone
+    for name, labelled in seen.results.items():
+        rounded = allowed(seen).format.round(getattr(enclosure, name).midpoint)
+        assert_same(seen, labelled, Labelled(name, rounded, labelled.axes, labelled.fixed), "exactly")
+
+
+Part = tuple[Any, ...]
+"""A result's name, where to look in one observation, where in the other, and its name there if that is another."""
+
+
+def assert_agree(seen: Observation, other: Observation, *parts: Part) -> None:
+    """Parts of two observations of the same numbers differ by at most twice the bound of the first, from its inputs."""
+    models = judgement(seen)
+    sharp = models.amber or models.red
+    apart = _apart(seen, other, parts, sharp)
+    if not apart:
+        return
+    severity = RED
+    if models.amber:
+        beyond = _apart(seen, other, parts, models.red, count=False)
+        severity, apart = (RED, beyond) if beyond else (AMBER, apart)
+    got, wanted, radius, ratios = apart[0]
+    at = tuple(int(i) for i in np.unravel_index(int(ratios.argmax()), ratios.shape))
+    lines = [
+        f"{got.at(at)}:  got {number(got.values[at])}",
+        f"{other.problem.relation or 'other call'}: {wanted.at(at)} {number(wanted.values[at])}   "
+        f"allowed to differ by {radius[at]:.2g}   {_times(ratios[at])}",
+    ]
+    case_record.current().found(seen, got.field, "does not agree", lines, severity=severity)
+
+
+def assert_same_or_agree(seen: Observation, other: Observation, *parts: Part) -> None:
+    """Parts of two observations are the same; if different kernels computed them, they agree within their bounds."""
+    if differ(seen, other, *parts) and seen.kernels != other.kernels:
+        assert_agree(seen, other, *parts)
+        return
+    for part in parts:
+        assert_same(seen, *_both(seen, other, part), other.problem.relation)
+
+
+def is_exact(seen: Observation) -> bool:
+    """Whether the clause at hand keeps two calls of this subject equal to the bit."""
+    clause = case_record.current().clause
+    return clause is not None and clause.is_exact_for(seen.subject)
+
+
+def differ(seen: Observation, other: Observation, *parts: Part) -> bool:
+    """Whether any part of two observations is not the same."""
+    return not all(_equal(*_both(seen, other, part)).all() for part in parts)
+
+
+def _apart(
+    seen: Observation, other: Observation, parts: Sequence[Part], rounding: Rounding, count: bool = True
+) -> list[tuple[Labelled, Labelled, np.ndarray, np.ndarray]]:
+    """Of the parts that differ by more than both bounds: values here and there, what is allowed, and the ratios."""
+    enclosure, found = from_inputs(seen, rounding), []
+    for part in parts:
+        (got, wanted), ball, name = _both(seen, other, part), getattr(enclosure, part[0])[part[1]], part[0]
+        both = Ball(wanted.values, 2 * ball.radius, rounding, overflows=True)
+        measure = measured(got.values, both, bounded=is_bounded(seen.problem, name))
+        equal = _equal(got, wanted)
+        ratios = np.where(equal, 0.0, measure.ratios)
+        if count:
+            case_record.current().checked(got.values.size, measure.vacuous, float(ratios.max(initial=0.0)))
+        if not ratios.max(initial=0.0) <= 1:
+            found.append((got, wanted, both.radius, ratios))
+    return found
+
+
+def _both(seen: Observation, other: Observation, part: Part) -> tuple[Labelled, Labelled]:
+    """A part of one observation, and what stands for it in the other."""
+    name, at, there, *renamed = part
+    return getattr(seen, name)[at], getattr(other, renamed[0] if renamed else name)[there]
+
+
+def _equal(got: Labelled, wanted: Labelled) -> np.ndarray:
+    assert got.values.shape == wanted.values.shape, "a comparison never broadcasts"
+    return (got.values == wanted.values) | (np.isnan(got.values) & np.isnan(wanted.values))
+
+
+def assert_different_where_disjoint(
+    seen: Observation, got: Labelled, other: Labelled, balls: tuple[Ball, Ball]
+) -> None:
+    """Where the enclosures of two values are disjoint, the values differ."""
+    apart = np.abs(balls[0].midpoint - balls[1].midpoint) > balls[0].radius + balls[1].radius
+    differ = (got.values != other.values) | ~apart
+    assert_every(
+        seen,
+        got,
+        other.values,
+        differ,
+        f"equals {other.field}",
+        lambda at: f"the same as {other.at(at)}",
+        int(apart.sum()),
+    )
+
+
+def assert_every(
+    seen: Observation,
+    got: Labelled,
+    other: np.ndarray,
+    right: np.ndarray,
+    kind: str,
+    beside: Callable[[tuple[int, ...]], str],
+    telling: int | None = None,
+) -> None:
+    """Counts a comparison with `other`; its first wrong element is the finding, `beside` what stands beside it."""
+    assert got.values.shape == other.shape, "a comparison never broadcasts"
+    case = case_record.current()
+    case.checked(got.values.size if telling is None else telling, 0.0, 0.0)
+    if not right.all():
+        index = tuple(int(i) for i in np.argwhere(~right)[0])
+        lines = [f"{got.at(index)}:  got {number(got.values[index])}   {beside(index)}"]
+        lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
+        case.found(seen, got.field, kind, lines)
+
+
+def assert_accurate(seen: Observation, function: str, got: Labelled, exact: np.ndarray, most: float) -> None:
+    """A function's values are as accurate as its rounding model says, in units of roundoff; the run tells the worst."""
+    rounding = judgement(seen).amber or allowed(seen)
+    u, floor = rounding.unit_roundoff, rounding.sigmoid_floor
+    error = np.abs(got.values - exact)
+    within = error <= most * u * np.abs(exact) + floor
+    assert_every(
+        seen, got, exact, within, f"{function} is not accurate", lambda at: f"{function} is {number(exact[at])}"
+    )
+    beyond = np.maximum(error - floor, 0)  # what is lost to underflow is no matter of accuracy
+    worst = float((beyond / np.maximum(u * np.abs(exact), floor)).max(initial=0.0))
+    case_record.current().run.recorder.measured(f"{seen.problem.dtype} {function}", worst)
+
+
+def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: object) -> None:
+    """A fact (shape, dtype, device, names, text) is the one that is documented."""
+    case = case_record.current()
+    case.checked(1, 0.0, 0.0)
+    if got != wanted:
+        case.found(seen, field, kind, [f"{field}, {kind}:  got {got}   documented {wanted}"])
+
+
+def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str]) -> None:
+    """A list of offences is empty; each one found is a kind of its own."""
+    case = case_record.current()
+    case.checked(1, 0.0, 0.0)
+    for offence in got:
+        case.found(seen, field, f"{kind}: {offence}", [f"{field}, {kind}:  {offence}"])
+
+
+def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
+    """`seen` was not refused while one of its siblings was accepted."""
+    case = case_record.current()
+    case.checked(1, 0.0, 0.0)
+    accepting = [other.problem.architecture.name for other in siblings if other.failure is None]
+    if seen.failure is not None and accepting:
+        line = f"{one_line(seen.failure.text)}   accepted by {', '.join(accepting)}"
+        case.found(seen, "call", f"refuses {seen.problem.dtype}", [line], failure=seen.failure)
+
+
+def assert_returned(seen: Observation, field: str = "call") -> bool:
+    """The call, or its parts, gave a result. Returns whether it did."""
+    failure = seen.failure
+    if failure is None:
+        return True
+    clause = clause_of_shape("parameters") if failure.kind == MISMATCHED else None
+    severity = RED if failure.ended_process else ""
+    case_record.current().found(
+        seen, field, failure.title, [one_line(failure.text)], severity=severity, clause=clause, failure=failure
+    )
+    return False
+
+
+def assert_documented_shape(seen: Observation) -> bool:
+    """Every result has the documented shape. Returns whether it has."""
+    name = seen.misshapen
+    if not name:
+        return True
+    got, wanted = seen.facts[name].shape, documented_shapes(seen.problem)[name]
+    line = f"{name}, shape:  got {got}   documented {wanted}"
+    case_record.current().found(seen, name, "shape", [line], clause=clause_of_shape(name))
+    return False
+
+
+def _outside(
+    seen: Observation, compared: Sequence[Compared], count: bool = True
+) -> list[tuple[Labelled, Ball, np.ndarray]]:
+    """What has an element outside its enclosure; every comparison is counted."""
+    found = []
+    for labelled, ball, bounded in compared:
+        measure = measured(labelled.values, ball, bounded)
+        if count:
+            case, dtype = case_record.current(), seen.problem.dtype
+            case.checked(labelled.values.size, measure.vacuous, measure.worst)
+            case.sees[dtype] = min(case.sees.get(dtype, np.inf), measure.sees)
+        if not measure.worst <= 1:
+            found.append((labelled, ball, measure.ratios))
+    return found
+
+
+def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]:
+    """Where an output first left its bounds, and by how much; of states, the element that is farthest out."""
+    names = [name for name, _ in got.axes]
+    began = _own_time(ratios.shape, names)
+    first = began[ratios > 1].min()
+    index = tuple(int(i) for i in np.unravel_index(int(np.where(began == first, ratios, -1).argmax()), ratios.shape))
+    value, radius, ratio = got.values[index], ball.radius[index], ratios[index]
+    times = _times(ratio)
+    lines = [
+        f"{got.at(index)}:  got {number(value)}   allowed {float(ball.midpoint[index]):.9g} +- {radius:.2g}   {times}"
+    ]
+    if "direction" in names and "step" in names and ratios.shape[names.index("step")] > 1:
+        along = tuple(axis for axis, name in enumerate(names) if name != "step")
+        right = [str(got.axes[names.index("step")][1][t]) for t in np.flatnonzero((ratios <= 1).all(axis=along))]
+        lines.append(f"right at step {', '.join(right)}" if right else "wrong at every step")
+    return lines
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g} times the bound" if np.isfinite(ratio) else "no error is allowed"
+
+
+def _own_time(shape: tuple[int, ...], names: list[str]) -> np.ndarray:
+    """For each element of an output the step of its direction that computed it; 0 for anything else."""
+    if not {"step", "direction"} <= set(names):
+        return np.zeros(shape, int)
+    index = np.indices(shape)
+    step, backwards = index[names.index("step")], shape[names.index("step")] - 1 - index[names.index("step")]
+    return np.where(index[names.index("direction")] == REVERSE, backwards, step)
+
+
+def number(value: Any) -> str:
+    """A value in decimal, and exactly in hexadecimal without trailing zeros."""
+    digits, _, exponent = float(value).hex().partition("p")
+    exact = f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}p{exponent}" if exponent else digits
+    return f"{float(value):.9g} ({exact})" if exponent else exact
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Foreign text on one line, without control characters."""
+    line = " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,343 @@
+"""What a call returned, as data: values in NumPy arrays that know where they come from, and facts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from conformance.harness.execution.failure import Failure
+from reference.problem import LSTM, Loss, Problem
+
+DIRECTION_NAMES = ("forward", "reverse")
+
+NO_SECOND_DERIVATIVES = "the first gradients, taken with create_graph=True, require no gradient"
+"""What a check of second derivatives says where there are none."""
+
+INDEX = ("first index", "second index")
+"""Axes of parameters, which have no names of their own."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What can be said of a returned tensor before any value: names as strings, shape and strides in elements."""
+
+    type: str
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    device: str = ""
+    strides: tuple[int, ...] = ()
+
+    @property
+    def significant_strides(self) -> tuple[int, ...]:
+        """The strides of axes with more than one place: those of others lead nowhere."""
+        return tuple(stride for size, stride in zip(self.shape, self.strides, strict=True) if size > 1)
+
+
+class Labelled:
+    """An array whose axes have names, so that an element can say its layer, row, step and unit after slicing.
+
+    Slices with integers, slices and Ellipsis; anything else is a TypeError.
+    """
+
+    __slots__ = ("axes", "field", "fixed", "values")
+
+    def __init__(
+        self, field: str, values: np.ndarray, axes: Sequence[tuple[str, range]], fixed: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        self.field = field
+        self.values = values
+        self.axes = tuple(axes)
+        self.fixed = tuple(fixed)
+
+    @classmethod
+    def of(cls, field: str, values: np.ndarray, *names: str, fixed: Sequence[tuple[str, int]] = ()) -> Labelled:
+        """`values` with an axis name for each dimension."""
+        return cls(field, values, [(name, range(size)) for name, size in zip(names, values.shape, strict=True)], fixed)
+
+    def __getitem__(self, key: object) -> Labelled:
+        keys = key if isinstance(key, tuple) else (key,)
+        if Ellipsis in keys:
+            at = keys.index(Ellipsis)
+            keys = (*keys[:at], *[slice(None)] * (len(self.axes) - len(keys) + 1), *keys[at + 1 :])
+        axes: list[tuple[str, range]] = []
+        fixed = list(self.fixed)
+        for place, (name, positions) in enumerate(self.axes):
+            one = keys[place] if place < len(keys) else slice(None)
+            if isinstance(one, slice):
+                axes.append((name, positions[one]))
+            elif isinstance(one, int):
+                fixed.append((name, positions[one]))
+            else:
+                raise TypeError(f"a labelled array is sliced with integers and slices, not {one!r}")
+        return Labelled(self.field, self.values[keys], axes, fixed)
+
+    def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> Labelled:
+        """An elementwise function of the values, the labels kept."""
+        return Labelled(self.field, function(self.values), self.axes, self.fixed)
+
+    def __abs__(self) -> Labelled:
+        return self.mapped(np.abs)
+
+    def __neg__(self) -> Labelled:
+        return self.mapped(np.negative)
+
+    def at(self, index: Sequence[int]) -> str:
+        """The field and place of element `index`: `output, layer 0 forward, row 0, step 1, unit 1`."""
+        return ", ".join(filter(None, (self.field, _place(self.where(index)))))
+
+    def where(self, index: Sequence[int]) -> dict[str, int]:
+        """The place of element `index`: a number for each axis of the whole tensor."""
+        return dict(self.fixed) | {
+            name: positions[int(i)] for (name, positions), i in zip(self.axes, index, strict=True)
+        }
+
+
+def _place(where: dict[str, int]) -> str:
+    """A place as text: `layer 0 forward, row 0, step 1, unit 1`."""
+    words = []
+    if "layer" in where:
+        words.append(f"layer {where['layer']}")
+    if "direction" in where:
+        words.append(DIRECTION_NAMES[where["direction"]])
+    head = [" ".join(words)] if words else []
+    head += [f"{name} {where[name]}" for name in ("row", "step", "unit", "feature") if name in where]
+    index = [str(where[name]) for name in INDEX if name in where]
+    return ", ".join(head + ([f"index [{', '.join(index)}]"] if index else []))
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One call: where it ran and what it returned. Canonical values are made on first use.
+
+    subject   its name
+    route     a name of `route.ROUTES`
+    facts     of output, h_n, c_n
+    raw       their values as returned, float64; empty where a route has none
+    failure   why nothing came back
+    warnings  texts warned of during the call
+    repacked  what of a packed output's packing is not the input's
+    kernels   labels of `witness.TELLING`, where the request asked for them
+    layer, step  where a part of a larger call begins
+    """
+
+    problem: Problem
+    subject: str
+    route: str
+    facts: dict[str, Fact] = field(default_factory=dict)
+    raw: dict[str, np.ndarray] = field(default_factory=dict)
+    failure: Failure | None = None
+    warnings: tuple[str, ...] = ()
+    repacked: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
+    layer: int = 0
+    step: int = 0
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        """The further calls that the request made."""
+        return ()
+
+    @property
+    def output(self) -> Labelled:
+        """(N, T, D, R)"""
+        a, values = self.problem.architecture, self.raw["output"]
+        if self.problem.unbatched:
+            values = values[None]
+        elif not a.batch_first:
+            values = values.swapaxes(0, 1)
+        split = values.reshape(*values.shape[:2], a.directions, a.output_size)
+        fixed = [("layer", self.layer + a.num_layers - 1)]
+        whole = Labelled.of("output", split, "row", "step", "direction", "unit", fixed=fixed)
+        steps = range(self.step, self.step + self.problem.steps)
+        return Labelled("output", split, [whole.axes[0], ("step", steps), *whole.axes[2:]], fixed)
+
+    @property
+    def h_n(self) -> Labelled:
+        """(L, D, N, R)"""
+        return self._state("h_n")
+
+    @property
+    def c_n(self) -> Labelled:
+        """(L, D, N, H), LSTM alone"""
+        return self._state("c_n")
+
+    @property
+    def results(self) -> dict[str, Labelled]:
+        """Every result by name, canonical."""
+        return {name: getattr(self, name) for name in self.raw}
+
+    @property
+    def misshapen(self) -> str:
+        """The first result whose shape is not the documented one, or ""."""
+        wanted = documented_shapes(self.problem)
+        return next(
+            (name for name, shape in wanted.items() if name in self.facts and self.facts[name].shape != shape), ""
+        )
+
+    def _state(self, name: str) -> Labelled:
+        a = self.problem.architecture
+        values = self.raw[name].reshape(a.num_layers, a.directions, self.problem.batch_size, -1)
+        labelled = Labelled.of(name, values, "layer", "direction", "row", "unit")
+        layers = range(self.layer, self.layer + a.num_layers)
+        return Labelled(name, values, [("layer", layers), *labelled.axes[1:]])
+
+
+@dataclass(frozen=True, eq=False)
+class ByLayers(Observation):
+    """A call, and `layers`: the same call as a composition of one-layer modules."""
+
+    layers: tuple[Observation, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.layers
+
+
+@dataclass(frozen=True, eq=False)
+class BySteps(Observation):
+    """A call, and `steps`: the same call as one for each step, each handed the states that the last returned."""
+
+    steps: tuple[Observation, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.steps
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated(Observation):
+    """A call made again.
+
+    again    the second call, and a third after the first results were overwritten
+    changed  names of inputs, states and parameters that the calls changed; "random state" among them
+    """
+
+    again: tuple[Observation, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.again
+
+
+@dataclass(frozen=True, eq=False)
+class Poisoned(Observation):
+    """A call, and `poisoned`: the call once more after a part of its input was overwritten with NaN."""
+
+    poisoned: tuple[Observation, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.poisoned
+
+
+@dataclass(frozen=True, eq=False)
+class Constructed(Observation):
+    """A module without any call: the facts of its parameters, by name, and its repr."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Differentiated(Observation):
+    """A call that was differentiated.
+
+    loss           what was differentiated
+    raw_gradients  of inputs, states and parameters, by name, as returned, float64; one that is None is left out
+    shared         pairs of parameters whose gradients share memory
+    later_passes   the same after each further backward pass over the same graph
+    """
+
+    loss: Loss | None = None
+    raw_gradients: dict[str, np.ndarray] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
+    later_passes: tuple[Differentiated, ...] = ()
+
+    @property
+    def gradients(self) -> dict[str, Labelled]:
+        """Every gradient by the name of what it is of, canonical: input (N, T, I), h_0 and c_0 (L, D, N, features)."""
+        return {name: self._gradient(name, values) for name, values in self.raw_gradients.items()}
+
+    def zero_gradient(self, name: str) -> Labelled:
+        """What a gradient that is None stands for."""
+        shape = self.problem.parameters[name].shape if name in self.problem.parameters else ()
+        if name == "input":
+            return Labelled.of(f"gradient of {name}", np.zeros(self.problem.input.shape), "row", "step", "feature")
+        if name in ("h_0", "c_0"):
+            shape = self.problem.state(name).shape
+        return self._gradient(name, np.zeros(shape))
+
+    def _gradient(self, name: str, values: np.ndarray) -> Labelled:
+        a, field = self.problem.architecture, f"gradient of {name}"
+        if name == "input":
+            if a.single_step or self.problem.unbatched:
+                values = values.reshape(self.problem.input.shape)
+            elif not a.batch_first:
+                values = values.swapaxes(0, 1)
+            return Labelled.of(field, values, "row", "step", "feature")
+        if name in ("h_0", "c_0"):
+            values = values.reshape(a.num_layers, a.directions, self.problem.batch_size, -1)
+            return Labelled.of(field, values, "layer", "direction", "row", "unit")
+        return Labelled.of(field, values, *INDEX[: values.ndim])
+
+
+@dataclass(frozen=True, eq=False)
+class DifferentiatedByApi(Differentiated):
+    """A call that was differentiated by one API of autograd.
+
+    others  further sets of first derivatives, where the API gives more than one
+    second  second derivatives, where the API gives them
+    """
+
+    others: tuple[Differentiated, ...] = ()
+    second: Differentiated | None = None
+
+    @property
+    def first_derivatives(self) -> tuple[Differentiated, ...]:
+        """Every set of first derivatives."""
+        return (self, *self.others)
+
+
+@dataclass(frozen=True, eq=False)
+class GradgradChecked(Observation):
+    """A call whose second derivatives were checked; `gradgradcheck_failure` says what is wrong with them, or ""."""
+
+    gradgradcheck_failure: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class PackingObservation(Observation):
+    """One call of a packing utility: `raw` and `facts` of what it returned, `changed` of its arguments.
+
+    They are named data, batch_sizes, sorted_indices and unsorted_indices, those that are there; padded, and lengths;
+    or row 0, row 1 and so on. Integers are int64. call: the utility's name, its options and its rows, as text.
+    """
+
+    utility: str = ""
+    call: str = ""
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ParametersDrawn:
+    """The parameters that modules drew, by name, module after module; or why there are none."""
+
+    drawn: tuple[dict[str, np.ndarray], ...] = ()
+    failure: Failure | None = None
+
+
+def documented_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """The shapes that the documentation gives the results of a call on `problem`, as the caller sees them."""
+    a, t = problem.architecture, problem.steps
+    batch = () if problem.unbatched else (problem.batch_size,)
+    stacked = () if a.single_step else (a.num_layers * a.directions,)
+    shapes: dict[str, tuple[int, ...]] = {}
+    if not a.single_step:
+        width = a.directions * a.output_size
+        shapes["output"] = (*batch, t, width) if a.batch_first else (t, *batch, width)
+    shapes["h_n"] = (*stacked, *batch, a.output_size)
+    if a.cell == LSTM:
+        shapes["c_n"] = (*stacked, *batch, a.hidden_size)
+    return shapes

@@ -1,0 +1,205 @@
+"""The request that calls a packing utility with plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from conformance.harness.execution import memory_layouts, tensors
+from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.module_call import fact, guarded_call
+from conformance.harness.execution.observation import PackingObservation
+from conformance.harness.execution.requests.request import Request
+from conformance.harness.execution.routes import PACKING
+from conformance.harness.execution.subject import Subject
+from reference.problem import Problem
+
+LENGTHS = ("list", "int64", "int32")
+"""What lengths come as: a list, or a tensor of one of these dtypes."""
+
+
+def padded_by_hand(rows: Sequence[np.ndarray], steps: int, value: float = 0.0, side: str = "right") -> np.ndarray:
+    """Rows (length, *) as a batch (N, steps, *), with `value` in the steps that they lack on this side."""
+    batch = np.full((len(rows), steps, *rows[0].shape[1:]), value)
+    for n, row in enumerate(rows):
+        first = steps - len(row) if side == "left" else 0
+        batch[n, first : first + len(row)] = row
+    return batch
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The rows of a packed problem as a utility is given them.
+
+    sequence (N, T, *), where * is no axis, (I,) or (I, 2). surplus: steps that a padded batch has beyond its longest
+    row. What is no part of a row is NaN, so that a leak shows, unless all rows are the same numbers in memory_layouts.
+    """
+
+    problem: Problem
+    sequence: np.ndarray
+    surplus: int = 0
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return self.problem.lengths or ()
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """Every row (length, *)."""
+        return [row[:length] for row, length in zip(self.sequence, self.lengths, strict=True)]
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether no row is longer than the one before it."""
+        return list(self.lengths) == sorted(self.lengths, reverse=True)
+
+    @property
+    def batch_first(self) -> bool:
+        return self.problem.architecture.batch_first
+
+    def as_called(self, padded: np.ndarray) -> np.ndarray:
+        """A padded batch (N, T, *) with its axes in the order that batch_first asks for."""
+        return padded if self.batch_first else padded.swapaxes(0, 1)
+
+    def tensor(self) -> torch.Tensor:
+        """The padded batch as a tensor, in the problem's dtype, device and memory_layouts."""
+        rows = list(self.sequence) if self.problem.memory == "expanded" else self.rows
+        padded = padded_by_hand(rows, self.problem.steps + self.surplus, np.nan)
+        return self._laid_out(self.as_called(padded), 0 if self.batch_first else 1)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The rows as tensors."""
+        return [self._laid_out(row, None) for row in self.rows]
+
+    def _laid_out(self, values: np.ndarray, batch_axis: int | None) -> torch.Tensor:
+        made = tensors.tensor(values, self.problem.dtype, self.problem.device)
+        return memory_layouts.laid_out(made, self.problem.memory, batch_axis)
+
+
+def batches(problem: Problem, surplus: int = 0) -> list[Batch]:
+    """The rows of a packed problem without trailing axes, with one, and with two."""
+    x = problem.input
+    return [Batch(problem, sequence, surplus) for sequence in (x[..., 0], x, np.stack([x, -x], -1))]
+
+
+@dataclass(frozen=True, eq=False)
+class Pack(Request[PackingObservation]):
+    """Call the subject's function of torch.nn.utils.rnn with this name; what is unpacked was packed by the subject.
+
+    lengths: one of `LENGTHS`. options: keyword arguments.
+    """
+
+    batch: Batch
+    utility: str
+    lengths: str
+    options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """`pad_sequence(batch_first=True), rows (3, 2) (1, 2), lengths list`"""
+        batch = self.batch
+        given = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        surplus = f" and {batch.surplus} more steps" if batch.surplus else ""
+        rows = " ".join(str(row.shape) for row in batch.rows)
+        return f"{self.utility}({given}), rows {rows}{surplus}, lengths {self.lengths}"
+
+    def shared(self) -> tuple[object, ...]:
+        return (self.batch.problem,)
+
+    def blank(self, subject: Subject) -> PackingObservation:
+        """The observation of a call that was not made yet."""
+        return PackingObservation(self.batch.problem, subject.name, PACKING, utility=self.utility, call=str(self))
+
+    def failed(self, subject: Subject, failure: Failure) -> PackingObservation:
+        return replace(self.blank(subject), failure=failure)
+
+    def execute(self, subject: Subject) -> tuple[PackingObservation, ...]:
+        case = self.batch.problem.case
+        try:
+            made = _ARGUMENTS[self.utility]
+            given = guarded_call(case, PACKING, lambda: made(subject.packing, self.batch, self.lengths))
+            before = _contents(given)
+            utility = getattr(subject.packing, self.utility)
+            result = guarded_call(case, PACKING, lambda: utility(*given.values(), **self.options))
+        except Exception as error:  # the subject's own, whatever it is
+            return (self.failed(subject, Failure.raised(error)),)
+        returned = _parts(result)
+        seen = replace(
+            self.blank(subject),
+            raw={name: _plain(part) for name, part in returned.items()},
+            facts={name: fact(part) for name, part in returned.items()},
+            changed=tuple(name for name, after in _contents(given).items() if not _equal(before[name], after)),
+        )
+        return (seen,)
+
+
+Arguments = Mapping[str, Any]
+"""Positional arguments by name."""
+
+
+def _pack_padded_sequence(packing: Any, batch: Batch, lengths: str) -> Arguments:
+    return {"input": batch.tensor(), "lengths": _lengths(batch, lengths)}
+
+
+def _pad_packed_sequence(packing: Any, batch: Batch, lengths: str) -> Arguments:
+    given = _pack_padded_sequence(packing, batch, lengths)
+    options = {"batch_first": batch.batch_first, "enforce_sorted": batch.is_sorted}
+    return {"sequence": packing.pack_padded_sequence(*given.values(), **options)}
+
+
+def _unpad_sequence(packing: Any, batch: Batch, lengths: str) -> Arguments:
+    return {"padded_sequences": batch.tensor(), "lengths": torch.as_tensor(_lengths(batch, lengths))}
+
+
+def _sequences(packing: Any, batch: Batch, lengths: str) -> Arguments:
+    return {"sequences": batch.tensors()}
+
+
+_ARGUMENTS: Mapping[str, Callable[[Any, Batch, str], Arguments]] = {
+    "pack_padded_sequence": _pack_padded_sequence,
+    "pad_packed_sequence": _pad_packed_sequence,
+    "pack_sequence": _sequences,
+    "pad_sequence": _sequences,
+    "unpad_sequence": _unpad_sequence,
+}
+
+UTILITIES = tuple(_ARGUMENTS)
+"""Names of the functions that pad and pack."""
+
+
+def _lengths(batch: Batch, kind: str) -> list[int] | torch.Tensor:
+    """The lengths as one of `LENGTHS`; a tensor is on the CPU, where they are documented to be."""
+    return list(batch.lengths) if kind == "list" else torch.tensor(batch.lengths, dtype=getattr(torch, kind))
+
+
+def _parts(value: Any) -> dict[str, torch.Tensor]:
+    """The tensors of a result by name."""
+    if isinstance(value, PackedSequence):
+        return {name: part for name, part in value._asdict().items() if part is not None}
+    if isinstance(value, tuple):
+        return dict(zip(("padded", "lengths"), value, strict=False))
+    return {"padded": value} if isinstance(value, torch.Tensor) else {f"row {n}": row for n, row in enumerate(value)}
+
+
+def _contents(given: Arguments) -> dict[str, list[np.ndarray]]:
+    """What the arguments hold now."""
+    return {name: _held(value) for name, value in given.items()}
+
+
+def _held(value: Any) -> list[np.ndarray]:
+    if isinstance(value, list) and not isinstance(value[0], torch.Tensor):
+        return [np.array(value)]
+    return [_plain(part) for part in _parts(value).values()]
+
+
+def _equal(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True))
+
+
+def _plain(t: torch.Tensor) -> np.ndarray:
+    """The values of a tensor: float64, or int64 where they are integers."""
+    return tensors.array(t) if t.is_floating_point() else np.array(t.tolist(), np.int64)

@@ -1,0 +1,194 @@
+"""What is judged: the classes that stand for each cell, and how a module of them is built from a problem."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import torch
+
+from conformance.harness.execution import tensors
+from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+
+TORCH_NN = "torch.nn"
+"""The name of the subject that is judged where nothing else is asked for."""
+
+SERVES = {
+    "RNN": (RNN_TANH, RNN_RELU),
+    "LSTM": (LSTM,),
+    "GRU": (GRU,),
+    "RNNCell": (RNN_TANH + CELL_SUFFIX, RNN_RELU + CELL_SUFFIX),
+    "LSTMCell": (LSTM + CELL_SUFFIX,),
+    "GRUCell": (GRU + CELL_SUFFIX,),
+}
+"""PyTorch's name of each class, and the cells that it stands for; RNN tells two of them apart by nonlinearity."""
+
+CELLS = tuple(cell for cells in SERVES.values() for cell in cells)
+
+ASKED_FOR = {cell: (cell,) for cell in CELLS} | {"rnn": SERVES["RNN"], "rnn_cell": SERVES["RNNCell"]}
+"""What may stand before the = of `--subject lstm=pkg.module:Name`, and the cells that it means."""
+
+
+class SubjectError(ValueError):
+    """A subject that cannot be had; the text says what is missing, and what would do."""
+
+
+class MissingCell(LookupError):
+    """The subject has no class for a cell."""
+
+
+class MismatchedParameters(Exception):
+    """A module's parameters are not those that the documentation names; the text says which."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A name for reports, and for each cell a callable that takes the arguments of torch.nn.RNN, LSTM or GRU.
+
+    packing has the functions of torch.nn.utils.rnn as attributes. texts name it as `named` takes them; none
+    where it was made in this process alone.
+    """
+
+    name: str
+    classes: Mapping[str, Callable[..., torch.nn.Module]]
+    packing: Any = torch.nn.utils.rnn
+    texts: tuple[str, ...] = ()
+
+    def options(self, cell: str) -> str:
+        """The options that name it on a command line, as far as this cell and its single step need them."""
+        named = [text for text in self.texts if text != TORCH_NN and _concerns(text, cell)]
+        return " ".join(f"--subject {text}" for text in named)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The cells that it has no class for."""
+        return tuple(cell for cell in CELLS if cell not in self.classes)
+
+    def drawn(self, architecture: Architecture, dtype: str, device: str) -> torch.nn.Module:
+        """A module of this architecture with whatever parameters it draws, in training mode. Raises MissingCell."""
+        if architecture.name not in self.classes:
+            raise MissingCell(f"{self.name} has no {architecture.name}")
+        return self.classes[architecture.name](**arguments(architecture), device=device, dtype=tensors.DTYPES[dtype])
+
+    def module(self, problem: Problem, device: str) -> torch.nn.Module:
+        """The module that the problem is about on `device`, in its mode, with whatever parameters it draws."""
+        with warnings.catch_warnings():  # dropout is present on one layer too, which PyTorch finds worth a word
+            warnings.simplefilter("ignore")
+            return self.drawn(problem.architecture, problem.dtype, device).train(problem.training)
+
+    def loaded(self, problem: Problem) -> torch.nn.Module:
+        """The module that the problem is about, with its weights. Raises MismatchedParameters."""
+        module = self.module(problem, problem.device)
+        parameters = dict(module.named_parameters())
+        found = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+        wanted = problem.architecture.parameter_shapes()
+        if found != wanted:
+            raise MismatchedParameters(_mismatch(found, wanted))
+        with torch.no_grad():
+            for name, values in problem.parameters.items():
+                parameters[name].copy_(tensors.tensor(values, problem.dtype, problem.device))
+        return module
+
+
+def _mismatch(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:
+    """The first parameter that is not as documented; where its name is absent, also the first that is documented
+    nowhere."""
+    name = next(name for name in [*wanted, *found] if found.get(name) != wanted.get(name))
+    text = f"parameter {name}: {found.get(name, 'absent')}, documented {wanted.get(name, 'absent')}"
+    other = next((other for other in found if other not in wanted), name)
+    return text if other == name else f"{text}; found instead: {other} {found[other]}"
+
+
+def arguments(architecture: Architecture) -> dict[str, Any]:
+    """The keyword arguments that make a module of this architecture."""
+    names = ["input_size", "hidden_size", "bias"]
+    names += [] if architecture.single_step else ["num_layers", "batch_first", "bidirectional"]
+    named: dict[str, Any] = {name: getattr(architecture, name) for name in names}
+    if architecture.cell in (RNN_TANH, RNN_RELU):
+        named["nonlinearity"] = architecture.cell.removeprefix("rnn_")
+    named |= {name: getattr(architecture, name) for name in ("proj_size", "dropout") if getattr(architecture, name)}
+    return named
+
+
+def _concerns(text: str, cell: str) -> bool:
+    """Whether a text of a command line gives a class for this cell, or for its single step or its loop."""
+    asked = ASKED_FOR.get(text.partition("=")[0], CELLS)
+    return not cell or cell.removesuffix(CELL_SUFFIX) in [one.removesuffix(CELL_SUFFIX) for one in asked]
+
+
+def torch_nn() -> Subject:
+    """The recurrent modules of the PyTorch that is installed."""
+    return named([TORCH_NN])
+
+
+def named(texts: Sequence[str]) -> Subject:
+    """The subject that texts such as `pkg.module` or `lstm=pkg.module:Name` name. Raises SubjectError.
+
+    Its name is that of the module, or `pkg.module:Name`; several are joined with a plus.
+    """
+    classes: dict[str, Callable[..., torch.nn.Module]] = {}
+    names: dict[str, None] = {}
+    for text in texts:
+        name, found = _one_class(text) if "=" in text else _whole_module(text)
+        if twice := [cell for cell in found if cell in classes]:
+            raise SubjectError(f"{text}: {twice[0]} is given already; name each cell once")
+        classes |= found
+        names[name] = None
+    return Subject("+".join(names), classes, texts=tuple(texts))
+
+
+def _whole_module(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]]]:
+    """A module, and of the documented classes those that it has."""
+    if ":" in text:
+        raise SubjectError(f"{text}: say which cell the class is, as in lstm={text}")
+    with _importing(text, text):
+        module = importlib.import_module(text)
+        has = {name: getattr(module, name, None) for name in SERVES}
+    classes = {cell: kind for name, kind in has.items() if callable(kind) for cell in SERVES[name]}
+    if not classes:
+        raise SubjectError(
+            f"{text} has none of {', '.join(SERVES)}; name a class of another name as in lstm={text}:Name"
+        )
+    return text, classes
+
+
+def _one_class(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]]]:
+    """A class by its own name, for the cells that stand before the =."""
+    asked, _, name = text.partition("=")
+    if asked not in ASKED_FOR:
+        raise SubjectError(f"{text}: no such cell, {asked}; one of {', '.join(ASKED_FOR)}")
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise SubjectError(f"{text}: name the class too, as in {asked}={module or 'pkg.module'}:Name")
+    with _importing(module, text):
+        imported = importlib.import_module(module)
+        try:
+            kind = attrgetter(attribute)(imported)
+        except AttributeError:
+            raise SubjectError(f"{text}: module {module} has no {attribute}; name a class that it has") from None
+    if not callable(kind):
+        raise SubjectError(f"{text}: {attribute} is no class; name one that takes the arguments of torch.nn's")
+    return name, dict.fromkeys(ASKED_FOR[asked], kind)
+
+
+@contextmanager
+def _importing(module: str, text: str) -> Iterator[None]:
+    """Whatever the block raises while it imports the module of this name becomes a SubjectError."""
+    if not re.fullmatch(r"\w+(\.\w+)*", module):
+        raise SubjectError(f"{text}: {module} is no name of a module; write it as in an import, pkg.module")
+    try:
+        yield
+    except (SubjectError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            remedy = f"there is no module {error.name} here: run from the folder that it lies in, or install it"
+        else:
+            remedy = f"importing {module} has to work first, and raises {type(error).__name__}: {error}"
+        raise SubjectError(f"{text}: {remedy}") from None

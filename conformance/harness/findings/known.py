@@ -1,0 +1,152 @@
+"""Known deviations: read from known.toml, matched against findings, replayed from their stored case.
+
+An entry's `where` is data, never evaluated: field = value, a list of values, or a comparison such as ">=2".
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
+
+from conformance.clauses import AMBER, CLAUSES, RED, REMARK
+from conformance.harness.findings.recorder import Finding
+from strategies import Case, CaseError, parse
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SHIPPED = Path(__file__).parents[2] / "known.toml"
+
+REQUIRED = ("id", "severity", "clause", "field", "kind", "test", "case", "torch", "tracker")
+OPTIONAL = ("where", "without_cpu_flag", "note")
+
+
+class KnownError(ValueError):
+    """A file of known deviations that cannot be read; the text says where and what would do."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A deviation that was reported, or searched for and not found.
+
+    clause, field, kind       a finding's signature
+    test, case                the property's name and its smallest case, empty where the property draws none
+    torch                     the releases that have it (PEP 440)
+    where                     narrows it to fields of a case, or to a cell, dtype or route
+    tracker                   a link, or the words that were searched
+    without_cpu_flag          only processors that tell their flags and lack this one have it
+    """
+
+    id: str
+    severity: str
+    clause: str
+    field: str
+    kind: str
+    test: str
+    case: str
+    torch: str
+    tracker: str
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    without_cpu_flag: str = ""
+    note: str = ""
+
+    @property
+    def signature(self) -> tuple[str, str, str]:
+        """A finding's signature."""
+        return (self.clause, self.field, self.kind)
+
+    def concerns(self, release: str, cpu_flags: Collection[str]) -> bool:
+        """Whether a PyTorch of this version has it on a processor with these flags."""
+        if self.without_cpu_flag and (not cpu_flags or self.without_cpu_flag in cpu_flags):
+            return False
+        return SpecifierSet(self.torch).contains(Version(release).base_version, prereleases=True)
+
+
+def load(path: Path) -> tuple[Known, ...]:
+    """The entries of a file. Raises KnownError."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KnownError(f"{path}: {error.strerror}; name a file of known deviations") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise KnownError(f"{path}: {error}; see conformance/known.toml for the form") from None
+    entries = data.get("deviation", [])
+    if not isinstance(entries, list) or set(data) - {"deviation"}:
+        raise KnownError(f"{path}: a file of known deviations has [[deviation]] tables and nothing else")
+    known = tuple(_entry(path, n, entry) for n, entry in enumerate(entries, 1))
+    if len({entry.id for entry in known}) != len(known):
+        raise KnownError(f"{path}: two entries have the same id")
+    return known
+
+
+def _entry(path: Path, number: int, entry: Any) -> Known:
+    where = f"{path}: entry {number}"
+    if not isinstance(entry, dict):
+        raise KnownError(f"{where} is not a table")
+    if missing := [name for name in REQUIRED if not isinstance(entry.get(name), str)]:
+        raise KnownError(f"{where} lacks {missing[0]} (text)")
+    if extra := set(entry) - {*REQUIRED, *OPTIONAL}:
+        raise KnownError(f"{where}, {entry['id']}: no such key: {min(extra)}")
+    if entry["clause"] not in CLAUSES or entry["severity"] not in (RED, AMBER, REMARK):
+        raise KnownError(
+            f"{where}, {entry['id']}: clause is one of {', '.join(CLAUSES)}; severity red, amber or remark"
+        )
+    try:
+        SpecifierSet(entry["torch"])
+        if entry["case"]:
+            parse(entry["case"])
+        narrowed = tuple((name, _permitted(name, value)) for name, value in entry.get("where", {}).items())
+    except (InvalidSpecifier, CaseError, ValueError) as error:
+        raise KnownError(f"{where}, {entry['id']}: {error}") from None
+    texts = {name: str(entry.get(name, "")) for name in ("without_cpu_flag", "note")}
+    return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, **texts)
+
+
+CASE_FIELDS = tuple(field.name for field in fields(Case))
+
+
+def _permitted(name: str, value: Any) -> tuple[str, ...]:
+    if name not in (*CASE_FIELDS, "cell", "route"):
+        raise ValueError(f"where has no field {name!r}; it has cell, route, " + ", ".join(CASE_FIELDS))
+    values = value if isinstance(value, list) else [value]
+    for one in values:
+        if isinstance(one, str) and one[:1] in "<>!=":
+            SpecifierSet(one)
+    return tuple(str(one) for one in values)
+
+
+def matching(known: Iterable[Known], finding: Finding, case: Case | None) -> str:
+    """The id of the entry that `finding` is an instance of, or ""."""
+    for entry in known:
+        if entry.signature == finding.signature and _inside(entry, finding, case):
+            return entry.id
+    return ""
+
+
+def _inside(entry: Known, finding: Finding, case: Case | None) -> bool:
+    for name, permitted in entry.where:
+        if name in ("cell", "route", "dtype"):
+            value = getattr(finding, name)
+        elif case is None:
+            return False
+        else:
+            value = getattr(case, name)
+        if not any(_equals(value, one) for one in permitted):
+            return False
+    return True
+
+
+def _equals(value: object, permitted: str) -> bool:
+    if permitted[:1] in ("<", ">", "!", "=") and isinstance(value, int):
+        return SpecifierSet(permitted).contains(str(value))
+    if isinstance(value, tuple):
+        return permitted in value
+    return str(value).lower() == permitted.lower()

@@ -1,0 +1,208 @@
+"""What a run found and counted, as plain data that travels between processes as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from conformance.clauses import REMARK
+from conformance.harness.cells import CELL_NAMES
+from conformance.harness.execution.failure import Failure
+
+
+def command_of(case: str, test: str, options: str, ends_the_process: bool) -> str:
+    """The command that runs a case again, or a test that has none; in a worker where it would end the run."""
+    chosen = f'--case "{case}"' if case else f"-k {test}"
+    return " ".join(filter(None, ("pytest", chosen, options, "-n 1" if ends_the_process else "")))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One deviation of one case.
+
+    test is the property's name, cell "" where it is about no cell; field and kind say what deviates and how; known
+    is the id of the known deviation that it is; repeatable is False where the same case gave something else before;
+    options are those that name the subject on a command line.
+    """
+
+    severity: str
+    clause: str
+    test: str
+    cell: str
+    subject: str
+    route: str
+    dtype: str
+    field: str
+    kind: str
+    lines: tuple[str, ...]
+    case: str
+    known: str = ""
+    repeatable: bool = True
+    kernels: tuple[str, ...] = ()
+    options: str = ""
+    failure: Failure | None = None
+
+    @property
+    def signature(self) -> tuple[str, str, str]:
+        """What makes two findings the same defect, whatever the case."""
+        return (self.clause, self.field, self.kind)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the call gave no result."""
+        return self.failure is not None
+
+    @property
+    def ended_process(self) -> bool:
+        """Whether the call took its process with it, or would not return."""
+        return self.failure is not None and self.failure.ended_process
+
+    @property
+    def claim(self) -> str:
+        return self.test.removeprefix("test_").replace("_", " ")
+
+    @property
+    def again(self) -> str:
+        """The command that shows it once more."""
+        return command_of(self.case, self.test, self.options, self.ended_process)
+
+    def text(self) -> str:
+        """The finding as a terminal shows it."""
+        head = f"{self.severity.upper():<6} {self.clause:<3} {CELL_NAMES[self.cell]} {self.claim}"
+        body = list(self.lines)
+        if not self.repeatable:
+            body.insert(0, "NOT REPEATABLE: the same case gave something else before")
+        body.append(f"again    {self.again}")
+        where = ", ".join(filter(None, (self.subject, self.route, "+".join(self.kernels))))
+        return "\n".join([f"{head:<68} {where}", *("       " + line for line in body)])
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Finding:
+        failure = Failure(**data["failure"]) if data["failure"] else None
+        return cls(**(data | {name: tuple(data[name]) for name in ("lines", "kernels")} | {"failure": failure}))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Tally:
+    """Counts of one property on one cell. A case says nothing where no bound of it could have been broken.
+
+    sees is, for each dtype, the smallest relative error that one of the cases would have shown if it were in every
+    result.
+    """
+
+    cases: int = 0
+    silent: int = 0
+    elements: int = 0
+    vacuous: float = 0.0
+    worst: float = 0.0
+    sees: dict[str, float] = field(default_factory=dict)
+
+    def seen(self, dtype: str, error: float) -> None:
+        """A case of this dtype would have shown a relative error of this size."""
+        self.sees[dtype] = min(error, self.sees.get(dtype, error))
+
+    def add(self, other: Tally) -> None:
+        self.cases += other.cases
+        self.silent += other.silent
+        self.elements += other.elements
+        self.vacuous += other.vacuous
+        self.worst = max(self.worst, other.worst)
+        for dtype, error in other.sees.items():
+            self.seen(dtype, error)
+
+
+@dataclass
+class LeftOut:
+    """So many calls that were left out for the same reason: what the subject refused, where, and in which words."""
+
+    what: str
+    device: str
+    message: str
+    dtypes: set[str] = field(default_factory=set)
+    cells: set[str] = field(default_factory=set)
+    routes: set[str] = field(default_factory=set)
+    calls: int = 0
+
+
+@dataclass
+class Recorder:
+    """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, how often
+    a witness saw each kernel, and the worst error of a function over every 16-bit value, in units of roundoff."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)
+    unsupported: dict[str, int] = field(default_factory=dict)
+    kernels: dict[str, int] = field(default_factory=dict)
+    accuracy: dict[str, float] = field(default_factory=dict)
+
+    def measured(self, function: str, error: float) -> None:
+        """The worst error of a function, such as `float16 tanh`, over every value."""
+        self.accuracy[function] = max(error, self.accuracy.get(function, 0.0))
+
+    def tally(self, node: str) -> Tally:
+        return self.tallies.setdefault(node, Tally())
+
+    def note(self, finding: Finding, count: int = 1) -> None:
+        """A finding that does not fail the run; of each kind the shortest case is kept."""
+        cells = "" if finding.severity == REMARK else finding.cell
+        key = "|".join((finding.severity, finding.known, *finding.signature, cells))
+        kept, so_far = self.quiet.get(key, (finding, 0))
+        shorter = finding if len(finding.case) < len(kept.case) else kept
+        self.quiet[key] = (shorter, so_far + count)
+
+    def skipped(self, cell: str, dtype: str, device: str, route: str, failure: Failure, feature: str = "") -> None:
+        """A call left out: the subject refused the smallest one too, plain or with one feature of it."""
+        key = json.dumps([feature, device, failure.text, dtype, cell, route])
+        self.unsupported[key] = self.unsupported.get(key, 0) + 1
+
+    def left_out(self) -> list[LeftOut]:
+        """What was left out, a row for each feature (or dtype, where it was a plain call), device and message."""
+        rows: dict[tuple[str, str, str], LeftOut] = {}
+        for key, count in self.unsupported.items():
+            feature, device, message, dtype, cell, route = json.loads(key)
+            row = rows.setdefault((feature or dtype, device, message), LeftOut(feature or dtype, device, message))
+            row.dtypes.add(dtype)
+            row.cells.add(cell)
+            row.routes.add(route)
+            row.calls += count
+        return [row for _, row in sorted(rows.items())]
+
+    def quiet_findings(self) -> list[Finding]:
+        return [finding for finding, _ in self.quiet.values()]
+
+    def merge(self, data: dict[str, Any]) -> None:
+        """Adds what another process recorded."""
+        for node, counts in data["tallies"].items():
+            self.tally(node).add(Tally(**counts))
+        for finding, count in data["quiet"]:
+            self.note(Finding.from_json(finding), count)
+        for ours, theirs in ((self.unsupported, data["unsupported"]), (self.kernels, data["kernels"])):
+            for what, count in theirs.items():
+                ours[what] = ours.get(what, 0) + count
+        for function, error in data["accuracy"].items():
+            self.measured(function, error)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "tallies": {node: asdict(tally) for node, tally in self.tallies.items()},
+            "quiet": [(finding.to_json(), count) for finding, count in self.quiet.values()],
+            "unsupported": self.unsupported,
+            "kernels": self.kernels,
+            "accuracy": self.accuracy,
+        }
+
+
+def told(findings: Iterable[tuple[Finding, int]], severity: str, known: bool) -> list[tuple[Finding, int]]:
+    """The findings of one severity, known ones or others, the most frequent first."""
+    chosen = [(f, n) for f, n in findings if f.severity == severity and bool(f.known) is known]
+    return sorted(chosen, key=lambda pair: -pair[1])
+
+
+def as_repeat(finding: Finding) -> Finding:
+    """The finding, saying that its case does not give the same each time."""
+    return replace(finding, repeatable=False)

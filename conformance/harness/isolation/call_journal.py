@@ -1,0 +1,143 @@
+"""The call at hand, in a file that outlives the process: which test, which case, and whether it is inside the subject.
+
+One record of fixed size for each process, written through a memory map, so that the system keeps it however the process
+ends. Its owner holds a lock on it for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conformance.harness.isolation import limits
+
+try:
+    import fcntl
+except ImportError:  # where files have no locks of this kind every record counts as left behind
+    fcntl = None  # type: ignore[assignment]
+
+SIZE = 8192
+SUFFIX = ".box"
+
+_MAGIC = b"box1"
+_HEAD = struct.Struct("<4sIQ")
+_TEST = struct.Struct("<I")
+_CALL = struct.Struct("<QII")
+_TEST_AT, _CALL_AT = 64, 2048
+_MOST_TEST, _MOST_CALL = _CALL_AT - _TEST_AT - _TEST.size, SIZE - _CALL_AT - _CALL.size
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a process wrote last: its test as plain data ({} between tests), its last call, and whether that came back.
+
+    calls counts those that were begun.
+    """
+
+    pid: int
+    calls: int
+    inside: bool
+    case: str
+    route: str
+    test: Mapping[str, Any] = field(default_factory=dict)
+
+
+class BlackBox:
+    """This process's record. `limit`: seconds that a call may take before the system ends the process; 0 for ever."""
+
+    def __init__(self, path: Path, limit: float = 0.0) -> None:
+        self.path, self.limit, self.calls = path, limit, 0
+        unlocked = path.with_suffix(f".{os.getpid()}")  # whoever looks for records finds this one locked or not at all
+        self._file = open(unlocked, "w+b")  # noqa: SIM115  (open as long as the process lives: the lock is on it)
+        self._file.truncate(SIZE)
+        if fcntl is not None:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._map = mmap.mmap(self._file.fileno(), SIZE)
+        _HEAD.pack_into(self._map, 0, _MAGIC, os.getpid(), 0)
+        unlocked.replace(path)
+
+    def begin(self, test: Mapping[str, Any]) -> None:
+        """A test begins, described by these few words; {} ends it."""
+        text = json.dumps(dict(test)).encode() if test else b""
+        text = text if len(text) <= _MOST_TEST else b""
+        _CALL.pack_into(self._map, _CALL_AT, self.calls, 0, 0)
+        _TEST.pack_into(self._map, _TEST_AT, len(text))
+        self._map[_TEST_AT + _TEST.size : _TEST_AT + _TEST.size + len(text)] = text
+
+    def before(self, case: str, route: str) -> None:
+        """A call into the subject begins."""
+        text = f"{route}\n{case}".encode()[:_MOST_CALL]
+        self.calls += 1
+        start = _CALL_AT + _CALL.size
+        self._map[start : start + len(text)] = text
+        _CALL.pack_into(self._map, _CALL_AT, self.calls, 1, len(text))
+        if self.limit:
+            limits.arm(self.limit)
+
+    def after(self) -> None:
+        """The call came back."""
+        if self.limit:
+            limits.arm(0)
+        self._map[_CALL_AT + 8] = 0
+
+    def close(self) -> None:
+        """The process ends as it should: its record goes."""
+        self._map.close()
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Record | None:
+    """What a file says, or None where it is no record."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if len(data) != SIZE or not data.startswith(_MAGIC):
+        return None
+    _, pid, _ = _HEAD.unpack_from(data)
+    calls, inside, length = _CALL.unpack_from(data, _CALL_AT)
+    text = data[_CALL_AT + _CALL.size :][:length].decode(errors="replace")
+    route, _, case = text.partition("\n")
+    (length,) = _TEST.unpack_from(data, _TEST_AT)
+    try:
+        test = json.loads(data[_TEST_AT + _TEST.size :][:length] or b"{}")
+    except ValueError:
+        test = {}
+    return Record(pid, calls, bool(inside), case, route, test if isinstance(test, dict) else {})
+
+
+def left_behind(folder: Path) -> list[Record]:
+    """The records in a folder whose owners died, oldest first; their files are removed."""
+    found = []
+    for path in sorted(folder.glob("*" + SUFFIX), key=_age):
+        if not is_held(path):
+            record = read(path)
+            path.unlink(missing_ok=True)
+            found += [record] if record is not None else []
+    return found
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def is_held(path: Path) -> bool:
+    """Whether the process that writes the record is alive."""
+    if fcntl is None:
+        return False
+    try:
+        with open(path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False

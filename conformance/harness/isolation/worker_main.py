@@ -1,0 +1,110 @@
+"""What a worker process does: it answers the requests of `child`, one after the other, until none comes.
+
+It imports torch and NumPy, and nothing else that has to be installed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import sys
+import traceback
+from functools import cache
+from typing import BinaryIO, NoReturn
+
+from conformance.harness.execution import machine
+from conformance.harness.execution import subject as subjects
+from conformance.harness.execution.requests.request import prepare
+from conformance.harness.execution.subject import Subject
+from conformance.harness.isolation import limits
+from conformance.harness.isolation.messages import Reader, Writer
+
+NUMBER = struct.Struct("<q")
+"""A process id, an exit code, or bytes of memory, as the server of children is told and tells them."""
+
+GRACE = 5.0
+"""Seconds between what ought to end a process and what ends it for certain."""
+
+
+def serve(control_fd: int) -> None:
+    """Forks a child for each socket that arrives and answers its process id; answers the exit code of one that died."""
+    control = socket.socket(fileno=control_fd)
+    prepare()
+    children: set[int] = set()
+    while True:
+        message, sockets, _, _ = socket.recv_fds(control, NUMBER.size, 1)
+        if not message:
+            break
+        (number,) = NUMBER.unpack(message)
+        if sockets:
+            number = _forked(control, sockets[0], number)
+            children.add(number)
+        else:
+            _, status = os.waitpid(number, 0)
+            children.discard(number)
+            number = os.waitstatus_to_exitcode(status)
+        control.sendall(NUMBER.pack(number))
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _forked(control: socket.socket, connection: int, memory: int) -> int:
+    """The process id of a new child that answers on this socket."""
+    pid = os.fork()
+    if pid:
+        os.close(connection)
+        return pid
+    try:
+        control.close()
+        ours = socket.socket(fileno=connection)
+        _answer_all(ours.makefile("rb"), ours.makefile("wb"), memory)
+    finally:
+        os._exit(1)  # never back into the server
+
+
+def spawned(memory: int) -> None:
+    """A child that was not forked: answers on its standard streams."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the subject prints is no answer
+    prepare()
+    _answer_all(sys.stdin.buffer, answers, memory)
+
+
+def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
+    """Answers requests until no more come, then ends the process."""
+    machine.pin()
+    if memory:
+        limits.limit_memory(memory)
+    while True:
+        try:
+            message = Reader(requests)
+        except (EOFError, OSError):
+            os._exit(0)
+        if message.header["limit"]:
+            limits.arm(message.header["limit"] + GRACE)  # in case nobody is left to kill it
+        try:
+            writer, answer = _answered(message)
+        except Exception:  # the suite's own: said where it can be seen
+            writer, answer = Writer(), {"error": traceback.format_exc()}
+        limits.arm(0)
+        try:
+            writer.write(answers, answer)
+        except OSError:
+            os._exit(0)
+
+
+def _answered(message: Reader) -> tuple[Writer, dict[str, object]]:
+    """What to answer: the results of a request, or nothing where only the subject is to be imported."""
+    subject = _subject(tuple(message.header["subject"]))
+    request = message.decoded(message.header["request"])
+    if request is None:
+        return Writer(), {"results": None}
+    writer = Writer(request.shared())
+    return writer, {"results": writer.encoded(request.execute(subject))}
+
+
+@cache
+def _subject(texts: tuple[str, ...]) -> Subject:
+    return subjects.named(texts)

@@ -1,0 +1,299 @@
+"""The executor whose calls run in a child process: whatever a call does to its process becomes its failure.
+
+A server imports torch once and forks a child for each death; where processes cannot fork every child imports torch
+itself. A child imports the subject by its name, so only one named on a command line can be run. `worker_main` is what
+a child does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, BinaryIO
+
+from conformance.harness.execution.failure import TIMED_OUT, Failure
+from conformance.harness.execution.requests.request import Request, Result
+from conformance.harness.execution.subject import Subject
+from conformance.harness.isolation import limits
+from conformance.harness.isolation.messages import Reader, Writer
+from conformance.harness.isolation.worker_main import GRACE, NUMBER
+
+CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
+
+HASTE = 20
+"""After a call of a test did not return, its later ones have this part of the limit, so that its case gets small."""
+
+LEAST_PATIENCE = 0.5
+"""Seconds that are never too many to wait."""
+
+IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or subject.named(['pkg.module'])"
+"""The remedy for a subject that no child can import."""
+
+_BEGIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from conformance.harness.isolation import worker_main; worker_main.{}({})"
+)
+
+
+class ChildError(RuntimeError):
+    """The suite failed in a child, outside of any call into the subject; its text has the child's traceback."""
+
+
+class _DiedImporting(ChildError):
+    """A child died while it imported these subjects, as `how` says."""
+
+    def __init__(self, texts: Sequence[str], failure: Failure) -> None:
+        super().__init__(f"while it imported {', '.join(texts)} a child: {failure.title}")
+        self.failure = failure
+
+
+@dataclass
+class Pool:
+    """Children with the same environment, one at a time.
+
+    limit        seconds that a call may take; 0 for ever
+    memory       bytes that a child may take beside what it begins with; 0 for any number
+    environment  variables that differ from this process's, such as MALLOC_PERTURB_
+    forking      whether a server forks them; else each is a Python of its own
+    told         the deaths since `new_test`
+    """
+
+    limit: float = limits.CALL_LIMIT
+    memory: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    forking: bool = CAN_FORK
+    told: list[Failure] = field(default_factory=list)
+    _server: _Server | None = None
+    _child: _Child | None = None
+
+    def new_test(self) -> None:
+        """Forgets the deaths so far: the next call that does not return is waited for in full."""
+        self.told.clear()
+
+    def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+        """As `requests.InProcess`; a call that ended its process has that as its failure.
+
+        Parts of a request after one that did not return are left out. Raises ChildError, and TypeError for a subject
+        that no other process can import.
+        """
+        parts, died = request.parts(), None
+        if len(parts) > 1 and not self._hung():
+            answer = self._asked(subject, request)
+            if not isinstance(answer, Failure):
+                return answer
+            died = answer
+        results: list[Any] = []
+        for part in parts:
+            answer = self._asked(subject, part)
+            results += [part.failed(subject, answer)] if isinstance(answer, Failure) else answer
+            if isinstance(answer, Failure) and self._hung():
+                break
+        if died and all(one.failure is None for one in results):  # it does not come again, and is told all the same
+            results[0] = replace(results[0], failure=died)
+        return tuple(results)
+
+    def _asked(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...] | Failure:
+        """What a worker answers to a request; if it died, how."""
+        if not subject.texts:
+            raise TypeError(f"{subject.name} exists in this process alone, children cannot call it: {IMPORTABLE}")
+        child, writer = self._living(subject.texts), Writer()
+        header = {"subject": list(subject.texts), "request": writer.encoded(request)}
+        try:
+            answer = child.ask(header, writer, self._patience())
+        except BaseException:  # Ctrl-C while it works: the next answer would be to this request
+            self._child = None
+            child.end()
+            raise
+        if isinstance(answer, Failure):
+            self._child = None
+            self.told.append(answer)
+            return answer
+        if "error" in answer.header:
+            raise ChildError(answer.header["error"])
+        results: tuple[Result, ...] = answer.decoded(answer.header["results"], request.shared())
+        return results
+
+    def _patience(self) -> float:
+        return min(self.limit, max(LEAST_PATIENCE, self.limit / HASTE)) if self._hung() else self.limit
+
+    def _hung(self) -> bool:
+        """Whether a call of this test did not return."""
+        return any(failure.kind == TIMED_OUT for failure in self.told)
+
+    def death_of_import(self, texts: Sequence[str]) -> str:
+        """How a child that imports these subjects dies of it; "" where it lives."""
+        try:
+            self._living(texts)
+        except _DiedImporting as died:
+            return died.failure.title
+        return ""
+
+    def _living(self, texts: Sequence[str]) -> _Child:
+        """The child at hand, begun if there is none. It imports the subject before anybody looks at the clock."""
+        if self._child is None:
+            begun = {**os.environ, **self.environment}
+            if self.forking and self._server is None:
+                self._server = _Server(begun)
+            new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
+            answer = new.ask({"subject": list(texts), "request": None}, Writer(), 0)
+            if isinstance(answer, Failure):
+                raise _DiedImporting(texts, answer)
+            self._child = new
+        return self._child
+
+    def close(self) -> None:
+        """Ends every child, whatever it is doing."""
+        if self._child is not None:
+            self._child.end()
+        if self._server is not None:
+            self._server.close()
+        self._child = self._server = None
+
+
+class _Server:
+    """A process that has imported torch, and forks itself on demand."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.control, theirs = socket.socketpair()
+        with theirs:
+            self.process = _python("serve", str(theirs.fileno()), environment, pass_fds=[theirs.fileno()])
+
+    def child(self, pool: Pool) -> _Child:
+        """A new child, connected to this process alone."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self.control, [NUMBER.pack(pool.memory)], [theirs.fileno()])
+        pid = self._answer()
+        return _Child(pool.limit, ours.makefile("wb"), ours.makefile("rb"), pid, self, connection=ours)
+
+    def ended(self, pid: int) -> int:
+        """The exit code of a child that has died, or is about to."""
+        self.control.sendall(NUMBER.pack(pid))
+        return self._answer()
+
+    def _answer(self) -> int:
+        data = b""
+        while len(data) < NUMBER.size:
+            part = self.control.recv(NUMBER.size - len(data))
+            if not part:
+                raise ChildError("the server of child processes ended")
+            data += part
+        return int(NUMBER.unpack(data)[0])
+
+    def close(self) -> None:
+        self.control.close()  # upon which it kills its children
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+@dataclass
+class _Child:
+    """One child and the ways to it: a server that forked it and its connection, or the process itself."""
+
+    limit: float
+    requests: BinaryIO
+    answers: BinaryIO
+    pid: int
+    server: _Server | None = None
+    process: subprocess.Popen[bytes] | None = None
+    connection: socket.socket | None = None
+
+    @classmethod
+    def spawned(cls, pool: Pool, environment: Mapping[str, str]) -> _Child:
+        """A child that is a Python of its own."""
+        process = _python("spawned", str(pool.memory), environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        return cls(pool.limit, process.stdin, process.stdout, process.pid, process=process)  # type: ignore[arg-type]
+
+    def ask(self, header: dict[str, Any], writer: Writer, limit: float) -> Reader | Failure:
+        """The answer to a request; if the child died of it, or of taking longer than `limit`, how."""
+        with self._limited(limit) as is_late:
+            try:
+                writer.write(self.requests, header | {"limit": limit})
+                return Reader(self.answers)
+            except TimeoutError:
+                is_late.set()
+            except (EOFError, OSError):
+                pass
+        code = self.end()
+        late = Failure(TIMED_OUT, number=self.limit)
+        return late if is_late.is_set() else Failure.of_exit(code, self.limit)
+
+    @contextmanager
+    def _limited(self, limit: float) -> Iterator[threading.Event]:
+        """Ends what takes longer than `limit` in the block: by TimeoutError, or by killing it and setting the event."""
+        is_late = threading.Event()
+        if self.connection is not None:
+            self.connection.settimeout(limit or None)
+            yield is_late
+            return
+
+        def stop() -> None:
+            is_late.set()
+            self._kill()
+
+        timer = threading.Timer(limit, stop)
+        timer.daemon = True
+        if limit:
+            timer.start()
+        try:
+            yield is_late
+        finally:
+            timer.cancel()
+
+    def _kill(self) -> None:
+        with suppress(OSError):  # it may be gone
+            os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def end(self) -> int:
+        """Kills it if it lives, and gives its exit code."""
+        self._kill()
+        code = self.server.ended(self.pid) if self.server is not None else self._waited()
+        closers = [self.requests.close, self.answers.close, *([self.connection.close] if self.connection else [])]
+        for close in closers:
+            with suppress(OSError):  # of what it did not read any more
+                close()
+        return code
+
+    def _waited(self) -> int:
+        assert self.process is not None
+        return self.process.wait()
+
+
+def _python(function: str, argument: str, environment: Mapping[str, str], **more: object) -> subprocess.Popen[bytes]:
+    """A Python that runs a function of `worker_main`, out of reach of the terminal's Ctrl-C."""
+    command = [sys.executable, "-c", _BEGIN.format(function, argument), json.dumps(sys.path)]
+    quiet: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=dict(environment), start_new_session=True, **quiet | more)  # type: ignore[call-overload,no-any-return]
+
+
+@cache
+def pool() -> Pool:
+    """The children of this process, begun on first use and ended with it."""
+    made = Pool(memory=limits.fair_share(1))
+    atexit.register(made.close)
+    return made
+
+
+class _InChildren:
+    """Carries requests out in children of this process's pool."""
+
+    def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+        return pool().execute(subject, request)
+
+
+IN_CHILDREN = _InChildren()
+"""The executor of this process's pool, which is begun on first use."""

@@ -1,0 +1,416 @@
+"""Nothing is lost: a test whose process died becomes a finding, the run goes on, and what never ran is said.
+
+Three plugins of pytest. `Watch` is where tests run: it writes down which test is at hand, and chooses the runner.
+`Controller` is where xdist's workers are started: it reads what a dead one wrote, and has the test done again with
+every call in a child process, so that Hypothesis makes the case small. `Ledger` counts what ran.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance.clauses import RED
+from conformance.harness import session
+from conformance.harness.checks.values import one_line
+from conformance.harness.execution import module_call
+from conformance.harness.execution.failure import LOST, Failure
+from conformance.harness.execution.requests.request import Executor, InProcess
+from conformance.harness.findings.recorder import Finding, as_repeat, command_of
+from conformance.harness.isolation import call_journal, limits, worker_process
+from conformance.harness.isolation.call_journal import BlackBox, Record
+from conformance.harness.property import MARK
+from conformance.harness.pytest_plugin.summary import FINDINGS, SUITE_ERROR, Report
+from strategies import CaseError, parse
+
+RUN_FOLDER = "conformance_run"
+"""Where a worker is told its run's folder: a key of xdist's workerinput."""
+
+DEATHS = "conformance deaths"
+"""What a report says of the children that died in its test."""
+
+MOST_RESTARTS = 1000
+"""Workers that may be replaced where the command line names no other number. After the first death calls are made in
+child processes, so that it takes a subject that harms this suite itself to come near it."""
+
+REPLACING = ("no", "load", "worksteal")
+"""Values of --dist with which xdist gives the tests of a worker that died to another."""
+
+MOST_OUTSIDE = 4
+"""Workers that may die when no test is at hand, before the run is given up."""
+
+_IN_CHILDREN = "in-children"
+_RECORDED = ".recorded.json"
+_PROBES = {"nodeid": "the smallest calls, before any test"}
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Whether tests run in xdist's workers, and this process is none."""
+    return not _is_worker(config) and getattr(config.option, "dist", "no") != "no"
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+class Watch:
+    """In a process that runs tests, and in the one that starts others, for the calls that it makes itself.
+
+    folder   of the run's records: xdist's workers share one; else it lies in pytest's cache, for the next run to read
+    earlier  what runs that died left there
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.is_worker = _is_worker(config)
+        self.folder, self._temporary = _folder(config)
+        self.earlier = [] if self.is_worker else [one for one in call_journal.left_behind(self.folder) if one.test]
+        name = config.workerinput["workerid"] if self.is_worker else str(os.getpid())  # type: ignore[attr-defined]
+        self._always = any(record.inside for record in self.earlier)
+        self.box = BlackBox(self.folder / (name + call_journal.SUFFIX), config.option.call_limit)
+        self._recorded = self.folder / (name + _RECORDED)
+        module_call.tell(self.box)
+        self.box.begin(_PROBES)
+        config.add_cleanup(self.close)
+        pool = worker_process.pool()
+        pool.limit, pool.memory = config.option.call_limit, limits.fair_share(_processes(config))
+
+    def executor(self) -> Executor:
+        """Who makes the calls of the next test: child processes once a call has ended its process."""
+        return worker_process.IN_CHILDREN if self.in_children() else InProcess()
+
+    def first_executor(self, named: bool) -> Executor:
+        """Who makes the smallest calls: children if the subject was named, for nobody could replace this process."""
+        return worker_process.IN_CHILDREN if named and not self.is_worker else self.executor()
+
+    def first_calls_are_made(self) -> None:
+        """If a child died of one, all other calls are made in children too."""
+        self._always |= bool(worker_process.pool().told)
+        if not self.in_children():
+            worker_process.pool().close()
+
+    def in_children(self) -> bool:
+        return self._always or (self.is_worker and (self.folder / _IN_CHILDREN).exists())
+
+    def header(self) -> list[str]:
+        """What there is to say of runs that died, a line each."""
+        return [f"conformance: {_of_earlier(record)}" for record in self.earlier]
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self.box.begin(_described(item))
+        worker_process.pool().new_test()
+        session.current().executor = self.executor()
+        yield
+        self.box.begin({})
+        if self.is_worker:
+            self._save()
+
+    def _save(self) -> None:
+        """What this worker counted so far, in case it cannot say so at its end."""
+        part = self._recorded.with_suffix(".part")
+        part.write_text(json.dumps(session.current().recorder.to_json()), encoding="utf-8")
+        part.replace(self._recorded)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        outcome: Any = yield
+        if call.when == "call" and worker_process.pool().told:
+            outcome.get_result().user_properties.append((DEATHS, _titles()))
+
+    def close(self) -> None:
+        """The process ends as it should."""
+        module_call.tell_no_more(self.box)
+        self.box.close()
+        worker_process.pool().close()
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _titles() -> list[str]:
+    """How children died in the test at hand."""
+    return sorted({failure.title for failure in worker_process.pool().told})
+
+
+def _folder(config: pytest.Config) -> tuple[Path, bool]:
+    """Where this process writes its record, and whether nobody looks there later."""
+    if _is_worker(config):
+        return Path(config.workerinput[RUN_FOLDER]), False  # type: ignore[attr-defined]
+    if not config.pluginmanager.hasplugin("cacheprovider") or config.option.cacheclear:
+        return Path(tempfile.mkdtemp(prefix="conformance-")), True
+    cache = config.rootpath / os.path.expandvars(config.getini("cache_dir"))  # config.cache is not there yet
+    folder = cache / "d" / "conformance"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (cache / ".gitignore").exists():
+            (cache / ".gitignore").write_text("*\n", encoding="utf-8")
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:  # a checkout that nobody may write to
+        return Path(tempfile.mkdtemp(prefix="conformance-")), True
+    return folder, False
+
+
+def _processes(config: pytest.Config) -> int:
+    return int(getattr(config, "workerinput", {}).get("workercount", 1))
+
+
+def _described(item: pytest.Item) -> dict[str, Any]:
+    """A test in the few words that make a finding of it."""
+    mark = item.get_closest_marker(MARK)
+    if mark is None:
+        return {"nodeid": item.nodeid}
+    found, judged, cell = mark.args[0], session.current().subject, item.callspec.params["cell"]  # type: ignore[attr-defined]
+    return {
+        "nodeid": item.nodeid,
+        "test": found.name,
+        "cell": cell,
+        "clause": found.clause.id,
+        "subject": judged.name,
+        "options": judged.options(cell),
+        "drawn": found.draws,
+    }
+
+
+def _of_earlier(record: Record) -> str:
+    """`the run before this one died in ...`, and how to repeat it. What the record says is shown, nothing more."""
+    test = record.test
+    drawn = record.case and (test.get("drawn") or "test" not in test)
+    case, name, options = record.case if drawn else "", test.get("test", ""), test.get("options", "")
+    parts = [f"the run before this one died in {test.get('nodeid')}" + ("" if record.inside else ", outside of a call")]
+    if case or name:
+        parts += [f"again: {command_of(case, name, options, record.inside)}"]
+    if record.inside:
+        parts += ["this time every call is made in a child process"]
+    return one_line("; ".join(parts), 1000)
+
+
+def finding_of(record: Record, failure: Failure) -> Finding | None:
+    """The finding that a process died in this call; None where its test is no property."""
+    test = record.test
+    if "clause" not in test:
+        return None
+    with suppress(CaseError):
+        dtype = parse(record.case)[0].dtype
+        return Finding(
+            severity=RED,
+            clause=test["clause"],
+            test=test["test"],
+            cell=test["cell"],
+            subject=test["subject"],
+            route=record.route,
+            dtype=dtype,
+            field="call",
+            kind=failure.title,
+            lines=(failure.title,),
+            case=record.case if test["drawn"] else "",
+            options=test["options"],
+            failure=failure,
+        )
+    return None
+
+
+class Controller:
+    """Where xdist's workers are started: hears of their limits."""
+
+    def __init__(self, config: pytest.Config, report: Report, watch: Watch) -> None:
+        self.report, self.limit = report, config.option.call_limit
+        self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
+        self._ends: dict[str, tuple[Record | None, Failure]] = {}
+        self._tried: set[str] = set()
+        self._outside = 0
+        self._waiting: dict[str, tuple[Finding | None, str]] = {}
+        if watch.in_children():
+            (self.folder / _IN_CHILDREN).touch()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[RUN_FOLDER] = str(self.folder)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:
+        if error is None or hasattr(node, "workeroutput"):
+            return
+        name = node.gateway.id
+        record, how = (
+            call_journal.read(self.folder / (name + call_journal.SUFFIX)),
+            Failure.of_exit(_exit_code(node), self.limit),
+        )
+        self._ends[name] = record, how
+        with suppress(OSError, ValueError):
+            data = json.loads((self.folder / (name + _RECORDED)).read_text(encoding="utf-8"))
+            self.report.session.recorder.merge(data)
+        if record is not None and record.inside:
+            (self.folder / _IN_CHILDREN).touch()
+        if record is None or not record.test or record.test == _PROBES:
+            self._died_outside(name, how.title)
+
+    def _died_outside(self, name: str, how: str) -> None:
+        """A worker died when no test was at hand. Its successors are not replaced for ever."""
+        self.report.suite_errors.append((name, f"a worker died outside of any test: {how}"))
+        self.report.unfinished += [f"ERROR  {name}, a worker, died outside of any test: {how}"]
+        self._outside += 1
+        if self._outside >= MOST_OUTSIDE:
+            said = f"{self._outside} workers died outside of any test, the last one {how}"
+            pytest.exit(said, returncode=int(pytest.ExitCode.TESTS_FAILED))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
+        """Has the test done again in child processes; what dies there too is told as it is."""
+        record, how = self._ends.get(report.node.gateway.id, (None, Failure(LOST)))
+        at_hand = record is not None and record.test.get("nodeid") == crashitem
+        finding = finding_of(record, how) if record is not None and at_hand and record.inside else None
+        said = how.title if finding else f"{how.title}, outside of a call into the subject" + _last_case(record)
+        (self.folder / _IN_CHILDREN).touch()
+        if crashitem not in self._tried and _pending_again(sched, crashitem):
+            self._tried.add(crashitem)
+            if at_hand:
+                self._waiting[crashitem] = finding, said
+            report.outcome, report.longrepr = "rerun", said
+            return
+        self._waiting.pop(crashitem, None)
+        _fail(report, finding, said)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """A test that was done again, and in which no child died, failed all the same."""
+        if report.when != "call" or report.nodeid not in self._waiting:
+            return
+        finding, said = self._waiting.pop(report.nodeid)
+        if report.outcome == "failed" and any(name == DEATHS for name, _ in report.user_properties):
+            return
+        _fail(report, finding and as_repeat(finding), f"{said}; done again, it was not")
+
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
+        return ("done again in child processes", "R", "AGAIN") if report.outcome == "rerun" else None
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Nobody waits for a worker whose call does not return."""
+        for path in self.folder.glob("*" + call_journal.SUFFIX):
+            record = call_journal.read(path)
+            if record is not None and call_journal.is_held(path):
+                with suppress(OSError):
+                    os.kill(record.pid, signal.SIGTERM)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        for nodeid, (finding, said) in self._waiting.items():
+            self.report.unfinished += [finding.text() if finding else f"{nodeid}: {said}"]
+            self.report.findings += [finding] if finding else []
+
+    def pytest_unconfigure(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _exit_code(node: Any) -> int | None:
+    """The exit code of a worker that died; None where it runs elsewhere and nobody knows."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    try:
+        return None if process is None else int(process.wait(10))
+    except Exception:  # whatever a gateway of another kind makes of it
+        return None
+
+
+def _last_case(record: Record | None) -> str:
+    return f"; the last was {record.case}" if record is not None and record.case else ""
+
+
+def _pending_again(sched: Any, nodeid: str) -> bool:
+    """Whether the scheduler could be told to have a test run once more."""
+    try:
+        sched.mark_test_pending(nodeid)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _fail(report: Any, finding: Finding | None, said: str) -> None:
+    """Makes a report that of a failure: of the finding, or of an error of the suite."""
+    before = f"{report.longrepr}\n\n" if report.outcome == "failed" and report.when == "call" else ""
+    report.outcome, report.longrepr = "failed", before + (finding.text() if finding else said)
+    report.location = (*report.location[:2], report.nodeid.rpartition("::")[2])  # where xdist says only the file
+    if finding is not None:
+        report.user_properties.append((FINDINGS, [finding.to_json()]))
+    else:
+        report.user_properties.append((SUITE_ERROR, said))
+
+
+class Ledger:
+    """Which tests were collected, and which of them came to an end."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.collected: dict[str, None] = {}
+        self.ended: set[str] = set()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.collected |= dict.fromkeys(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self.collected |= dict.fromkeys(ids)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome in ("failed", "skipped"):
+            self.ended.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        given_up = isinstance(excinfo.value, pytest.exit.Exception)
+        self.report.interrupted = str(excinfo.value) if given_up else "interrupted"
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        self.report.never_ran = [nodeid for nodeid in self.collected if nodeid not in self.ended]
+        if exitstatus == 0 and (self.report.never_ran or self.report.suite_errors):
+            session.exitstatus = int(pytest.ExitCode.TESTS_FAILED)  # type: ignore[assignment]
+
+
+class Interruptible:
+    """SIGTERM ends a run as Ctrl-C does: with a summary, and with everything that it started."""
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        with suppress(ValueError):  # not the main thread
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                self._before = signal.signal(signal.SIGTERM, self._interrupt)
+
+    @staticmethod
+    def _interrupt(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough
+        raise KeyboardInterrupt(f"signal {number}")
+
+    def pytest_unconfigure(self) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+def install(config: pytest.Config, report: Report, watch: Watch) -> None:
+    """Registers what this process needs, once its first calls are made."""
+    watch.box.begin({})
+    register = config.pluginmanager.register
+    register(watch, "conformance-watch")
+    if _is_worker(config):
+        _limit_memory(config)
+        return
+    register(Ledger(report), "conformance-ledger")
+    register(Interruptible(), "conformance-interruptible")
+    if is_controller(config):
+        register(Controller(config, report, watch), "conformance-controller")
+        if config.option.maxworkerrestart is None:
+            config.option.maxworkerrestart = str(MOST_RESTARTS)
+    else:
+        _limit_memory(config)
+
+
+def _limit_memory(config: pytest.Config) -> None:
+    """A call that asks for all memory is refused it, before the system kills somebody. Drivers of devices map more
+    addresses than there is memory."""
+    if session.current().axes.devices == ("cpu",):
+        limits.limit_memory(limits.fair_share(_processes(config)))

@@ -1,0 +1,141 @@
+"""What the command line asks for, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.harness.checks.values import one_line
+from conformance.harness.execution import machine, subject
+from conformance.harness.execution.failure import MISMATCHED
+from conformance.harness.execution.requests.request import Executor, InProcess
+from conformance.harness.execution.routes import EAGER_ROUTES
+from conformance.harness.execution.subject import TORCH_NN, Subject, SubjectError
+from conformance.harness.findings import known as known_deviations
+from conformance.harness.findings.known import Known, KnownError
+from conformance.harness.session import Session
+from strategies import Axes, Case, CaseError, parse
+from strategies.axes import DTYPES
+
+EFFORT_NAMES = ("smoke", "default", "ci", "deep")
+
+ADAPTER = "conformance/adapters/quantizable_lstm.py shows how a short adapter gives them these names"
+
+
+class OptionError(ValueError):
+    """An option that cannot be served; one line that names the value and the remedy."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a run.
+
+    case with the cell that its line names ("" for every cell); cells are those of the subject that are asked for.
+    """
+
+    effort: str
+    subject: Subject
+    case: Case | None
+    cell: str
+    cells: tuple[str, ...]
+    devices: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    routes: tuple[str, ...]
+    known: tuple[Known, ...]
+    no_stale: bool
+
+    def session(self, executor: Executor | None = None) -> Session:
+        """The session of a run, its first calls made by `executor`, or in this process.
+
+        Raises OptionError for a subject that nothing can be said about.
+        """
+        made = Session(
+            self.subject,
+            Axes(self.dtypes, self.devices),
+            self.concerned(),
+            routes=self.routes,
+            dtypes=self.dtypes,
+            executor=executor or InProcess(),
+        )
+        made.leave_out_unsupported_dtypes()
+        if self.subject.name != TORCH_NN:
+            self._require_documented_parameters(made)
+        if not made.axes.dtypes:
+            message = made.recorder.left_out()[0].message
+            raise OptionError(
+                f"{self.subject.name} refuses every call of size 1 in {', '.join(self.dtypes)}; ask for another "
+                f"--dtype, or make the smallest call work, through an adapter if need be: {one_line(message)}"
+            )
+        return made
+
+    def _require_documented_parameters(self, session: Session) -> None:
+        """Raises OptionError where a module of size 1 has other parameters than are documented."""
+        for cell in self.cells:
+            probes = [session.probe(cell, t, d, "grad") for t in session.axes.dtypes for d in session.axes.devices]
+            for failure in [seen.failure for seen in probes if seen.failure is not None]:
+                if failure.kind == MISMATCHED:
+                    raise OptionError(f"{self.subject.name}, {cell}, {one_line(failure.message)}; {ADAPTER}")
+
+    def concerned(self) -> tuple[Known, ...]:
+        """The known deviations that this PyTorch has on this machine."""
+        import torch
+
+        flags = machine.cpu_flags()
+        return tuple(entry for entry in self.known if entry.concerns(torch.__version__, flags))
+
+
+def read(
+    effort: str,
+    subjects: Sequence[str],
+    case: str | None,
+    cells: Sequence[str],
+    devices: Sequence[str],
+    dtypes: Sequence[str],
+    routes: Sequence[str],
+    known: Sequence[Path],
+    no_stale: bool,
+) -> Options:
+    """The options from their texts, empty where everything is meant. Raises OptionError."""
+    if effort not in EFFORT_NAMES:
+        raise OptionError(f"--effort {effort}: no such effort; one of {', '.join(EFFORT_NAMES)}")
+    judged = _subject(subjects)
+    present = machine.devices()
+    axes = {
+        "cells": _chosen("--cell", cells, judged.classes, f"not of {judged.name}; it has"),
+        "devices": _chosen("--device", devices, present, "not present here; present:"),
+        "dtypes": _chosen("--dtype", dtypes, DTYPES, "no such dtype; one of"),
+        "routes": _chosen("--route", routes, EAGER_ROUTES, "no such route; one of"),
+    }
+    try:
+        parsed, cell = parse(case) if case is not None else (None, "")
+        shipped = [known_deviations.SHIPPED] if judged.name == TORCH_NN else []
+        entries = tuple(entry for path in (*shipped, *known) for entry in known_deviations.load(path))
+    except CaseError as error:
+        raise OptionError(f"--case: {error}") from None
+    except KnownError as error:
+        raise OptionError(f"--known: {error}") from None
+    if parsed is not None and parsed.device not in present:
+        raise OptionError(f"--case: device {parsed.device} is not present here; present: {', '.join(present)}")
+    if parsed is not None and parsed.dtype not in axes["dtypes"]:
+        raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
+    if cell and cell not in axes["cells"]:
+        raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
+    return Options(effort, judged, parsed, cell, known=entries, no_stale=no_stale, **axes)
+
+
+def _subject(texts: Sequence[str]) -> Subject:
+    """The subject that is asked for; torch.nn unless another is. Raises OptionError."""
+    try:
+        return subject.named(texts) if texts else subject.torch_nn()
+    except SubjectError as error:
+        raise OptionError(one_line(f"--subject {error}", 400)) from None
+
+
+def _chosen(option: str, asked: Sequence[str], there: Iterable[str], otherwise: str) -> tuple[str, ...]:
+    """Those of `there` that are asked for, in its order; all where nothing is. Raises OptionError."""
+    names = tuple(there)
+    for name in asked:
+        if name not in names:
+            raise OptionError(one_line(f"{option} {name}: {otherwise} {', '.join(names)}", 400))
+    return tuple(name for name in names if name in asked) or names

@@ -1,0 +1,320 @@
+"""The pytest plugin: options, header, the shape of a failure, the summary. Everything else is plain Python below it.
+
+Neither torch nor Hypothesis is imported before `pytest_configure` has seen that they are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EFFORTS = {"smoke": 20, "default": 100, "ci": 200, "deep": 5000}
+OLDEST = {"torch": "2.0", "hypothesis": "6.149", "numpy": "1.26", "packaging": "21"}
+REMEDY = {"torch": "pip install torch==2.13.0 (or the release that you want judged)"}
+
+AXES = {
+    "cell": "this cell: rnn_tanh, rnn_relu, lstm, gru, or one of these with _cell",
+    "device": "this device, instead of all that are present",
+    "dtype": "this dtype: float32, float64, float16, bfloat16",
+    "route": "this route: grad, no_grad, no_mkldnn; the constructor, meta and fake tensors stay",
+}
+"""Options that leave out a part of the contract, and what each keeps."""
+
+REPORT = pytest.StashKey[Any]()
+WATCH = pytest.StashKey[Any]()
+OPTIONS = pytest.StashKey[Any]()
+
+LONGEST = 86_400
+"""The most seconds that --call-limit takes: a day."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance", "conformance of PyTorch's recurrent modules")
+    add = group.addoption
+    try:
+        add(
+            "--effort",
+            default="default",
+            metavar="NAME",
+            help="cases per property: smoke 20, default 100, ci 200 (always the same), deep 5000",
+        )
+        add(
+            "--subject",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="what to judge instead of torch.nn: pkg.module for the RNN, LSTM, GRU and Cells it has, or "
+            "lstm=pkg.module:Name for one class; may be repeated",
+        )
+        add(
+            "--case",
+            default=None,
+            metavar="LINE",
+            help="run this case alone, on every property that it fits: the last line of a failure",
+        )
+        for axis, what in AXES.items():
+            add(f"--{axis}", action="append", default=[], metavar="NAME", help=f"only {what}; may be repeated")
+        add(
+            "--known",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="known deviations of your own, beside conformance/known.toml, written --known=FILE; may be repeated",
+        )
+        add(
+            "--no-stale",
+            action="store_true",
+            help="fail on known deviations that are no longer there, and on properties that tested nothing",
+        )
+        add(
+            "--call-limit",
+            type=_seconds,
+            default=120.0,
+            metavar="SECONDS",
+            help="a call that takes longer counts as one that does not return (120); 0 for ever",
+        )
+    except ValueError as error:
+        raise pytest.UsageError(
+            f"an option of this suite clashes with another plugin's: {error}; disable it with -p no:NAME"
+        ) from None
+
+
+def _seconds(text: str) -> float:
+    """A number of seconds. Raises argparse.ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST:
+        raise argparse.ArgumentTypeError(f"a number of seconds from 0 to {LONGEST}, not {text!r}")
+    return seconds
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "conformance(property, ...): a test of the contract")
+    _require_packages()
+    _require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
+    config.stash[OPTIONS] = options = _read_options(config)
+    if not (config.option.hypothesis_seed or "0").isdecimal():
+        raise pytest.UsageError(f"--hypothesis-seed: a whole number, not {config.option.hypothesis_seed!r}")
+    if config.option.hypothesis_seed is None and options.effort != "ci":
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+    if config.option.collectonly or config.option.help:
+        return
+    from conformance.harness import session
+    from conformance.harness.pytest_plugin import crash_recovery, summary
+
+    _load_profile(options.effort)
+    config.stash[WATCH] = watch = crash_recovery.Watch(config)
+    session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
+    watch.first_calls_are_made()
+    config.stash[REPORT] = summary.Report(session.current(), options, config.invocation_params.args)
+    config.pluginmanager.register(config.stash[REPORT], "conformance-report")
+    crash_recovery.install(config, config.stash[REPORT], watch)
+
+
+def _require_packages() -> None:
+    """Says in one line which package is missing or too old. Raises pytest.UsageError."""
+    for name, oldest in reversed(OLDEST.items()):
+        remedy = REMEDY.get(name, "pip install -e .")
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise pytest.UsageError(f"{name} is not installed: {remedy}") from None
+        if name == "packaging":
+            continue
+        from packaging.version import Version
+
+        if Version(found) < Version(oldest):
+            raise pytest.UsageError(f"{name} {found} is too old, {oldest} or newer is needed: {remedy}")
+    try:
+        import torch  # noqa: F401
+    except (ImportError, OSError) as error:
+        raise pytest.UsageError(
+            f"torch cannot be imported ({' '.join(str(error).split())[:200]}): {REMEDY['torch']}"
+        ) from None
+
+
+def _require_workers_that_can_be_replaced(dist: str) -> None:
+    """Refuses the ways to share out tests with which a crash loses some. Raises pytest.UsageError."""
+    from conformance.harness.pytest_plugin.crash_recovery import REPLACING
+
+    if dist not in REPLACING:
+        raise pytest.UsageError(
+            f"--dist {dist}: tests are lost with it where a worker crashes; use --dist load (-n alone) or worksteal"
+        )
+
+
+def _read_options(config: pytest.Config) -> Any:
+    from conformance.harness.pytest_plugin.options import read
+
+    given = config.option
+    if given.subject:
+        _make_importable(config.rootpath, config.invocation_params.dir)
+        if not hasattr(config, "workerinput"):
+            _require_import_to_return(given.subject)
+    axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
+    known = [Path(name) for name in given.known]
+    return _checked(lambda: read(given.effort, given.subject, given.case, known=known, no_stale=given.no_stale, **axes))
+
+
+def _require_import_to_return(subjects: Sequence[str]) -> None:
+    """Imports the subjects in a child, where it ends nothing but that. Raises pytest.UsageError."""
+    from conformance.harness.isolation import worker_process
+
+    if how := worker_process.pool().death_of_import(subjects):
+        raise pytest.UsageError(f"--subject {', '.join(subjects)}: importing has to work first, and its process {how}")
+
+
+def _make_importable(*folders: Path) -> None:
+    """The last of these folders comes first, as it does with `python -m`."""
+    for folder in map(str, folders):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+def _checked(make: Callable[[], Any]) -> Any:
+    """What `make` returns; an option that cannot be served becomes pytest's one line and exit code 4."""
+    from conformance.harness.pytest_plugin.options import OptionError
+
+    try:
+        return make()
+    except OptionError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _load_profile(effort: str) -> None:
+    import hypothesis
+    from hypothesis import HealthCheck, Phase
+
+    phases = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink] + ([Phase.target] if effort == "deep" else [])
+    hypothesis.settings.register_profile(
+        "conformance",
+        deadline=None,
+        derandomize=effort == "ci",
+        max_examples=EFFORTS[effort],
+        phases=phases,
+        print_blob=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    hypothesis.settings.load_profile("conformance")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if REPORT not in config.stash:
+        return []
+    return config.stash[REPORT].header(config.option.hypothesis_seed) + config.stash[WATCH].header()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "known_deviation" in metafunc.fixturenames:
+        entries = metafunc.config.stash[OPTIONS].concerned()
+        metafunc.parametrize("known_deviation", entries, ids=[entry.id for entry in entries])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if (found := _property(item)) is not None:
+            item.obj = _test(found, item, config.option.hypothesis_seed)  # type: ignore[attr-defined]
+    kept = [item for item in items if _is_asked_for(item, config)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def _test(found: Any, item: pytest.Item, seed: str | None) -> Callable[..., None]:
+    """The test of a property for the cell of an item, with a seed of its own if the run has one."""
+    from conformance.harness.property import derived_seed
+
+    node = item.nodeid.rpartition("::")[2]
+    return found.test(_cell(item), seed=None if seed is None else derived_seed(int(seed), node))  # type: ignore[no-any-return]
+
+
+def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
+    """Whether --cell and --case leave a test in. What is about no cell is none of --cell's business."""
+    options, found, cell = config.stash[OPTIONS], _property(item), _cell(item)
+    if config.option.cell and cell and cell not in config.option.cell:
+        return False
+    return options.case is None or (found is not None and found.fits(options.case, cell) and options.cell in ("", cell))
+
+
+def _property(item: pytest.Item) -> Any:
+    """The property that a test claims, or None."""
+    mark = item.get_closest_marker("conformance")
+    return None if mark is None else mark.args[0]
+
+
+def _cell(item: pytest.Item) -> str:
+    """The cell that a property's test, or the replay of a known deviation, is about; "" for any other test."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    replayed = getattr(given.get("known_deviation"), "case", "")
+    if replayed:
+        from strategies import parse
+
+        return parse(replayed)[1]
+    return str(given.get("cell", "")) if _property(item) is not None else ""
+
+
+def _lack(item: pytest.Item, judged: Any) -> str:
+    """Why a property's test has nothing to judge in this subject; "" where it has."""
+    found, cell = _property(item), _cell(item)
+    if found is None:
+        return ""
+    if cell and cell not in judged.classes:
+        return f"no {', '.join(judged.lacking)}: {judged.name} has none"
+    binding = found.clause.binds
+    return "" if found.clause.binds_subject(judged.name) else f"{found.clause.id} binds {binding} alone"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if lack := _lack(item, item.config.stash[OPTIONS].subject):
+        from conformance.harness.pytest_plugin.summary import LACKING
+
+        item.user_properties.append((LACKING, lack))
+        pytest.skip(lack)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    options = pyfuncitem.config.stash[OPTIONS]
+    if options.case is None:
+        return None
+    _property(pyfuncitem).check(_cell(pyfuncitem), options.case)
+    return True
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    found = _property(item)
+    if call.excinfo is not None and call.when == "call" and found is not None:
+        from conformance.harness.pytest_plugin import summary
+
+        summary.rewrite(outcome.get_result(), found, item, call.excinfo.value)  # type: ignore[attr-defined]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None and REPORT in session.config.stash:
+        output["conformance"] = session.config.stash[REPORT].session.recorder.to_json()
+    elif REPORT in session.config.stash and exitstatus == 0 and session.config.stash[REPORT].tested_nothing():
+        session.exitstatus = int(pytest.ExitCode.TESTS_FAILED)  # type: ignore[assignment]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    output = getattr(node, "workeroutput", {}).pop("conformance", None)  # told twice of one that was interrupted
+    if output is not None:
+        node.config.stash[REPORT].session.recorder.merge(output)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if REPORT in config.stash:
+        config.stash[REPORT].write(terminalreporter, config.option.hypothesis_seed)

@@ -1,0 +1,33 @@
+"""Every seeded fault: `Plain` or `Packing` broken in one place, and the clauses that each breaks."""
+
+from __future__ import annotations
+
+from conformance.selftest.faults.catalogue.catalogue import (
+    calls,
+    gradients,
+    gradients_in_part,
+    packing,
+    results,
+    second_derivatives,
+    sizes,
+    values,
+)
+from conformance.selftest.faults.catalogue.fault import ALL, Fault
+
+__all__ = ["ALL", "faults"]
+
+_THEMES = (
+    values.FAULTS,
+    results.FAULTS,
+    gradients.FAULTS,
+    gradients_in_part.FAULTS,
+    calls.FAULTS,
+    sizes.FAULTS,
+    second_derivatives.FAULTS,
+    packing.FAULTS,
+)
+
+
+def faults() -> tuple[Fault, ...]:
+    """All of them, always in the same order."""
+    return tuple(fault for theme in _THEMES for fault in theme)

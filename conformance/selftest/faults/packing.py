@@ -1,0 +1,276 @@
+"""Seeded faults of the utilities that pad and pack: `Packing` broken in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from conformance.selftest.faults.catalogue.fault import Fault, Faults
+from conformance.selftest.implementations.packing import Packing, packing_subject
+from conformance.selftest.implementations.plain import name_by_docstring
+from reference.problem import RNN_TANH
+
+FAULTS = Faults()
+
+
+def packing_fault(kind: type[Packing]) -> type[Packing]:
+    """Adds a class as the fault that its docstring describes."""
+    name = name_by_docstring(kind)
+    FAULTS.append(Fault(name, ("E4",), (RNN_TANH,), packing_subject(name, kind())))
+    return kind
+
+
+@packing_fault
+class _SizesBackwards(Packing):
+    """Lists batch_sizes from the last step on."""
+
+    def sizes(self, sizes: torch.Tensor) -> torch.Tensor:
+        return sizes.flip(0)
+
+
+@packing_fault
+class _SizesOfInt32(Packing):
+    """Returns batch_sizes as int32."""
+
+    def sizes(self, sizes: torch.Tensor) -> torch.Tensor:
+        return sizes.int()
+
+
+@packing_fault
+class _LengthsOffByOne(Packing):
+    """Takes a row to end one step early."""
+
+    def read(self, lengths: Any) -> torch.Tensor:
+        return (super().read(lengths) - 1).clamp(min=1)
+
+
+@packing_fault
+class _LengthsReturnedOffByOne(Packing):
+    """Returns lengths that are off by one."""
+
+    def pad_packed_sequence(self, *args: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        batch, lengths = super().pad_packed_sequence(*args, **options)
+        return batch, lengths + 1
+
+
+@packing_fault
+class _IndicesNotInverse(Packing):
+    """Undoes the order by another order."""
+
+    def undone(self, order: torch.Tensor | None) -> torch.Tensor | None:
+        return None if order is None else order.argsort().roll(1)
+
+
+@packing_fault
+class _SameIndicesTwice(Packing):
+    """Returns sorted_indices as unsorted_indices."""
+
+    def undone(self, order: torch.Tensor | None) -> torch.Tensor | None:
+        return order
+
+
+@packing_fault
+class _ShortestFirst(Packing):
+    """Sorts the shortest row first."""
+
+    def order(self, lengths: torch.Tensor) -> torch.Tensor:
+        return lengths.argsort()
+
+
+@packing_fault
+class _Untruncated(Packing):
+    """Packs the longest row to the end of the batch."""
+
+    def packed(self, rows: torch.Tensor, lengths: torch.Tensor, order: torch.Tensor | None) -> PackedSequence:
+        return super().packed(rows, torch.where(lengths == lengths.max(), rows.shape[1], lengths), order)
+
+
+@packing_fault
+class _ValueIgnored(Packing):
+    """Pads a packed sequence with zeros whatever padding_value."""
+
+    def behind_packed_rows(self, padding_value: float) -> float:
+        return 0.0
+
+
+@packing_fault
+class _TotalLengthIgnored(Packing):
+    """Pads to the longest row whatever total_length."""
+
+    def total(self, steps: int, total_length: int | None) -> int:
+        super().total(steps, total_length)
+        return steps
+
+
+@packing_fault
+class _ShortTotalLengthAccepted(Packing):
+    """Accepts a total_length that is too short."""
+
+    def total(self, steps: int, total_length: int | None) -> int:
+        return max(steps, total_length or 0)
+
+
+@packing_fault
+class _ShortTotalLengthRefusedOtherwise(Packing):
+    """Refuses a short total_length with an IndexError."""
+
+    def total(self, steps: int, total_length: int | None) -> int:
+        if total_length is not None and total_length < steps:
+            raise IndexError("total_length is too short")
+        return super().total(steps, total_length)
+
+
+@packing_fault
+class _PaddingLeaks(Packing):
+    """Packs the padding behind a row in the place of its last step."""
+
+    def packed(self, rows: torch.Tensor, lengths: torch.Tensor, order: torch.Tensor | None) -> PackedSequence:
+        rows = rows.clone()
+        for row, length in zip(rows, lengths.tolist(), strict=True):
+            row[length - 1] = row[min(length, len(row) - 1)]
+        return super().packed(rows, lengths, order)
+
+
+@packing_fault
+class _EnforceSortedIgnored(Packing):
+    """Enforces sorted rows in pack_sequence whatever enforce_sorted."""
+
+    def pack_sequence(self, sequences: Sequence[torch.Tensor], enforce_sorted: bool = True) -> PackedSequence:
+        return super().pack_sequence(sequences, enforce_sorted=True)
+
+
+@packing_fault
+class _SortedRowsSortedAgain(Packing):
+    """Turns rows round that come sorted."""
+
+    def packed(self, rows: torch.Tensor, lengths: torch.Tensor, order: torch.Tensor | None) -> PackedSequence:
+        if order is not None:
+            return super().packed(rows, lengths, order)
+        return super().packed(rows.flip(0), lengths.flip(0), None)
+
+
+@packing_fault
+class _RowsLeftSorted(Packing):
+    """Pads a packed sequence in the order that it was packed in."""
+
+    def pad_packed_sequence(self, sequence: PackedSequence, *args: Any, **options: Any) -> tuple[Any, Any]:
+        return super().pad_packed_sequence(PackedSequence(sequence.data, sequence.batch_sizes), *args, **options)
+
+
+@packing_fault
+class _OtherSide(Packing):
+    """Pads rows on the other side."""
+
+    def first_step(self, padding: int, padding_side: str) -> int:
+        return super().first_step(padding, "right" if padding_side == "left" else "left")
+
+
+@packing_fault
+class _SideIgnored(Packing):
+    """Pads rows on the right whatever padding_side."""
+
+    def first_step(self, padding: int, padding_side: str) -> int:
+        return super().first_step(padding, "right")
+
+
+@packing_fault
+class _ValueOfRowsIgnored(Packing):
+    """Pads rows with zeros whatever padding_value."""
+
+    def beside_rows(self, padding_value: float) -> float:
+        return 0.0
+
+
+@packing_fault
+class _TimeFirst(Packing):
+    """Pads a packed sequence time first whatever batch_first."""
+
+    def pad_packed_sequence(
+        self, sequence: PackedSequence, batch_first: bool = False, *args: Any, **options: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return super().pad_packed_sequence(sequence, False, *args, **options)
+
+
+@packing_fault
+class _TrailingDimensionsFlattened(Packing):
+    """Flattens trailing dimensions."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data.flatten(1) if data.dim() > 2 else data
+
+
+@packing_fault
+class _TrailingDimensionAdded(Packing):
+    """Adds a dimension to rows of numbers."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data[:, None] if data.dim() == 1 else data
+
+
+@packing_fault
+class _PackedInFloat32(Packing):
+    """Packs in float32."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data.float()
+
+
+@packing_fault
+class _Int32Misread(Packing):
+    """Reads lengths of int32 backwards."""
+
+    def read(self, lengths: Any) -> torch.Tensor:
+        found = super().read(lengths)
+        return found.flip(0) if isinstance(lengths, torch.Tensor) and lengths.dtype == torch.int32 else found
+
+
+@packing_fault
+class _ListRefused(Packing):
+    """Refuses a list of lengths."""
+
+    def read(self, lengths: Any) -> torch.Tensor:
+        if isinstance(lengths, list):
+            raise TypeError("lengths must be a tensor")
+        return super().read(lengths)
+
+
+@packing_fault
+class _EndsGivenBack(Packing):
+    """Gives the ends of padded rows back."""
+
+    def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
+        return row[-length:]
+
+
+@packing_fault
+class _LastRowLost(Packing):
+    """Gives all but the last of several rows back."""
+
+    def unpad_sequence(self, *args: Any, **options: Any) -> list[torch.Tensor]:
+        rows = super().unpad_sequence(*args, **options)
+        return rows[:-1] or rows
+
+
+@packing_fault
+class _TransposesInPlace(Packing):
+    """Transposes its argument in place."""
+
+    def unpad_sequence(
+        self, padded_sequences: torch.Tensor, lengths: torch.Tensor, batch_first: bool = False
+    ) -> list[torch.Tensor]:
+        rows = padded_sequences if batch_first else padded_sequences.transpose_(0, 1)
+        return super().unpad_sequence(rows, lengths, batch_first=True)
+
+
+@packing_fault
+class _ClearsPadding(Packing):
+    """Writes zeros to the padding of its argument."""
+
+    def pack_padded_sequence(self, input: torch.Tensor, *args: Any, **options: Any) -> PackedSequence:
+        packed = super().pack_padded_sequence(input, *args, **options)
+        if 0 not in input.stride():  # rows that are the same numbers in memory cannot be written to
+            input.nan_to_num_()
+        return packed

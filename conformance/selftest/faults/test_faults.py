@@ -1,0 +1,87 @@
+"""Each seeded fault is caught, on a small case, by a property of the clause it breaks; sound subjects pass."""
+
+import pytest
+
+from conformance.clauses import CLAUSES, RED
+from conformance.harness.cells import SINGLE_STEPS
+from conformance.harness.execution.subject import torch_nn
+from conformance.harness.findings.known import SHIPPED, load
+from conformance.harness.property import properties
+from conformance.selftest.faults.catalogue.catalogue import ALL, faults
+from conformance.selftest.faults.catalogue.caught_by import findings_in, shows, tells
+from conformance.selftest.implementations.plain import subject
+from conformance.selftest.trial import findings, findings_by
+
+SEEDS = range(5)
+FIRST = SEEDS[0]
+
+each_fault = pytest.mark.parametrize("fault", faults(), ids=lambda fault: fault.name)
+each_property = pytest.mark.parametrize("tested", properties(), ids=lambda tested: tested.name)
+
+
+def draws_anything(clauses):
+    """Whether a seed makes any difference to the properties of these clauses."""
+    return any(tested.draws for tested in properties() if tested.clause.id in clauses)
+
+
+def assert_caught(fault, found, seed):
+    """One of the findings is of a clause that the fault breaks, says something of it, and its case is small."""
+    caught, is_enough = [], shows(fault)
+    for finding in found:
+        if finding.clause in fault.clauses and tells(finding):
+            caught.append(finding)
+            if is_enough(finding):
+                return
+    pytest.fail(f"seed {seed}: " + ("large: " + caught[0].case if caught else "not caught"))
+
+
+@each_fault
+def test_fault_is_caught_on_a_small_case(fault):
+    assert_caught(fault, findings_in(fault, FIRST, shows(fault)), FIRST)
+
+
+@pytest.mark.thorough(reason="five seeds, every property of the clauses in order, the first seed shrunk to the end")
+@each_fault
+def test_fault_is_caught_on_a_small_case_with_every_seed(fault):
+    for seed in SEEDS if draws_anything(fault.clauses) else SEEDS[:1]:
+        enough = None if seed == FIRST else shows(fault)  # with one seed cases are shrunk to the end
+        found = findings(fault.subject, fault.clauses, fault.cells, seed, fault.effort, enough=enough)
+        assert_caught(fault, found, seed)
+
+
+def red_findings(tested, sound, seed):
+    """The text of what a property finds red in a sound subject, but for known deviations."""
+    found = findings_by(tested, sound, ALL + SINGLE_STEPS, seed, known=load(SHIPPED))
+    return [finding.text() for finding in found if finding.severity == RED and not finding.known]
+
+
+@each_property
+def test_sound_implementation_passes_the_first_seed(tested):
+    assert red_findings(tested, subject("plain"), FIRST) == []
+
+
+SOUND = [(subject("plain"), seed) for seed in SEEDS[1:]] + [(torch_nn(), FIRST)]
+
+
+@pytest.mark.thorough(reason="four more seeds, and torch.nn, which the main job judges anyway")
+@pytest.mark.parametrize(("sound", "seed"), SOUND, ids=lambda one: getattr(one, "name", one))
+def test_sound_implementation_passes_the_same_seeds(sound, seed):
+    for tested in properties():
+        if tested.draws or seed == FIRST:
+            assert red_findings(tested, sound, seed) == []
+
+
+@each_property
+def test_property_fails_on_a_fault_of_its_clause(tested):
+    broken = [fault for fault in faults() if tested.clause.id in fault.clauses]
+    found = (
+        one
+        for fault in broken
+        for one in findings_by(tested, fault.subject, fault.cells, 0, fault.effort, enough=lambda finding: True)
+    )
+    assert any(tells(one) for one in found)
+
+
+def test_every_clause_has_a_property_and_a_fault_that_breaks_it():
+    assert {one.clause.id for one in properties()} == set(CLAUSES)
+    assert {clause for fault in faults() for clause in fault.clauses} == set(CLAUSES)

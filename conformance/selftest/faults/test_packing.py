@@ -1,0 +1,16 @@
+"""The implementation that faults of packing are seeded into is sound."""
+
+import pytest
+
+from conformance.selftest.faults.catalogue.test_faults import FIRST, SEEDS
+from conformance.selftest.implementations.packing import Packing, packing_subject
+from conformance.selftest.trial import findings
+from reference.problem import RNN_TANH
+
+MORE = [pytest.param(seed, marks=pytest.mark.thorough(reason="four more seeds")) for seed in SEEDS[1:]]
+
+
+@pytest.mark.parametrize("seed", [FIRST, *MORE])
+def test_plain_packing_passes_the_seeds_of_the_faults(seed):
+    found = findings(packing_subject("plain-packing", Packing()), ("E4",), (RNN_TANH,), seed)
+    assert [finding.text() for finding in found] == []

@@ -1,0 +1,144 @@
+"""The record of the call at hand: what it says, that it outlives a killed process, and that it does not grow."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conformance.harness.execution import module_call, subject
+from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.requests.request import Forward
+from conformance.harness.isolation import call_journal
+from conformance.harness.isolation.call_journal import BlackBox
+from strategies import parse
+
+CASE = "v1 lstm i1 h2 t2 float32 fill=dyadic"
+
+
+def read(path):
+    """What a record says."""
+    record = call_journal.read(path)
+    assert record is not None
+    return record
+
+
+@pytest.fixture
+def box(tmp_path):
+    made = BlackBox(tmp_path / "own.box")
+    yield made
+    made.close()
+
+
+def test_record_says_test_case_and_route_and_whether_the_call_came_back(box):
+    box.begin({"test": "test_own", "cell": "lstm"})
+    box.before(CASE, "no_grad")
+    record = read(box.path)
+    assert record == call_journal.Record(os.getpid(), 1, True, CASE, "no_grad", {"test": "test_own", "cell": "lstm"})
+    box.after()
+    assert not read(box.path).inside
+    box.begin({})
+    assert call_journal.read(box.path) == call_journal.Record(os.getpid(), 1, False, "", "", {})
+
+
+def test_record_never_grows_and_cuts_what_is_too_long(box):
+    box.begin({"test": "x" * 10_000})
+    for number in range(100):
+        box.before("v1 " + "é" * 10_000 + str(number), "grad")
+        box.after()
+    assert box.path.stat().st_size == call_journal.SIZE
+    record = read(box.path)
+    assert record.calls == 100
+    assert record.case.startswith("v1 éé")
+    assert record.test == {}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"box1", b"\xff" * call_journal.SIZE, b"box1" + b"\xff" * (call_journal.SIZE - 4)]
+)
+def test_file_of_another_kind_is_no_record_or_an_empty_one(data, tmp_path):
+    (tmp_path / "odd.box").write_bytes(data)
+    record = call_journal.read(tmp_path / "odd.box")
+    assert record is None or record.test == {}
+
+
+def test_record_is_not_seen_before_it_is_locked(monkeypatch, tmp_path):
+    seen = []
+    lock = call_journal.fcntl.flock
+
+    def looking(*given):
+        seen.extend(tmp_path.glob("*.box"))
+        lock(*given)
+
+    monkeypatch.setattr(call_journal.fcntl, "flock", looking)
+    BlackBox(tmp_path / "own.box").close()
+    assert seen == [], "another run would take it for one that was left behind"
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from conformance.harness.isolation import call_journal
+box = call_journal.BlackBox(Path(sys.argv[1]), float(sys.argv[2]))
+box.begin({"test": "test_killed"})
+box.before("v1 gru i1 h1 t2 float32 fill=zeros", "grad")
+if sys.argv[2] == "0":
+    os.kill(os.getpid(), signal.SIGKILL)
+while True:
+    pass
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timer that ends a process")
+@pytest.mark.parametrize(
+    ("limit", "said"), [("0", "killed by signal 9 (SIGKILL)"), ("0.3", "did not return within 0.3 s")]
+)
+def test_record_outlives_its_process_and_is_told_from_that_of_a_living_one(limit, said, box, tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "dead.box"), limit], check=False, timeout=60)
+    assert Failure.of_exit(done.returncode, float(limit)).title == said
+    (record,) = call_journal.left_behind(tmp_path)
+    assert record.inside
+    assert record.test == {"test": "test_killed"}
+    assert record.case == "v1 gru i1 h1 t2 float32 fill=zeros"
+    assert [path.name for path in tmp_path.iterdir()] == ["own.box"]
+
+
+def test_calls_are_written_down_by_the_executor(box):
+    case, cell = parse(CASE)
+    module_call.tell(box)
+    try:
+        Forward(case.on(cell)).execute(subject.torch_nn())
+    finally:
+        module_call.tell_no_more(box)
+    record = read(box.path)
+    assert record.calls == 4, "building the module, and a call on each route"
+    assert (record.case, record.route, record.inside) == (CASE, "no_mkldnn", False)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-11, "killed by signal 11 (SIGSEGV)"),
+        (-6, "killed by signal 6 (SIGABRT)"),
+        (3, "ended the process with exit code 3"),
+        (None, "ended the process"),
+        (-200, "killed by signal 200"),
+    ],
+)
+def test_ends_of_a_process_have_words(code, said):
+    assert Failure.of_exit(code, 1.0).title == said
+    assert Failure.of_exit(code, 1.0).ended_process
+    assert not Failure.raised(RuntimeError()).ended_process
+
+
+def test_writing_a_call_down_takes_microseconds(box):
+    began = time.perf_counter()
+    for _ in range(10_000):
+        box.before(CASE, "grad")
+        box.after()
+    each = (time.perf_counter() - began) / 10_000
+    assert each < 50e-6
+    print(f"{1e6 * each:.2f} us")

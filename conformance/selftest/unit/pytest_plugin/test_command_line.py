@@ -1,0 +1,263 @@
+"""What a user sees: options that cannot be served, and what kinds of failure a run tells apart."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[4]
+
+SEQUENTIAL, PARALLEL = ("-p", "no:xdist"), ("-n", "2")
+
+
+def run(*arguments, plugin="", path=None):
+    """A run of the suite in a process of its own, with a plugin of this text if wanted: exit code and output."""
+    environment = dict(os.environ, COLUMNS="200")
+    extra = []
+    if plugin:
+        (path / "planted.py").write_text(plugin)
+        environment["PYTHONPATH"] = str(path)
+        extra = ["-p", "planted"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *extra, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def error_lines(text):
+    return [
+        line for line in text.splitlines() if line.strip() and "Warning" not in line and "warnings.warn" not in line
+    ]
+
+
+REFUSED = [
+    (("--effort", "heroic"), "heroic", "smoke, default, ci, deep"),
+    (("--case", "v1 lstm i3 hx4"), "word 4 of the case line, 'hx4'", "h4 (size)"),
+    (("--case", "v1 lstm i3 fill=blue"), "word 4 of the case line, 'fill=blue'", "dyadic"),
+    (("--case", "lstm i3"), "'lstm'", "begins with 'v1'"),
+    (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),
+    (("--device", "abacus"), "abacus", "present: cpu"),
+    (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
+    (("--hypothesis-seed", "abacus"), "abacus", "a whole number"),
+    (("--subject", "no_such.module"), "no_such", "run from the folder that it lies in, or install it"),
+    (("--subject", "torch.ao.nn.quantizable"), "layers.0.layer_fw.cell.igates.weight", "quantizable_lstm.py"),
+    (("--known=no/such/file.toml",), "no/such/file.toml", "name a file of known deviations"),
+]
+"""Arguments, what the one line about them names, and the remedy that it gives."""
+
+
+def assert_one_line_with_the_remedy(code, text, named, remedy):
+    assert code == 4
+    assert len(error_lines(text)) <= 3
+    assert named in text
+    assert remedy in text
+    assert "Traceback" not in text
+
+
+IN_TURN = """
+import contextlib, io, json, sys
+import pytest
+
+for arguments in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = pytest.main(arguments)
+    print(json.dumps([int(code), said.getvalue()]))
+"""
+
+
+def run_in_turn(runs):
+    """Runs that end before a test, one after the other in one process: exit code and output of each."""
+    arguments = json.dumps([["-p", "no:cacheprovider", *run] for run in runs])
+    command = [sys.executable, "-c", IN_TURN, arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_options_that_cannot_be_served_take_one_line_with_the_remedy():
+    tried = [(mode, *row) for row in REFUSED for mode in (SEQUENTIAL, PARALLEL)]
+    ends = run_in_turn([(*mode, *arguments) for mode, arguments, _, _ in tried])
+    for (_, _, named, remedy), (code, text) in zip(tried, ends, strict=True):
+        assert_one_line_with_the_remedy(code, text, named, remedy)
+
+
+@pytest.mark.thorough(reason="a process for each option, which has to import torch first")
+@pytest.mark.parametrize("mode", [SEQUENTIAL, PARALLEL], ids=["sequential", "parallel"])
+@pytest.mark.parametrize(("arguments", "named", "remedy"), REFUSED)
+def test_option_that_cannot_be_served_takes_one_line_with_the_remedy(arguments, named, remedy, mode):
+    code, text = run(*mode, *arguments)
+    assert_one_line_with_the_remedy(code, text, named, remedy)
+
+
+MISSING_TORCH = """
+import sys
+sys.modules["torch"] = None
+"""
+
+OLD_TORCH = """
+import importlib.metadata as metadata
+original = metadata.version
+metadata.version = lambda name: "1.9.0" if name == "torch" else original(name)
+"""
+
+NO_TORCH = """
+import importlib.metadata as metadata
+original = metadata.version
+def version(name):
+    if name == "torch":
+        raise metadata.PackageNotFoundError(name)
+    return original(name)
+metadata.version = version
+"""
+
+
+@pytest.mark.parametrize("mode", [SEQUENTIAL, PARALLEL], ids=["sequential", "parallel"])
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (MISSING_TORCH, "torch cannot be imported"),
+        (OLD_TORCH, "torch 1.9.0 is too old, 2.0 or newer is needed"),
+        (NO_TORCH, "torch is not installed"),
+    ],
+)
+def test_missing_or_old_torch_takes_one_line_with_the_remedy(plugin, said, mode, tmp_path):
+    code, text = run(*mode, plugin=plugin, path=tmp_path)
+    assert code == 4
+    assert len(error_lines(text)) <= 3
+    assert said in text
+    assert "pip install torch" in text
+    assert "Traceback" not in text
+
+
+RAISES = """
+from conformance.harness.execution import subject
+from conformance.selftest.implementations import plain
+
+class Raises(plain.Plain):
+    def forward(self, input, hx=None):
+        if self.hidden_size > 1:
+            raise ArithmeticError("no \\x1b[31mluck\\nwith <b>this</b>")
+        return super().forward(input, hx)
+
+subject.torch_nn = lambda: plain.subject("raises", Raises)
+"""
+
+UNREPEATABLE = """
+import random
+from conformance.harness.execution import subject
+from conformance.selftest.implementations import plain
+
+class Noisy(plain.Plain):
+    def tanh(self, z):
+        return super().tanh(z) * (1 + random.SystemRandom().random())
+
+subject.torch_nn = lambda: plain.subject("noisy", Noisy)
+"""
+
+SUITE_BUG = """
+import reference
+def forward(problem, rounding):
+    return 1 / 0
+reference.forward = forward
+"""
+
+
+def counts(text):
+    """The numbers of the summary's line of counts."""
+    line = next(line for line in text.splitlines() if " not repeatable, " in line)
+    return {what: int(count) for count, what in re.findall(r"(\d+) ([a-z ]+?)(?:,|$)", line)}
+
+
+PARALLEL_TOO = [
+    pytest.param(SEQUENTIAL, id="sequential"),
+    pytest.param(
+        PARALLEL, id="parallel", marks=pytest.mark.thorough(reason="two workers; crash tests run red ones under xdist")
+    ),
+]
+
+
+@pytest.mark.parametrize("mode", PARALLEL_TOO)
+@pytest.mark.parametrize(
+    ("plugin", "kind"), [(RAISES, "red"), (UNREPEATABLE, "not repeatable"), (SUITE_BUG, "error of the suite")]
+)
+def test_kinds_of_failure_are_told_apart_in_the_summary(plugin, kind, mode, tmp_path):
+    code, text = run(
+        *mode, "--effort", "smoke", "-k", "test_results_lie and lstm and not cell", plugin=plugin, path=tmp_path
+    )
+    assert code == 1
+    kinds = ("red", "not repeatable", "error of the suite")
+    assert {name: count for name, count in counts(text).items() if name in kinds} == {
+        name: int(name == kind) for name in kinds
+    }
+    assert ("Traceback" in text or "ZeroDivisionError" in text) is (kind == "error of the suite")
+
+
+def test_many_red_findings_are_told_by_cell_with_the_simplest_and_no_control_characters(tmp_path):
+    chosen = "(test_results_lie or test_last_output or shape_whatever) and not relu"
+    _, text = run(*SEQUENTIAL, "--effort", "smoke", "-k", chosen, plugin=RAISES, path=tmp_path)
+    for cell, name in (("lstm", "LSTM"), ("gru", "GRU"), ("rnn_tanh", "RNN\\(tanh\\)")):
+        simplest = f'pytest --case "v1 {cell} i1 h2 t1 float32 fill=dyadic"'
+        said = rf"3 RED  {name}, ArithmeticError: .*, in A2 B1 D1"
+        assert re.search(rf"(?m)^{said}\n       begin with  {simplest}$", text), text
+    assert counts(text)["red"] == 9
+    assert "ArithmeticError: no ?[31mluck with <b>this</b>" in text
+    assert "\x1b[31m" not in text
+
+
+def test_case_line_of_a_failure_fails_again_and_only_where_it_fits(tmp_path):
+    line = "v1 lstm i1 h2 t1 float32 fill=dyadic"
+    code, text = run(*SEQUENTIAL, "--case", line, plugin=RAISES, path=tmp_path)
+    assert code == 1
+    assert f'again    pytest --case "{line}"' in text
+    assert "gru" not in re.sub("(?m)^.*deselected.*$", "", text)
+    code, text = run(*SEQUENTIAL, "--case", line)
+    assert code == 0, text
+
+
+def test_known_deviation_that_is_gone_is_a_line_and_with_no_stale_a_failure(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        """
+        [[deviation]]
+        id = "never-was"
+        severity = "red"
+        clause = "D1"
+        field = "output"
+        kind = "differs from h_n"
+        test = "test_last_output_is_the_last_hidden_state"
+        case = "v1 lstm i1 h1 t1 float32 fill=dyadic"
+        torch = ">=2.0"
+        tracker = "none"
+        """
+    )
+    arguments = (*SEQUENTIAL, f"--known={tmp_path / 'mine.toml'}", "--effort", "smoke")
+    code, text = run(*arguments, "-k", "never-was or test_last_output")
+    assert code == 0
+    assert "GONE   known deviation never-was is no longer there" in text
+    code, text = run(*arguments, "--no-stale", "-k", "never-was")
+    assert code == 1
+
+
+def test_known_deviation_does_not_fail_the_run_and_hides_no_other(tmp_path):
+    known = """
+        [[deviation]]
+        id = "raises-above-one-unit"
+        severity = "red"
+        clause = "D1"
+        field = "call"
+        kind = "raised ArithmeticError"
+        test = "test_last_output_is_the_last_hidden_state"
+        case = "v1 lstm i1 h2 t1 float32 fill=dyadic"
+        torch = ">=2.0"
+        tracker = "none"
+        where = { cell = "lstm", hidden_size = ">=2" }
+        """
+    (tmp_path / "mine.toml").write_text(known)
+    arguments = (*SEQUENTIAL, f"--known={tmp_path / 'mine.toml'}", "--effort", "smoke", "--no-stale")
+    code, text = run(*arguments, "-k", "raises-above or (test_last_output and lstm)", plugin=RAISES, path=tmp_path)
+    assert code == 0, text
+    assert "KNOWN  D1  raises-above-one-unit" in text
+    code, text = run(*arguments, "-k", "test_last_output and gru", plugin=RAISES, path=tmp_path)
+    assert code == 1

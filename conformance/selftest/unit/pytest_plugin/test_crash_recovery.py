@@ -1,0 +1,351 @@
+"""Nothing is lost: subjects that abort, crash, hang, are killed or take all memory, and runs that are interrupted."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from conformance.harness.isolation.call_journal import Record
+from conformance.harness.pytest_plugin import crash_recovery, plugin
+from strategies import parse
+
+ROOT = Path(__file__).parents[4]
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signals, and what /proc says, of Linux")
+
+DYING = """
+import ctypes, os, signal
+import torch
+
+def steps(module, input):
+    padded = isinstance(input, torch.Tensor)
+    return input.shape[1 if module.batch_first and input.dim() == 3 else 0] if padded else 0
+
+def hang():
+    while True:
+        pass
+
+def hog():
+    kept = [torch.empty(2**28) for _ in range(2**16)]
+
+def dying(base, die):
+    class Dying(base):
+        def forward(self, input, hx=None):
+            if steps(self, input) >= 2:
+                die()
+            return super().forward(input, hx)
+    return Dying
+
+GRU = dying(torch.nn.GRU, os.abort)
+LSTM = dying(torch.nn.LSTM, hang)
+Segfault = dying(torch.nn.RNN, lambda: ctypes.string_at(0))
+Killed = dying(torch.nn.RNN, lambda: os.kill(os.getpid(), signal.SIGKILL))
+Exit = dying(torch.nn.RNN, lambda: os._exit(3))
+Hog = dying(torch.nn.LSTM, hog)
+
+def die_once():
+    if not os.path.exists("died"):
+        open("died", "w").close()
+        os.abort()
+
+Sound = torch.nn.LSTM
+Once = dying(torch.nn.GRU, die_once)
+
+class Always(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        os.abort()
+"""
+
+SUBJECTS = {"rnn_tanh": "Segfault", "rnn_relu": "Killed", "lstm": "LSTM", "gru": "GRU"}
+ENDS = {
+    "RNN(tanh)": "killed by signal 11 (SIGSEGV)",
+    "RNN(relu)": "killed by signal 9 (SIGKILL)",
+    "LSTM": "did not return within 2 s",
+    "GRU": "killed by signal 6 (SIGABRT)",
+}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts runs of one file of the contract in a folder of their own, with subjects of this text."""
+    mark = uuid.uuid4().hex
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "dying.py").write_text(DYING)
+
+    def begin(*arguments, subjects=None):
+        named = [f"--subject={cell}=dying:{name}" for cell, name in (subjects or SUBJECTS).items()]
+        command = [sys.executable, "-m", "pytest", "--effort", "smoke", "-o", f"cache_dir={tmp_path / 'cache'}"]
+        environment = dict(os.environ, COLUMNS="200", CONFORMANCE_MARK=mark, CONFORMANCE_FOLDER=str(folder))
+        return subprocess.Popen(
+            [
+                *command,
+                *named,
+                *arguments,
+                *(str(ROOT / "conformance" / f"test_{chapter}.py") for chapter in ("numbers", "shapes")),
+            ],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=heeding_ctrl_c,
+        )
+
+    yield SimpleNamespace(run=begin, folder=folder, mark=mark)
+    for pid in marked(mark):
+        os.kill(pid, signal.SIGKILL)
+
+
+def heeding_ctrl_c():
+    """Ctrl-C works as in a terminal, also where whoever started these tests ignores it, as a background job does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def marked(mark):
+    """Processes that began with this mark in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def finished(process):
+    """Exit code and output of a run."""
+    text, _ = process.communicate(timeout=120)
+    return process.returncode, text
+
+
+def findings(text):
+    """What a run says of each cell in chapter B1: how its call ended, and its case."""
+    told = re.findall(
+        r"^RED +B1 +(\S+) results lie.*\n +(.*)\n(?: +.*\n)*? +again +pytest --case \"(.*)\" --subject \w+=dying:\w+",
+        text,
+        re.MULTILINE,
+    )
+    assert len(told) == len({cell for cell, _, _ in told}), "one finding each"
+    return {cell: end for cell, end, _ in told}, {cell: parse(line)[0] for cell, _, line in told}
+
+
+def assert_small(cases):
+    for case in cases.values():
+        sizes = (case.steps, case.input_size, case.hidden_size, case.batch_size, case.num_layers)
+        assert sizes == (2, 1, 1, 1, 1)
+
+
+CHOSEN = ("-k", "test_results_lie or test_parameters_have", "--call-limit", "2")
+"""Properties that call the modules, and others that only build them."""
+
+
+def test_each_way_to_die_under_xdist_is_one_finding_with_a_small_case_and_the_rest_is_tested(start):
+    code, text = finished(start.run("-n", "2", *CHOSEN))
+    assert code == 1, text
+    ends, cases = findings(text)
+    assert ends == ENDS, text
+    assert_small(cases)
+    assert "4 red, 0 not repeatable, 0 error of the suite" in text
+    assert "4 failed, 4 passed" in text
+    assert "never ran" not in text
+    assert not marked(start.mark)
+
+
+def test_run_without_xdist_that_died_is_named_by_the_next_one_which_tests_everything(start):
+    subjects = {"rnn_tanh": "Exit", "lstm": "Hog"}
+    code, text = finished(start.run("-p", "no:xdist", *CHOSEN, subjects=subjects))
+    assert code not in (0, 1)
+    code, text = finished(start.run("-p", "no:xdist", *CHOSEN, subjects=subjects))
+    assert code == 1, text
+    line = next(line for line in text.splitlines() if "the run before this one died in" in line)
+    again = 'again: pytest --case "v1 .*" --subject \\w+=dying:\\w+ -n 1; this time every call is made'
+    assert re.search(r"results_lie_within_their_error_bound\[\w+\]; " + again, line)
+    ends, cases = findings(text)
+    refused = ends.pop("LSTM")
+    assert refused.startswith("RuntimeError: ")
+    assert "memory" in refused
+    assert ends == {"RNN(tanh)": "ended the process with exit code 3"}
+    assert_small(cases)
+    assert "2 failed, 2 passed" in text
+    assert not marked(start.mark)
+    assert not list(start.folder.parent.rglob("*.box")), "nothing is left for a third run to name"
+
+
+KILLER = """
+import os
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        from conformance.harness.pytest_plugin import crash_recovery
+        crash_recovery.Watch._save = save(crash_recovery.Watch._save)
+
+def save(before):
+    def die_between_tests_once(watch):
+        before(watch)
+        if not os.path.exists("between"):
+            open("between", "w").close()
+            os._exit(8)
+    return die_between_tests_once
+
+def pytest_runtest_setup(item):
+    if item.name == "test_parameters_have_the_documented_names_order_and_shapes[lstm]":
+        os._exit(7)
+"""
+
+
+@pytest.mark.thorough(reason="half a minute; what a child does with a death that does not come again is in test_child")
+def test_death_that_does_not_come_again_or_lies_outside_of_a_call_is_told_and_the_rest_is_tested(start):
+    (start.folder / "killer.py").write_text(KILLER)
+    subjects = {"gru": "Once", "lstm": "Sound"}
+    code, text = finished(start.run("-n", "2", "-p", "killer", *CHOSEN, subjects=subjects))
+    assert code == 1, text
+    once = r"^RED +B1 +GRU results lie.*\n +NOT REPEATABLE.*\n +killed by signal 6 \(SIGABRT\)\n +again .* \"v1 gru "
+    assert re.search(once, text, re.MULTILINE), text
+    outside = r"^_+ test_parameters_have\S+\[lstm\] _+\n.*\nended the process with exit code 7, outside of a call"
+    assert re.search(outside, text, re.MULTILINE), text
+    assert re.search(
+        r"^ERROR  gw\d+, a worker, died outside of any test: ended the process with exit code 8$", text, re.M
+    )
+    assert "0 red, 1 not repeatable, 2 error of the suite" in text
+    assert "2 failed, 2 passed" in text
+    assert "never ran" not in text
+
+
+def test_tests_that_never_ran_fail_the_run_and_what_was_found_is_told(start):
+    subjects = {"gru": "GRU"}
+    code, text = finished(start.run("-n", "1", "--max-worker-restart", "0", *CHOSEN, subjects=subjects))
+    assert code not in (0, int(pytest.ExitCode.INTERRUPTED)), text
+    ends, _ = findings(text)
+    assert ends == {"GRU": ENDS["GRU"]}, text
+    assert re.search(r"^incomplete +\d+ tests never ran: test_results_lie", text, re.MULTILINE), text
+
+
+def test_subject_that_dies_in_every_call_is_judged_even_without_xdist(start):
+    code, text = finished(start.run("-p", "no:xdist", *CHOSEN, subjects={"gru": "Always"}))
+    assert code == 1, text
+    ends, cases = findings(text)
+    assert ends == {"GRU": ENDS["GRU"]}, text
+    assert cases["GRU"].steps == 1
+    assert "1 failed, 1 passed" in text
+    assert "tested nothing: " not in text, "what is red was tested"
+
+
+def test_command_to_run_a_crash_again_shows_it_instead_of_dying_of_it(start):
+    line = "v1 gru i1 h1 t2 float32 fill=dyadic"
+    code, text = finished(start.run("--case", line, "-n", "1", "-k", "test_results_lie", subjects={"gru": "GRU"}))
+    assert code == 1, text
+    ends, cases = findings(text)
+    assert (ends, cases) == ({"GRU": ENDS["GRU"]}, {"GRU": parse(line)[0]}), text
+
+
+def test_workers_that_die_outside_of_any_test_are_not_replaced_for_ever(tmp_path):
+    told: Any = SimpleNamespace(suite_errors=[], unfinished=[])
+    watch: Any = SimpleNamespace(in_children=lambda: False)
+    config: Any = SimpleNamespace(option=SimpleNamespace(call_limit=0))
+    controller = crash_recovery.Controller(config, told, watch)
+    gone = SimpleNamespace(gateway=SimpleNamespace(id="gw0", _io=SimpleNamespace(popen=subprocess.Popen(["false"]))))
+    for _ in range(crash_recovery.MOST_OUTSIDE - 1):
+        controller.pytest_testnodedown(gone, "died")
+    with pytest.raises(pytest.exit.Exception, match="workers died outside of any test, the last one ended the process"):
+        controller.pytest_testnodedown(gone, "died")
+    controller.pytest_unconfigure()
+    assert len(told.suite_errors) == crash_recovery.MOST_OUTSIDE
+
+
+def test_ways_to_share_out_tests_that_lose_some_after_a_crash_are_refused():
+    for dist in ("loadscope", "loadfile", "loadgroup", "each"):
+        with pytest.raises(pytest.UsageError, match=f"--dist {dist}: .* use --dist load"):
+            plugin._require_workers_that_can_be_replaced(dist)
+    for dist in ("no", "load", "worksteal"):
+        plugin._require_workers_that_can_be_replaced(dist)
+
+
+@pytest.mark.parametrize("cache", ["a file", "there", "switched off"])
+def test_records_lie_in_the_cache_or_where_nobody_may_write_to_it_in_a_folder_that_goes(cache, tmp_path):
+    place = tmp_path / "cache"
+    if cache == "a file":
+        place.touch()
+    config: Any = SimpleNamespace(
+        pluginmanager=SimpleNamespace(hasplugin=lambda name: cache != "switched off"),
+        option=SimpleNamespace(cacheclear=False),
+        rootpath=tmp_path,
+        getini=lambda name: "cache",
+    )
+    folder, is_temporary = crash_recovery._folder(config)
+    assert folder.is_dir()
+    assert is_temporary is (cache != "there")
+    if cache == "there":
+        assert folder == place / "d" / "conformance"
+        assert (place / ".gitignore").read_text() == "*\n"
+    else:
+        folder.rmdir()
+
+
+def test_what_a_record_says_is_shown_on_one_line_and_nothing_more():
+    odd = {"nodeid": "a\x1b[31m\nb", "test": "c\nd", "drawn": False}
+    line = crash_recovery._of_earlier(Record(1, 1, False, "v1 \x07", "grad", odd))
+    assert line == "the run before this one died in a?[31m b, outside of a call; again: pytest -k c d"
+    assert crash_recovery._of_earlier(Record(1, 1, True, "", "", {"odd": 1})).startswith(
+        "the run before this one died in None;"
+    )
+
+
+STUBBORN = """
+import os, pathlib, torch
+FOLDER = pathlib.Path(os.environ["CONFORMANCE_FOLDER"])
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        if not (FOLDER / "died").exists():
+            (FOLDER / "died").touch()
+            os.abort()
+        if isinstance(input, torch.Tensor) and input.shape[0] == 2:
+            (FOLDER / "hangs").touch()
+            while True:
+                pass
+        return super().forward(input, hx)
+"""
+
+
+FEWER_TO_END = pytest.mark.thorough(reason="Ctrl-C reaches run, worker and child, and these end the same or fewer")
+
+
+@pytest.mark.parametrize(
+    ("mode", "how"),
+    [
+        ("in a child of a worker", "Ctrl-C"),
+        pytest.param("in a child of a worker", "SIGTERM", marks=FEWER_TO_END),
+        pytest.param("in this process", "SIGTERM", marks=FEWER_TO_END),
+    ],
+)
+def test_interrupted_run_ends_within_seconds_says_that_it_is_incomplete_and_leaves_nobody(mode, how, start):
+    (start.folder / "dying.py").write_text(STUBBORN)
+    if mode == "in this process":
+        (start.folder / "died").touch()
+    xdist = ("-p", "no:xdist") if mode == "in this process" else ("-n", "1")
+    run = start.run(*xdist, "-k", "test_results_lie", "--call-limit", "0", subjects={"lstm": "LSTM"})
+    deadline = time.monotonic() + 60
+    while not (start.folder / "hangs").exists():
+        assert time.monotonic() < deadline, run.communicate()[0]
+        time.sleep(0.1)
+    began = time.monotonic()
+    if how == "SIGTERM":
+        run.terminate()
+    else:
+        os.killpg(run.pid, signal.SIGINT)
+    code, text = finished(run)
+    assert time.monotonic() - began < 10
+    assert code == int(pytest.ExitCode.INTERRUPTED), text
+    assert re.search(r"^incomplete +interrupted; \d+ tests never ran: test_results_lie", text, re.MULTILINE), text
+    time.sleep(0.5)
+    assert not marked(start.mark)
