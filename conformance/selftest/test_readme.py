@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from conformance.selftest.faults.catalogue.catalogue import faults
+from conformance.harness.findings.rendering import finding_text
+from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.trial import findings
 from strategies.axes import LAYOUT_WORDS
 
@@ -12,7 +13,7 @@ README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding=
 def test_failure_in_the_readme_is_what_a_run_prints():
     fault = next(fault for fault in faults() if fault.name == "step-9-sees-the-input-of-step-8")
     finding = next(findings(fault.subject, ("B2",), ("lstm",), seed=0))
-    assert f"```\n{finding.text()}\n```" in README
+    assert f"```\n{finding_text(finding, width=80)}\n```" in README
 
 
 def test_number_of_seeded_faults_in_the_readme_is_right():

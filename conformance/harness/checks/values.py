@@ -18,6 +18,7 @@ from conformance.harness.checks.bounds import allowed, from_inputs, judgement
 from conformance.harness.checks.ratios import is_bounded, measured
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.observation import Labelled, Observation, documented_shapes
+from conformance.harness.findings.rendering import one_line
 from reference.ball import Ball
 from reference.network import Enclosure
 from reference.problem import REVERSE
@@ -341,9 +342,3 @@ def number(value: Any) -> str:
     digits, _, exponent = float(value).hex().partition("p")
     exact = f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}p{exponent}" if exponent else digits
     return f"{float(value):.9g} ({exact})" if exponent else exact
-
-
-def one_line(text: str, most: int = 200) -> str:
-    """Foreign text on one line, without control characters."""
-    line = " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
-    return line if len(line) <= most else line[: most - 1] + "…"

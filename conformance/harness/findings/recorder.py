@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from conformance.clauses import REMARK
-from conformance.harness.cells import CELL_NAMES
 from conformance.harness.execution.failure import Failure
+from conformance.harness.findings.rendering import finding_text, terminal_width
 
 
 def command_of(case: str, test: str, options: str, ends_the_process: bool) -> str:
@@ -69,14 +69,8 @@ class Finding:
         return command_of(self.case, self.test, self.options, self.ended_process)
 
     def text(self) -> str:
-        """The finding as a terminal shows it."""
-        head = f"{self.severity.upper():<6} {self.clause:<3} {CELL_NAMES[self.cell]} {self.claim}"
-        body = list(self.lines)
-        if not self.repeatable:
-            body.insert(0, "NOT REPEATABLE: the same case gave something else before")
-        body.append(f"again    {self.again}")
-        where = ", ".join(filter(None, (self.subject, self.route, "+".join(self.kernels))))
-        return "\n".join([f"{head:<68} {where}", *("       " + line for line in body)])
+        """The finding as the terminal at hand shows it."""
+        return finding_text(self, terminal_width())
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Finding:

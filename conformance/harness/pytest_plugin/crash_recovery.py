@@ -286,7 +286,7 @@ class Controller:
         finding, said = self._waiting.pop(report.nodeid)
         if report.outcome == "failed" and any(name == DEATHS for name, _ in report.user_properties):
             return
-        _fail(report, finding and as_repeat(finding), f"{said}; done again, it was not")
+        _fail(report, finding and as_repeat(finding), f"{said}; did not recur when re-run in a child process")
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
         return ("done again in child processes", "R", "AGAIN") if report.outcome == "rerun" else None

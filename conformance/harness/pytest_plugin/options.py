@@ -44,6 +44,7 @@ class Options:
     routes: tuple[str, ...]
     known: tuple[Known, ...]
     no_stale: bool
+    show_known: bool = False
 
     def session(self, executor: Executor | None = None) -> Session:
         """The session of a run, its first calls made by `executor`, or in this process.
@@ -95,6 +96,7 @@ def read(
     routes: Sequence[str],
     known: Sequence[Path],
     no_stale: bool,
+    show_known: bool = False,
 ) -> Options:
     """The options from their texts, empty where everything is meant. Raises OptionError."""
     if effort not in EFFORT_NAMES:
@@ -121,7 +123,7 @@ def read(
         raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
     if cell and cell not in axes["cells"]:
         raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
-    return Options(effort, judged, parsed, cell, known=entries, no_stale=no_stale, **axes)
+    return Options(effort, judged, parsed, cell, known=entries, no_stale=no_stale, show_known=show_known, **axes)
 
 
 def _subject(texts: Sequence[str]) -> Subject:

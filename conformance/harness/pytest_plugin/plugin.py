@@ -69,6 +69,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help="known deviations of your own, beside conformance/known.toml, written --known=FILE; may be repeated",
         )
         add(
+            "--show-known",
+            action="store_true",
+            help="list every known deviation with its tracker after the run",
+        )
+        add(
             "--no-stale",
             action="store_true",
             help="fail on known deviations that are no longer there, and on properties that tested nothing",
@@ -163,7 +168,8 @@ def _read_options(config: pytest.Config) -> Any:
             _require_import_to_return(given.subject)
     axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
     known = [Path(name) for name in given.known]
-    return _checked(lambda: read(given.effort, given.subject, given.case, known=known, no_stale=given.no_stale, **axes))
+    shown = {"no_stale": given.no_stale, "show_known": given.show_known}
+    return _checked(lambda: read(given.effort, given.subject, given.case, known=known, **shown, **axes))
 
 
 def _require_import_to_return(subjects: Sequence[str]) -> None:

@@ -6,29 +6,35 @@ import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
 import pytest
+import torch
 
-from conformance.clauses import AMBER, CLAUSES, REMARK
+from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness import session
-from conformance.harness.cells import CELL_NAMES, MODULES
+from conformance.harness.cells import CELL_NAMES, MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
-from conformance.harness.checks.values import one_line
 from conformance.harness.execution import kernels, machine
+from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.deviation import Deviation
+from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding, Tally, as_repeat, told
+from conformance.harness.findings.rendering import one_line, terminal_width, wrapped
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.session import Session
+from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
+from strategies.axes import DTYPES
 
 FINDINGS = "conformance findings"
 SUITE_ERROR = "conformance suite error"
 FIXED = "conformance known deviation gone"
+STILL_THERE = "conformance known deviation still there"
 LACKING = "conformance lacking"
 
 
@@ -65,12 +71,23 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
 RELIABLY = 0.95
 """The share of tests that counts as nearly all."""
 
+WIDEST = 80
+"""The columns of the summary, however wide the terminal is."""
 
-MANY = 5
-"""From so many red findings on they are also told by likeness, for one defect may break many properties."""
+LABEL = 8
+"""The columns that a label of the summary takes."""
+
+MARGIN = " " * LABEL
+
+LINK = r"(https?://[^\s)\],;]+)"
 
 MOST_NAMES = 5
 """How many tests that never ran are named."""
+
+ACCELERATORS = ("cuda", "mps", "xpu")
+
+NARROWING = ("-k", "-m", "--lf", "--last-failed", "--deselect", "--ignore")
+"""Options of pytest that leave out tests."""
 
 
 def likeness(finding: Finding) -> str:
@@ -78,6 +95,31 @@ def likeness(finding: Finding) -> str:
     if finding.failed:
         return re.sub(r"\d+", "#", finding.lines[0])
     return "+".join(finding.kernels) or f"route {finding.route}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 test`, `2 tests`, `3 properties`."""
+    plural = what[:-1] + "ies" if what.endswith("ty") else what + "s"
+    return f"{number:,} {what if number == 1 else plural}"
+
+
+def short_tracker(tracker: str) -> str:
+    """`pytorch#98499` where the tracker begins with a link to GitHub, "not reported" where none was found."""
+    if tracker.startswith("none"):
+        return "not reported"
+    found = re.match(r"https://github\.com/[\w.-]+/([\w.-]+)/(?:issues|pull)/(\d+)", tracker)
+    return f"{found[1]}#{found[2]}" if found else one_line(tracker)
+
+
+def classes(cells: Iterable[str]) -> str:
+    """Cells in words: `RNN, LSTM, GRU and the Cells`."""
+    asked = set(cells)
+    rnn = [name for name in MODULES if name not in (LSTM, GRU)]
+    names = ["RNN"] if asked.issuperset(rnn) else [CELL_NAMES[name] for name in rnn if name in asked]
+    names += [CELL_NAMES[name] for name in (LSTM, GRU) if name in asked]
+    steps = [name for name in SINGLE_STEPS if name in asked]
+    names += ["the Cells"] if len(steps) == len(SINGLE_STEPS) else [CELL_NAMES[name] for name in steps]
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 class Report:
@@ -90,7 +132,9 @@ class Report:
         self.started = time.monotonic()
         self.findings: list[Finding] = []
         self.suite_errors: list[tuple[str, str]] = []
+        self.other_failures: list[str] = []
         self.gone: list[str] = []
+        self.still_there: list[str] = []
         self.lacking: Counter[str] = Counter()
         self.interrupted = ""
         self.never_ran: list[str] = []
@@ -104,15 +148,21 @@ class Report:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps what a test's process said of it."""
+        explained = False
         for name, value in report.user_properties:
+            explained |= name in (FINDINGS, SUITE_ERROR, FIXED)
             if name == FINDINGS:
                 self.findings += [Finding.from_json(data) for data in value]  # type: ignore[attr-defined]
             elif name == SUITE_ERROR:
                 self.suite_errors.append((report.nodeid, str(value)))
             elif name == FIXED and report.when == "call":
                 self.gone.append(str(value))
+            elif name == STILL_THERE and report.when == "call":
+                self.still_there.append(str(value))
             elif name == LACKING and report.when == "setup":
                 self.lacking[str(value)] += 1
+        if report.outcome == "failed" and not explained:
+            self.other_failures.append(report.nodeid)
 
     def tested_nothing(self) -> bool:
         """Whether properties compared nothing that could have failed, where that is to fail the run."""
@@ -121,97 +171,225 @@ class Report:
 
     def _silent(self) -> list[str]:
         """Properties that ran, each with its cell, found nothing and compared nothing that could have failed."""
-        red = {case_record.node(finding.test, finding.cell) for finding in self.findings}
-        tallies = self.session.recorder.tallies.items()
+        tallies, red = self.session.recorder.tallies.items(), self._red_tests(self.findings)
         return [node for node, tally in tallies if tally.silent == tally.cases and node not in red]
 
+    def _red_tests(self, findings: Iterable[Finding]) -> set[str]:
+        return {case_record.node(finding.test, finding.cell) for finding in findings}
+
     def write(self, terminal: Any, seed: str | None) -> None:
-        """The summary, deviations first."""
-        if not (
-            self.session.recorder.tallies or self.findings or self.suite_errors or self.lacking or self.incomplete()
-        ):
+        """The summary, deviations first. Nothing where no test of the contract was asked for."""
+        recorder = self.session.recorder
+        said = (self.findings, self.suite_errors, self.lacking, self.gone, self.still_there, self.incomplete())
+        if not (recorder.tallies or recorder.quiet or any(said)):
             return
         terminal.section("conformance", sep="=")
-        found = [*self._grouped_lines(), *self.unfinished, *self._quiet_lines()]
-        for line in [*found, *self._unsupported_lines(), *self._silent_lines(), *self._last_lines(seed)]:
+        for line in self.lines(seed, min(WIDEST, terminal_width())):
             terminal.write_line(line)
 
-    def _grouped_lines(self) -> list[str]:
-        """Of many red findings, how many each cell has of one likeness, in which clauses, and the one to begin with."""
-        groups: dict[tuple[str, str], list[Finding]] = {}
-        for finding in self.findings:
-            groups.setdefault((finding.cell, likeness(finding)), []).append(finding)
-        if len(self.findings) < MANY:
-            return []
+    def lines(self, seed: str | None, width: int) -> list[str]:
+        """The summary: groups of red findings, the verdict, what was judged and how, findings that do not fail."""
+        before = [*self._grouped_lines(width), *self.unfinished]
+        facts = [
+            ("JUDGED", self._judged()),
+            ("LIMIT", self._limit()),
+            ("VACUOUS", self._vacuous()),
+            ("16-BIT", self._accuracy()),
+            *self._lacks(),
+            ("EMPTY", self._empty()),
+            ("MISSED", self._missed()),
+            ("NOT RUN", self._not_run()),
+        ]
+        block: list[str] = []
+        for label, text in self._verdict():
+            block += labelled(label, text, width) if text else []
+        block += self._known_lines(width)
+        for label, text in facts:
+            block += labelled(label, text, width) if text else []
+        again = f"{'AGAIN':<{LABEL}}{self._again(seed)}"
+        return [*before, *([""] if before else []), *block, again, *self._quiet_lines()]
+
+    def _grouped_lines(self, width: int) -> list[str]:
+        """Of each probable cause: how many tests found it, in which clauses, and the command of its simplest case."""
+        groups = self._groups()
         lines = []
-        for found in sorted(groups.values(), key=lambda group: -len(group)):
+        for rank, found in enumerate(groups, 1):
             broken = [clause for clause in CLAUSES if any(finding.clause == clause for finding in found)]
             simplest = min(found, key=lambda one: (not one.case, len(one.case), broken.index(one.clause)))
             what = one_line(simplest.lines[0]) if simplest.failed else likeness(simplest)
-            lines += [
-                f"{len(found)} RED  {CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}",
-                f"       begin with  {simplest.again}",
-            ]
+            tests = counted(len(self._red_tests(found)), "test")
+            told = f"{CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}"
+            lines += wrapped(told, width, f"cause {rank} of {len(groups)}, {tests}: ", MARGIN)
+            lines += [MARGIN + simplest.again]
         return lines
 
-    def _quiet_lines(self) -> list[str]:
-        quiet = list(self.session.recorder.quiet.values())
-        lines = []
-        for finding, count in told(quiet, AMBER, known=False) + told(quiet, REMARK, known=False):
-            lines += [finding.text(), f"       seen {count} times"]
-        names: Counter[str] = Counter()
-        for finding, count in quiet:
-            names[finding.known] += count
-        entries = {entry.id: entry for entry in self.session.known}
-        lines += [
-            f"KNOWN  {entries[name].clause:<3} {name}, seen {n} times: {entries[name].tracker}"
-            for name, n in names.items()
-            if name in entries
+    def _groups(self) -> list[list[Finding]]:
+        """Findings that probably share a cause, the largest group first."""
+        groups: dict[tuple[str, str], list[Finding]] = {}
+        for finding in self.findings:
+            groups.setdefault((finding.cell, likeness(finding)), []).append(finding)
+        return sorted(groups.values(), key=lambda group: -len(group))
+
+    def _verdict(self) -> list[tuple[str, str]]:
+        """The verdict, what was counted, and what else failed."""
+        recorder = self.session.recorder
+        release = f"torch {torch.__version__}"
+        judged = self.session.subject.name
+        who = release if judged == TORCH_NN else f"{judged} on {release}"
+        computes = f"{who} computes {classes(self.options.cells)} as documented{self._asked()}"
+        told_something = len(recorder.tallies) > len(self._silent())
+        failed = [name for name in self.other_failures if name]
+        if self.findings:
+            causes, tests = len(self._groups()), len(self._red_tests(self.findings))
+            told = f"{who} deviates from the documentation: {counted(causes, 'cause')}, {counted(tests, 'test')}"
+            first = ("FAIL", told + self._asked())
+        elif self.suite_errors or failed:
+            first = ("ERROR", f"the suite itself failed. No deviation of {who} was found")
+        elif self.incomplete():
+            first = ("INCOMPLETE", f"{self.incomplete()}. No deviation of {who} was found so far")
+        elif not told_something:
+            first = ("NOTHING", f"was tested. This run says nothing about {judged}")
+        elif self.options.no_stale and (self.gone or self.tested_nothing()):
+            first = (
+                "FAIL",
+                f"{computes}, but --no-stale fails on what is marked FIXED or EMPTY below",
+            )
+        else:
+            first = ("PASS", computes)
+        more = [("", self._counts())]
+        if self.incomplete() and first[0] != "INCOMPLETE":
+            more += [("INCOMPLETE", self.incomplete())]
+        if self.suite_errors:
+            errors = counted(len(self.suite_errors), "error")
+            more += [("ERROR", f"{errors} of the suite, not of {judged}: see above, and please report them")]
+        if failed:
+            more += [("ERROR", f"{counted(len(failed), 'other test')} failed: {', '.join(failed[:MOST_NAMES])}")]
+        return [first, *more]
+
+    def _asked(self) -> str:
+        """The options that narrowed the run."""
+        options = self.options
+        axes = (
+            ("--cell", options.cells, options.subject.classes),
+            ("--dtype", options.dtypes, DTYPES),
+            ("--route", options.routes, EAGER_ROUTES),
+            ("--device", options.devices, machine.devices()),
+        )
+        told = [f"{name} {' '.join(some)}" for name, some, every in axes if len(some) < len(tuple(every))]
+        told += ["one case"] if options.case is not None else []
+        for at, word in enumerate(self.arguments):
+            if word.partition("=")[0] in NARROWING:
+                told += [word if word.startswith("--") else shlex.join(self.arguments[at : at + 2])]
+            elif ".py" in word and not word.startswith("-"):
+                told += [word]
+        return f", as far as asked: {' '.join(told)}" if told else ""
+
+    def _counts(self) -> str:
+        recorder = self.session.recorder
+        quiet = list(recorder.quiet.values())
+        total = self._total()
+        left_out = self.lacking.total()
+        nothing, properties = len(self._silent()) + left_out, len(recorder.tallies) + left_out
+        unsteady = len(self._red_tests(one for one in self.findings if not one.repeatable))
+        told_quietly = ((AMBER, "amber"), (REMARK, "new remark"))
+        parts = [
+            counted(total.cases, "case"),
+            counted(properties, "property"),
+            f"{time.monotonic() - self.started:.0f} s",
+            f"{nothing:,} of the properties tested nothing" if nothing else "",
+            f"{counted(unsteady, 'test')} not repeatable" if unsteady else "",
+            *(counted(n, name) for severity, name in told_quietly if (n := len(told(quiet, severity, False)))),
         ]
-        lines += [f"GONE   known deviation {name} is no longer there: remove its entry" for name in self.gone]
+        return ", ".join(filter(None, parts))
+
+    def _total(self) -> Tally:
+        total = Tally()
+        for tally in self.session.recorder.tallies.values():
+            total.add(tally)
+        return total
+
+    def _known_lines(self, width: int) -> list[str]:
+        """Known deviations that were seen: red ones by name, the others counted; and entries to remove."""
+        entries = {entry.id: entry for entry in self.options.known}
+        seen = Counter(dict.fromkeys(self.still_there, 0))
+        for finding, count in self.session.recorder.quiet.values():
+            if finding.known:
+                seen[finding.known] += count
+        found = [entries[name] for name in seen if name in entries]
+        of = {severity: [one for one in found if one.severity == severity] for severity in (RED, AMBER, REMARK)}
+        lines = []
+        for entry in of[RED]:
+            first = f"{counted(len(of[RED]), 'defect'):<10} " if entry is of[RED][0] else " " * 11
+            lines += _known_line(entry, first, width)
+        others = [counted(len(of[name]), name) for name in (AMBER, REMARK) if of[name]]
+        hint = "" if self.options.show_known else "  (--show-known lists them)"
+        lines += [MARGIN + ", ".join(others) + hint] if others else []
+        lines[:1] = ["KNOWN".ljust(LABEL) + line[LABEL:] for line in lines[:1]]
+        for name in self.gone:
+            clause = f"{entries[name].clause} " if name in entries else ""
+            lines += labelled("FIXED", f"{clause}{name}: fixed upstream, remove this entry", width)
+        if self.options.show_known:
+            concerned = {entry.id for entry in self.options.concerned()}
+            for entry in self.options.known:
+                times = f"seen {counted(seen[entry.id], 'time')}" if entry.id in seen else "not seen in this run"
+                state = times if entry.id in concerned else "not of this release and machine"
+                lines += _entry_lines(entry, state, width)
         return lines
 
-    def _unsupported_lines(self) -> list[str]:
-        lines = [f"UNSUPPORTED  {reason}, {count} properties left out" for reason, count in self.lacking.items()]
+    def _judged(self) -> str:
+        axes = self.session.axes
+        devices = [f"cpu {machine.capability()}" if name == "cpu" else name for name in axes.devices]
+        return " | ".join(" ".join(names) for names in (devices, axes.dtypes, self.session.routes))
+
+    def _limit(self) -> str:
+        """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""
+        of: dict[str, list[float]] = {}
+        for tally in self.session.recorder.tallies.values():
+            for dtype, error in tally.sees.items():
+                of.setdefault(dtype, []).append(error)
+        smallest = {dtype: sorted(errors)[int(RELIABLY * (len(errors) - 1))] for dtype, errors in of.items()}
+        order = [dtype for dtype in DTYPES if smallest.get(dtype, 1) < 1]
+        worst = self._total().worst
+        parts = ", ".join(f"{_short(smallest[dtype])} {dtype}" for dtype in order)
+        caught = f"catches a relative error of {parts} in {RELIABLY:.0%} of bounded tests".replace("%", " %")
+        met = f"largest error met {worst:.2f} of a bound" if worst else ""
+        return "; ".join(filter(None, (caught if parts else "", met, self._doubled())))
+
+    def _doubled(self) -> str:
+        """What to say where the reference has nothing wider than float64 to compute float64's bounds in."""
+        concerned = lacks_wider_type() and "float64" in self.session.axes.dtypes
+        return "bounds of float64 are doubled, for NumPy has no wider type here" if concerned else ""
+
+    def _vacuous(self) -> str:
+        total = self._total()
+        cases, bounds = 100 * total.silent / max(total.cases, 1), 100 * total.vacuous / max(total.elements, 1)
+        return (
+            f"{cases:.1f} % of the cases and {bounds:.1f} % of the bounds could not have failed" if total.cases else ""
+        )
+
+    def _accuracy(self) -> str:
+        """The worst error of tanh and sigmoid over every 16-bit value, beside the constant of the model."""
+        worst = sorted(self.session.recorder.accuracy.items())
+        told = ", ".join(f"{function} {error:.3f} u" for function, error in worst)
+        return f"largest error {told}; the bounds allow {HALF_FUNCTION} u" if told else ""
+
+    def _lacks(self) -> list[tuple[str, str]]:
+        """What the subject does not have, or rejects however small the call is."""
+        lacks = [("LACKS", f"{counted(n, 'property')} left out: {reason}") for reason, n in self.lacking.items()]
         for row in self.session.recorder.left_out():
             narrowed = [row.dtypes - {row.what}] if not row.dtypes.issuperset(self.session.axes.dtypes) else []
             narrowed += [row.routes] if not row.routes.issuperset(self.session.routes) else []
             where = "; ".join(", ".join(sorted(names)) for names in (row.cells, *narrowed) if names)
             on = f" on {row.device}" if row.device != "cpu" else ""
-            refused = one_line(row.message, 90)
-            lines.append(f"UNSUPPORTED  {row.what}{on} ({where}), {row.calls} calls left out: {refused}")
-        return lines
+            told = (
+                f"{row.what}{on} ({where}): rejected even in the smallest call, {counted(row.calls, 'call')} left out"
+            )
+            lacks.append(("LACKS", f"{told}: {one_line(row.message, 90)}"))
+        return lacks
 
-    def _silent_lines(self) -> list[str]:
-        return [f"tested nothing: {node}" for node in self._silent()]
-
-    def _last_lines(self, seed: str | None) -> list[str]:
-        tallies = self.session.recorder.tallies
-        total = Tally()
-        for tally in tallies.values():
-            total.add(tally)
-        node, worst = max(tallies.items(), key=lambda item: item[1].worst, default=("", Tally()))
-        share = 100 * total.silent / max(total.cases, 1)
-        vacuous = 100 * total.vacuous / max(total.elements, 1)
-        left_out = self.lacking.total()
-        nothing, properties = len(self._silent()) + left_out, len(tallies) + left_out
-        told = {
-            "": ", ".join(f"{count} {what}" for what, count in self._counts().items()),
-            "incomplete": self.incomplete(),
-            "cases": f"{total.cases}, {share:.1f} % of them said nothing",
-            "properties": f"{properties}, {nothing} of them tested nothing"
-            + (f", {left_out} for want of a class" if left_out else "")
-            + (f": this run says nothing about {self.session.subject.name}" if nothing == properties else ""),
-            "bounds": f"worst error/bound {worst.worst:.2f}" + (f" in {node}" if node else "") + ", "
-            f"{vacuous:.1f} % of all bounds were vacuous{self._doubled()}",
-            "sees": self._sees(),
-            "16-bit": self._accuracy(),
-            "machine": machine.describe(),
-            "not reached": ", ".join(self._not_reached()) or "nothing",
-            "seed": f"{seed or 'fixed'}, {time.monotonic() - self.started:.0f} s",
-            "again": self._again(seed),
-        }
-        return [f"{name:<13}{text}" if name else text for name, text in told.items() if text]
+    def _empty(self) -> str:
+        silent = self._silent()
+        return f"{counted(len(silent), 'property')} tested nothing: {', '.join(silent)}" if silent else ""
 
     def incomplete(self) -> str:
         """What kept the run from its end, and how many tests never ran, the first of them by name."""
@@ -219,54 +397,63 @@ class Report:
         if self.never_ran:
             names = [nodeid.rpartition("::")[2] for nodeid in self.never_ran]
             more = ", ..." if len(names) > MOST_NAMES else ""
-            parts += [f"{len(names)} tests never ran: {', '.join(names[:MOST_NAMES])}{more}"]
+            parts += [f"{counted(len(names), 'test')} never ran: {', '.join(names[:MOST_NAMES])}{more}"]
         return "; ".join(parts)
 
-    def _sees(self) -> str:
-        """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""
-        of: dict[str, list[float]] = {}
-        for tally in self.session.recorder.tallies.values():
-            for dtype, error in tally.sees.items():
-                of.setdefault(dtype, []).append(error)
-        smallest = {dtype: sorted(errors)[int(RELIABLY * (len(errors) - 1))] for dtype, errors in of.items()}
-        told = ", ".join(f"{dtype} {error:.0e}" for dtype, error in sorted(smallest.items()) if error < 1)
-        head = f"{RELIABLY:.0%} of the tests with bounds would have shown, had it been in every result, an error of"
-        return f"{head} {told} (relative)" if told else ""
-
-    def _accuracy(self) -> str:
-        """The worst error of tanh and sigmoid over every 16-bit value, beside the constant of the model."""
-        worst = sorted(self.session.recorder.accuracy.items())
-        told = ", ".join(f"{function} {error:.3f} u" for function, error in worst)
-        return f"{told} at most, the bounds allow {HALF_FUNCTION} u" if told else ""
-
-    def _doubled(self) -> str:
-        """What to say where the reference has nothing wider than float64 to compute float64's bounds in."""
-        concerned = lacks_wider_type() and "float64" in self.session.axes.dtypes
-        return "; those of float64 are doubled, for NumPy has no wider type here" if concerned else ""
-
-    def _counts(self) -> dict[str, int]:
-        quiet = list(self.session.recorder.quiet.values())
-        repeatable = [finding for finding in self.findings if finding.repeatable]
-        return {
-            "red": len(repeatable),
-            "not repeatable": len(self.findings) - len(repeatable),
-            "error of the suite": len(self.suite_errors),
-            "amber": len(told(quiet, AMBER, False)),
-            "remark": len(told(quiet, REMARK, False)),
-            "known": len({finding.known for finding, _ in quiet if finding.known}),
-            "known but gone": len(self.gone),
-        }
-
-    def _not_reached(self) -> list[str]:
-        """Kinds of devices that are absent, and kernels of this machine that no witness saw."""
+    def _missed(self) -> str:
+        """Kernels of this machine that no witness saw."""
         cells = [cell for cell in MODULES if cell in self.options.cells]
         judged = cells if self.session.subject.name == TORCH_NN else []
         combinations = product(judged, self.session.axes.dtypes, self.session.routes)
         expected = {label for combination in combinations for label in kernels.expected(*combination)}
-        absent = [name for name in ("cuda", "mps", "xpu") if name not in self.options.devices]
-        return absent + sorted(expected - self.session.recorder.kernels.keys())
+        missed = sorted(expected - self.session.recorder.kernels.keys())
+        return f"kernels of this machine that no call reached: {', '.join(missed)}" if missed else ""
+
+    def _not_run(self) -> str:
+        absent = " ".join(name for name in ACCELERATORS if name not in self.options.devices)
+        return " | ".join(filter(None, (absent, "other routes than eager", "docs/clauses.md lists all")))
 
     def _again(self, seed: str | None) -> str:
         """The command line as it was given, with the seed."""
         given = [word for word in self.arguments if not word.startswith("--hypothesis-seed")]
         return shlex.join(["pytest", *given, *([f"--hypothesis-seed={seed}"] if seed else [])])
+
+    def _quiet_lines(self) -> list[str]:
+        """Ambers and new remarks, which do not fail the run."""
+        quiet = list(self.session.recorder.quiet.values())
+        lines = []
+        for finding, count in told(quiet, AMBER, known=False) + told(quiet, REMARK, known=False):
+            lines += ["", finding.text(), f"  seen     {counted(count, 'time')}"]
+        return lines
+
+
+def _short(error: float) -> str:
+    """`7e-16`, `2e-3`."""
+    return re.sub(r"e([+-])0*", r"e\1", f"{error:.0e}")
+
+
+def _name(entry: Known) -> str:
+    return one_line(f"{entry.clause} {entry.id.replace('-', ' ')}")
+
+
+def _known_line(entry: Known, first: str, width: int) -> list[str]:
+    """A known defect and its tracker on one line; a tracker that does not fit on the next."""
+    head, tracker = MARGIN + first, short_tracker(entry.tracker)
+    line, indent = f"{head}{_name(entry)}  {tracker}", " " * len(head)
+    if len(line) <= width:
+        return [line]
+    return [*wrapped(_name(entry), width, head, indent), *wrapped(tracker, width, indent, indent)]
+
+
+def _entry_lines(entry: Known, seen: str, width: int) -> list[str]:
+    """An entry of a file of known deviations; each link stands on a line of its own."""
+    inner = MARGIN + "  "
+    lines = wrapped(f"{_name(entry)}, {seen}", width, f"{MARGIN}{entry.severity:<7}", inner)
+    for part in filter(str.strip, re.split(LINK, one_line(entry.tracker, 1000))):
+        lines += wrapped(part, width, inner, inner)
+    return lines
+
+
+def labelled(label: str, text: str, width: int) -> list[str]:
+    """A fact of the summary behind its label; the lines after the first are indented."""
+    return wrapped(text, width, f"{label:<{LABEL}}" if len(label) < LABEL else f"{label} ", MARGIN)

@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.cells import SINGLE_STEPS
-from conformance.selftest.faults.catalogue.fault import EVERY, Fault, Faults
+from conformance.selftest.faults.fault import EVERY, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, SingleStep, States, subject
 from reference.problem import GRU, LSTM, RNN_TANH
 

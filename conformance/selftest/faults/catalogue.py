@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.selftest.faults.catalogue.catalogue import (
+from conformance.selftest.faults import (
     calls,
     gradients,
     gradients_in_part,
@@ -12,7 +12,7 @@ from conformance.selftest.faults.catalogue.catalogue import (
     sizes,
     values,
 )
-from conformance.selftest.faults.catalogue.fault import ALL, Fault
+from conformance.selftest.faults.fault import ALL, Fault
 
 __all__ = ["ALL", "faults"]
 

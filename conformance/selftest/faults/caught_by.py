@@ -1,6 +1,6 @@
 """Which property catches each seeded fault fastest, and on which cell.
 
-    python -m conformance.selftest.faults.catalogue.caught_by [FAULT ...]
+    python -m conformance.selftest.faults.caught_by [FAULT ...]
 
 The command tries every property of a fault's clauses with seed 0 and writes the fastest to caught_by.toml; with names
 it tries these faults alone and keeps the other records. A trial tries the recorded property first. A record that no
@@ -24,8 +24,8 @@ from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.property import Property, properties
 from conformance.selftest.arguments import Parser
-from conformance.selftest.faults.catalogue.catalogue import faults
-from conformance.selftest.faults.catalogue.fault import Fault
+from conformance.selftest.faults.catalogue import faults
+from conformance.selftest.faults.fault import Fault
 from conformance.selftest.implementations.plain import subject
 from conformance.selftest.trial import Enough, OutOfTime, findings, findings_by
 from strategies import parse
@@ -43,7 +43,7 @@ PATIENCE_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, math.inf)
 """How long each property is tried, in turn, until one catches the fault in that time: no other takes less than half."""
 
 HEAD = """# The property and cell that caught each seeded fault fastest: they are tried first.
-# Written by `python -m conformance.selftest.faults.catalogue.caught_by`.
+# Written by `python -m conformance.selftest.faults.caught_by`.
 
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.selftest.faults.catalogue.fault import ALL, EVERY, WITH_TANH, Fault, Faults
+from conformance.selftest.faults.fault import ALL, EVERY, WITH_TANH, Fault, Faults
 from conformance.selftest.implementations.packing import Packing
 from conformance.selftest.implementations.plain import Elsewhere, Plain, States, subject
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from conformance.harness.cells import SINGLE_STEPS
-from conformance.selftest.faults.catalogue.fault import Faults
-from conformance.selftest.faults.catalogue.gradients import Counting, pulling
+from conformance.selftest.faults.fault import Faults
+from conformance.selftest.faults.gradients import Counting, pulling
 from conformance.selftest.implementations.plain import Elsewhere, Plain, States
 from reference.problem import LSTM
 

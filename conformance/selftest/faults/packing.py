@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.selftest.faults.catalogue.fault import Fault, Faults
+from conformance.selftest.faults.fault import Fault, Faults
 from conformance.selftest.implementations.packing import Packing, packing_subject
 from conformance.selftest.implementations.plain import name_by_docstring
 from reference.problem import RNN_TANH

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from conformance.harness.execution.subject import Subject, torch_nn
-from conformance.selftest.faults.catalogue.fault import EVERY, WITH_TANH, Fault, Faults
+from conformance.selftest.faults.fault import EVERY, WITH_TANH, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, SingleStep, States
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 

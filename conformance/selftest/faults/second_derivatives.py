@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from conformance.selftest.faults.catalogue.fault import EVERY, Faults
-from conformance.selftest.faults.catalogue.gradients import BiasesShareAGradient
+from conformance.selftest.faults.fault import EVERY, Faults
+from conformance.selftest.faults.gradients import BiasesShareAGradient
 from conformance.selftest.implementations.plain import Plain, SingleStep, States
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_TANH
 

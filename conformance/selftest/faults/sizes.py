@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from conformance.harness.execution.subject import Subject
-from conformance.selftest.faults.catalogue.fault import ALL, Fault, Faults
+from conformance.selftest.faults.fault import ALL, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, States
 
 FAULTS = Faults()

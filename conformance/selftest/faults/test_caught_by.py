@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.selftest.faults.catalogue.catalogue import caught_by, faults
+from conformance.selftest.faults import caught_by, catalogue
 
 FAULT = next(fault for fault in faults() if fault.name == "gru-swaps-z-and-1-z")
 BOUNDS = "test_results_lie_within_their_error_bound[gru]"

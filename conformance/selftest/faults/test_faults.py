@@ -7,8 +7,8 @@ from conformance.harness.cells import SINGLE_STEPS
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.known import SHIPPED, load
 from conformance.harness.property import properties
-from conformance.selftest.faults.catalogue.catalogue import ALL, faults
-from conformance.selftest.faults.catalogue.caught_by import findings_in, shows, tells
+from conformance.selftest.faults.catalogue import ALL, faults
+from conformance.selftest.faults.caught_by import findings_in, shows, tells
 from conformance.selftest.implementations.plain import subject
 from conformance.selftest.trial import findings, findings_by
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.selftest.faults.catalogue.test_faults import FIRST, SEEDS
+from conformance.selftest.faults.test_faults import FIRST, SEEDS
 from conformance.selftest.implementations.packing import Packing, packing_subject
 from conformance.selftest.trial import findings
 from reference.problem import RNN_TANH

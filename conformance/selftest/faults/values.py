@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from conformance.harness.execution.subject import Subject
-from conformance.selftest.faults.catalogue.fault import ALL, EVERY, Fault, Faults
+from conformance.selftest.faults.fault import ALL, EVERY, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, SingleStep, States, subject
 from reference.problem import GATES, GRU, LSTM, RNN_TANH
 

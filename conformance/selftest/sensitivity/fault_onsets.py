@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from conformance.harness.execution import machine
 from conformance.selftest.arguments import Parser
-from conformance.selftest.faults.catalogue.sizes import SIZED, beyond
+from conformance.selftest.faults.sizes import SIZED, beyond
 from conformance.selftest.trial import findings
 from reference.problem import GRU
 

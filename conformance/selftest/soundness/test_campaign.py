@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conformance.selftest.faults.catalogue.catalogue import faults
+from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.soundness import campaign
 from conformance.selftest.soundness.adversary import KINDS, Trial
 from conformance.selftest.soundness.campaign_state import BINS, Row, State, Worst, bin_of, middle_of, resumed, table

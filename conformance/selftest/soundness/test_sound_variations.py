@@ -4,7 +4,7 @@ import pytest
 
 from conformance.clauses import RED
 from conformance.harness.property import properties
-from conformance.selftest.faults.catalogue.catalogue import ALL
+from conformance.selftest.faults.catalogue import ALL
 from conformance.selftest.soundness.sound_variations import variations
 from conformance.selftest.trial import FEW, findings, findings_by
 

@@ -10,7 +10,7 @@ from conformance.__main__ import main
 from conformance.clauses import RED
 from conformance.commands import measure
 from conformance.commands.measure import Row
-from conformance.selftest.faults.catalogue.catalogue import faults
+from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.implementations.plain import Plain, subject
 from reference.formats import FORMATS
 

@@ -1,6 +1,7 @@
 """Checks are pure: each judges a stored observation in a session whose executor cannot be called."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def stored():
     problem = CASE.on(LSTM)
     loss = losses.loss(CASE, problem)
     rows = batches(Case(2, 1, batch_size=2, steps=2, lengths=(2, 1)).on(LSTM))[0]
-    requests = {
+    requests: dict[str, Any] = {
         "call": Forward(problem, ("grad",)),
         "gradients": Backward(problem, ("grad",), loss=loss),
         "twice": DifferentiateByApi(problem, ("grad",), loss=loss, api=DOUBLE_BACKWARD),

@@ -16,7 +16,7 @@ from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.execution.subject import Subject, torch_nn
 from conformance.harness.session import Session
 from conformance.selftest import trial
-from conformance.selftest.faults.catalogue.catalogue import faults
+from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.implementations.plain import subject
 from reference import roundings
 from reference.ball import Ball

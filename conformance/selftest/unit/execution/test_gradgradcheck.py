@@ -9,7 +9,7 @@ from conformance.harness.execution.observation import NO_SECOND_DERIVATIVES
 from conformance.harness.execution.requests.differentiable_call import DifferentiableCall
 from conformance.harness.execution.requests.gradgradcheck import FEW, gradgradcheck_failure
 from conformance.harness.execution.subject import torch_nn
-from conformance.selftest.faults.catalogue.second_derivatives import _CurvatureOff
+from conformance.selftest.faults.second_derivatives import _CurvatureOff
 from conformance.selftest.implementations.plain import Plain, subject
 from reference.problem import GRU, LSTM, RNN_TANH
 from strategies import Case, losses

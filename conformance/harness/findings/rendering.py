@@ -1,0 +1,105 @@
+"""How findings and summaries are laid out as text: labels, wrapped lines, and foreign text made harmless."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from conformance.harness.cells import CELL_NAMES
+from conformance.harness.execution.routes import ROUTES
+
+if TYPE_CHECKING:
+    from conformance.harness.findings.recorder import Finding
+
+NARROWEST = 60
+"""A terminal that is narrower is treated as one of so many columns."""
+
+LINK = re.compile(r"https?://[^\s)\],;]+")
+
+MOST = 1000
+"""The characters of one part of a finding; what is longer is cut."""
+
+_PADDED = ("got", "allowed", "documented", "printed")
+"""Words whose numbers stand below each other."""
+
+
+def terminal_width() -> int:
+    """The columns of the terminal at hand."""
+    return max(NARROWEST, shutil.get_terminal_size().columns)
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Foreign text on one line, without control characters."""
+    line = " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def wrapped(text: str, width: int, head: str = "", indent: str = "") -> list[str]:
+    """Lines of at most `width` columns, the first after `head`, the others after `indent`.
+
+    A link is never cut. One that does not fit stands on a line of its own.
+    """
+    lines, line, is_empty, alone = [], head, True, False
+    for word in text.split():
+        for piece in _pieces(word, width - max(len(indent), len(head))):
+            if not is_empty and (alone or len(line) + 1 + len(piece) > width):
+                lines.append(line)
+                line, is_empty = indent, True
+            line, is_empty = line + ("" if is_empty else " ") + piece, False
+            alone = len(line) > width
+    return [*lines, line.rstrip()]
+
+
+def _pieces(word: str, room: int) -> Iterator[str]:
+    """A word cut into pieces that fit; links stay whole."""
+    link = LINK.search(word)
+    if link is None or len(word) <= room:
+        yield from (word[i : i + room] for i in range(0, len(word), room))
+        return
+    if link.start():
+        yield from _pieces(word[: link.start()], room)
+    yield link.group()
+    if link.end() < len(word):
+        yield from _pieces(word[link.end() :], room)
+
+
+def finding_text(finding: Finding, width: int) -> str:
+    """A finding as a terminal of `width` columns shows it."""
+    clause = f"{finding.severity.upper():<4} {finding.clause:<3} "
+    fails = "fails" if finding.cell else "fail"
+    lines = wrapped(f"{CELL_NAMES[finding.cell]} {fails}: {finding.claim}", width, clause, " " * len(clause))
+    lines += _row("module", _module(finding), width)
+    if not finding.repeatable:
+        lines += wrapped("NOT REPEATABLE: the same case gave something else before", width, "  ", "    ")
+    for line in finding.lines:
+        lines += _line(line, width)
+    return "\n".join([*lines, f"  again    {finding.again}"])
+
+
+def _module(finding: Finding) -> str:
+    """What was judged: subject, class, dtype, route and kernels."""
+    route = ROUTES[finding.route].words if finding.route in ROUTES else finding.route
+    named = f"{finding.subject} {CELL_NAMES[finding.cell]}"
+    kernels = f"kernels {'+'.join(finding.kernels)}" if finding.kernels else ""
+    return one_line(", ".join(filter(None, (named, finding.dtype, route, kernels))), MOST)
+
+
+def _row(label: str, text: str, width: int) -> list[str]:
+    return wrapped(text, width, f"  {label:<8} ", " " * 11)
+
+
+def _line(line: str, width: int) -> list[str]:
+    """A line of a finding: what deviates, and below it each part that three spaces set apart."""
+    where, colon, rest = line.partition(":  ")
+    lines = _row("where", one_line(where, MOST), width) if colon else []
+    for number, part in enumerate(re.split(r" {3,}", rest if colon else line)):
+        margin = "    " if colon or number else "  "
+        word, _, more = one_line(part, MOST).partition(" ")
+        if word in _PADDED and more:
+            first = f"{margin}{word:<11} "
+            lines += wrapped(more, width, first, " " * len(first))
+        else:
+            lines += wrapped(f"{word} {more}", width, margin, "    ")
+    return lines
