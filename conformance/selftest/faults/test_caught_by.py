@@ -2,7 +2,8 @@
 
 import pytest
 
-from conformance.selftest.faults import caught_by, catalogue
+from conformance.selftest.faults import caught_by
+from conformance.selftest.faults.catalogue import faults
 
 FAULT = next(fault for fault in faults() if fault.name == "gru-swaps-z-and-1-z")
 BOUNDS = "test_results_lie_within_their_error_bound[gru]"
