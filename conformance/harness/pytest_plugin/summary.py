@@ -236,7 +236,7 @@ class Report:
         release = f"torch {torch.__version__}"
         judged = self.session.subject.name
         who = release if judged == TORCH_NN else f"{judged} on {release}"
-        computes = f"{who} computes {classes(self.options.cells)} as documented{self._asked()}"
+        computes = f"{who} computes {classes(self._tested_cells())} as documented{self._asked()}"
         told_something = len(recorder.tallies) > len(self._silent())
         failed = [name for name in self.other_failures if name]
         if self.findings:
@@ -265,6 +265,12 @@ class Report:
         if failed:
             more += [("ERROR", f"{counted(len(failed), 'other test')} failed: {', '.join(failed[:MOST_NAMES])}")]
         return [first, *more]
+
+    def _tested_cells(self) -> list[str]:
+        """The cells that some property compared something of; those asked for where no property names its cell."""
+        nodes = self.session.recorder.tallies.keys() - set(self._silent())
+        named = {node.partition("[")[2].rstrip("]").partition("-")[0].partition("[")[0] for node in nodes}
+        return [cell for cell in self.options.cells if cell in named] or list(self.options.cells)
 
     def _asked(self) -> str:
         """The options that narrowed the run."""
@@ -339,7 +345,8 @@ class Report:
     def _judged(self) -> str:
         axes = self.session.axes
         devices = [f"cpu {machine.capability()}" if name == "cpu" else name for name in axes.devices]
-        return " | ".join(" ".join(names) for names in (devices, axes.dtypes, self.session.routes))
+        dtypes = axes.dtypes if self.options.case is None else (self.options.case.dtype,)
+        return " | ".join(" ".join(names) for names in (devices, dtypes, self.session.routes))
 
     def _limit(self) -> str:
         """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""

@@ -42,7 +42,7 @@ LONG_CASE = "v1 gru i3 h4 l2 n5 t3 bi bf nohx float64 mem=expanded fill=uniform 
 
 
 def report(*arguments, **given):
-    """A report of a run with these options, in which one property tested something."""
+    """A report of a run with these options, in which one property tested something of the LSTM."""
     names = {f"{axis}s": given.pop(axis, []) for axis in ("cell", "device", "dtype", "route")}
     shown = {"no_stale": given.pop("no_stale", False), "show_known": given.pop("show_known", False)}
     chosen = options.read("smoke", given.pop("subjects", []), given.pop("case", None), known=[], **shown, **names)
@@ -75,9 +75,14 @@ def joined(lines):
 
 
 def test_sound_run_passes_in_its_first_line_and_names_nothing_but_what_was_judged():
-    lines = lines_of(report("-n", "auto"))
+    made = report("-n", "auto")
+    assert " computes LSTM as documented" in lines_of(made)[0], "no other cell was looked at"
+    for cell in made.options.cells:
+        made.session.recorder.tally(f"test_one[{cell}]").cases += 1
+        made.session.recorder.tally(f"test_two[{cell}-value]").cases += 1
+    lines = lines_of(made)
     assert lines[0] == f"PASS    torch {torch.__version__} computes RNN, LSTM, GRU and the Cells as documented"
-    assert lines[1].startswith("        34,197 cases, 1 property, ")
+    assert lines[1].startswith("        34,213 cases, 16 properties, ")
     assert lines[-1] == "AGAIN   pytest -n auto --hypothesis-seed=861962438"
     said = joined(lines)
     assert "7e-7 float32, 7e-16 float64, 2e-3 float16, 2e-2 bfloat16 in 95 % of bounded tests" in said
