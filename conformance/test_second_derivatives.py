@@ -31,13 +31,13 @@ SMALL = {
 
 SMALL_STEP = Cases({**cases(**MODERATE, **SMALL).pinned, **SINGLE_STEP.pinned})
 
-FAR = 2**-10
+SMALLEST_KINK_DISTANCE = 2**-10
 """What lies between 0 and every pre-activation of RNN(relu): a thousand steps of the differences."""
 
 
 @clause("C3", given=cases(packed=None, projection=None, **MODERATE, **SMALL), single_step=SMALL_STEP)
 def test_second_derivatives_are_those_of_the_first(case, cell):
     problem = case.on(cell)
-    if distance_from_kinks(problem) > FAR:
+    if distance_from_kinks(problem) > SMALLEST_KINK_DISTANCE:
         for seen in check_second_derivatives(problem, losses.loss(case, problem), case.pick):
             assert_second_derivatives(seen)

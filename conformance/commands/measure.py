@@ -39,7 +39,7 @@ TRUTHS: dict[str, Truth] = {"tanh": np.tanh, "sigmoid": _logistic}
 
 
 @dataclass(frozen=True)
-class Row:
+class KernelRow:
     """One function of one kernel: its worst error in u, the argument it was seen at, and what the model allows there.
 
     For products the argument is the number of summands. severity is "" within the constant, amber beyond a constant
@@ -62,7 +62,7 @@ class Row:
         return not self.severity and not self.refused
 
 
-def measure(subject: Subject | None = None, quick: bool = False, dtypes: Sequence[str] = DTYPES) -> Iterator[Row]:
+def measure(subject: Subject | None = None, quick: bool = False, dtypes: Sequence[str] = DTYPES) -> Iterator[KernelRow]:
     """Every row for ATen's own functions, for `subject`'s modules (torch.nn's unless given), and for products.
 
     All values of the 16-bit types; about two million of float32, a tenth of it where `quick`.
@@ -105,7 +105,7 @@ def arguments(dtype: str, quick: bool = False) -> np.ndarray:
     return np.concatenate([values, np.zeros(-len(values) % max(WIDTHS))])
 
 
-def _aten_functions(x: np.ndarray, dtype: str) -> Iterator[Row]:
+def _aten_functions(x: np.ndarray, dtype: str) -> Iterator[KernelRow]:
     """torch.tanh and torch.sigmoid on contiguous values, which are vectorised, and on every second one of a tensor."""
     judgement = _judgement(GRU, dtype)
     for function in TRUTHS:
@@ -115,7 +115,7 @@ def _aten_functions(x: np.ndarray, dtype: str) -> Iterator[Row]:
             try:
                 got = tensors.array(operator(argument))
             except RuntimeError as error:
-                yield Row(f"ATen, {layout}", function, dtype, refused=str(error))
+                yield KernelRow(f"ATen, {layout}", function, dtype, refused=str(error))
                 continue
             yield _compared(f"ATen, {layout}", function, dtype, x, got, judgement)
 
@@ -153,7 +153,7 @@ WINDOWS = (
 """RNN: h' = tanh(x). GRU: (1 - z) 0 + z 1 = z, and n where z is shut. LSTM: c' = f c + i g, h' = o tanh(c')."""
 
 
-def _seen_through(subject: Subject, cell: str, function: str, x: np.ndarray, dtype: str) -> Iterator[Row]:
+def _seen_through(subject: Subject, cell: str, function: str, x: np.ndarray, dtype: str) -> Iterator[KernelRow]:
     """The function through every window that shows it, a row for each route that reaches a kernel of its own."""
     judgement = _judgement(cell, dtype)
     windows = [window for window in WINDOWS if (window.cell, window.function) == (cell, function)]
@@ -169,7 +169,7 @@ def _seen_through(subject: Subject, cell: str, function: str, x: np.ndarray, dty
     for route in routes:
         kernel = f"{cell}, {route}"
         if route in refused:
-            yield Row(kernel, function, dtype, refused=refused[route])
+            yield KernelRow(kernel, function, dtype, refused=refused[route])
         else:
             every = np.concatenate(sights[route])
             yield _compared(kernel, function, dtype, np.tile(x, len(sights[route])), every, judgement)
@@ -208,7 +208,9 @@ def _judgement(cell: str, dtype: str) -> Judgement:
     return reference.model(cell, dtype, "cpu", machine.capability(), machine.release(), "torch.nn")
 
 
-def _compared(kernel: str, function: str, dtype: str, x: np.ndarray, got: np.ndarray, judgement: Judgement) -> Row:
+def _compared(
+    kernel: str, function: str, dtype: str, x: np.ndarray, got: np.ndarray, judgement: Judgement
+) -> KernelRow:
     """The row of a function that gave `got` at arguments x."""
     sharp = judgement.amber or judgement.red
     truth = TRUTHS[function](x.astype(sharp.working_type))
@@ -218,7 +220,7 @@ def _compared(kernel: str, function: str, dtype: str, x: np.ndarray, got: np.nda
     severity = AMBER if (in_u > allowed).any() else ""
     if (_error(judgement.red, function, got, truth) > _constant(judgement.red, function, x)).any():
         severity = RED
-    return Row(kernel, function, dtype, float(in_u[worst]), float(x[worst]), float(allowed[worst]), severity)
+    return KernelRow(kernel, function, dtype, float(in_u[worst]), float(x[worst]), float(allowed[worst]), severity)
 
 
 def _error(rounding: Rounding, function: str, got: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -260,7 +262,7 @@ OUTPUTS = (1, 17)
 PRODUCT_ROUTES = ("grad", "no_mkldnn")
 
 
-def _products(dtype: str) -> Iterator[Row]:
+def _products(dtype: str) -> Iterator[KernelRow]:
     """Sums of 1024 products between 1 and 4: one rounding in all where the running sum is wide enough."""
     judgement = _judgement(GRU, dtype)
     for route, (name, layout), (batch, sizes) in product(PRODUCT_ROUTES, LAYOUTS.items(), BATCHES.items()):
@@ -269,7 +271,7 @@ def _products(dtype: str) -> Iterator[Row]:
             with ROUTES[route].settings():
                 worst = max(_product_error(layout, size, outputs, dtype) for size, outputs in product(sizes, OUTPUTS))
         except RuntimeError as error:
-            yield Row(kernel, function, dtype, refused=str(error))
+            yield KernelRow(kernel, function, dtype, refused=str(error))
         else:
             yield _of_products(kernel, function, dtype, worst, judgement)
 
@@ -289,7 +291,9 @@ def _between_one_and_two(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     return FORMATS[dtype].round(np.random.default_rng(shape[0]).uniform(1, 1.9921875, shape))
 
 
-def _of_products(kernel: str, function: str, dtype: str, worst: float, judgement: Judgement, more: float = 0.0) -> Row:
+def _of_products(
+    kernel: str, function: str, dtype: str, worst: float, judgement: Judgement, more: float = 0.0
+) -> KernelRow:
     """The row of a sum of positive products; the model allows one rounding, the running sum's, and `more`."""
 
     def constant(rounding: Rounding) -> float:
@@ -297,10 +301,10 @@ def _of_products(kernel: str, function: str, dtype: str, worst: float, judgement
 
     allowed = constant(judgement.amber or judgement.red)
     severity = RED if not worst <= constant(judgement.red) else AMBER if worst > allowed else ""
-    return Row(kernel, function, dtype, worst, SUMMANDS, allowed, severity)
+    return KernelRow(kernel, function, dtype, worst, SUMMANDS, allowed, severity)
 
 
-def _products_in_lstm(subject: Subject, dtype: str) -> Iterator[Row]:
+def _products_in_lstm(subject: Subject, dtype: str) -> Iterator[KernelRow]:
     """The products inside an LSTM's kernel: c' = g = tanh of a sum small enough for tanh to hand its error on."""
     judgement = _judgement(LSTM, dtype)
     sharp = judgement.amber or judgement.red
@@ -312,7 +316,7 @@ def _products_in_lstm(subject: Subject, dtype: str) -> Iterator[Row]:
         for seen in _run(subject, problem, EAGER_ROUTES):
             kernel, function = f"{LSTM}, {seen.route}", f"tanh(x @ W.T), {batch}"
             if seen.failure:
-                yield Row(kernel, function, dtype, refused=seen.failure.message)
+                yield KernelRow(kernel, function, dtype, refused=seen.failure.message)
                 continue
             error = np.abs(seen.raw["c_n"][0] - exact) / exact / FORMATS[dtype].unit_roundoff
             yield _of_products(kernel, function, dtype, float(error.max()), judgement, more=sharp.tanh)
@@ -332,7 +336,7 @@ def _summing(x: np.ndarray, dtype: str) -> Problem:
     return Problem(Architecture(LSTM, SUMMANDS, width), dtype, "cpu", parameters, x[:, None])
 
 
-def line(row: Row) -> str:
+def line(row: KernelRow) -> str:
     """A row as the table shows it."""
     head = f"{row.kernel:<18} {row.function:<40} {row.dtype:<9}"
     if row.refused:

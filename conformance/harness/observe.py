@@ -13,7 +13,7 @@ import reference
 from conformance.harness import session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
-from conformance.harness.checks.values import Part, assert_documented_shape, assert_returned, differ, one_line
+from conformance.harness.checks.values import Slice, assert_documented_shape, assert_returned, differ, one_line
 from conformance.harness.execution.observation import (
     ByLayers,
     BySteps,
@@ -105,7 +105,7 @@ def differentiate(problem: Problem, loss: Loss, routes: tuple[str, ...] = BACKWA
 
 
 def observe_pairs(
-    problem: Problem, other: Problem, routes: tuple[str, ...] = EAGER_ROUTES, same: Sequence[Part] = ()
+    problem: Problem, other: Problem, routes: tuple[str, ...] = EAGER_ROUTES, same: Sequence[Slice] = ()
 ) -> Iterator[tuple[Observation, Observation]]:
     """Observations of two problems that say the same, route by route.
 

@@ -79,9 +79,9 @@ class Property:
         tally.elements += record.elements
         tally.vacuous += record.vacuous
         tally.worst = max(tally.worst, record.worst)
-        for dtype, error in record.sees.items() if self.clause.severity == RED else ():
+        for dtype, error in record.detectable_error.items() if self.clause.severity == RED else ():
             tally.seen(dtype, error)
-        tally.silent += record.elements == 0 or record.vacuous >= record.elements
+        tally.vacuous_cases += record.elements == 0 or record.vacuous >= record.elements
 
     @staticmethod
     def _is_quiet(here: Session, finding: Finding, seen: Observation, case: Case | None) -> bool:

@@ -36,7 +36,7 @@ from conformance.harness.execution.requests.request import Forward, ForwardByLay
 from conformance.harness.execution.routes import BACKWARD_ROUTES, EAGER_ROUTES
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.isolation import worker_process
-from conformance.harness.isolation.call_journal import BlackBox
+from conformance.harness.isolation.call_journal import CallJournal
 from conformance.harness.isolation.limits import CALL_LIMIT
 from conformance.harness.session import Session
 from conformance.selftest.arguments import Parser
@@ -220,7 +220,7 @@ def recording_cost(calls: int = 100_000) -> float:
     """Seconds that it takes to write a call down before it begins, and that it came back."""
     line = WORKED.line(LSTM)
     with TemporaryDirectory() as folder:
-        box = BlackBox(Path(folder) / "benchmark.box", CALL_LIMIT)
+        box = CallJournal(Path(folder) / "benchmark.box", CALL_LIMIT)
         began = time.perf_counter()
         for _ in range(calls):
             box.before(line, "grad")

@@ -153,7 +153,7 @@ def _distance(x: np.floating | float, exact: Any, unit: Any) -> float:
     return float(difference / unit)
 
 
-class Campaign:
+class CrossCheck:
     """Comparisons of many cases, each on the next combination of cell, rounding model and mode."""
 
     def __init__(self) -> None:
@@ -183,9 +183,9 @@ class Campaign:
         )
 
 
-def run(cases: int, seed: int) -> Campaign:
+def run(cases: int, seed: int) -> CrossCheck:
     """Compares as many cases as asked for, the same ones for the same seed."""
-    campaign = Campaign()
+    campaign = CrossCheck()
     look_at(SMALL, cases, seed, campaign.look_at)
     return campaign
 

@@ -45,7 +45,7 @@ class CaseRecord:
     elements: int = 0
     vacuous: float = 0.0
     worst: float = 0.0
-    sees: dict[str, float] = field(default_factory=dict)
+    detectable_error: dict[str, float] = field(default_factory=dict)
     findings: list[tuple[Finding, Observation]] = field(default_factory=list)
     enclosures: MutableMapping[tuple[object, ...], tuple[object, Any]] = field(default_factory=dict)
 

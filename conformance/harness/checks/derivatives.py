@@ -14,7 +14,7 @@ from conformance.harness.execution.observation import (
     NO_SECOND_DERIVATIVES,
     DifferentiatedByApi,
     GradgradChecked,
-    Labelled,
+    LabelledArray,
     Observation,
 )
 from conformance.harness.support import features
@@ -86,6 +86,6 @@ def assert_second_derivatives_near(seen: DifferentiatedByApi, wide: Differentiat
         case.checked(exact.size, 0.0, float(error.max(initial=0.0)) / most)
         if not error.max(initial=0.0) <= most:
             at = tuple(int(i) for i in np.unravel_index(int(np.nan_to_num(error, nan=np.inf).argmax()), error.shape))
-            place = Labelled(name, exact, wide.gradients[name].axes).at(at)
+            place = LabelledArray(name, exact, wide.gradients[name].axes).at(at)
             line = f"{place}:  got {values[at]:.9g}   in float64 {exact[at]:.9g}   allowed to differ by {most:.2g}"
             case.found(seen, "second derivative", "does not agree", [line], severity=AMBER, clause="C3")

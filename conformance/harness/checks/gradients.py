@@ -10,8 +10,8 @@ from conformance.clauses import RED
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_cotangents, underflow_of_gradients
 from conformance.harness.checks.ratios import measured
-from conformance.harness.checks.values import Compared, assert_enclosed, assert_every, number
-from conformance.harness.execution.observation import INDEX, Differentiated, Labelled
+from conformance.harness.checks.values import Enclosed, assert_enclosed, assert_every, number
+from conformance.harness.execution.observation import INDEX, Differentiated, LabelledArray
 from reference.ball import Ball
 from reference.roundings import WIDEST, Rounding
 
@@ -19,7 +19,7 @@ Gradients = Mapping[str, np.ndarray]
 """By the name of what they are of, canonical."""
 
 
-def gradient(seen: Differentiated, name: str) -> Labelled:
+def gradient(seen: Differentiated, name: str) -> LabelledArray:
     """A gradient that was asked for; zeros where there is none."""
     return seen.gradients[name] if name in seen.gradients else seen.zero_gradient(name)
 
@@ -33,7 +33,7 @@ def assert_gradients_within(
     severity: that of a deviation beyond the red limit.
     """
 
-    def compared(rounding: Rounding) -> list[Compared]:
+    def compared(rounding: Rounding) -> list[Enclosed]:
         enclosure = from_cotangents(seen, rounding)
         return [(labelled, _widened(enclosure.of(name), times), False) for name, labelled in seen.gradients.items()]
 
@@ -61,7 +61,7 @@ def _may_be_missing(seen: Differentiated, name: str, clause: str | None, severit
         case.found(seen, zero.field, "is missing", lines, severity=severity, clause=clause)
 
 
-def assert_zero(seen: Differentiated, got: Labelled, may_overflow: np.ndarray) -> None:
+def assert_zero(seen: Differentiated, got: LabelledArray, may_overflow: np.ndarray) -> None:
     """Every element is zero, of either sign; not where something may have overflowed, and been multiplied by zero."""
     right = (got.values == 0) | may_overflow
     telling = int((~may_overflow).sum())
@@ -105,7 +105,7 @@ def assert_gradients_agree(seen: Differentiated, others: Gradients, relation: st
         _within(seen, gradient(seen, name), others[name], radius, relation)
 
 
-def _within(seen: Differentiated, got: Labelled, wanted: np.ndarray, radius: np.ndarray, relation: str) -> None:
+def _within(seen: Differentiated, got: LabelledArray, wanted: np.ndarray, radius: np.ndarray, relation: str) -> None:
     """Two values of each element are at most `radius` apart; an infinite one says nothing."""
     measure = measured(got.values, Ball(wanted, radius, allowed(seen), overflows=True), bounded=False)
     case_record.current().checked(got.values.size, measure.vacuous, measure.worst)
@@ -131,7 +131,7 @@ def assert_balanced(
     field and other say what they are.
     """
     got = np.asarray(left)
-    labelled = Labelled.of(field, got, *INDEX[: got.ndim])
+    labelled = LabelledArray.of(field, got, *INDEX[: got.ndim])
     _within(seen, labelled, np.asarray(right), np.asarray(radius), f"but {other} is")
 
 

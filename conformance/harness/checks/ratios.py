@@ -18,7 +18,7 @@ class Measure:
     ratios: np.ndarray
     worst: float
     vacuous: float
-    sees: float = np.inf
+    detectable_error: float = np.inf
 
 
 def is_bounded(problem: Problem, name: str) -> bool:

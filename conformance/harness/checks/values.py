@@ -17,7 +17,7 @@ from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_inputs, judgement
 from conformance.harness.checks.ratios import is_bounded, measured
 from conformance.harness.execution.failure import MISMATCHED
-from conformance.harness.execution.observation import Labelled, Observation, documented_shapes
+from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
 from conformance.harness.findings.rendering import one_line
 from reference.ball import Ball
 from reference.network import Enclosure
@@ -33,7 +33,7 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
     Beyond the sharper model is amber; beyond what any correct implementation may return is red.
     """
 
-    def compared(rounding: Rounding) -> list[Compared]:
+    def compared(rounding: Rounding) -> list[Enclosed]:
         enclosure = enclosing(seen, rounding)
         return [
             (labelled, getattr(enclosure, name), is_bounded(seen.problem, name))
@@ -43,13 +43,13 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
     assert_enclosed(seen, compared)
 
 
-Compared = tuple[Labelled, Ball, bool]
+Enclosed = tuple[LabelledArray, Ball, bool]
 """What came back, its enclosure, and whether it is bounded by 1."""
 
 
 def assert_enclosed(
     seen: Observation,
-    compared: Callable[[Rounding], list[Compared]],
+    compared: Callable[[Rounding], list[Enclosed]],
     clause: str | None = None,
     beyond_red: str = RED,
 ) -> None:
@@ -69,7 +69,7 @@ def assert_enclosed(
         case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause)
 
 
-def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: str) -> None:
+def assert_at_most(seen: Observation, got: LabelledArray, limit: np.ndarray, kind: str) -> None:
     """Every element of a result is at most `limit` (same shape). NaN is not, unless something may have overflowed."""
     right = got.values <= limit
     if np.isnan(got.values).any():
@@ -78,25 +78,27 @@ def assert_at_most(seen: Observation, got: Labelled, limit: np.ndarray, kind: st
     assert_every(seen, got, limit, right, kind, lambda at: f"allowed at most {number(limit[at])}")
 
 
-def assert_not_negative(seen: Observation, got: Labelled) -> None:
+def assert_not_negative(seen: Observation, got: LabelledArray) -> None:
     """No element is below zero. NaN is not: it is legal after an overflow, which the error bounds judge."""
     assert_every(seen, got, got.values, ~(got.values < 0), "is negative", lambda at: "allowed at least 0")
 
 
-def assert_near_printed(seen: Observation, got: Labelled, printed: np.ndarray, digits: int, radius: np.ndarray) -> None:
+def assert_near_printed(
+    seen: Observation, got: LabelledArray, printed: np.ndarray, digits: int, radius: np.ndarray
+) -> None:
     """Every element is the number printed with so many digits behind the point, give or take its error bound."""
     near = np.abs(got.values - printed) <= radius + 0.5 * 10.0**-digits
     assert_every(seen, got, printed, near, "is not as printed", lambda at: f"printed {printed[at]} +- {radius[at]:.2g}")
 
 
-def assert_signs_agree(seen: Observation, got: Labelled, other: Labelled) -> None:
+def assert_signs_agree(seen: Observation, got: LabelledArray, other: LabelledArray) -> None:
     """No element is positive where its counterpart is negative, or the reverse."""
     agree = np.sign(got.values) * np.sign(other.values) >= 0
     kind = f"sign opposed to {other.field}"
     assert_every(seen, got, other.values, agree, kind, lambda at: f"{other.field} there {number(other.values[at])}")
 
 
-def assert_same(seen: Observation, got: Labelled, wanted: Labelled, relation: str = "") -> None:
+def assert_same(seen: Observation, got: LabelledArray, wanted: LabelledArray, relation: str = "") -> None:
     """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0; `relation` says of which call `wanted` is."""
     of = f"{relation}: " if relation else ""
 
@@ -112,14 +114,14 @@ def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
     enclosure = enclosing(seen, reference.model(a.cell, "float64", "cpu", "", "", "").red)  # for its midpoints alone
     for name, labelled in seen.results.items():
         rounded = allowed(seen).format.round(getattr(enclosure, name).midpoint)
-        assert_same(seen, labelled, Labelled(name, rounded, labelled.axes, labelled.fixed), "exactly")
+        assert_same(seen, labelled, LabelledArray(name, rounded, labelled.axes, labelled.fixed), "exactly")
 
 
-Part = tuple[Any, ...]
+Slice = tuple[Any, ...]
 """A result's name, where to look in one observation, where in the other, and its name there if that is another."""
 
 
-def assert_agree(seen: Observation, other: Observation, *parts: Part) -> None:
+def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
     """Parts of two observations of the same numbers differ by at most twice the bound of the first, from its inputs."""
     models = judgement(seen)
     sharp = models.amber or models.red
@@ -140,7 +142,7 @@ def assert_agree(seen: Observation, other: Observation, *parts: Part) -> None:
     case_record.current().found(seen, got.field, "does not agree", lines, severity=severity)
 
 
-def assert_same_or_agree(seen: Observation, other: Observation, *parts: Part) -> None:
+def assert_same_or_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
     """Parts of two observations are the same; if different kernels computed them, they agree within their bounds."""
     if differ(seen, other, *parts) and seen.kernels != other.kernels:
         assert_agree(seen, other, *parts)
@@ -155,14 +157,14 @@ def is_exact(seen: Observation) -> bool:
     return clause is not None and clause.is_exact_for(seen.subject)
 
 
-def differ(seen: Observation, other: Observation, *parts: Part) -> bool:
+def differ(seen: Observation, other: Observation, *parts: Slice) -> bool:
     """Whether any part of two observations is not the same."""
     return not all(_equal(*_both(seen, other, part)).all() for part in parts)
 
 
 def _apart(
-    seen: Observation, other: Observation, parts: Sequence[Part], rounding: Rounding, count: bool = True
-) -> list[tuple[Labelled, Labelled, np.ndarray, np.ndarray]]:
+    seen: Observation, other: Observation, parts: Sequence[Slice], rounding: Rounding, count: bool = True
+) -> list[tuple[LabelledArray, LabelledArray, np.ndarray, np.ndarray]]:
     """Of the parts that differ by more than both bounds: values here and there, what is allowed, and the ratios."""
     enclosure, found = from_inputs(seen, rounding), []
     for part in parts:
@@ -178,19 +180,19 @@ def _apart(
     return found
 
 
-def _both(seen: Observation, other: Observation, part: Part) -> tuple[Labelled, Labelled]:
+def _both(seen: Observation, other: Observation, part: Slice) -> tuple[LabelledArray, LabelledArray]:
     """A part of one observation, and what stands for it in the other."""
     name, at, there, *renamed = part
     return getattr(seen, name)[at], getattr(other, renamed[0] if renamed else name)[there]
 
 
-def _equal(got: Labelled, wanted: Labelled) -> np.ndarray:
+def _equal(got: LabelledArray, wanted: LabelledArray) -> np.ndarray:
     assert got.values.shape == wanted.values.shape, "a comparison never broadcasts"
     return (got.values == wanted.values) | (np.isnan(got.values) & np.isnan(wanted.values))
 
 
 def assert_different_where_disjoint(
-    seen: Observation, got: Labelled, other: Labelled, balls: tuple[Ball, Ball]
+    seen: Observation, got: LabelledArray, other: LabelledArray, balls: tuple[Ball, Ball]
 ) -> None:
     """Where the enclosures of two values are disjoint, the values differ."""
     apart = np.abs(balls[0].midpoint - balls[1].midpoint) > balls[0].radius + balls[1].radius
@@ -208,7 +210,7 @@ def assert_different_where_disjoint(
 
 def assert_every(
     seen: Observation,
-    got: Labelled,
+    got: LabelledArray,
     other: np.ndarray,
     right: np.ndarray,
     kind: str,
@@ -226,7 +228,7 @@ def assert_every(
         case.found(seen, got.field, kind, lines)
 
 
-def assert_accurate(seen: Observation, function: str, got: Labelled, exact: np.ndarray, most: float) -> None:
+def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact: np.ndarray, most: float) -> None:
     """A function's values are as accurate as its rounding model says, in units of roundoff; the run tells the worst."""
     rounding = judgement(seen).amber or allowed(seen)
     u, floor = rounding.unit_roundoff, rounding.sigmoid_floor
@@ -291,8 +293,8 @@ def assert_documented_shape(seen: Observation) -> bool:
 
 
 def _outside(
-    seen: Observation, compared: Sequence[Compared], count: bool = True
-) -> list[tuple[Labelled, Ball, np.ndarray]]:
+    seen: Observation, compared: Sequence[Enclosed], count: bool = True
+) -> list[tuple[LabelledArray, Ball, np.ndarray]]:
     """What has an element outside its enclosure; every comparison is counted."""
     found = []
     for labelled, ball, bounded in compared:
@@ -300,13 +302,13 @@ def _outside(
         if count:
             case, dtype = case_record.current(), seen.problem.dtype
             case.checked(labelled.values.size, measure.vacuous, measure.worst)
-            case.sees[dtype] = min(case.sees.get(dtype, np.inf), measure.sees)
+            case.detectable_error[dtype] = min(case.detectable_error.get(dtype, np.inf), measure.detectable_error)
         if not measure.worst <= 1:
             found.append((labelled, ball, measure.ratios))
     return found
 
 
-def _describe_within(got: Labelled, ball: Ball, ratios: np.ndarray) -> list[str]:
+def _describe_within(got: LabelledArray, ball: Ball, ratios: np.ndarray) -> list[str]:
     """Where an output first left its bounds, and by how much; of states, the element that is farthest out."""
     names = [name for name, _ in got.axes]
     began = _own_time(ratios.shape, names)

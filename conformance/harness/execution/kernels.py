@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from conformance.harness.execution import machine, tensors
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 
-TELLING = {
+KERNEL_LABELS = {
     "mkldnn_rnn_layer": "oneDNN's LSTM: products, gates and states of a whole layer in one kernel",
     "quantized_lstm": "FBGEMM's or QNNPACK's LSTM with int8 weights",
     "quantized_gru": "FBGEMM's or QNNPACK's GRU with int8 weights",
@@ -45,7 +45,7 @@ _LABELS = {"_local_scalar_dense": "packed", "_to_copy": "cast"}
 """Operators that tell something else than their name says."""
 
 
-class _Witness(TorchDispatchMode):
+class _KernelRecorder(TorchDispatchMode):
     """Notes the labels of the operators that pass below autograd, and lets each of them run as it would."""
 
     def __init__(self) -> None:
@@ -54,27 +54,27 @@ class _Witness(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        self.seen.add(_LABELS.get(name, name if name in TELLING else name.removesuffix("_")))
+        self.seen.add(_LABELS.get(name, name if name in KERNEL_LABELS else name.removesuffix("_")))
         return func(*args, **(kwargs or {}))
 
 
 @cache
 def _prepare() -> None:
     """The first operator under a witness has PyTorch import two seconds' worth of modules, which are not the call's."""
-    with _Witness():
+    with _KernelRecorder():
         torch.zeros(1).add(1)
 
 
 def kernels(call: Callable[[], object]) -> tuple[str, ...]:
-    """Runs `call` once and returns the labels of `TELLING` that it reached, in the table's order.
+    """Runs `call` once and returns the labels of `KERNEL_LABELS` that it reached, in the table's order.
 
     Exceptions of the call pass through. Costs about 12 microseconds for each operator, 100 to 200 in all for a fused
     LSTM and 150 for each step of a GRU; the profiler costs 1 ms and 2 ms for the same, and writes to stderr.
     """
     _prepare()
-    with _Witness() as witness:
+    with _KernelRecorder() as witness:
         call()
-    return tuple(label for label in TELLING if label in witness.seen)
+    return tuple(label for label in KERNEL_LABELS if label in witness.seen)
 
 
 STEP_BY_STEP: Mapping[str, tuple[str, ...]] = {

@@ -35,7 +35,7 @@ class Fact:
         return tuple(stride for size, stride in zip(self.shape, self.strides, strict=True) if size > 1)
 
 
-class Labelled:
+class LabelledArray:
     """An array whose axes have names, so that an element can say its layer, row, step and unit after slicing.
 
     Slices with integers, slices and Ellipsis; anything else is a TypeError.
@@ -52,11 +52,11 @@ class Labelled:
         self.fixed = tuple(fixed)
 
     @classmethod
-    def of(cls, field: str, values: np.ndarray, *names: str, fixed: Sequence[tuple[str, int]] = ()) -> Labelled:
+    def of(cls, field: str, values: np.ndarray, *names: str, fixed: Sequence[tuple[str, int]] = ()) -> LabelledArray:
         """`values` with an axis name for each dimension."""
         return cls(field, values, [(name, range(size)) for name, size in zip(names, values.shape, strict=True)], fixed)
 
-    def __getitem__(self, key: object) -> Labelled:
+    def __getitem__(self, key: object) -> LabelledArray:
         keys = key if isinstance(key, tuple) else (key,)
         if Ellipsis in keys:
             at = keys.index(Ellipsis)
@@ -71,16 +71,16 @@ class Labelled:
                 fixed.append((name, positions[one]))
             else:
                 raise TypeError(f"a labelled array is sliced with integers and slices, not {one!r}")
-        return Labelled(self.field, self.values[keys], axes, fixed)
+        return LabelledArray(self.field, self.values[keys], axes, fixed)
 
-    def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> Labelled:
+    def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> LabelledArray:
         """An elementwise function of the values, the labels kept."""
-        return Labelled(self.field, function(self.values), self.axes, self.fixed)
+        return LabelledArray(self.field, function(self.values), self.axes, self.fixed)
 
-    def __abs__(self) -> Labelled:
+    def __abs__(self) -> LabelledArray:
         return self.mapped(np.abs)
 
-    def __neg__(self) -> Labelled:
+    def __neg__(self) -> LabelledArray:
         return self.mapped(np.negative)
 
     def at(self, index: Sequence[int]) -> str:
@@ -118,7 +118,7 @@ class Observation:
     failure   why nothing came back
     warnings  texts warned of during the call
     repacked  what of a packed output's packing is not the input's
-    kernels   labels of `witness.TELLING`, where the request asked for them
+    kernels   labels of `witness.KERNEL_LABELS`, where the request asked for them
     layer, step  where a part of a larger call begins
     """
 
@@ -140,7 +140,7 @@ class Observation:
         return ()
 
     @property
-    def output(self) -> Labelled:
+    def output(self) -> LabelledArray:
         """(N, T, D, R)"""
         a, values = self.problem.architecture, self.raw["output"]
         if self.problem.unbatched:
@@ -149,22 +149,22 @@ class Observation:
             values = values.swapaxes(0, 1)
         split = values.reshape(*values.shape[:2], a.directions, a.output_size)
         fixed = [("layer", self.layer + a.num_layers - 1)]
-        whole = Labelled.of("output", split, "row", "step", "direction", "unit", fixed=fixed)
+        whole = LabelledArray.of("output", split, "row", "step", "direction", "unit", fixed=fixed)
         steps = range(self.step, self.step + self.problem.steps)
-        return Labelled("output", split, [whole.axes[0], ("step", steps), *whole.axes[2:]], fixed)
+        return LabelledArray("output", split, [whole.axes[0], ("step", steps), *whole.axes[2:]], fixed)
 
     @property
-    def h_n(self) -> Labelled:
+    def h_n(self) -> LabelledArray:
         """(L, D, N, R)"""
         return self._state("h_n")
 
     @property
-    def c_n(self) -> Labelled:
+    def c_n(self) -> LabelledArray:
         """(L, D, N, H), LSTM alone"""
         return self._state("c_n")
 
     @property
-    def results(self) -> dict[str, Labelled]:
+    def results(self) -> dict[str, LabelledArray]:
         """Every result by name, canonical."""
         return {name: getattr(self, name) for name in self.raw}
 
@@ -176,12 +176,12 @@ class Observation:
             (name for name, shape in wanted.items() if name in self.facts and self.facts[name].shape != shape), ""
         )
 
-    def _state(self, name: str) -> Labelled:
+    def _state(self, name: str) -> LabelledArray:
         a = self.problem.architecture
         values = self.raw[name].reshape(a.num_layers, a.directions, self.problem.batch_size, -1)
-        labelled = Labelled.of(name, values, "layer", "direction", "row", "unit")
+        labelled = LabelledArray.of(name, values, "layer", "direction", "row", "unit")
         layers = range(self.layer, self.layer + a.num_layers)
-        return Labelled(name, values, [("layer", layers), *labelled.axes[1:]])
+        return LabelledArray(name, values, [("layer", layers), *labelled.axes[1:]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,31 +256,31 @@ class Differentiated(Observation):
     later_passes: tuple[Differentiated, ...] = ()
 
     @property
-    def gradients(self) -> dict[str, Labelled]:
+    def gradients(self) -> dict[str, LabelledArray]:
         """Every gradient by the name of what it is of, canonical: input (N, T, I), h_0 and c_0 (L, D, N, features)."""
         return {name: self._gradient(name, values) for name, values in self.raw_gradients.items()}
 
-    def zero_gradient(self, name: str) -> Labelled:
+    def zero_gradient(self, name: str) -> LabelledArray:
         """What a gradient that is None stands for."""
         shape = self.problem.parameters[name].shape if name in self.problem.parameters else ()
         if name == "input":
-            return Labelled.of(f"gradient of {name}", np.zeros(self.problem.input.shape), "row", "step", "feature")
+            return LabelledArray.of(f"gradient of {name}", np.zeros(self.problem.input.shape), "row", "step", "feature")
         if name in ("h_0", "c_0"):
             shape = self.problem.state(name).shape
         return self._gradient(name, np.zeros(shape))
 
-    def _gradient(self, name: str, values: np.ndarray) -> Labelled:
+    def _gradient(self, name: str, values: np.ndarray) -> LabelledArray:
         a, field = self.problem.architecture, f"gradient of {name}"
         if name == "input":
             if a.single_step or self.problem.unbatched:
                 values = values.reshape(self.problem.input.shape)
             elif not a.batch_first:
                 values = values.swapaxes(0, 1)
-            return Labelled.of(field, values, "row", "step", "feature")
+            return LabelledArray.of(field, values, "row", "step", "feature")
         if name in ("h_0", "c_0"):
             values = values.reshape(a.num_layers, a.directions, self.problem.batch_size, -1)
-            return Labelled.of(field, values, "layer", "direction", "row", "unit")
-        return Labelled.of(field, values, *INDEX[: values.ndim])
+            return LabelledArray.of(field, values, "layer", "direction", "row", "unit")
+        return LabelledArray.of(field, values, *INDEX[: values.ndim])
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,31 +82,31 @@ class Finding:
 
 
 @dataclass
-class Tally:
-    """Counts of one property on one cell. A case says nothing where no bound of it could have been broken.
+class PropertyStats:
+    """Counts of one property on one cell. A case is vacuous where no bound of it could have been broken.
 
-    sees is, for each dtype, the smallest relative error that one of the cases would have shown if it were in every
-    result.
+    detectable_error is, for each dtype, the smallest relative error that one of the cases would have shown if it were
+    in every result.
     """
 
     cases: int = 0
-    silent: int = 0
+    vacuous_cases: int = 0
     elements: int = 0
     vacuous: float = 0.0
     worst: float = 0.0
-    sees: dict[str, float] = field(default_factory=dict)
+    detectable_error: dict[str, float] = field(default_factory=dict)
 
     def seen(self, dtype: str, error: float) -> None:
         """A case of this dtype would have shown a relative error of this size."""
-        self.sees[dtype] = min(error, self.sees.get(dtype, error))
+        self.detectable_error[dtype] = min(error, self.detectable_error.get(dtype, error))
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: PropertyStats) -> None:
         self.cases += other.cases
-        self.silent += other.silent
+        self.vacuous_cases += other.vacuous_cases
         self.elements += other.elements
         self.vacuous += other.vacuous
         self.worst = max(self.worst, other.worst)
-        for dtype, error in other.sees.items():
+        for dtype, error in other.detectable_error.items():
             self.seen(dtype, error)
 
 
@@ -128,7 +128,7 @@ class Recorder:
     """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, how often
     a witness saw each kernel, and the worst error of a function over every 16-bit value, in units of roundoff."""
 
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    tallies: dict[str, PropertyStats] = field(default_factory=dict)
     quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)
     unsupported: dict[str, int] = field(default_factory=dict)
     kernels: dict[str, int] = field(default_factory=dict)
@@ -138,8 +138,8 @@ class Recorder:
         """The worst error of a function, such as `float16 tanh`, over every value."""
         self.accuracy[function] = max(error, self.accuracy.get(function, 0.0))
 
-    def tally(self, node: str) -> Tally:
-        return self.tallies.setdefault(node, Tally())
+    def tally(self, node: str) -> PropertyStats:
+        return self.tallies.setdefault(node, PropertyStats())
 
     def note(self, finding: Finding, count: int = 1) -> None:
         """A finding that does not fail the run; of each kind the shortest case is kept."""
@@ -172,7 +172,7 @@ class Recorder:
     def merge(self, data: dict[str, Any]) -> None:
         """Adds what another process recorded."""
         for node, counts in data["tallies"].items():
-            self.tally(node).add(Tally(**counts))
+            self.tally(node).add(PropertyStats(**counts))
         for finding, count in data["quiet"]:
             self.note(Finding.from_json(finding), count)
         for ours, theirs in ((self.unsupported, data["unsupported"]), (self.kernels, data["kernels"])):

@@ -48,7 +48,7 @@ class Record:
     test: Mapping[str, Any] = field(default_factory=dict)
 
 
-class BlackBox:
+class CallJournal:
     """This process's record. `limit`: seconds that a call may take before the system ends the process; 0 for ever."""
 
     def __init__(self, path: Path, limit: float = 0.0) -> None:

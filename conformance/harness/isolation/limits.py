@@ -14,7 +14,7 @@ except ImportError:  # where there is no such limit
 CALL_LIMIT = 120.0
 """Seconds that one call may take unless --call-limit says otherwise; the slowest sound one took less than three."""
 
-LEAST_MEMORY = 4 * 2**30
+SMALLEST_MEMORY_BYTES = 4 * 2**30
 """Bytes that a process may always take beside what it has when its first test begins."""
 
 
@@ -43,7 +43,7 @@ def fair_share(processes: int) -> int:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
-        return LEAST_MEMORY
+        return SMALLEST_MEMORY_BYTES
     with suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
         total = min(total, int(file.read()))  # no number where a container may take all
-    return max(LEAST_MEMORY, total // processes)
+    return max(SMALLEST_MEMORY_BYTES, total // processes)

@@ -24,7 +24,7 @@ from conformance.harness.isolation.messages import Reader, Writer
 NUMBER = struct.Struct("<q")
 """A process id, an exit code, or bytes of memory, as the server of children is told and tells them."""
 
-GRACE = 5.0
+GRACE_SECONDS = 5.0
 """Seconds between what ought to end a process and what ends it for certain."""
 
 
@@ -83,7 +83,7 @@ def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
         except (EOFError, OSError):
             os._exit(0)
         if message.header["limit"]:
-            limits.arm(message.header["limit"] + GRACE)  # in case nobody is left to kill it
+            limits.arm(message.header["limit"] + GRACE_SECONDS)  # in case nobody is left to kill it
         try:
             writer, answer = _answered(message)
         except Exception:  # the suite's own: said where it can be seen

@@ -26,14 +26,14 @@ from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject
 from conformance.harness.isolation import limits
 from conformance.harness.isolation.messages import Reader, Writer
-from conformance.harness.isolation.worker_main import GRACE, NUMBER
+from conformance.harness.isolation.worker_main import GRACE_SECONDS, NUMBER
 
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 
-HASTE = 20
+LATER_LIMIT_DIVISOR = 20
 """After a call of a test did not return, its later ones have this part of the limit, so that its case gets small."""
 
-LEAST_PATIENCE = 0.5
+SHORTEST_LIMIT_SECONDS = 0.5
 """Seconds that are never too many to wait."""
 
 IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or subject.named(['pkg.module'])"
@@ -58,7 +58,7 @@ class _DiedImporting(ChildError):
 
 
 @dataclass
-class Pool:
+class WorkerProcess:
     """Children with the same environment, one at a time.
 
     limit        seconds that a call may take; 0 for ever
@@ -124,7 +124,11 @@ class Pool:
         return results
 
     def _patience(self) -> float:
-        return min(self.limit, max(LEAST_PATIENCE, self.limit / HASTE)) if self._hung() else self.limit
+        return (
+            min(self.limit, max(SHORTEST_LIMIT_SECONDS, self.limit / LATER_LIMIT_DIVISOR))
+            if self._hung()
+            else self.limit
+        )
 
     def _hung(self) -> bool:
         """Whether a call of this test did not return."""
@@ -168,7 +172,7 @@ class _Server:
         with theirs:
             self.process = _python("serve", str(theirs.fileno()), environment, pass_fds=[theirs.fileno()])
 
-    def child(self, pool: Pool) -> _Child:
+    def child(self, pool: WorkerProcess) -> _Child:
         """A new child, connected to this process alone."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -193,7 +197,7 @@ class _Server:
     def close(self) -> None:
         self.control.close()  # upon which it kills its children
         try:
-            self.process.wait(GRACE)
+            self.process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
 
@@ -211,7 +215,7 @@ class _Child:
     connection: socket.socket | None = None
 
     @classmethod
-    def spawned(cls, pool: Pool, environment: Mapping[str, str]) -> _Child:
+    def spawned(cls, pool: WorkerProcess, environment: Mapping[str, str]) -> _Child:
         """A child that is a Python of its own."""
         process = _python("spawned", str(pool.memory), environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None
@@ -281,9 +285,9 @@ def _python(function: str, argument: str, environment: Mapping[str, str], **more
 
 
 @cache
-def pool() -> Pool:
+def pool() -> WorkerProcess:
     """The children of this process, begun on first use and ended with it."""
-    made = Pool(memory=limits.fair_share(1))
+    made = WorkerProcess(memory=limits.fair_share(1))
     atexit.register(made.close)
     return made
 

@@ -2,7 +2,7 @@
 
 Three plugins of pytest. `Watch` is where tests run: it writes down which test is at hand, and chooses the runner.
 `Controller` is where xdist's workers are started: it reads what a dead one wrote, and has the test done again with
-every call in a child process, so that Hypothesis makes the case small. `Ledger` counts what ran.
+every call in a child process, so that Hypothesis makes the case small. `CompletionLog` counts what ran.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from conformance.harness.execution.failure import LOST, Failure
 from conformance.harness.execution.requests.request import Executor, InProcess
 from conformance.harness.findings.recorder import Finding, as_repeat, command_of
 from conformance.harness.isolation import call_journal, limits, worker_process
-from conformance.harness.isolation.call_journal import BlackBox, Record
+from conformance.harness.isolation.call_journal import CallJournal, Record
 from conformance.harness.property import MARK
 from conformance.harness.pytest_plugin.summary import FINDINGS, SUITE_ERROR, Report
 from strategies import CaseError, parse
@@ -75,7 +75,7 @@ class Watch:
         self.earlier = [] if self.is_worker else [one for one in call_journal.left_behind(self.folder) if one.test]
         name = config.workerinput["workerid"] if self.is_worker else str(os.getpid())  # type: ignore[attr-defined]
         self._always = any(record.inside for record in self.earlier)
-        self.box = BlackBox(self.folder / (name + call_journal.SUFFIX), config.option.call_limit)
+        self.box = CallJournal(self.folder / (name + call_journal.SUFFIX), config.option.call_limit)
         self._recorded = self.folder / (name + _RECORDED)
         module_call.tell(self.box)
         self.box.begin(_PROBES)
@@ -342,7 +342,7 @@ def _fail(report: Any, finding: Finding | None, said: str) -> None:
         report.user_properties.append((SUITE_ERROR, said))
 
 
-class Ledger:
+class CompletionLog:
     """Which tests were collected, and which of them came to an end."""
 
     def __init__(self, report: Report) -> None:
@@ -399,7 +399,7 @@ def install(config: pytest.Config, report: Report, watch: Watch) -> None:
     if _is_worker(config):
         _limit_memory(config)
         return
-    register(Ledger(report), "conformance-ledger")
+    register(CompletionLog(report), "conformance-ledger")
     register(Interruptible(), "conformance-interruptible")
     if is_controller(config):
         register(Controller(config, report, watch), "conformance-controller")

@@ -31,7 +31,7 @@ REPORT = pytest.StashKey[Any]()
 WATCH = pytest.StashKey[Any]()
 OPTIONS = pytest.StashKey[Any]()
 
-LONGEST = 86_400
+LONGEST_CALL_LIMIT_SECONDS = 86_400
 """The most seconds that --call-limit takes: a day."""
 
 
@@ -97,8 +97,8 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= LONGEST:
-        raise argparse.ArgumentTypeError(f"a number of seconds from 0 to {LONGEST}, not {text!r}")
+    if not 0 <= seconds <= LONGEST_CALL_LIMIT_SECONDS:
+        raise argparse.ArgumentTypeError(f"a number of seconds from 0 to {LONGEST_CALL_LIMIT_SECONDS}, not {text!r}")
     return seconds
 
 

@@ -22,7 +22,7 @@ from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.known import Known
-from conformance.harness.findings.recorder import Finding, Tally, as_repeat, told
+from conformance.harness.findings.recorder import Finding, PropertyStats, as_repeat, told
 from conformance.harness.findings.rendering import one_line, terminal_width, wrapped
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
@@ -68,7 +68,7 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
     return next(([finding] for finding in found if not finding.repeatable), found)
 
 
-RELIABLY = 0.95
+RELIABLE_SHARE = 0.95
 """The share of tests that counts as nearly all."""
 
 WIDEST = 80
@@ -172,7 +172,7 @@ class Report:
     def _silent(self) -> list[str]:
         """Properties that ran, each with its cell, found nothing and compared nothing that could have failed."""
         tallies, red = self.session.recorder.tallies.items(), self._red_tests(self.findings)
-        return [node for node, tally in tallies if tally.silent == tally.cases and node not in red]
+        return [node for node, tally in tallies if tally.vacuous_cases == tally.cases and node not in red]
 
     def _red_tests(self, findings: Iterable[Finding]) -> set[str]:
         return {case_record.node(finding.test, finding.cell) for finding in findings}
@@ -308,8 +308,8 @@ class Report:
         ]
         return ", ".join(filter(None, parts))
 
-    def _total(self) -> Tally:
-        total = Tally()
+    def _total(self) -> PropertyStats:
+        total = PropertyStats()
         for tally in self.session.recorder.tallies.values():
             total.add(tally)
         return total
@@ -352,13 +352,13 @@ class Report:
         """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""
         of: dict[str, list[float]] = {}
         for tally in self.session.recorder.tallies.values():
-            for dtype, error in tally.sees.items():
+            for dtype, error in tally.detectable_error.items():
                 of.setdefault(dtype, []).append(error)
-        smallest = {dtype: sorted(errors)[int(RELIABLY * (len(errors) - 1))] for dtype, errors in of.items()}
+        smallest = {dtype: sorted(errors)[int(RELIABLE_SHARE * (len(errors) - 1))] for dtype, errors in of.items()}
         order = [dtype for dtype in DTYPES if smallest.get(dtype, 1) < 1]
         worst = self._total().worst
         parts = ", ".join(f"{_short(smallest[dtype])} {dtype}" for dtype in order)
-        caught = f"catches a relative error of {parts} in {RELIABLY:.0%} of bounded tests".replace("%", " %")
+        caught = f"catches a relative error of {parts} in {RELIABLE_SHARE:.0%} of bounded tests".replace("%", " %")
         met = f"largest error met {worst:.2f} of a bound" if worst else ""
         return "; ".join(filter(None, (caught if parts else "", met, self._doubled())))
 
@@ -369,7 +369,7 @@ class Report:
 
     def _vacuous(self) -> str:
         total = self._total()
-        cases, bounds = 100 * total.silent / max(total.cases, 1), 100 * total.vacuous / max(total.elements, 1)
+        cases, bounds = 100 * total.vacuous_cases / max(total.cases, 1), 100 * total.vacuous / max(total.elements, 1)
         return (
             f"{cases:.1f} % of the cases and {bounds:.1f} % of the bounds could not have failed" if total.cases else ""
         )

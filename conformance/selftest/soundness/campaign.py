@@ -27,7 +27,7 @@ import torch
 import reference
 from conformance.harness.checks.ratios import is_bounded, measured
 from conformance.harness.execution import machine
-from conformance.harness.execution.observation import Differentiated, Labelled, Observation
+from conformance.harness.execution.observation import Differentiated, LabelledArray, Observation
 from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.request import Forward, ForwardByLayers, ProblemRequest
 from conformance.harness.execution.routes import BACKWARD_ROUTES, EAGER_ROUTES
@@ -100,7 +100,7 @@ def judged(trial: Trial, seen: Observation, enclosure: Enclosure | Gradients) ->
     return worst, vacuous / max(size, 1)
 
 
-def _judged_values(seen: Observation, enclosure: Enclosure | Gradients) -> dict[str, Labelled]:
+def _judged_values(seen: Observation, enclosure: Enclosure | Gradients) -> dict[str, LabelledArray]:
     """The results, or the gradients, that an enclosure is of."""
     if isinstance(enclosure, Enclosure):
         return seen.results
@@ -108,7 +108,7 @@ def _judged_values(seen: Observation, enclosure: Enclosure | Gradients) -> dict[
     return seen.gradients
 
 
-def beyond(got: Labelled, ball: Ball, found: np.ndarray) -> str:
+def beyond(got: LabelledArray, ball: Ball, found: np.ndarray) -> str:
     """The element that is farthest out, what it is and what is allowed."""
     at = tuple(int(i) for i in np.unravel_index(int(found.argmax()), found.shape))
     return f"{got.at(at)}: {float(got.values[at])!r} is not {float(ball.midpoint[at])!r} +- {ball.radius[at]:.3g};"

@@ -9,7 +9,7 @@ import torch
 from conformance.__main__ import main
 from conformance.clauses import RED
 from conformance.commands import measure
-from conformance.commands.measure import Row
+from conformance.commands.measure import KernelRow
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.implementations.plain import Plain, subject
 from reference.formats import FORMATS
@@ -23,22 +23,22 @@ class _SigmoidOffInOneGate(Plain):
         return h * (1 - 1e-4), c
 
 
-def rows_of(name: str, kind: type[Plain] | None = None) -> list[Row]:
+def rows_of(name: str, kind: type[Plain] | None = None) -> list[KernelRow]:
     planted = next(fault.subject for fault in faults() if fault.name == name) if kind is None else subject(name, kind)
     return list(measure.measure(planted, quick=True, dtypes=("float32",)))
 
 
 @pytest.fixture(scope="module")
-def sound() -> list[Row]:
+def sound() -> list[KernelRow]:
     return rows_of("plain", Plain)
 
 
-def test_sound_functions_are_within_what_any_implementation_may_do(sound: list[Row]) -> None:
+def test_sound_functions_are_within_what_any_implementation_may_do(sound: list[KernelRow]) -> None:
     assert sound
     assert [row for row in sound if row.severity == RED or row.refused] == []
 
 
-def test_no_kernel_is_better_than_rounding_to_nearest(sound: list[Row]) -> None:
+def test_no_kernel_is_better_than_rounding_to_nearest(sound: list[KernelRow]) -> None:
     assert [row for row in sound if row.worst < 0.49] == []
 
 

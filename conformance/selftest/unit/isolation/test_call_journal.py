@@ -12,7 +12,7 @@ from conformance.harness.execution import module_call, subject
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.requests.request import Forward
 from conformance.harness.isolation import call_journal
-from conformance.harness.isolation.call_journal import BlackBox
+from conformance.harness.isolation.call_journal import CallJournal
 from strategies import parse
 
 CASE = "v1 lstm i1 h2 t2 float32 fill=dyadic"
@@ -27,7 +27,7 @@ def read(path):
 
 @pytest.fixture
 def box(tmp_path):
-    made = BlackBox(tmp_path / "own.box")
+    made = CallJournal(tmp_path / "own.box")
     yield made
     made.close()
 
@@ -73,7 +73,7 @@ def test_record_is_not_seen_before_it_is_locked(monkeypatch, tmp_path):
         lock(*given)
 
     monkeypatch.setattr(call_journal.fcntl, "flock", looking)
-    BlackBox(tmp_path / "own.box").close()
+    CallJournal(tmp_path / "own.box").close()
     assert seen == [], "another run would take it for one that was left behind"
     assert list(tmp_path.iterdir()) == []
 
@@ -82,7 +82,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from conformance.harness.isolation import call_journal
-box = call_journal.BlackBox(Path(sys.argv[1]), float(sys.argv[2]))
+box = call_journal.CallJournal(Path(sys.argv[1]), float(sys.argv[2]))
 box.begin({"test": "test_killed"})
 box.before("v1 gru i1 h1 t2 float32 fill=zeros", "grad")
 if sys.argv[2] == "0":

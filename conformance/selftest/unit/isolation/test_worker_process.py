@@ -35,7 +35,7 @@ from conformance.harness.execution.requests.request import (
 from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.isolation import messages, worker_process
-from conformance.harness.isolation.worker_process import ChildError, Pool
+from conformance.harness.isolation.worker_process import ChildError, WorkerProcess
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin import plugin
 from conformance.harness.session import Session
@@ -89,7 +89,7 @@ def pools():
     made = []
 
     def make(**given):
-        made.append(Pool(**given))
+        made.append(WorkerProcess(**given))
         return made[-1]
 
     yield make
@@ -100,7 +100,7 @@ def pools():
 @pytest.fixture(scope="module")
 def pool():
     """One pool for all tests whose children survive."""
-    made = Pool()
+    made = WorkerProcess()
     yield made
     made.close()
 

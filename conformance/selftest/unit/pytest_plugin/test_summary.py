@@ -49,7 +49,7 @@ def report(*arguments, **given):
     made = Report(Session(subject.torch_nn()), chosen, arguments)
     tally = made.session.recorder.tally("test_one[lstm]")
     tally.cases, tally.elements, tally.worst = given.pop("cases", 34197), 1000, 0.62
-    tally.sees = {"float64": 7e-16, "float32": 7e-7, "float16": 2e-3, "bfloat16": 2e-2}
+    tally.detectable_error = {"float64": 7e-16, "float32": 7e-7, "float16": 2e-3, "bfloat16": 2e-2}
     assert not given
     return made
 
