@@ -66,6 +66,7 @@ ROUTES = {
         Route("grad", EAGER, words="grad on", differentiable=True),
         Route("no_grad", EAGER, torch.no_grad, words="under no_grad"),
         Route("no_mkldnn", EAGER, _mkldnn_off, words="oneDNN off", differentiable=True, uses_onednn=False),
+        Route("inference_mode", GRADIENT_MODES, torch.inference_mode, words="under inference_mode"),
         Route("frozen", GRADIENT_MODES, words="parameters frozen", frozen=True),
         Route("input_grad", GRADIENT_MODES, words="inputs require grad", input_gradient=True),
         Route("meta", UNREAL, words="meta tensors", device="meta"),

@@ -15,6 +15,7 @@ IN_FORCE = {
     "grad": {GRAD, ONEDNN},
     "no_grad": {ONEDNN},
     "no_mkldnn": {GRAD},
+    "inference_mode": {INFERENCE, ONEDNN},
     "frozen": {GRAD, ONEDNN, FROZEN},
     "input_grad": {GRAD, ONEDNN, INPUT},
     "meta": {GRAD, ONEDNN},
