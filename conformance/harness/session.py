@@ -43,7 +43,7 @@ class Session:
     known        known deviations in force
     routes       those of `EAGER_ROUTES` that calls take; others are taken where a property names them
     dtypes       those of calls, also where a property draws none
-    executor     who makes the calls: this process, or children of it (`child.IN_CHILDREN`)
+    executor     who makes the calls: this process, or children of it (`worker_process.IN_CHILDREN`)
     latest       the last failure of each property and cell
     """
 

@@ -5,7 +5,7 @@ What an operator does inside (MKL or oneDNN for a product, oneDNN's instruction 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -60,7 +60,7 @@ class _KernelRecorder(TorchDispatchMode):
 
 @cache
 def _prepare() -> None:
-    """The first operator under a witness has PyTorch import two seconds' worth of modules, which are not the call's."""
+    """Makes PyTorch import what its first operator under a recorder needs, which takes two seconds."""
     with _KernelRecorder():
         torch.zeros(1).add(1)
 
@@ -72,9 +72,9 @@ def kernels(call: Callable[[], object]) -> tuple[str, ...]:
     LSTM and 150 for each step of a GRU; the profiler costs 1 ms and 2 ms for the same, and writes to stderr.
     """
     _prepare()
-    with _KernelRecorder() as witness:
+    with _KernelRecorder() as recorder:
         call()
-    return tuple(label for label in KERNEL_LABELS if label in witness.seen)
+    return tuple(label for label in KERNEL_LABELS if label in recorder.seen)
 
 
 STEP_BY_STEP: Mapping[str, tuple[str, ...]] = {
@@ -107,18 +107,6 @@ def onednn_takes(dtype: str) -> bool:
     asked = {"bfloat16": "_is_mkldnn_bf16_supported", "float16": "_is_mkldnn_fp16_supported"}[dtype]
     answer = getattr(torch.ops.mkldnn, asked, None)
     return bool(answer()) if answer is not None else dtype == "bfloat16"
-
-
-def never_reached(seen: Mapping[tuple[str, str, str], Iterable[str]]) -> tuple[str, ...]:
-    """What no call reached although this machine could: lines such as `lstm float32 grad: mkldnn_rnn_layer`.
-
-    `seen` maps (cell, dtype, route), CPU alone, to every label that the calls of this combination reached.
-    """
-    lines = []
-    for (cell, dtype, route), labels in seen.items():
-        missing = [label for label in expected(cell, dtype, route) if label not in set(labels)]
-        lines += [f"{cell} {dtype} {route}: {', '.join(missing)}"] if missing else []
-    return tuple(lines)
 
 
 def describe() -> str:

@@ -118,7 +118,7 @@ class Observation:
     failure   why nothing came back
     warnings  texts warned of during the call
     repacked  what of a packed output's packing is not the input's
-    kernels   labels of `witness.KERNEL_LABELS`, where the request asked for them
+    kernels   labels of `kernels.KERNEL_LABELS`, where the request asked for them
     layer, step  where a part of a larger call begins
     """
 

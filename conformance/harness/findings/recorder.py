@@ -126,7 +126,7 @@ class LeftOut:
 @dataclass
 class Recorder:
     """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, how often
-    a witness saw each kernel, and the worst error of a function over every 16-bit value, in units of roundoff."""
+    each kernel was recorded, and the worst error of a function over every 16-bit value, in units of roundoff."""
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
     quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Nothing is lost: a test whose process died becomes a finding, the run goes on, and what never ran is said.
 
-Three plugins of pytest. `Watch` is where tests run: it writes down which test is at hand, and chooses the runner.
+Three plugins of pytest. `Watch` is where tests run: it writes down which test is at hand, and chooses the executor.
 `Controller` is where xdist's workers are started: it reads what a dead one wrote, and has the test done again with
 every call in a child process, so that Hypothesis makes the case small. `CompletionLog` counts what ran.
 """

@@ -408,7 +408,7 @@ class Report:
         return "; ".join(parts)
 
     def _missed(self) -> str:
-        """Kernels of this machine that no witness saw."""
+        """Kernels of this machine that no recorded call reached."""
         cells = [cell for cell in MODULES if cell in self.options.cells]
         judged = cells if self.session.subject.name == TORCH_NN else []
         combinations = product(judged, self.session.axes.dtypes, self.session.routes)

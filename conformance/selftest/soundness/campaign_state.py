@@ -122,10 +122,6 @@ class Row:
         return row
 
 
-TERMS = ("sources", "torch", "capability", "subject", "seed", "of")
-"""What two campaigns must have in common to be added up."""
-
-
 @dataclass
 class State:
     """A campaign of results or gradients: what its counts depend on, how far it is, its rows, and refused calls."""

@@ -285,7 +285,7 @@ def test_probes_are_made_once_and_only_of_what_fails():
     with session.nested(Session(judged)) as here:
         for _ in range(3):
             here.execute(Forward(Case().on(LSTM)))
-        calls = 9 + 3  # the first on each route once more, under the eyes of a witness
+        calls = 9 + 3  # the first on each route once more, to record its kernels
         assert len(made) == calls
         for _ in range(3):
             here.execute(Forward(Case(layout=("bf",)).on(LSTM)))

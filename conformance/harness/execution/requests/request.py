@@ -1,14 +1,15 @@
 """What can be asked of a subject: one small class for each kind of call, with a result type of its own.
 
 A request is data, and `execute(subject)` carries it out in the process that it is in. `InProcess` and
-`child.WorkerProcess` are the two executors: one verb, `execute(subject, request)`, wherever the calls are made.
-No tensor leaves this module.
+`isolation.worker_process.WorkerProcess` are the two executors: one verb, `execute(subject, request)`, wherever the
+calls are made. No tensor leaves a request.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -135,7 +136,7 @@ class ProblemRequest(Request[Seen]):
 
     def _on_route(self, modules: Modules, route: str) -> Seen:
         blank = self.blank(modules.subject, route)
-        with ROUTES[route].settings() if route in ROUTES else _no_settings():
+        with ROUTES[route].settings() if route in ROUTES else nullcontext():
             try:
                 return self.observed(modules, blank)
             except Unbuilt as unbuilt:
@@ -144,12 +145,6 @@ class ProblemRequest(Request[Seen]):
     @abstractmethod
     def observed(self, modules: Modules, blank: Seen) -> Seen:
         """Makes the call on the route of `blank`, under its settings. Raises Unbuilt."""
-
-
-def _no_settings() -> Any:
-    from contextlib import nullcontext
-
-    return nullcontext()
 
 
 @dataclass(frozen=True, eq=False)

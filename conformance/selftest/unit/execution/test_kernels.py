@@ -1,4 +1,4 @@
-"""The witness tells kernels apart, lets the call be, and knows what this machine could have reached."""
+"""The kernel recorder tells kernels apart, lets the call be, and knows what this machine could have reached."""
 
 from __future__ import annotations
 
@@ -102,14 +102,6 @@ def test_exception_of_the_call_passes_through() -> None:
     gru = module(GRU)
     with pytest.raises(RuntimeError):
         kernels.kernels(lambda: gru(torch.zeros(3, 2, 7)))
-
-
-def test_never_reached_names_what_is_missing() -> None:
-    reached = {
-        (GRU, "float64", "grad"): ["addmm", "sigmoid", "tanh", "sub"],
-        (RNN_TANH, "float64", "grad"): ["mm", "tanh", "addmm"],
-    }
-    assert kernels.never_reached(reached) == ("gru float64 grad: mm",)
 
 
 FIRST_CALL = """
