@@ -13,7 +13,7 @@ import reference
 from conformance.harness import session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
-from conformance.harness.checks.values import Slice, assert_documented_shape, assert_returned, differ, one_line
+from conformance.harness.checks.values import Slice, assert_documented_shape, assert_returned, differ
 from conformance.harness.execution.observation import (
     ByLayers,
     BySteps,
@@ -44,6 +44,7 @@ from conformance.harness.execution.requests.request import (
     ProblemRequest,
 )
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
+from conformance.harness.findings.rendering import one_line
 from conformance.harness.support import features, smallest
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses

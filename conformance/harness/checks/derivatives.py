@@ -9,7 +9,6 @@ import numpy as np
 from conformance.clauses import AMBER
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed
-from conformance.harness.checks.values import one_line
 from conformance.harness.execution.observation import (
     NO_SECOND_DERIVATIVES,
     DifferentiatedByApi,
@@ -17,6 +16,7 @@ from conformance.harness.execution.observation import (
     LabelledArray,
     Observation,
 )
+from conformance.harness.findings.rendering import one_line
 from conformance.harness.support import features
 
 ROUNDINGS = 64

@@ -21,11 +21,11 @@ import pytest
 
 from conformance.clauses import RED
 from conformance.harness import session
-from conformance.harness.checks.values import one_line
 from conformance.harness.execution import module_call
 from conformance.harness.execution.failure import LOST, Failure
 from conformance.harness.execution.requests.request import Executor, InProcess
 from conformance.harness.findings.recorder import Finding, as_repeat, command_of
+from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation import call_journal, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
 from conformance.harness.property import MARK

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.harness.checks.values import one_line
 from conformance.harness.execution import machine, subject
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.requests.request import Executor, InProcess
@@ -14,6 +13,7 @@ from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import TORCH_NN, Subject, SubjectError
 from conformance.harness.findings import known as known_deviations
 from conformance.harness.findings.known import Known, KnownError
+from conformance.harness.findings.rendering import one_line
 from conformance.harness.session import Session
 from strategies import Axes, Case, CaseError, parse
 from strategies.axes import DTYPES

@@ -17,7 +17,7 @@ from conformance.harness.execution.observation import Differentiated, Differenti
 from conformance.harness.execution.requests.backward import sharing
 from conformance.harness.execution.requests.differentiable_call import DifferentiableCall, Tensors
 from conformance.harness.execution.requests.gradgradcheck import gradgradcheck_failure
-from conformance.harness.execution.requests.request import Modules, ProblemRequest, Unbuilt
+from conformance.harness.execution.requests.request import Modules, ProblemRequest
 from conformance.harness.execution.subject import Subject
 from reference.problem import Loss, Problem
 
@@ -54,12 +54,11 @@ class DifferentiateByApi(ProblemRequest[DifferentiatedByApi]):
         return DifferentiatedByApi(self.problem, subject.name, route, loss=self.loss)
 
     def observed(self, modules: Modules, blank: DifferentiatedByApi) -> DifferentiatedByApi:
+        module = modules.loaded(self.problem)
         try:
-            call = DifferentiableCall.of(modules.loaded(self.problem), self.problem, self.loss)
+            call = DifferentiableCall.of(module, self.problem, self.loss)
             found = _without_warnings(self.problem, blank.route, lambda: AUTOGRAD_APIS[self.api](call))
             sets = [call.arrays(gradients) for gradients in found]
-        except Unbuilt:
-            raise
         except Exception as error:  # the subject's own, whatever it is
             return replace(blank, failure=Failure.raised(error))
         first, *more = [
@@ -77,11 +76,10 @@ class CheckSecondDerivatives(ProblemRequest[GradgradChecked]):
     result = GradgradChecked
 
     def observed(self, modules: Modules, blank: GradgradChecked) -> GradgradChecked:
+        module = modules.loaded(self.problem)
         try:
-            call = DifferentiableCall.of(modules.loaded(self.problem), self.problem, self.loss)
+            call = DifferentiableCall.of(module, self.problem, self.loss)
             failure = _without_warnings(self.problem, blank.route, lambda: gradgradcheck_failure(call))
-        except Unbuilt:
-            raise
         except Exception as error:  # the subject's own, whatever it is
             return replace(blank, failure=Failure.raised(error))
         return replace(blank, gradgradcheck_failure=failure)

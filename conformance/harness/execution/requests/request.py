@@ -192,10 +192,10 @@ class Begun(Generic[Seen]):
     given: Inputs
     blank: Seen
 
-    def call(self, blank: Observation | None = None) -> tuple[Any, dict[str, Any]]:
+    def call(self) -> tuple[Any, dict[str, Any]]:
         """What the call returns, as an observation and as tensors."""
         with masks_repeatable(self.blank.problem):
-            return call_module(self.module, self.given, blank or self.blank)
+            return call_module(self.module, self.given, self.blank)
 
 
 @dataclass(frozen=True, eq=False)
