@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.harness.pytest_plugin.summary import FIXED, STILL_THERE
+from conformance.harness.pytest_plugin.report import FIXED, STILL_THERE
 from conformance.harness.replay import reproduces
 
 

@@ -18,7 +18,7 @@ import reference
 from conformance.clauses import AMBER, RED
 from conformance.harness.execution import kernels, machine, tensors
 from conformance.harness.execution.observation import Observation
-from conformance.harness.execution.requests.request import Forward
+from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import Subject, torch_nn
 from reference.formats import FORMATS

@@ -32,17 +32,16 @@ from conformance.harness.execution.requests.autograd_apis import (
     DifferentiateByApi,
 )
 from conformance.harness.execution.requests.backward import Backward
-from conformance.harness.execution.requests.packing import Batch, Pack
-from conformance.harness.execution.requests.request import (
-    Construct,
-    DrawParameters,
+from conformance.harness.execution.requests.forward import (
     Forward,
     ForwardByLayers,
     ForwardByStep,
     ForwardPoisoned,
     ForwardTwice,
-    ProblemRequest,
 )
+from conformance.harness.execution.requests.packing import Batch, Pack
+from conformance.harness.execution.requests.parameters import Construct, DrawParameters
+from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.support import features, smallest

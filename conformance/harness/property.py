@@ -65,6 +65,7 @@ class Property:
         """Looks at one case in the current session; raises its first unknown deviation that fails a run."""
         here = session.current()
         with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case)) as record:
+            here.on_case(record)
             self.body(case, cell) if case is not None else self.body(cell)
         self._count(here, record)
         failing = [(one, seen) for one, seen in record.findings if not self._is_quiet(here, one, seen, case)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,7 +14,10 @@ from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution import machine, subject
 from conformance.harness.execution.failure import RAISED, Failure
 from conformance.harness.execution.observation import Observation
-from conformance.harness.execution.requests.request import Executor, Forward, InProcess, ModuleCall, ProblemRequest
+from conformance.harness.execution.requests.forward import Forward
+from conformance.harness.execution.requests.module_request import ModuleCall
+from conformance.harness.execution.requests.problem_request import ProblemRequest
+from conformance.harness.execution.requests.request import Executor, InProcess
 from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import TORCH_NN, Subject
 from conformance.harness.findings.known import Known, matching
@@ -45,6 +48,7 @@ class Session:
     dtypes       those of calls, also where a property draws none
     executor     who makes the calls: this process, or children of it (`worker_process.IN_CHILDREN`)
     latest       the last failure of each property and cell
+    on_case      called with the record of each case before a property looks at it
     """
 
     subject: Subject
@@ -52,6 +56,7 @@ class Session:
     known: tuple[Known, ...] = ()
     recorder: Recorder = field(default_factory=Recorder)
     latest: dict[str, Finding] = field(default_factory=dict)
+    on_case: Callable[[CaseRecord], None] = lambda record: None
     routes: tuple[str, ...] = EAGER_ROUTES
     dtypes: tuple[str, ...] = DTYPES
     executor: Executor = field(default_factory=InProcess)

@@ -32,7 +32,7 @@ from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import named_results
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.backward import Backward, pulled
-from conformance.harness.execution.requests.request import Forward, ForwardByLayers
+from conformance.harness.execution.requests.forward import Forward, ForwardByLayers
 from conformance.harness.execution.routes import BACKWARD_ROUTES, EAGER_ROUTES
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.isolation import worker_process

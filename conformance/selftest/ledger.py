@@ -21,11 +21,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conformance.selftest.arguments import Parser
+
+if TYPE_CHECKING:
+    from conformance.harness.checks.case_record import CaseRecord
 
 SEED = "1"
 ROW = "conformance ledger row"
@@ -49,21 +52,17 @@ class _Recording:
     """In a process that runs tests: notes the case lines of each test while it runs."""
 
     def __init__(self) -> None:
-        from conformance.harness.property import Property
-
         self.lines: list[str] = []
-        check = Property.check
 
-        def noted(tested: Any, cell: str, case: Any) -> None:
-            self.lines.append(case.line(cell) if case is not None else "")
-            check(tested, cell, case)
-
-        Property.check = noted  # type: ignore[method-assign,assignment]
+    def note(self, record: CaseRecord) -> None:
+        """Called with each case that a property is about to look at."""
+        self.lines.append(record.case.line(record.cell) if record.case is not None else "")
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         from conformance.harness import session
 
+        session.current().on_case = self.note
         recorder = session.current().recorder
         before = {key: count for key, (_, count) in recorder.quiet.items()}
         self.lines, began = [], time.perf_counter()

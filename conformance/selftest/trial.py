@@ -18,7 +18,7 @@ from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.pytest_plugin import plugin
-from conformance.harness.pytest_plugin.summary import findings_of
+from conformance.harness.pytest_plugin.report import findings_of
 from conformance.harness.session import Session
 from strategies import Case
 

@@ -191,7 +191,7 @@ class Recorder:
         }
 
 
-def told(findings: Iterable[tuple[Finding, int]], severity: str, known: bool) -> list[tuple[Finding, int]]:
+def most_frequent(findings: Iterable[tuple[Finding, int]], severity: str, known: bool) -> list[tuple[Finding, int]]:
     """The findings of one severity, known ones or others, the most frequent first."""
     chosen = [(f, n) for f, n in findings if f.severity == severity and bool(f.known) is known]
     return sorted(chosen, key=lambda pair: -pair[1])

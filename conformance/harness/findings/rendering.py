@@ -31,8 +31,8 @@ def terminal_width() -> int:
 
 
 def one_line(text: str, most: int = 200) -> str:
-    """Foreign text on one line, without control characters."""
-    line = " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
+    """Foreign text on one line, its control characters escaped as in Python, cut to `most` characters."""
+    line = " ".join("".join(c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in text).split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 

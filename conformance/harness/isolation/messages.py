@@ -16,19 +16,19 @@ import numpy as np
 
 from conformance.harness.execution import observation
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.requests import autograd_apis, backward, packing, request
+from conformance.harness.execution.requests import autograd_apis, backward, forward, packing, parameters
 from reference.problem import Architecture, Loss, Problem
 
 Json = Any
 
 REQUESTS = (
-    request.Construct,
-    request.DrawParameters,
-    request.Forward,
-    request.ForwardTwice,
-    request.ForwardByLayers,
-    request.ForwardByStep,
-    request.ForwardPoisoned,
+    parameters.Construct,
+    parameters.DrawParameters,
+    forward.Forward,
+    forward.ForwardTwice,
+    forward.ForwardByLayers,
+    forward.ForwardByStep,
+    forward.ForwardPoisoned,
     backward.Backward,
     autograd_apis.DifferentiateByApi,
     autograd_apis.CheckSecondDerivatives,

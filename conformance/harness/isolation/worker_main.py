@@ -16,7 +16,7 @@ from typing import BinaryIO, NoReturn
 
 from conformance.harness.execution import machine
 from conformance.harness.execution import subject as subjects
-from conformance.harness.execution.requests.request import prepare
+from conformance.harness.execution.requests.module_request import prepare
 from conformance.harness.execution.subject import Subject
 from conformance.harness.isolation import limits
 from conformance.harness.isolation.messages import Reader, Writer

@@ -115,13 +115,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly or config.option.help:
         return
     from conformance.harness import session
-    from conformance.harness.pytest_plugin import crash_recovery, summary
+    from conformance.harness.pytest_plugin import crash_recovery, report
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
     session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
     watch.first_calls_are_made()
-    config.stash[REPORT] = summary.Report(session.current(), options, config.invocation_params.args)
+    config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
     config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crash_recovery.install(config, config.stash[REPORT], watch)
 
@@ -281,7 +281,7 @@ def _lack(item: pytest.Item, judged: Any) -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if lack := _lack(item, item.config.stash[OPTIONS].subject):
-        from conformance.harness.pytest_plugin.summary import LACKING
+        from conformance.harness.pytest_plugin.report import LACKING
 
         item.user_properties.append((LACKING, lack))
         pytest.skip(lack)
@@ -301,9 +301,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     outcome = yield
     found = _property(item)
     if call.excinfo is not None and call.when == "call" and found is not None:
-        from conformance.harness.pytest_plugin import summary
+        from conformance.harness.pytest_plugin import report
 
-        summary.rewrite(outcome.get_result(), found, item, call.excinfo.value)  # type: ignore[attr-defined]
+        report.rewrite(outcome.get_result(), found, item, call.excinfo.value)  # type: ignore[attr-defined]
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -323,4 +323,6 @@ def pytest_testnodedown(node: Any, error: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if REPORT in config.stash:
-        config.stash[REPORT].write(terminalreporter, config.option.hypothesis_seed)
+        from conformance.harness.pytest_plugin import summary
+
+        summary.write(config.stash[REPORT], terminalreporter, config.option.hypothesis_seed)

@@ -1,4 +1,4 @@
-"""What a run says: each failure in one shape, and at the end one page that a stranger understands."""
+"""The page at the end of a run: the verdict first, then what was judged and how, then what fails no run."""
 
 from __future__ import annotations
 
@@ -6,67 +6,24 @@ import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
-import pytest
 import torch
 
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
-from conformance.harness import session
 from conformance.harness.cells import CELL_NAMES, MODULES, SINGLE_STEPS
-from conformance.harness.checks import case_record
 from conformance.harness.execution import kernels, machine
 from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import TORCH_NN
-from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.known import Known
-from conformance.harness.findings.recorder import Finding, PropertyStats, as_repeat, told
+from conformance.harness.findings.recorder import most_frequent
 from conformance.harness.findings.rendering import one_line, terminal_width, wrapped
-from conformance.harness.property import Property
-from conformance.harness.pytest_plugin.options import Options
-from conformance.harness.session import Session
+from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, counted, likeness
 from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
 from strategies.axes import DTYPES
-
-FINDINGS = "conformance findings"
-SUITE_ERROR = "conformance suite error"
-FIXED = "conformance known deviation gone"
-STILL_THERE = "conformance known deviation still there"
-LACKING = "conformance lacking"
-
-
-def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error: BaseException) -> None:
-    """Gives a failed property's report our own shape. An error of the suite keeps its traceback, and says so."""
-    node = case_record.node(found.name, item.callspec.params["cell"])  # type: ignore[attr-defined]
-    findings = findings_of(error, session.current().latest.get(node))
-    if findings:
-        report.longrepr = "\n\n".join(finding.text() for finding in findings)
-        report.user_properties.append((FINDINGS, [finding.to_json() for finding in findings]))
-    else:
-        report.user_properties.append((SUITE_ERROR, one_line(f"{type(error).__name__}: {error}")))
-        report.sections.append(
-            ("error of the suite", "Not a deviation of PyTorch: please report it, with the traceback above.")
-        )
-
-
-def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
-    """The deviations inside `error`; none where it is, or contains, anything else.
-
-    Where one does not repeat it stands alone: what else such a subject shows is chance.
-    """
-    from hypothesis.errors import Flaky
-
-    if isinstance(error, Flaky):
-        return [as_repeat(before)] if before is not None else []
-    if isinstance(error, Deviation):
-        return [error.finding]
-    parts = [findings_of(part, before) for part in getattr(error, "exceptions", ())]
-    found = [finding for part in parts for finding in part] if all(parts) else []
-    return next(([finding] for finding in found if not finding.repeatable), found)
-
 
 RELIABLE_SHARE = 0.95
 """The share of tests that counts as nearly all."""
@@ -81,26 +38,10 @@ MARGIN = " " * LABEL
 
 LINK = r"(https?://[^\s)\],;]+)"
 
-MOST_NAMES = 5
-"""How many tests that never ran are named."""
-
 ACCELERATORS = ("cuda", "mps", "xpu")
 
 NARROWING = ("-k", "-m", "--lf", "--last-failed", "--deselect", "--ignore")
 """Options of pytest that leave out tests."""
-
-
-def likeness(finding: Finding) -> str:
-    """What findings of one defect probably share: an exception's words without numbers, else the kernels reached."""
-    if finding.failed:
-        return re.sub(r"\d+", "#", finding.lines[0])
-    return "+".join(finding.kernels) or f"route {finding.route}"
-
-
-def counted(number: int, what: str) -> str:
-    """`1 test`, `2 tests`, `3 properties`."""
-    plural = what[:-1] + "ies" if what.endswith("ty") else what + "s"
-    return f"{number:,} {what if number == 1 else plural}"
 
 
 def short_tracker(tracker: str) -> str:
@@ -122,74 +63,18 @@ def classes(cells: Iterable[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-class Report:
-    """Collects the reports of all tests and writes the summary."""
+class Summary:
+    """The lines of a report, none wider than `width` but case lines, commands and links."""
 
-    def __init__(self, session: Session, options: Options, arguments: Sequence[str]) -> None:
-        self.session = session
-        self.options = options
-        self.arguments = arguments
-        self.started = time.monotonic()
-        self.findings: list[Finding] = []
-        self.suite_errors: list[tuple[str, str]] = []
-        self.other_failures: list[str] = []
-        self.gone: list[str] = []
-        self.still_there: list[str] = []
-        self.lacking: Counter[str] = Counter()
-        self.interrupted = ""
-        self.never_ran: list[str] = []
-        self.unfinished: list[str] = []
+    def __init__(self, report: Report, width: int) -> None:
+        self.report = report
+        self.session = report.session
+        self.options = report.options
+        self.width = width
 
-    def header(self, seed: str | None) -> list[str]:
-        return [
-            machine.describe(),
-            f"conformance: subject {self.session.subject.name}, effort {self.options.effort}, seed {seed or 'fixed'}",
-        ]
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keeps what a test's process said of it."""
-        explained = False
-        for name, value in report.user_properties:
-            explained |= name in (FINDINGS, SUITE_ERROR, FIXED)
-            if name == FINDINGS:
-                self.findings += [Finding.from_json(data) for data in value]  # type: ignore[attr-defined]
-            elif name == SUITE_ERROR:
-                self.suite_errors.append((report.nodeid, str(value)))
-            elif name == FIXED and report.when == "call":
-                self.gone.append(str(value))
-            elif name == STILL_THERE and report.when == "call":
-                self.still_there.append(str(value))
-            elif name == LACKING and report.when == "setup":
-                self.lacking[str(value)] += 1
-        if report.outcome == "failed" and not explained:
-            self.other_failures.append(report.nodeid)
-
-    def tested_nothing(self) -> bool:
-        """Whether properties compared nothing that could have failed, where that is to fail the run."""
-        wanted = self.options.no_stale and self.options.case is None
-        return wanted and bool(self._silent() or (self.lacking and not self.session.recorder.tallies))
-
-    def _silent(self) -> list[str]:
-        """Properties that ran, each with its cell, found nothing and compared nothing that could have failed."""
-        tallies, red = self.session.recorder.tallies.items(), self._red_tests(self.findings)
-        return [node for node, tally in tallies if tally.vacuous_cases == tally.cases and node not in red]
-
-    def _red_tests(self, findings: Iterable[Finding]) -> set[str]:
-        return {case_record.node(finding.test, finding.cell) for finding in findings}
-
-    def write(self, terminal: Any, seed: str | None) -> None:
-        """The summary, deviations first. Nothing where no test of the contract was asked for."""
-        recorder = self.session.recorder
-        said = (self.findings, self.suite_errors, self.lacking, self.gone, self.still_there, self.incomplete())
-        if not (recorder.tallies or recorder.quiet or any(said)):
-            return
-        terminal.section("conformance", sep="=")
-        for line in self.lines(seed, min(WIDEST, terminal_width())):
-            terminal.write_line(line)
-
-    def lines(self, seed: str | None, width: int) -> list[str]:
+    def lines(self, seed: str | None) -> list[str]:
         """The summary: groups of red findings, the verdict, what was judged and how, findings that do not fail."""
-        before = [*self._grouped_lines(width), *self.unfinished]
+        before = [*self._grouped_lines(), *self.report.unfinished]
         facts = [
             ("JUDGED", self._judged()),
             ("LIMIT", self._limit()),
@@ -202,33 +87,26 @@ class Report:
         ]
         block: list[str] = []
         for label, text in self._verdict():
-            block += labelled(label, text, width) if text else []
-        block += self._known_lines(width)
+            block += labelled(label, text, self.width) if text else []
+        block += self._known_lines()
         for label, text in facts:
-            block += labelled(label, text, width) if text else []
+            block += labelled(label, text, self.width) if text else []
         again = f"{'AGAIN':<{LABEL}}{self._again(seed)}"
         return [*before, *([""] if before else []), *block, again, *self._quiet_lines()]
 
-    def _grouped_lines(self, width: int) -> list[str]:
+    def _grouped_lines(self) -> list[str]:
         """Of each probable cause: how many tests found it, in which clauses, and the command of its simplest case."""
-        groups = self._groups()
+        groups = self.report.groups()
         lines = []
         for rank, found in enumerate(groups, 1):
             broken = [clause for clause in CLAUSES if any(finding.clause == clause for finding in found)]
             simplest = min(found, key=lambda one: (not one.case, len(one.case), broken.index(one.clause)))
             what = one_line(simplest.lines[0]) if simplest.failed else likeness(simplest)
-            tests = counted(len(self._red_tests(found)), "test")
-            told = f"{CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}"
-            lines += wrapped(told, width, f"cause {rank} of {len(groups)}, {tests}: ", MARGIN)
+            tests = counted(len(self.report.red_tests(found)), "test")
+            text = f"{CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}"
+            lines += wrapped(text, self.width, f"cause {rank} of {len(groups)}, {tests}: ", MARGIN)
             lines += [MARGIN + simplest.again]
         return lines
-
-    def _groups(self) -> list[list[Finding]]:
-        """Findings that probably share a cause, the largest group first."""
-        groups: dict[tuple[str, str], list[Finding]] = {}
-        for finding in self.findings:
-            groups.setdefault((finding.cell, likeness(finding)), []).append(finding)
-        return sorted(groups.values(), key=lambda group: -len(group))
 
     def _verdict(self) -> list[tuple[str, str]]:
         """The verdict, what was counted, and what else failed."""
@@ -237,19 +115,19 @@ class Report:
         judged = self.session.subject.name
         who = release if judged == TORCH_NN else f"{judged} on {release}"
         computes = f"{who} computes {classes(self._tested_cells())} as documented{self._asked()}"
-        told_something = len(recorder.tallies) > len(self._silent())
-        failed = [name for name in self.other_failures if name]
-        if self.findings:
-            causes, tests = len(self._groups()), len(self._red_tests(self.findings))
-            told = f"{who} deviates from the documentation: {counted(causes, 'cause')}, {counted(tests, 'test')}"
-            first = ("FAIL", told + self._asked())
-        elif self.suite_errors or failed:
+        compared_something = len(recorder.tallies) > len(self.report.vacuous_tests())
+        failed = [name for name in self.report.other_failures if name]
+        if self.report.findings:
+            causes, tests = len(self.report.groups()), len(self.report.red_tests(self.report.findings))
+            text = f"{who} deviates from the documentation: {counted(causes, 'cause')}, {counted(tests, 'test')}"
+            first = ("FAIL", text + self._asked())
+        elif self.report.suite_errors or failed:
             first = ("ERROR", f"the suite itself failed. No deviation of {who} was found")
-        elif self.incomplete():
-            first = ("INCOMPLETE", f"{self.incomplete()}. No deviation of {who} was found so far")
-        elif not told_something:
+        elif self.report.incomplete():
+            first = ("INCOMPLETE", f"{self.report.incomplete()}. No deviation of {who} was found so far")
+        elif not compared_something:
             first = ("NOTHING", f"was tested. This run says nothing about {judged}")
-        elif self.options.no_stale and (self.gone or self.tested_nothing()):
+        elif self.options.no_stale and (self.report.gone or self.report.tested_nothing()):
             first = (
                 "FAIL",
                 f"{computes}, but --no-stale fails on what is marked FIXED or EMPTY below",
@@ -257,10 +135,10 @@ class Report:
         else:
             first = ("PASS", computes)
         more = [("", self._counts())]
-        if self.incomplete() and first[0] != "INCOMPLETE":
-            more += [("INCOMPLETE", self.incomplete())]
-        if self.suite_errors:
-            errors = counted(len(self.suite_errors), "error")
+        if self.report.incomplete() and first[0] != "INCOMPLETE":
+            more += [("INCOMPLETE", self.report.incomplete())]
+        if self.report.suite_errors:
+            errors = counted(len(self.report.suite_errors), "error")
             more += [("ERROR", f"{errors} of the suite, not of {judged}: see above, and please report them")]
         if failed:
             more += [("ERROR", f"{counted(len(failed), 'other test')} failed: {', '.join(failed[:MOST_NAMES])}")]
@@ -268,7 +146,7 @@ class Report:
 
     def _tested_cells(self) -> list[str]:
         """The cells that some property compared something of; those asked for where no property names its cell."""
-        nodes = self.session.recorder.tallies.keys() - set(self._silent())
+        nodes = self.session.recorder.tallies.keys() - set(self.report.vacuous_tests())
         named = {node.partition("[")[2].rstrip("]").partition("-")[0].partition("[")[0] for node in nodes}
         return [cell for cell in self.options.cells if cell in named] or list(self.options.cells)
 
@@ -281,43 +159,37 @@ class Report:
             ("--route", options.routes, EAGER_ROUTES),
             ("--device", options.devices, machine.devices()),
         )
-        told = [f"{name} {' '.join(some)}" for name, some, every in axes if len(some) < len(tuple(every))]
-        told += ["one case"] if options.case is not None else []
-        for at, word in enumerate(self.arguments):
+        text = [f"{name} {' '.join(some)}" for name, some, every in axes if len(some) < len(tuple(every))]
+        text += ["one case"] if options.case is not None else []
+        for at, word in enumerate(self.report.arguments):
             if word.partition("=")[0] in NARROWING:
-                told += [word if word.startswith("--") else shlex.join(self.arguments[at : at + 2])]
+                text += [word if word.startswith("--") else shlex.join(self.report.arguments[at : at + 2])]
             elif ".py" in word and not word.startswith("-"):
-                told += [word]
-        return f", as far as asked: {' '.join(told)}" if told else ""
+                text += [word]
+        return f", as far as asked: {' '.join(text)}" if text else ""
 
     def _counts(self) -> str:
         recorder = self.session.recorder
         quiet = list(recorder.quiet.values())
-        total = self._total()
-        left_out = self.lacking.total()
-        nothing, properties = len(self._silent()) + left_out, len(recorder.tallies) + left_out
-        unsteady = len(self._red_tests(one for one in self.findings if not one.repeatable))
-        told_quietly = ((AMBER, "amber"), (REMARK, "new remark"))
+        total = self.report.total()
+        left_out = self.report.lacking.total()
+        nothing, properties = len(self.report.vacuous_tests()) + left_out, len(recorder.tallies) + left_out
+        unsteady = len(self.report.red_tests(one for one in self.report.findings if not one.repeatable))
+        noted = ((AMBER, "amber"), (REMARK, "new remark"))
         parts = [
             counted(total.cases, "case"),
             counted(properties, "property"),
-            f"{time.monotonic() - self.started:.0f} s",
+            f"{time.monotonic() - self.report.started:.0f} s",
             f"{nothing:,} of the properties tested nothing" if nothing else "",
             f"{counted(unsteady, 'test')} not repeatable" if unsteady else "",
-            *(counted(n, name) for severity, name in told_quietly if (n := len(told(quiet, severity, False)))),
+            *(counted(n, name) for severity, name in noted if (n := len(most_frequent(quiet, severity, False)))),
         ]
         return ", ".join(filter(None, parts))
 
-    def _total(self) -> PropertyStats:
-        total = PropertyStats()
-        for tally in self.session.recorder.tallies.values():
-            total.add(tally)
-        return total
-
-    def _known_lines(self, width: int) -> list[str]:
+    def _known_lines(self) -> list[str]:
         """Known deviations that were seen: red ones by name, the others counted; and entries to remove."""
         entries = {entry.id: entry for entry in self.options.known}
-        seen = Counter(dict.fromkeys(self.still_there, 0))
+        seen = Counter(dict.fromkeys(self.report.still_there, 0))
         for finding, count in self.session.recorder.quiet.values():
             if finding.known:
                 seen[finding.known] += count
@@ -326,20 +198,20 @@ class Report:
         lines = []
         for entry in of[RED]:
             first = f"{counted(len(of[RED]), 'defect'):<10} " if entry is of[RED][0] else " " * 11
-            lines += _known_line(entry, first, width)
+            lines += _known_line(entry, first, self.width)
         others = [counted(len(of[name]), name) for name in (AMBER, REMARK) if of[name]]
         hint = "" if self.options.show_known else "  (--show-known lists them)"
         lines += [MARGIN + ", ".join(others) + hint] if others else []
         lines[:1] = ["KNOWN".ljust(LABEL) + line[LABEL:] for line in lines[:1]]
-        for name in self.gone:
+        for name in self.report.gone:
             clause = f"{entries[name].clause} " if name in entries else ""
-            lines += labelled("FIXED", f"{clause}{name}: fixed upstream, remove this entry", width)
+            lines += labelled("FIXED", f"{clause}{name}: fixed upstream, remove this entry", self.width)
         if self.options.show_known:
             concerned = {entry.id for entry in self.options.concerned()}
             for entry in self.options.known:
                 times = f"seen {counted(seen[entry.id], 'time')}" if entry.id in seen else "not seen in this run"
                 state = times if entry.id in concerned else "not of this release and machine"
-                lines += _entry_lines(entry, state, width)
+                lines += _entry_lines(entry, state, self.width)
         return lines
 
     def _judged(self) -> str:
@@ -356,7 +228,7 @@ class Report:
                 of.setdefault(dtype, []).append(error)
         smallest = {dtype: sorted(errors)[int(RELIABLE_SHARE * (len(errors) - 1))] for dtype, errors in of.items()}
         order = [dtype for dtype in DTYPES if smallest.get(dtype, 1) < 1]
-        worst = self._total().worst
+        worst = self.report.total().worst
         parts = ", ".join(f"{_short(smallest[dtype])} {dtype}" for dtype in order)
         caught = f"catches a relative error of {parts} in {RELIABLE_SHARE:.0%} of bounded tests".replace("%", " %")
         met = f"largest error met {worst:.2f} of a bound" if worst else ""
@@ -368,7 +240,7 @@ class Report:
         return "bounds of float64 are doubled, for NumPy has no wider type here" if concerned else ""
 
     def _vacuous(self) -> str:
-        total = self._total()
+        total = self.report.total()
         cases, bounds = 100 * total.vacuous_cases / max(total.cases, 1), 100 * total.vacuous / max(total.elements, 1)
         return (
             f"{cases:.1f} % of the cases and {bounds:.1f} % of the bounds could not have failed" if total.cases else ""
@@ -377,35 +249,26 @@ class Report:
     def _accuracy(self) -> str:
         """The worst error of tanh and sigmoid over every 16-bit value, beside the constant of the model."""
         worst = sorted(self.session.recorder.accuracy.items())
-        told = ", ".join(f"{function} {error:.3f} u" for function, error in worst)
-        return f"largest error {told}; the bounds allow {HALF_FUNCTION} u" if told else ""
+        text = ", ".join(f"{function} {error:.3f} u" for function, error in worst)
+        return f"largest error {text}; the bounds allow {HALF_FUNCTION} u" if text else ""
 
     def _lacks(self) -> list[tuple[str, str]]:
         """What the subject does not have, or rejects however small the call is."""
-        lacks = [("LACKS", f"{counted(n, 'property')} left out: {reason}") for reason, n in self.lacking.items()]
+        lacks = [("LACKS", f"{counted(n, 'property')} left out: {reason}") for reason, n in self.report.lacking.items()]
         for row in self.session.recorder.left_out():
             narrowed = [row.dtypes - {row.what}] if not row.dtypes.issuperset(self.session.axes.dtypes) else []
             narrowed += [row.routes] if not row.routes.issuperset(self.session.routes) else []
             where = "; ".join(", ".join(sorted(names)) for names in (row.cells, *narrowed) if names)
             on = f" on {row.device}" if row.device != "cpu" else ""
-            told = (
+            text = (
                 f"{row.what}{on} ({where}): rejected even in the smallest call, {counted(row.calls, 'call')} left out"
             )
-            lacks.append(("LACKS", f"{told}: {one_line(row.message, 90)}"))
+            lacks.append(("LACKS", f"{text}: {one_line(row.message, 90)}"))
         return lacks
 
     def _empty(self) -> str:
-        silent = self._silent()
+        silent = self.report.vacuous_tests()
         return f"{counted(len(silent), 'property')} tested nothing: {', '.join(silent)}" if silent else ""
-
-    def incomplete(self) -> str:
-        """What kept the run from its end, and how many tests never ran, the first of them by name."""
-        parts = [self.interrupted] if self.interrupted else []
-        if self.never_ran:
-            names = [nodeid.rpartition("::")[2] for nodeid in self.never_ran]
-            more = ", ..." if len(names) > MOST_NAMES else ""
-            parts += [f"{counted(len(names), 'test')} never ran: {', '.join(names[:MOST_NAMES])}{more}"]
-        return "; ".join(parts)
 
     def _missed(self) -> str:
         """Kernels of this machine that no recorded call reached."""
@@ -422,16 +285,24 @@ class Report:
 
     def _again(self, seed: str | None) -> str:
         """The command line as it was given, with the seed."""
-        given = [word for word in self.arguments if not word.startswith("--hypothesis-seed")]
+        given = [word for word in self.report.arguments if not word.startswith("--hypothesis-seed")]
         return shlex.join(["pytest", *given, *([f"--hypothesis-seed={seed}"] if seed else [])])
 
     def _quiet_lines(self) -> list[str]:
         """Ambers and new remarks, which do not fail the run."""
         quiet = list(self.session.recorder.quiet.values())
         lines = []
-        for finding, count in told(quiet, AMBER, known=False) + told(quiet, REMARK, known=False):
+        for finding, count in most_frequent(quiet, AMBER, known=False) + most_frequent(quiet, REMARK, known=False):
             lines += ["", finding.text(), f"  seen     {counted(count, 'time')}"]
         return lines
+
+
+def write(report: Report, terminal: Any, seed: str | None) -> None:
+    """The summary. Nothing where no test of the contract was asked for."""
+    if not report.is_empty():
+        terminal.section("conformance", sep="=")
+        for line in Summary(report, min(WIDEST, terminal_width())).lines(seed):
+            terminal.write_line(line)
 
 
 def _short(error: float) -> str:

@@ -23,7 +23,7 @@ import reference
 from conformance.harness.checks.ratios import is_bounded, measured
 from conformance.harness.execution import machine, tensors
 from conformance.harness.execution.observation import Observation
-from conformance.harness.execution.requests.request import ForwardByLayers
+from conformance.harness.execution.requests.forward import ForwardByLayers
 from conformance.harness.execution.subject import Subject
 from conformance.selftest.arguments import Parser
 from conformance.selftest.drawn_cases import look_at

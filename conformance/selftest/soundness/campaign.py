@@ -29,7 +29,8 @@ from conformance.harness.checks.ratios import is_bounded, measured
 from conformance.harness.execution import machine
 from conformance.harness.execution.observation import Differentiated, LabelledArray, Observation
 from conformance.harness.execution.requests.backward import Backward
-from conformance.harness.execution.requests.request import Forward, ForwardByLayers, ProblemRequest
+from conformance.harness.execution.requests.forward import Forward, ForwardByLayers
+from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.routes import BACKWARD_ROUTES, EAGER_ROUTES
 from conformance.harness.execution.subject import Subject, torch_nn
 from conformance.selftest.arguments import Parser

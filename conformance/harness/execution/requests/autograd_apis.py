@@ -17,7 +17,7 @@ from conformance.harness.execution.observation import Differentiated, Differenti
 from conformance.harness.execution.requests.backward import sharing
 from conformance.harness.execution.requests.differentiable_call import DifferentiableCall, Tensors
 from conformance.harness.execution.requests.gradgradcheck import gradgradcheck_failure
-from conformance.harness.execution.requests.request import Modules, ProblemRequest
+from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
 from conformance.harness.execution.subject import Subject
 from reference.problem import Loss, Problem
 

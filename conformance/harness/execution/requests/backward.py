@@ -14,7 +14,7 @@ from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable, padded_output
 from conformance.harness.execution.observation import Differentiated
-from conformance.harness.execution.requests.request import Modules, ProblemRequest
+from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
 from conformance.harness.execution.subject import Subject
 from reference.problem import Loss, Problem
 

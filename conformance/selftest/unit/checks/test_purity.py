@@ -18,8 +18,8 @@ from conformance.harness.execution.requests.autograd_apis import (
     DifferentiateByApi,
 )
 from conformance.harness.execution.requests.backward import Backward
+from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.requests.packing import Pack, batches
-from conformance.harness.execution.requests.request import Forward
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.session import Session, nested
 from reference.problem import LSTM

@@ -11,7 +11,7 @@ from conformance.harness.execution import module_call
 from conformance.harness.execution.failure import RAISED, Failure
 from conformance.harness.execution.requests import backward
 from conformance.harness.execution.requests.backward import Backward
-from conformance.harness.execution.requests.request import Forward
+from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.routes import BACKWARD_ROUTES
 from conformance.harness.execution.subject import torch_nn
 from reference.problem import LSTM, differentiable

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conformance.harness.execution.requests.request import Forward
+from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import Subject
 from reference.problem import GRU

@@ -10,7 +10,7 @@ import pytest
 
 from conformance.harness.execution import module_call, subject
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.requests.request import Forward
+from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.isolation import call_journal
 from conformance.harness.isolation.call_journal import CallJournal
 from strategies import parse

@@ -18,20 +18,18 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests import autograd_apis, packing
 from conformance.harness.execution.requests.autograd_apis import CheckSecondDerivatives, DifferentiateByApi
 from conformance.harness.execution.requests.backward import Backward
-from conformance.harness.execution.requests.packing import Pack
-from conformance.harness.execution.requests.request import (
-    Construct,
-    DrawParameters,
+from conformance.harness.execution.requests.forward import (
     Forward,
     ForwardByLayers,
     ForwardByStep,
     ForwardPoisoned,
     ForwardTwice,
-    InProcess,
-    ModuleCall,
-    ProblemRequest,
-    Request,
 )
+from conformance.harness.execution.requests.module_request import ModuleCall
+from conformance.harness.execution.requests.packing import Pack
+from conformance.harness.execution.requests.parameters import Construct, DrawParameters
+from conformance.harness.execution.requests.problem_request import ProblemRequest
+from conformance.harness.execution.requests.request import InProcess, Request
 from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.isolation import messages, worker_process

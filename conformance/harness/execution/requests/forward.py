@@ -1,0 +1,149 @@
+"""Forward calls: once, again, layer by layer, step by step, and after a part of the input was overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from conformance.harness.execution.inputs import Inputs, data_of
+from conformance.harness.execution.module_call import (
+    call_module,
+)
+from conformance.harness.execution.observation import (
+    ByLayers,
+    BySteps,
+    Observation,
+    Poisoned,
+    Repeated,
+)
+from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
+from reference.problem import LSTM
+
+
+@dataclass(frozen=True, eq=False)
+class Forward(ModuleCall[Observation]):
+    """Call a module once."""
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardTwice(ModuleCall[Repeated]):
+    """Call a module, again, and a third time after the first results were overwritten; note what the calls change."""
+
+    result = Repeated
+
+    def called(self, begun: Begun[Repeated]) -> Repeated:
+        before = _Contents(begun.module, begun.given)
+        seen, returned = begun.call()
+        if seen.failure is not None:
+            return seen  # type: ignore[no-any-return]
+        second, _ = call_module(begun.module, begun.given, plain(seen))
+        with torch.no_grad():
+            for value in returned.values():
+                data_of(value).detach().fill_(float("nan"))
+        third, _ = call_module(begun.module, begun.given, plain(seen))
+        return replace(seen, again=(second, third), changed=before.changed())  # type: ignore[no-any-return]
+
+
+class _Contents:
+    """Everything that a call may not change, as it was before."""
+
+    def __init__(self, module: torch.nn.Module, inputs: Inputs) -> None:
+        states = dict(zip(("h_0", "c_0"), inputs.states, strict=False))
+        self.tensors = {"input": data_of(inputs.input)} | states | dict(module.named_parameters())
+        self.before = {name: t.detach().clone() for name, t in self.tensors.items()}
+        self.random_state = torch.get_rng_state()
+
+    def changed(self) -> tuple[str, ...]:
+        names = [name for name, t in self.tensors.items() if not torch.equal(_bits(t), _bits(self.before[name]))]
+        return (*names, *([] if torch.equal(self.random_state, torch.get_rng_state()) else ["random state"]))
+
+
+def _bits(t: torch.Tensor) -> torch.Tensor:
+    return t.detach().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[t.element_size()])
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardByLayers(ModuleCall[ByLayers]):
+    """Call a module, and its layers as modules of their own, each handed the tensor that the one below returned."""
+
+    result = ByLayers
+
+    def called(self, begun: Begun[ByLayers]) -> ByLayers:
+        seen: ByLayers = begun.call()[0]
+        if seen.failure is not None or seen.misshapen:
+            return seen
+        if self.problem.architecture.num_layers == 1:
+            return replace(seen, layers=(seen,))
+        return replace(seen, layers=tuple(self._layers(begun)))
+
+    def _layers(self, begun: Begun[ByLayers]) -> Iterator[Observation]:
+        below, directions = begun.given.input, self.problem.architecture.directions
+        values = self.problem.input
+        for layer in range(self.problem.architecture.num_layers):
+            part = self.problem.layer(layer, values)
+            states = tuple(s[layer * directions : (layer + 1) * directions] for s in begun.given.states)
+            alone = Observation(part, begun.blank.subject, begun.blank.route, layer=layer)
+            seen, returned = call_module(begun.modules.loaded(part, layer), Inputs(below, states), alone)
+            yield seen
+            if seen.failure is not None or seen.misshapen:
+                return
+            below = returned["output"]
+            values = seen.output.values.reshape(*self.problem.input.shape[:2], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardByStep(ModuleCall[BySteps]):
+    """Call a module of one layer and direction, and once for each step, each handed the states returned before."""
+
+    result = BySteps
+
+    def called(self, begun: Begun[BySteps]) -> BySteps:
+        seen: BySteps = begun.call()[0]
+        if seen.failure is not None or seen.misshapen:
+            return seen
+        return replace(seen, steps=tuple(self._steps(begun)))
+
+    def _steps(self, begun: Begun[BySteps]) -> Iterator[Observation]:
+        a, states = self.problem.architecture, begun.given.states
+        given = {name: self.problem.state(name) for name in (("h_0", "c_0") if a.cell == LSTM else ("h_0",)) if states}
+        for t in range(self.problem.steps):
+            part = self.problem.step(t, **given)
+            time_axis = 1 if a.batch_first and not self.problem.unbatched else 0
+            x = data_of(begun.given.input).narrow(time_axis, t, 1)
+            blank = Observation(part, begun.blank.subject, begun.blank.route, step=t)
+            one, returned = call_module(begun.module, Inputs(x, states), blank)
+            yield one
+            if one.failure is not None or one.misshapen:
+                return
+            states = tuple(value for name, value in returned.items() if name != "output")
+            given = {name.replace("_n", "_0"): one.results[name].values for name in returned if name != "output"}
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardPoisoned(ModuleCall[Poisoned]):
+    """Call a module on a padded batch, and again after some rows and steps were overwritten with NaN in place.
+
+    The states of these rows are overwritten too, unless all rows are meant.
+    """
+
+    rows: slice = field(default_factory=lambda: slice(None), kw_only=True)
+    steps: slice = field(default_factory=lambda: slice(None), kw_only=True)
+    result = Poisoned
+
+    def called(self, begun: Begun[Poisoned]) -> Poisoned:
+        seen: Poisoned = begun.call()[0]
+        if seen.failure is not None:
+            return seen
+        self._overwrite(begun.given)
+        return replace(seen, poisoned=(call_module(begun.module, begun.given, plain(seen))[0],))
+
+    def _overwrite(self, given: Inputs) -> None:
+        x = data_of(given.input)
+        batch_first = self.problem.architecture.batch_first
+        batch = x[None] if self.problem.unbatched else x if batch_first else x.transpose(0, 1)
+        with torch.no_grad():
+            batch[self.rows, self.steps] = float("nan")
+            for state in given.states if self.rows != slice(None) else ():
+                state[:, self.rows] = float("nan")

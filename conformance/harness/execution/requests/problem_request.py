@@ -1,0 +1,94 @@
+"""A request about one problem: its modules, each built once, and one observation for each route."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
+
+import torch
+
+from conformance.harness.execution.failure import MISMATCHED, Failure
+from conformance.harness.execution.module_call import (
+    guarded_call,
+)
+from conformance.harness.execution.observation import (
+    Observation,
+)
+from conformance.harness.execution.requests.request import Request
+from conformance.harness.execution.routes import CONSTRUCTOR, EAGER_ROUTES, ROUTES
+from conformance.harness.execution.subject import MismatchedParameters, Subject
+from reference.problem import Problem
+
+Seen = TypeVar("Seen", bound=Observation)
+
+
+class Unbuilt(Exception):
+    """The subject's module could not be built; `failure` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+
+
+class Modules:
+    """The modules of one request, each built once for all routes: of the whole problem, and of its layers."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.kept: dict[int | None, torch.nn.Module] = {}
+
+    def loaded(self, problem: Problem, layer: int | None = None) -> torch.nn.Module:
+        """The module that `problem`, or the layer of it, is about, with its weights. Raises Unbuilt."""
+        if layer not in self.kept:
+            with torch.inference_mode(False):  # parameters of an inference are of no use on another route
+                self.kept[layer] = built(problem, lambda: self.subject.loaded(problem))
+        return self.kept[layer]
+
+
+def built(problem: Problem, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """What `build` returns. Raises Unbuilt."""
+    try:
+        return guarded_call(problem.case, CONSTRUCTOR, build)
+    except MismatchedParameters as error:
+        raise Unbuilt(Failure(MISMATCHED, message=str(error))) from None
+    except Exception as error:  # the subject's own, whatever it is
+        raise Unbuilt(Failure.raised(error)) from None
+
+
+@dataclass(frozen=True, eq=False)
+class ProblemRequest(Request[Seen]):
+    """A request about one problem, on some routes: one observation for each."""
+
+    problem: Problem
+    routes: tuple[str, ...] = EAGER_ROUTES
+
+    result: ClassVar[type[Observation]] = Observation
+
+    def blank(self, subject: Subject, route: str) -> Seen:
+        """The observation of a call that was not made yet."""
+        return self.result(self.problem, subject.name, route)  # type: ignore[return-value]
+
+    def failed(self, subject: Subject, failure: Failure) -> Seen:
+        return replace(self.blank(subject, self.routes[0]), failure=failure)
+
+    def parts(self) -> list[Request[Seen]]:
+        return [replace(self, routes=(route,)) for route in self.routes]
+
+    def execute(self, subject: Subject) -> tuple[Seen, ...]:
+        modules = Modules(subject)
+        return tuple(self._on_route(modules, route) for route in self.routes)
+
+    def _on_route(self, modules: Modules, route: str) -> Seen:
+        blank = self.blank(modules.subject, route)
+        with ROUTES[route].settings() if route in ROUTES else nullcontext():
+            try:
+                return self.observed(modules, blank)
+            except Unbuilt as unbuilt:
+                return replace(blank, failure=unbuilt.failure)
+
+    @abstractmethod
+    def observed(self, modules: Modules, blank: Seen) -> Seen:
+        """Makes the call on the route of `blank`, under its settings. Raises Unbuilt."""

@@ -1,0 +1,157 @@
+"""What the reports of all tests come to: findings, errors of the suite, what never ran."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from conformance.harness import session
+from conformance.harness.checks import case_record
+from conformance.harness.execution import machine
+from conformance.harness.findings.deviation import Deviation
+from conformance.harness.findings.recorder import Finding, PropertyStats, as_repeat
+from conformance.harness.findings.rendering import one_line
+from conformance.harness.property import Property
+from conformance.harness.pytest_plugin.options import Options
+from conformance.harness.session import Session
+
+FINDINGS = "conformance findings"
+SUITE_ERROR = "conformance suite error"
+FIXED = "conformance known deviation gone"
+STILL_THERE = "conformance known deviation still there"
+LACKING = "conformance lacking"
+
+
+def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error: BaseException) -> None:
+    """Gives a failed property's report our own shape. An error of the suite keeps its traceback, and says so."""
+    node = case_record.node(found.name, item.callspec.params["cell"])  # type: ignore[attr-defined]
+    findings = findings_of(error, session.current().latest.get(node))
+    if findings:
+        report.longrepr = "\n\n".join(finding.text() for finding in findings)
+        report.user_properties.append((FINDINGS, [finding.to_json() for finding in findings]))
+    else:
+        report.user_properties.append((SUITE_ERROR, one_line(f"{type(error).__name__}: {error}")))
+        report.sections.append(
+            ("error of the suite", "Not a deviation of PyTorch: please report it, with the traceback above.")
+        )
+
+
+def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
+    """The deviations inside `error`; none where it is, or contains, anything else.
+
+    Where one does not repeat it stands alone: what else such a subject shows is chance.
+    """
+    from hypothesis.errors import Flaky
+
+    if isinstance(error, Flaky):
+        return [as_repeat(before)] if before is not None else []
+    if isinstance(error, Deviation):
+        return [error.finding]
+    parts = [findings_of(part, before) for part in getattr(error, "exceptions", ())]
+    found = [finding for part in parts for finding in part] if all(parts) else []
+    return next(([finding] for finding in found if not finding.repeatable), found)
+
+
+MOST_NAMES = 5
+"""How many tests that never ran are named."""
+
+
+def likeness(finding: Finding) -> str:
+    """What findings of one defect probably share: an exception's words without numbers, else the kernels reached."""
+    if finding.failed:
+        return re.sub(r"\d+", "#", finding.lines[0])
+    return "+".join(finding.kernels) or f"route {finding.route}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 test`, `2 tests`, `3 properties`."""
+    plural = what[:-1] + "ies" if what.endswith("ty") else what + "s"
+    return f"{number:,} {what if number == 1 else plural}"
+
+
+class Report:
+    """Collects the reports of all tests and writes the summary."""
+
+    def __init__(self, session: Session, options: Options, arguments: Sequence[str]) -> None:
+        self.session = session
+        self.options = options
+        self.arguments = arguments
+        self.started = time.monotonic()
+        self.findings: list[Finding] = []
+        self.suite_errors: list[tuple[str, str]] = []
+        self.other_failures: list[str] = []
+        self.gone: list[str] = []
+        self.still_there: list[str] = []
+        self.lacking: Counter[str] = Counter()
+        self.interrupted = ""
+        self.never_ran: list[str] = []
+        self.unfinished: list[str] = []
+
+    def header(self, seed: str | None) -> list[str]:
+        return [
+            machine.describe(),
+            f"conformance: subject {self.session.subject.name}, effort {self.options.effort}, seed {seed or 'fixed'}",
+        ]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps what a test's process said of it."""
+        explained = False
+        for name, value in report.user_properties:
+            explained |= name in (FINDINGS, SUITE_ERROR, FIXED)
+            if name == FINDINGS:
+                self.findings += [Finding.from_json(data) for data in value]  # type: ignore[attr-defined]
+            elif name == SUITE_ERROR:
+                self.suite_errors.append((report.nodeid, str(value)))
+            elif name == FIXED and report.when == "call":
+                self.gone.append(str(value))
+            elif name == STILL_THERE and report.when == "call":
+                self.still_there.append(str(value))
+            elif name == LACKING and report.when == "setup":
+                self.lacking[str(value)] += 1
+        if report.outcome == "failed" and not explained:
+            self.other_failures.append(report.nodeid)
+
+    def tested_nothing(self) -> bool:
+        """Whether properties compared nothing that could have failed, where that is to fail the run."""
+        wanted = self.options.no_stale and self.options.case is None
+        return wanted and bool(self.vacuous_tests() or (self.lacking and not self.session.recorder.tallies))
+
+    def vacuous_tests(self) -> list[str]:
+        """Properties that ran, each with its cell, found nothing and compared nothing that could have failed."""
+        tallies, red = self.session.recorder.tallies.items(), self.red_tests(self.findings)
+        return [node for node, tally in tallies if tally.vacuous_cases == tally.cases and node not in red]
+
+    def red_tests(self, findings: Iterable[Finding]) -> set[str]:
+        return {case_record.node(finding.test, finding.cell) for finding in findings}
+
+    def groups(self) -> list[list[Finding]]:
+        """Findings that probably share a cause, the largest group first."""
+        groups: dict[tuple[str, str], list[Finding]] = {}
+        for finding in self.findings:
+            groups.setdefault((finding.cell, likeness(finding)), []).append(finding)
+        return sorted(groups.values(), key=lambda group: -len(group))
+
+    def total(self) -> PropertyStats:
+        total = PropertyStats()
+        for tally in self.session.recorder.tallies.values():
+            total.add(tally)
+        return total
+
+    def incomplete(self) -> str:
+        """What kept the run from its end, and how many tests never ran, the first of them by name."""
+        parts = [self.interrupted] if self.interrupted else []
+        if self.never_ran:
+            names = [nodeid.rpartition("::")[2] for nodeid in self.never_ran]
+            more = ", ..." if len(names) > MOST_NAMES else ""
+            parts += [f"{counted(len(names), 'test')} never ran: {', '.join(names[:MOST_NAMES])}{more}"]
+        return "; ".join(parts)
+
+    def is_empty(self) -> bool:
+        """Whether no test of the contract was asked for."""
+        recorder = self.session.recorder
+        said = (self.findings, self.suite_errors, self.lacking, self.gone, self.still_there, self.incomplete())
+        return not (recorder.tallies or recorder.quiet or any(said))
