@@ -206,7 +206,7 @@ def test_red_findings_are_told_by_cell_with_the_simplest_and_no_control_characte
     section = text.rpartition("= conformance =")[2]
     for cell, name in (("lstm", "LSTM"), ("gru", "GRU"), ("rnn_tanh", "RNN\\(tanh\\)")):
         simplest = f'pytest --case "v1 {cell} i1 h2 t1 float32 fill=dyadic"'
-        said = rf"cause \d of 3, 3 tests: {name}, ArithmeticError:[^\0]*?, in\s+A2\s+B1\s+D1"
+        said = rf"cause \d of 3, 3 tests: {name}, ArithmeticError:[^\0]*?,\s+in\s+A2\s+B1\s+D1"
         assert re.search(rf"(?m)^{said}\n        {simplest}$", section), section
     assert section.splitlines()[1].startswith("cause 1 of 3"), "the groups come first"
     assert counts(text)["red"] == 9
