@@ -1,4 +1,4 @@
-"""How far out a value is decides between nothing, amber and red; a part that failed is a finding of its call."""
+"""How far out a value is decides between nothing, amber and red; what is missing or failed is a finding."""
 
 from dataclasses import replace
 
@@ -10,14 +10,16 @@ from conformance.harness import observe, session
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import from_inputs
 from conformance.harness.checks.case_record import CaseRecord
+from conformance.harness.checks.gradients import assert_gradients_within
 from conformance.harness.checks.values import assert_agree, assert_within
 from conformance.harness.execution.failure import MALFORMED, RAISED, Failure
 from conformance.harness.execution.observation import ByLayers, BySteps, Observation, Poisoned, Repeated
+from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.request import Forward, ForwardTwice
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.session import Session
 from reference.problem import GRU
-from strategies import Case
+from strategies import Case, losses
 
 PART = ("h_n", np.s_[:], np.s_[:])
 CASE = Case(2, 2, steps=2, dtype="float32", fill="normal")
@@ -69,6 +71,21 @@ def test_two_calls_may_differ_by_twice_the_bound(between, severities):
     apart = np.asarray(2 * (moved.h_n.values - middle), np.float64)
     other = replace(seen, raw=seen.raw | {"h_n": seen.raw["h_n"] + apart.reshape(1, -1, 2)})
     assert [one.severity for one in found(lambda: assert_agree(seen, other, PART))] == severities
+
+
+def differentiated():
+    """A call with all its gradients."""
+    loss = losses.loss(CASE, PROBLEM)
+    return Backward(PROBLEM, ("grad",), loss=loss).execute(torch_nn())[0]
+
+
+@pytest.mark.parametrize("name", ["input", "h_0", *PROBLEM.parameters])
+def test_gradient_that_is_missing_is_a_finding_unless_it_may_be_zero(name):
+    seen = differentiated()
+    assert found(lambda: assert_gradients_within(seen)) == []
+    kept = {of: values for of, values in seen.raw_gradients.items() if of != name}
+    said = found(lambda: assert_gradients_within(replace(seen, raw_gradients=kept)))
+    assert [(one.field, one.kind) for one in said] == [(f"gradient of {name}", "is missing")]
 
 
 PARTS = {ByLayers: "layers", BySteps: "steps", Repeated: "again", Poisoned: "poisoned"}
