@@ -1,0 +1,94 @@
+"""What becomes of what a property found and counted in one case, and of a stored case that is replayed."""
+
+from dataclasses import replace
+
+import pytest
+
+from conformance.clauses import AMBER, CLAUSES, RED, REMARK
+from conformance.harness import replay, session
+from conformance.harness.checks import case_record
+from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.subject import torch_nn
+from conformance.harness.findings.deviation import Deviation
+from conformance.harness.findings.known import Known
+from conformance.harness.property import Property, derived_seed, properties
+from conformance.harness.session import Session
+from reference.problem import GRU
+from strategies import Case, cases
+
+ENTRY = Known("some-id", RED, "B1", "known", "is wrong", "test_own", Case().line(GRU), ">=2.0", "none")
+
+
+def look(*found, compared=(), known=()):
+    """The session in which a property found these fields at these severities, after so many comparisons."""
+
+    def body(case, cell):
+        record, seen = case_record.current(), Observation(case.on(cell), "torch.nn", "constructor")
+        for elements, vacuous in compared:
+            record.checked(elements, vacuous, 0.5)
+        for field, severity in found:
+            record.found(seen, field, "is wrong", ["line"], severity=severity)
+
+    tested = Property(CLAUSES["B1"], "test_own", (((GRU,), cases()),), body)
+    with session.nested(Session(torch_nn(), known=known)) as here:
+        try:
+            tested.check(GRU, Case())
+        except Deviation as deviation:
+            return here, deviation.finding
+    return here, None
+
+
+@pytest.mark.parametrize("severity", [AMBER, REMARK])
+def test_amber_and_remark_are_noted_and_fail_nothing(severity):
+    here, raised = look(("output", severity))
+    assert raised is None
+    assert [one.severity for one in here.recorder.quiet_findings()] == [severity]
+
+
+QUIET = [("known", RED), ("h_n", AMBER), ("c_n", REMARK)]
+
+
+@pytest.mark.parametrize("place", range(len(QUIET) + 1))
+def test_red_finding_is_raised_whatever_quiet_ones_stand_beside_it(place):
+    here, raised = look(*QUIET[:place], ("output", RED), *QUIET[place:], known=(ENTRY,))
+    assert raised is not None
+    assert raised.field == "output"
+    assert {one.field: one.known for one in here.recorder.quiet_findings()} == {
+        "known": "some-id",
+        "h_n": "",
+        "c_n": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("compared", "is_vacuous"),
+    [((), 1), (((0, 0.0),), 1), (((4, 1.0),), 1), (((4, 0.75),), 0), (((4, 1.0), (1, 0.0)), 0), (((4, 0.0),), 0)],
+)
+def test_case_is_vacuous_where_nothing_that_was_compared_could_have_failed(compared, is_vacuous):
+    here, _ = look(compared=compared)
+    tally = here.recorder.tally("test_own[gru]")
+    assert (tally.cases, tally.vacuous_cases) == (1, is_vacuous)
+    assert tally.elements == sum(elements for elements, _ in compared)
+
+
+def test_case_that_fails_is_counted_too():
+    here, raised = look(("output", RED), compared=((4, 0.0),))
+    assert raised is not None
+    assert here.recorder.tally("test_own[gru]").elements == 4
+
+
+def test_properties_look_at_cases_of_their_own():
+    nodes = [case_record.node(tested.name, cell) for tested in properties() for cell in tested.cells]
+    assert len({derived_seed(seed, node) for seed in (1, 2) for node in nodes}) == 2 * len(nodes)
+
+
+@pytest.mark.parametrize(("changed", "holds"), [({}, True), ({"clause": "B2"}, False), ({"kind": "is odd"}, False)])
+def test_stored_case_reproduces_its_own_deviation_alone(changed, holds, monkeypatch):
+    def body(case, cell):
+        seen = Observation(case.on(cell), "torch.nn", "constructor")
+        case_record.current().found(seen, "known", "is wrong", ["line"])
+
+    tested = Property(CLAUSES["B1"], "test_own", (((GRU,), cases()),), body)
+    monkeypatch.setattr(replay, "properties", lambda: (tested,))
+    with session.nested(Session(torch_nn())):
+        assert replay.reproduces(replace(ENTRY, **changed)) is holds
