@@ -252,8 +252,10 @@ def _completed(found: dict[str, Any], cell: str) -> Case:
         raise CaseError("unb takes a single padded row: leave out n and lengths")
     if cell.endswith(CELL_SUFFIX) and case not in SINGLE_STEP:
         raise CaseError(f"{cell} takes one padded step: t1, without l, bi, bf and lengths")
-    if case.proj_size and (cell not in ("", LSTM) or case.proj_size >= case.hidden_size):
-        raise CaseError(f"p{case.proj_size}: only lstm has a projection, smaller than hidden_size")
+    if case.proj_size and cell not in ("", LSTM):
+        raise CaseError(f"p{case.proj_size}: only lstm has a projection; leave p out")
+    if case.proj_size >= case.hidden_size:
+        raise CaseError(f"p{case.proj_size}: proj_size must be smaller than hidden_size, h{case.hidden_size}")
     if (numbers := case.numbers()) > MOST_NUMBERS:
         raise CaseError(f"the case has {numbers} numbers; use smaller sizes, up to {MOST_NUMBERS} are computed")
     return case
@@ -283,7 +285,8 @@ def _read(word: str) -> tuple[str, object]:
         return _setting(*match.groups())
     known = [
         *CELLS,
-        "i3 or h4 (size), likewise t, n, l",
+        "sizes such as i3 h4 p2 l2 n2 t5",
+        "lengths such as t3,1",
         "bi",
         *axes.LAYOUT_WORDS,
         *FORMATS,

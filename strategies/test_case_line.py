@@ -129,7 +129,7 @@ def test_line_without_its_version_is_refused(line, first):
     assert f"begins with 'v1', this one with {first!r}" in str(caught.value)
 
 
-SIZE = "i3 or h4 (size), likewise t, n, l"
+SIZE = "sizes such as i3 h4 p2 l2 n2 t5"
 WHOLE = "must be a whole number up to 4294967295"
 
 MALFORMED = [

@@ -11,11 +11,11 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 
 from conformance.harness import session
-from conformance.harness.checks import case_record
 from conformance.harness.execution.subject import Subject
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.pytest_plugin import plugin
 from conformance.harness.pytest_plugin.report import findings_of
@@ -115,7 +115,7 @@ def findings_by(
 
 
 def _failures(tested: Property, cell: str, seed: int, effort: str) -> list[Finding]:
-    node = case_record.node(tested.name, cell)
+    node = node_of(tested.name, cell)
     try:
         tested.test(cell, settings(effort), derived_seed(seed, node))(cell=cell)
     except _Found as found_enough:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from conformance.clauses import CLAUSES, Clause
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.observation import Observation
-from conformance.harness.findings.recorder import Finding, Recorder
+from conformance.harness.findings.recorder import Finding, Recorder, node
 from reference.problem import Problem
 from reference.roundings import Judgement
 from strategies import Case
@@ -92,12 +92,6 @@ class CaseRecord:
             failure=failure,
         )
         self.findings.append((finding, seen))
-
-
-def node(test: str, cell: str) -> str:
-    """The name of a property's test for one cell, as pytest writes it: test_name[lstm] or test_name[lstm-value]."""
-    name, _, value = test.partition("[")
-    return f"{name}[{cell}-{value}" if value else f"{name}[{cell}]"
 
 
 _stack: list[CaseRecord] = []

@@ -327,7 +327,9 @@ def _describe_within(got: LabelledArray, ball: Ball, ratios: np.ndarray) -> list
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.2g} times the bound" if np.isfinite(ratio) else "no error is allowed"
+    if not np.isfinite(ratio):
+        return "no error is allowed"
+    return f"{ratio:.2g} times the bound" if ratio >= 1.05 else "just beyond the bound"
 
 
 def _own_time(shape: tuple[int, ...], names: list[str]) -> np.ndarray:

@@ -12,10 +12,18 @@ from conformance.harness.execution.failure import Failure
 from conformance.harness.findings.rendering import finding_text, terminal_width
 
 
-def command_of(case: str, test: str, options: str, ends_the_process: bool) -> str:
+def command_of(case: str, node: str, options: str, ends_the_process: bool) -> str:
     """The command that runs a case again, or a test that has none; in a worker where it would end the run."""
-    chosen = f'--case "{case}"' if case else f"-k {test}"
+    chosen = f'--case "{case}"' if case else f'-k "{node}"'
     return " ".join(filter(None, ("pytest", chosen, options, "-n 1" if ends_the_process else "")))
+
+
+def node(test: str, cell: str) -> str:
+    """The name of a property's test for one cell, as pytest writes it: test_name[lstm] or test_name[lstm-value]."""
+    name, _, value = test.partition("[")
+    if not cell:
+        return test
+    return f"{name}[{cell}-{value}" if value else f"{name}[{cell}]"
 
 
 @dataclass(frozen=True)
@@ -60,13 +68,18 @@ class Finding:
         return self.failure is not None and self.failure.ended_process
 
     @property
+    def node(self) -> str:
+        """The test as pytest names it."""
+        return node(self.test, self.cell)
+
+    @property
     def claim(self) -> str:
         return self.test.removeprefix("test_").replace("_", " ")
 
     @property
     def again(self) -> str:
         """The command that shows it once more."""
-        return command_of(self.case, self.test, self.options, self.ended_process)
+        return command_of(self.case, self.node, self.options, self.ended_process)
 
     def text(self) -> str:
         """The finding as the terminal at hand shows it."""

@@ -24,7 +24,7 @@ from conformance.harness import session
 from conformance.harness.execution import module_call
 from conformance.harness.execution.failure import LOST, Failure
 from conformance.harness.execution.requests.request import Executor, InProcess
-from conformance.harness.findings.recorder import Finding, as_repeat, command_of
+from conformance.harness.findings.recorder import Finding, as_repeat, command_of, node
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation import call_journal, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
@@ -183,7 +183,8 @@ def _of_earlier(record: Record) -> str:
     """`the run before this one died in ...`, and how to repeat it. What the record says is shown, nothing more."""
     test = record.test
     drawn = record.case and (test.get("drawn") or "test" not in test)
-    case, name, options = record.case if drawn else "", test.get("test", ""), test.get("options", "")
+    case, options = record.case if drawn else "", test.get("options", "")
+    name = node(test["test"], test.get("cell", "")) if test.get("test") else ""
     parts = [f"the run before this one died in {test.get('nodeid')}" + ("" if record.inside else ", outside of a call")]
     if case or name:
         parts += [f"again: {command_of(case, name, options, record.inside)}"]

@@ -65,8 +65,8 @@ class Options:
         if not made.axes.dtypes:
             message = made.recorder.left_out()[0].message
             raise OptionError(
-                f"{self.subject.name} refuses every call of size 1 in {', '.join(self.dtypes)}; ask for another "
-                f"--dtype, or make the smallest call work, through an adapter if need be: {one_line(message)}"
+                f"--subject {self.subject.name}: every call of size 1 in {', '.join(self.dtypes)} raises "
+                f"{one_line(message)}; make one work first, through an adapter if need be"
             )
         return made
 
@@ -104,8 +104,8 @@ def read(
     judged = _subject(subjects)
     present = machine.devices()
     axes = {
-        "cells": _chosen("--cell", cells, judged.classes, f"not of {judged.name}; it has"),
-        "devices": _chosen("--device", devices, present, "not present here; present:"),
+        "cells": _chosen("--cell", cells, judged.classes, f"no such cell of {judged.name}; it has"),
+        "devices": _chosen("--device", devices, present, "no such device here; present:"),
         "dtypes": _chosen("--dtype", dtypes, DTYPES, "no such dtype; one of"),
         "routes": _chosen("--route", routes, EAGER_ROUTES, "no such route; one of"),
     }

@@ -5,7 +5,6 @@ Neither torch nor Hypothesis is imported before `pytest_configure` has seen that
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import random
 import sys
@@ -23,7 +22,7 @@ AXES = {
     "cell": "this cell: rnn_tanh, rnn_relu, lstm, gru, or one of these with _cell",
     "device": "this device, instead of all that are present",
     "dtype": "this dtype: float32, float64, float16, bfloat16",
-    "route": "this route: grad, no_grad, no_mkldnn; the constructor, meta and fake tensors stay",
+    "route": "this route: grad, no_grad, no_mkldnn; checks of the constructor and of meta and fake tensors still run",
 }
 """Options that leave out a part of the contract, and what each keeps."""
 
@@ -55,9 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         )
         add(
             "--case",
-            default=None,
+            action="append",
+            default=[],
             metavar="LINE",
-            help="run this case alone, on every property that it fits: the last line of a failure",
+            help="run this case alone, on every property that it fits: the text in quotes after `again` in a failure",
         )
         for axis, what in AXES.items():
             add(f"--{axis}", action="append", default=[], metavar="NAME", help=f"only {what}; may be repeated")
@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             action="append",
             default=[],
             metavar="FILE",
-            help="known deviations of your own, beside conformance/known.toml, written --known=FILE; may be repeated",
+            help="known deviations of your own, in the form of conformance/known.toml; may be repeated",
         )
         add(
             "--show-known",
@@ -76,12 +76,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         add(
             "--no-stale",
             action="store_true",
-            help="fail on known deviations that are no longer there, and on properties that tested nothing",
+            help="fail on known deviations that no longer occur, and on properties that tested nothing",
         )
         add(
             "--call-limit",
-            type=_seconds,
-            default=120.0,
+            default="120",
             metavar="SECONDS",
             help="a call that takes longer counts as one that does not return (120); 0 for ever",
         )
@@ -92,13 +91,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _seconds(text: str) -> float:
-    """A number of seconds. Raises argparse.ArgumentTypeError."""
+    """A number of seconds. Raises pytest.UsageError."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= LONGEST_CALL_LIMIT_SECONDS:
-        raise argparse.ArgumentTypeError(f"a number of seconds from 0 to {LONGEST_CALL_LIMIT_SECONDS}, not {text!r}")
+        limit = LONGEST_CALL_LIMIT_SECONDS
+        raise pytest.UsageError(f"--call-limit: a number of seconds from 0 to {limit}, not {text[:60]!r}")
     return seconds
 
 
@@ -107,6 +107,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "conformance(property, ...): a test of the contract")
     _require_packages()
     _require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
+    config.option.call_limit = _seconds(str(config.option.call_limit))
     config.stash[OPTIONS] = options = _read_options(config)
     if not (config.option.hypothesis_seed or "0").isdecimal():
         raise pytest.UsageError(f"--hypothesis-seed: a whole number, not {config.option.hypothesis_seed!r}")
@@ -166,10 +167,13 @@ def _read_options(config: pytest.Config) -> Any:
         _make_importable(config.rootpath, config.invocation_params.dir)
         if not hasattr(config, "workerinput"):
             _require_import_to_return(given.subject)
+    if len(given.case) > 1:
+        raise pytest.UsageError("--case is given twice: run one case at a time")
+    case = given.case[0] if given.case else None
     axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
     known = [Path(name) for name in given.known]
     shown = {"no_stale": given.no_stale, "show_known": given.show_known}
-    return _checked(lambda: read(given.effort, given.subject, given.case, known=known, **shown, **axes))
+    return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
 
 
 def _require_import_to_return(subjects: Sequence[str]) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
+from conformance.clauses import CLAUSES
 from conformance.harness import session
-from conformance.harness.checks import case_record
 from conformance.harness.execution import machine
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, PropertyStats, as_repeat
+from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
@@ -28,7 +29,7 @@ LACKING = "conformance lacking"
 
 def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error: BaseException) -> None:
     """Gives a failed property's report our own shape. An error of the suite keeps its traceback, and says so."""
-    node = case_record.node(found.name, item.callspec.params["cell"])  # type: ignore[attr-defined]
+    node = node_of(found.name, item.callspec.params["cell"])  # type: ignore[attr-defined]
     findings = findings_of(error, session.current().latest.get(node))
     if findings:
         report.longrepr = "\n\n".join(finding.text() for finding in findings)
@@ -71,6 +72,12 @@ def counted(number: int, what: str) -> str:
     """`1 test`, `2 tests`, `3 properties`."""
     plural = what[:-1] + "ies" if what.endswith("ty") else what + "s"
     return f"{number:,} {what if number == 1 else plural}"
+
+
+def simplest_of(findings: Sequence[Finding]) -> Finding:
+    """The finding with the shortest case line, of the first clause in the contract's order."""
+    order = list(CLAUSES)
+    return min(findings, key=lambda one: (not one.case, len(one.case), order.index(one.clause)))
 
 
 class Report:
@@ -126,13 +133,16 @@ class Report:
         return [node for node, tally in tallies if tally.vacuous_cases == tally.cases and node not in red]
 
     def red_tests(self, findings: Iterable[Finding]) -> set[str]:
-        return {case_record.node(finding.test, finding.cell) for finding in findings}
+        return {finding.node for finding in findings}
 
     def groups(self) -> list[list[Finding]]:
-        """Findings that probably share a cause, the largest group first."""
-        groups: dict[tuple[str, str], list[Finding]] = {}
+        """Findings that probably share a cause, the largest group first: alike, or with the same simplest command."""
+        alike: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
-            groups.setdefault((finding.cell, likeness(finding)), []).append(finding)
+            alike.setdefault((finding.cell, likeness(finding)), []).append(finding)
+        groups: dict[str, list[Finding]] = {}
+        for group in alike.values():
+            groups.setdefault(simplest_of(group).again, []).extend(group)
         return sorted(groups.values(), key=lambda group: -len(group))
 
     def total(self) -> PropertyStats:

@@ -20,7 +20,7 @@ from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import most_frequent
 from conformance.harness.findings.rendering import one_line, terminal_width, wrapped
-from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, counted, likeness
+from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, counted, likeness, simplest_of
 from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
 from strategies.axes import DTYPES
@@ -86,7 +86,7 @@ class Summary:
             ("NOT RUN", self._not_run()),
         ]
         block: list[str] = []
-        for label, text in self._verdict():
+        for label, text in self.verdict():
             block += labelled(label, text, self.width) if text else []
         block += self._known_lines()
         for label, text in facts:
@@ -100,7 +100,7 @@ class Summary:
         lines = []
         for rank, found in enumerate(groups, 1):
             broken = [clause for clause in CLAUSES if any(finding.clause == clause for finding in found)]
-            simplest = min(found, key=lambda one: (not one.case, len(one.case), broken.index(one.clause)))
+            simplest = simplest_of(found)
             what = one_line(simplest.lines[0]) if simplest.failed else likeness(simplest)
             tests = counted(len(self.report.red_tests(found)), "test")
             text = f"{CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}"
@@ -108,7 +108,7 @@ class Summary:
             lines += [MARGIN + simplest.again]
         return lines
 
-    def _verdict(self) -> list[tuple[str, str]]:
+    def verdict(self) -> list[tuple[str, str]]:
         """The verdict, what was counted, and what else failed."""
         recorder = self.session.recorder
         release = f"torch {torch.__version__}"
@@ -271,7 +271,9 @@ class Summary:
         return f"{counted(len(silent), 'property')} tested nothing: {', '.join(silent)}" if silent else ""
 
     def _missed(self) -> str:
-        """Kernels of this machine that no recorded call reached."""
+        """Kernels of this machine that no recorded call of a whole run reached."""
+        if self._asked():
+            return ""
         cells = [cell for cell in MODULES if cell in self.options.cells]
         judged = cells if self.session.subject.name == TORCH_NN else []
         combinations = product(judged, self.session.axes.dtypes, self.session.routes)

@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path
 
 from conformance.clauses import RED
-from conformance.harness.checks import case_record
 from conformance.harness.execution import machine
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.property import Property, properties
 from conformance.selftest.arguments import Parser
 from conformance.selftest.faults.catalogue import faults
@@ -85,7 +85,7 @@ def nodes(fault: Fault) -> list[Node]:
 
 def node_id(node: Node) -> str:
     """The name that pytest gives a property's test on a cell."""
-    return case_record.node(node[0].name, node[1])
+    return node_of(node[0].name, node[1])
 
 
 def records() -> dict[str, str]:

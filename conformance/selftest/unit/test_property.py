@@ -11,6 +11,7 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.known import Known
+from conformance.harness.findings.recorder import node
 from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.session import Session
 from reference.problem import GRU
@@ -78,7 +79,7 @@ def test_case_that_fails_is_counted_too():
 
 
 def test_properties_look_at_cases_of_their_own():
-    nodes = [case_record.node(tested.name, cell) for tested in properties() for cell in tested.cells]
+    nodes = [node(tested.name, cell) for tested in properties() for cell in tested.cells]
     assert len({derived_seed(seed, node) for seed in (1, 2) for node in nodes}) == 2 * len(nodes)
 
 

@@ -9,7 +9,7 @@ from conformance.harness import session
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import from_inputs
 from conformance.harness.checks.case_record import CaseRecord
-from conformance.harness.execution.requests.request import Forward
+from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.property import Property

@@ -15,7 +15,7 @@ from conformance.harness.checks.values import assert_agree, assert_within
 from conformance.harness.execution.failure import MALFORMED, RAISED, Failure
 from conformance.harness.execution.observation import ByLayers, BySteps, Observation, Poisoned, Repeated
 from conformance.harness.execution.requests.backward import Backward
-from conformance.harness.execution.requests.request import Forward, ForwardTwice
+from conformance.harness.execution.requests.forward import Forward, ForwardTwice
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.session import Session
 from reference.problem import GRU

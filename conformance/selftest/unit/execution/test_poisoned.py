@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from conformance.harness.execution.requests.request import ForwardPoisoned
+from conformance.harness.execution.requests.forward import ForwardPoisoned
 from conformance.harness.execution.subject import Subject
 from reference.problem import LSTM
 from strategies import Case

@@ -35,7 +35,7 @@ def error_lines(text):
 
 REFUSED = [
     (("--effort", "heroic"), "heroic", "smoke, default, ci, deep"),
-    (("--case", "v1 lstm i3 hx4"), "word 4 of the case line, 'hx4'", "h4 (size)"),
+    (("--case", "v1 lstm i3 hx4"), "word 4 of the case line, 'hx4'", "i3 h4"),
     (("--case", "v1 lstm i3 fill=blue"), "word 4 of the case line, 'fill=blue'", "dyadic"),
     (("--case", "lstm i3"), "'lstm'", "begins with 'v1'"),
     (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),

@@ -300,7 +300,7 @@ def test_records_lie_in_the_cache_or_where_nobody_may_write_to_it_in_a_folder_th
 def test_what_a_record_says_is_shown_on_one_line_and_nothing_more():
     odd = {"nodeid": "a\x1b[31m\nb", "test": "c\nd", "drawn": False}
     line = crash_recovery._of_earlier(Record(1, 1, False, "v1 \x07", "grad", odd))
-    assert line == r"the run before this one died in a\x1b[31m b, outside of a call; again: pytest -k c d"
+    assert line == r'the run before this one died in a\x1b[31m b, outside of a call; again: pytest -k "c d"'
     assert crash_recovery._of_earlier(Record(1, 1, True, "", "", {"odd": 1})).startswith(
         "the run before this one died in None;"
     )

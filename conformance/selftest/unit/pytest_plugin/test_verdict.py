@@ -14,7 +14,8 @@ from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.isolation.call_journal import Record
 from conformance.harness.pytest_plugin import crash_recovery, options, plugin
-from conformance.harness.pytest_plugin.summary import FINDINGS, SUITE_ERROR, Report, findings_of, rewrite
+from conformance.harness.pytest_plugin.report import FINDINGS, SUITE_ERROR, Report, findings_of, rewrite
+from conformance.harness.pytest_plugin.summary import Summary
 from conformance.harness.session import Session
 
 FINDING = Finding(
@@ -42,7 +43,7 @@ def report(no_stale=False):
 
 
 def first_word(made):
-    return made._verdict()[0][0]
+    return Summary(made, 80).verdict()[0][0]
 
 
 SPOILERS: dict[str, tuple[dict[str, Any], str]] = {
@@ -61,7 +62,7 @@ def test_anything_that_is_no_pass_is_none_by_itself(spoiler):
     assert first_word(made) == "PASS"
     vars(made).update(told)
     assert first_word(made) == word
-    assert "PASS" not in [label for label, _ in made._verdict()]
+    assert "PASS" not in [label for label, _ in Summary(made, 80).verdict()]
 
 
 @pytest.mark.parametrize(("told", "word"), [({"gone": ["some-id"]}, "FAIL"), ({}, "PASS")])
