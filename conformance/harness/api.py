@@ -32,6 +32,7 @@ from conformance.harness.checks.values import (
     assert_same,
     assert_same_or_agree,
     assert_signs_agree,
+    assert_unchanged,
     assert_within,
     is_exact,
 )

@@ -33,6 +33,10 @@ Seen = TypeVar("Seen", bound=Observation)
 KERNELS_RECORDED_EVERY = 50
 """One request in so many also records the kernels that it reaches."""
 
+BITS_REPEAT_ON = ("AVX2", "AVX512")
+BITS_REPEAT_ON_RELEASES = ("2.0", "2.2", "2.6", "2.11", "2.13", "2.15")
+"""Instruction sets and releases on which no two calls that say the same were ever seen to differ in a bit."""
+
 ALWAYS_SUPPORTED = ("float32", "float64")
 """Dtypes that torch.nn may refuse nothing in: there, a refusal is a finding of the property that met it."""
 
@@ -48,6 +52,7 @@ class Session:
     dtypes       those of calls, also where a property draws none
     executor     who makes the calls: this process, or children of it (`worker_process.IN_CHILDREN`)
     latest       the last failure of each property and cell
+    put_right    settings from outside that were undone for the run
     on_case      called with the record of each case before a property looks at it
     """
 
@@ -56,6 +61,7 @@ class Session:
     known: tuple[Known, ...] = ()
     recorder: Recorder = field(default_factory=Recorder)
     latest: dict[str, Finding] = field(default_factory=dict)
+    put_right: tuple[str, ...] = ()
     on_case: Callable[[CaseRecord], None] = lambda record: None
     routes: tuple[str, ...] = EAGER_ROUTES
     dtypes: tuple[str, ...] = DTYPES
@@ -66,7 +72,14 @@ class Session:
 
     def judgement(self, problem: Problem) -> Judgement:
         """The rounding models for a problem on this machine."""
-        return _judgement(problem.architecture.name, problem.dtype, problem.device, self.subject.name)
+        cell = problem.architecture.name
+        name = self.subject.name if self.subject.is_pytorchs_own(cell) else f"{self.subject.name}, not PyTorch's own"
+        return _judgement(cell, problem.dtype, problem.device, name)
+
+    @property
+    def repeats_bits(self) -> bool:
+        """Whether PyTorch's own calls were measured to repeat every bit with this release and instruction set."""
+        return machine.release() in BITS_REPEAT_ON_RELEASES and machine.capability() in BITS_REPEAT_ON
 
     def execute(self, request: ProblemRequest[Seen]) -> tuple[Seen, ...]:
         """One observation for each of the request's routes that the run takes and that the subject supports."""
@@ -172,7 +185,7 @@ def current() -> Session:
 
 def begin(session: Session) -> Session:
     """Makes `session` the current one; pins threads and precision."""
-    machine.pin()
+    session.put_right = machine.pin()
     case_record.push(CaseRecord(session))
     return session
 

@@ -24,6 +24,9 @@ class Run(Protocol):
     @property
     def subject(self) -> Any: ...
 
+    @property
+    def repeats_bits(self) -> bool: ...
+
     def judgement(self, problem: Problem) -> Judgement: ...
 
 

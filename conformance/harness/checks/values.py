@@ -24,6 +24,9 @@ from reference.network import Enclosure
 from reference.problem import REVERSE
 from reference.roundings import Rounding
 
+Slice = tuple[Any, ...]
+"""A result's name, where to look in one observation, where in the other, and its name there if that is another."""
+
 Enclosing = Callable[[Observation, Rounding], Enclosure]
 
 
@@ -70,11 +73,12 @@ def assert_enclosed(
 
 
 def assert_at_most(seen: Observation, got: LabelledArray, limit: np.ndarray, kind: str) -> None:
-    """Every element of a result is at most `limit` (same shape). NaN is not, unless something may have overflowed."""
+    """Every element of a result is at most `limit` (same shape). NaN and inf are not, unless something may have
+    overflowed."""
     right = got.values <= limit
-    if np.isnan(got.values).any():
+    if not np.isfinite(got.values).all():
         ball = getattr(from_inputs(seen), got.field)
-        right |= np.isnan(got.values) & ~np.isfinite(ball.radius)
+        right |= ~np.isfinite(got.values) & ~np.isfinite(ball.radius)
     assert_every(seen, got, limit, right, kind, lambda at: f"allowed at most {number(limit[at])}")
 
 
@@ -92,20 +96,36 @@ def assert_near_printed(
 
 
 def assert_signs_agree(seen: Observation, got: LabelledArray, other: LabelledArray) -> None:
-    """No element is positive where its counterpart is negative, or the reverse."""
-    agree = np.sign(got.values) * np.sign(other.values) >= 0
+    """No element is positive where its counterpart is negative, or the reverse. NaN has no sign."""
+    agree = ~(np.sign(got.values) * np.sign(other.values) < 0)
     kind = f"sign opposed to {other.field}"
     assert_every(seen, got, other.values, agree, kind, lambda at: f"{other.field} there {number(other.values[at])}")
 
 
-def assert_same(seen: Observation, got: LabelledArray, wanted: LabelledArray, relation: str = "") -> None:
+def assert_same(
+    seen: Observation, got: LabelledArray, wanted: LabelledArray, relation: str = "", severity: str = ""
+) -> None:
     """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0; `relation` says of which call `wanted` is."""
     of = f"{relation}: " if relation else ""
 
     def there(at: tuple[int, ...]) -> str:
         return f"{of}{wanted.at(at)} {number(wanted.values[at])}"
 
-    assert_every(seen, got, wanted.values, _equal(got, wanted), f"differs from {wanted.field}", there)
+    kind = f"differs from {wanted.field}"
+    assert_every(seen, got, wanted.values, _equal(got, wanted), kind, there, severity=severity)
+
+
+def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relation: str = "") -> None:
+    """Parts of another call, which differs from `seen` in nothing that matters, are the same.
+
+    Where that was not measured, a difference within both bounds is amber.
+    """
+    for part in parts:
+        wanted, got = _both(seen, other, part)
+        severity = ""
+        if not _equal(got, wanted).all() and not is_measured(seen):
+            severity = RED if _apart(seen, other, [part], allowed(seen), count=False) else AMBER
+        assert_same(seen, got, wanted, relation, severity)
 
 
 def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
@@ -115,10 +135,6 @@ def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
     for name, labelled in seen.results.items():
         rounded = allowed(seen).format.round(getattr(enclosure, name).midpoint)
         assert_same(seen, labelled, LabelledArray(name, rounded, labelled.axes, labelled.fixed), "exactly")
-
-
-Slice = tuple[Any, ...]
-"""A result's name, where to look in one observation, where in the other, and its name there if that is another."""
 
 
 def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
@@ -154,7 +170,14 @@ def assert_same_or_agree(seen: Observation, other: Observation, *parts: Slice) -
 def is_exact(seen: Observation) -> bool:
     """Whether the clause at hand keeps two calls of this subject equal to the bit."""
     clause = case_record.current().clause
-    return clause is not None and clause.is_exact_for(seen.subject)
+    return clause is not None and clause.is_exact_for(seen.subject) and is_measured(seen)
+
+
+def is_measured(seen: Observation) -> bool:
+    """Whether calls that say the same were measured to be equal to the bit, with these classes, here."""
+    run = case_record.current().run
+    own = run.subject.is_pytorchs_own(seen.problem.architecture.name)
+    return own and seen.problem.device == "cpu" and run.repeats_bits
 
 
 def differ(seen: Observation, other: Observation, *parts: Slice) -> bool:
@@ -216,6 +239,7 @@ def assert_every(
     kind: str,
     beside: Callable[[tuple[int, ...]], str],
     telling: int | None = None,
+    severity: str = "",
 ) -> None:
     """Counts a comparison with `other`; its first wrong element is the finding, `beside` what stands beside it."""
     assert got.values.shape == other.shape, "a comparison never broadcasts"
@@ -225,7 +249,7 @@ def assert_every(
         index = tuple(int(i) for i in np.argwhere(~right)[0])
         lines = [f"{got.at(index)}:  got {number(got.values[index])}   {beside(index)}"]
         lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
-        case.found(seen, got.field, kind, lines)
+        case.found(seen, got.field, kind, lines, severity=severity)
 
 
 def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact: np.ndarray, most: float) -> None:

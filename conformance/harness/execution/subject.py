@@ -19,6 +19,9 @@ from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Archit
 TORCH_NN = "torch.nn"
 """The name of the subject that is judged where nothing else is asked for."""
 
+OWN_MODULE = "torch.nn.modules.rnn"
+"""Where PyTorch defines its recurrent modules."""
+
 SERVES = {
     "RNN": (RNN_TANH, RNN_RELU),
     "LSTM": (LSTM,),
@@ -69,6 +72,15 @@ class Subject:
     def lacking(self) -> tuple[str, ...]:
         """The cells that it has no class for."""
         return tuple(cell for cell in CELLS if cell not in self.classes)
+
+    def is_pytorchs_own(self, cell: str) -> bool:
+        """Whether its class for this cell is the one that PyTorch defines, whatever the subject is called."""
+        return getattr(self.classes.get(cell), "__module__", "") == OWN_MODULE
+
+    @property
+    def packs_as_torch(self) -> bool:
+        """Whether its packing utilities are PyTorch's own."""
+        return self.packing is torch.nn.utils.rnn
 
     def drawn(self, architecture: Architecture, dtype: str, device: str) -> torch.nn.Module:
         """A module of this architecture with whatever parameters it draws, in training mode. Raises MissingCell."""

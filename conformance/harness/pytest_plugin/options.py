@@ -20,6 +20,8 @@ from strategies.axes import DTYPES
 
 EFFORT_NAMES = ("smoke", "default", "ci", "deep")
 
+PACKING_CLAUSE = "E4"
+
 ADAPTER = "conformance/adapters/quantizable_lstm.py shows how a short adapter gives them these names"
 
 
@@ -111,8 +113,9 @@ def read(
     }
     try:
         parsed, cell = parse(case) if case is not None else (None, "")
-        shipped = [known_deviations.SHIPPED] if judged.name == TORCH_NN else []
-        entries = tuple(entry for path in (*shipped, *known) for entry in known_deviations.load(path))
+        shipped = known_deviations.load(known_deviations.SHIPPED)
+        entries = tuple(entry for entry in shipped if judged.name == TORCH_NN or _is_of_packing(entry, judged))
+        entries += tuple(entry for path in known for entry in known_deviations.load(path))
     except CaseError as error:
         raise OptionError(f"--case: {error}") from None
     except KnownError as error:
@@ -124,6 +127,11 @@ def read(
     if cell and cell not in axes["cells"]:
         raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
     return Options(effort, judged, parsed, cell, known=entries, no_stale=no_stale, show_known=show_known, **axes)
+
+
+def _is_of_packing(entry: Known, judged: Subject) -> bool:
+    """Whether an entry is about PyTorch's packing utilities, and the subject packs with these."""
+    return judged.packs_as_torch and entry.clause == PACKING_CLAUSE
 
 
 def _subject(texts: Sequence[str]) -> Subject:

@@ -102,6 +102,7 @@ class Report:
         return [
             machine.describe(),
             f"conformance: subject {self.session.subject.name}, effort {self.options.effort}, seed {seed or 'fixed'}",
+            *(f"conformance: {one} was set; undone for this run" for one in self.session.put_right),
         ]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

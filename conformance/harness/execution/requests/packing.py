@@ -87,6 +87,10 @@ def batches(problem: Problem, surplus: int = 0) -> list[Batch]:
     return [Batch(problem, sequence, surplus) for sequence in (x[..., 0], x, np.stack([x, -x], -1))]
 
 
+TORCH_PACKING = "torch.nn.utils.rnn"
+"""Who is judged where a subject packs with PyTorch's own utilities."""
+
+
 @dataclass(frozen=True, eq=False)
 class Pack(Request[PackingObservation]):
     """Call the subject's function of torch.nn.utils.rnn with this name; what is unpacked was packed by the subject.
@@ -112,7 +116,8 @@ class Pack(Request[PackingObservation]):
 
     def blank(self, subject: Subject) -> PackingObservation:
         """The observation of a call that was not made yet."""
-        return PackingObservation(self.batch.problem, subject.name, PACKING, utility=self.utility, call=str(self))
+        name = TORCH_PACKING if subject.packs_as_torch else subject.name
+        return PackingObservation(self.batch.problem, name, PACKING, utility=self.utility, call=str(self))
 
     def failed(self, subject: Subject, failure: Failure) -> PackingObservation:
         return replace(self.blank(subject), failure=failure)

@@ -1,0 +1,59 @@
+"""A changed bit between two calls is red where equal bits were measured, and elsewhere only beyond both bounds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conformance.clauses import AMBER, CLAUSES, RED
+from conformance.harness import api, session
+from conformance.harness.checks import case_record
+from conformance.harness.checks.case_record import CaseRecord
+from conformance.harness.execution.subject import torch_nn
+from conformance.harness.session import Session, nested
+from conformance.selftest.implementations import plain
+from conformance.selftest.trial import findings
+from reference.problem import GRU
+from strategies import Case
+
+PART = ("h_n", np.s_[:], np.s_[:])
+OWN = torch_nn()
+UNDER_ITS_NAME = plain.subject("torch.nn")
+
+
+def severities(subject, change):
+    case = Case(dtype="float64")
+    with nested(Session(subject)) as here:
+        (seen,) = api.observe(case.on(GRU), ("grad",))
+        other = replace(seen, raw={name: change(values) for name, values in seen.raw.items()})
+        record = CaseRecord(here, CLAUSES["D4"], "test_own", GRU, case)
+        with case_record.entered(record):
+            api.assert_unchanged(seen, other, PART)
+    return [finding.severity for finding, _ in record.findings]
+
+
+@pytest.mark.parametrize(
+    ("subject", "change", "wanted"),
+    [
+        (OWN, lambda h: h, []),
+        (OWN, lambda h: np.nextafter(h, 9), [RED]),
+        (OWN, lambda h: h + 0.5, [RED]),
+        (UNDER_ITS_NAME, lambda h: np.nextafter(h, 9), [AMBER]),
+        (UNDER_ITS_NAME, lambda h: h + 0.5, [RED]),
+    ],
+)
+def test_changed_bit_is_red_where_it_was_measured_and_amber_within_bounds_elsewhere(
+    subject, change, wanted, monkeypatch
+):
+    monkeypatch.setattr(session, "BITS_REPEAT_ON", (session.machine.capability(),))
+    monkeypatch.setattr(session, "BITS_REPEAT_ON_RELEASES", (session.machine.release(),))
+    assert severities(subject, change) == wanted
+
+
+def test_changed_bit_is_amber_on_a_release_that_was_not_measured(monkeypatch):
+    monkeypatch.setattr(session, "BITS_REPEAT_ON_RELEASES", ())
+    assert severities(OWN, lambda h: np.nextafter(h, 9)) == [AMBER]
+
+
+def test_plain_implementation_under_the_name_of_torch_nn_is_sound():
+    assert not list(findings(UNDER_ITS_NAME, ("E1", "B1"), ("lstm",), seed=0))
