@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import reference
-from conformance.harness.checks.ratios import is_bounded, measured
+from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution import machine
 from conformance.harness.execution.observation import Differentiated, LabelledArray, Observation
 from conformance.harness.execution.requests.backward import Backward
@@ -91,11 +91,11 @@ def judged(trial: Trial, seen: Observation, enclosure: Enclosure | Gradients) ->
     worst, vacuous, size = Worst(), 0.0, 0
     for name, labelled in _judged_values(seen, enclosure).items():
         ball = getattr(enclosure, name) if isinstance(enclosure, Enclosure) else enclosure.of(name)
-        measure = measured(labelled.values, ball, is_bounded(seen.problem, name))
-        if measure.worst > worst.ratio:
-            place = name if measure.worst <= 1 else beyond(labelled, ball, measure.ratios)
-            worst = Worst(measure.worst, trial.line, trial.kind, place)
-        vacuous += measure.vacuous * labelled.values.size
+        comparison = compare_with_bounds(labelled.values, ball, is_bounded(seen.problem, name))
+        if comparison.worst > worst.ratio:
+            place = name if comparison.worst <= 1 else beyond(labelled, ball, comparison.ratios)
+            worst = Worst(comparison.worst, trial.line, trial.kind, place)
+        vacuous += comparison.vacuous * labelled.values.size
         size += labelled.values.size
     return worst, vacuous / max(size, 1)
 
@@ -354,6 +354,6 @@ __all__ = ["Campaign", "Row", "main"]
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except BrokenPipeError:  # whoever read the lines has read enough
+    except BrokenPipeError:  # the reader closed the pipe
         sys.stdout = None  # type: ignore[assignment]
         sys.exit(0)
