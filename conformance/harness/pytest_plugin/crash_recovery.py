@@ -410,7 +410,7 @@ def install(config: pytest.Config, report: Report, watch: Watch) -> None:
 
 
 def _limit_memory(config: pytest.Config) -> None:
-    """A call that asks for all memory is refused it, before the system kills somebody. Drivers of devices map more
+    """A call that asks for all memory is refused it, before the system kills a process. Drivers of devices map more
     addresses than there is memory."""
     if session.current().axes.devices == ("cpu",):
         limits.limit_memory(limits.fair_share(_processes(config)))
