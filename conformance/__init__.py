@@ -2,7 +2,7 @@
 
 import os
 
-# What libraries read once, before they compute; whoever sets these otherwise has his way.
+# Libraries read these variables once, on first use. Values set by the user are kept.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 """NumPy's products in one thread, as PyTorch's are: several processes with several each wait for one another."""
 

@@ -1,1 +1,1 @@
-"""Subjects whose parameters have other names than the documented ones, fitted to them."""
+"""Adapters for classes whose parameters do not have the documented names."""

@@ -42,9 +42,9 @@ TRUTHS: dict[str, Truth] = {"tanh": np.tanh, "sigmoid": _logistic}
 class KernelRow:
     """One function of one kernel: its worst error in u, the argument it was seen at, and what the model allows there.
 
-    For products the argument is the number of summands. severity is "" within the constant, amber beyond a constant
-    that nobody has earned on this machine yet, red beyond what any correct implementation may do. refused: the
-    message of a call that did not come back, nothing else being known then.
+    For products the argument is the number of summands. severity is "" within the constant, amber beyond that
+    of the sharper model, red beyond what any correct implementation may do. refused: the message of a call that
+    raised; the other numbers are then 0.
     """
 
     kernel: str

@@ -1,1 +1,1 @@
-"""What runs the contract and says what it found. Importing this package imports nothing else."""
+"""The harness that runs the properties and reports findings. Importing this package imports nothing else."""

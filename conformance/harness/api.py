@@ -1,4 +1,4 @@
-"""The words that properties are written in."""
+"""The names that properties import."""
 
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks.bounds import allowed, from_cotangents, from_inputs, from_own_states

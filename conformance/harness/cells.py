@@ -1,4 +1,4 @@
-"""The cells by the names that properties and reports use."""
+"""The names of cells, as properties and reports use them."""
 
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH
 
@@ -19,4 +19,4 @@ CELL_NAMES = {
     "gru_cell": "GRUCell",
     "": "modules",
 }
-"""What reports call them."""
+"""The name of each cell in reports."""

@@ -1,4 +1,4 @@
-"""What properties ask of the subject: calls, each with the findings that it gave no result or none of a right shape."""
+"""Calls of the subject for properties. A call that fails, or returns wrong shapes, is recorded as a finding."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Seen = TypeVar("Seen", bound=Observation)
 
 
 def _returned(request: ProblemRequest[Seen], values: bool = True) -> list[Seen]:
-    """The request's observations that can be looked at. A call that failed is a finding and left out.
+    """The observations of the request, without failed calls, which are findings.
 
     Results of wrong shapes are findings too; values=False keeps them, for their facts.
     """
@@ -85,7 +85,7 @@ def observe_steps(problem: Problem) -> list[BySteps]:
 
 
 def observe_twice(problem: Problem) -> list[Repeated]:
-    """Each call made again, and what the calls changed."""
+    """Each call twice, and the changes that the calls made."""
     return _returned(ForwardTwice(problem))
 
 
@@ -95,7 +95,7 @@ def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poison
 
 
 def construct(problem: Problem) -> list[Constructed]:
-    """The module that the problem is about, not called."""
+    """The module of the problem, constructed but not called."""
     return _returned(Construct(problem))
 
 
@@ -107,9 +107,9 @@ def differentiate(problem: Problem, loss: Loss, routes: tuple[str, ...] = BACKWA
 def observe_pairs(
     problem: Problem, other: Problem, routes: tuple[str, ...] = EAGER_ROUTES, same: Sequence[Slice] = ()
 ) -> Iterator[tuple[Observation, Observation]]:
-    """Observations of two problems that say the same, route by route.
+    """Observations of two equivalent problems, route by route.
 
-    same: parts that are to be the same. Where they differ, both observations say which kernels they reached.
+    same: parts that must be equal. If they differ, both observations carry the kernels that they reached.
     """
     others = {seen.route: seen for seen in observe(other, routes)}
     here = session.current()
@@ -122,9 +122,9 @@ def observe_pairs(
 
 
 def observe_chain(route: str, count: int, problem: Callable[[int, Any], Problem]) -> list[Observation]:
-    """So many calls, the problem of each made from its number and from what the call before it returned.
+    """`count` calls; `problem` makes each from its number and the observation of the previous call, or None.
 
-    Nothing at all where one of them failed.
+    Returns an empty list if a call fails.
     """
     seen: list[Observation] = []
     for number in range(count):
@@ -141,9 +141,9 @@ def devices() -> tuple[str, ...]:
 
 
 def parameters_drawn(seed: int, *architectures: Architecture) -> list[tuple[dict[str, np.ndarray], ...]]:
-    """The float32 parameters that the subject draws for these architectures, one after the other, from one seed.
+    """The float32 parameters that the subject draws for these architectures in turn, from one seed.
 
-    Alone in a list, which is empty where they cannot be drawn: that is a finding.
+    In a list of one; the list is empty, and a finding recorded, if they cannot be drawn.
     """
     here = session.current()
     (seen,) = here.executor.execute(here.subject, DrawParameters(seed, architectures))
@@ -152,7 +152,7 @@ def parameters_drawn(seed: int, *architectures: Architecture) -> list[tuple[dict
 
 
 def probes(cells: Sequence[str]) -> list[list[Observation]]:
-    """Calls of size 1, for each dtype, device and route of the run a list with one for each cell."""
+    """Calls of size 1: for each dtype, device and route of the run, a list with one call for each cell."""
     here, routes = session.current(), EAGER_ROUTES + UNREAL_ROUTES
     combinations = [(dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in routes]
     return [[here.probe(cell, *combination) for cell in cells] for combination in combinations]
@@ -162,7 +162,7 @@ def probes(cells: Sequence[str]) -> list[list[Observation]]:
 
 
 def observe_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> list[PackingObservation]:
-    """What `attempt_packing` gives, alone in a list. A call that raised is a finding, and the list is empty."""
+    """The result of `attempt_packing` in a list of one; an empty list, and a finding, if the call raised."""
     seen = attempt_packing(batch, utility, lengths, **options)
     if seen.failure is None:
         return [seen]
@@ -173,10 +173,10 @@ def observe_packing(batch: Batch, utility: str, lengths: str = "list", **options
 
 
 def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> PackingObservation:
-    """What the subject's function of torch.nn.utils.rnn with this name gives, with these options, or why nothing.
+    """Calls the subject's function of torch.nn.utils.rnn of this name, and returns its result or its failure.
 
-    A call that ends its process is a finding. lengths: one of `LENGTHS`. batch_first is the problem's. What is unpacked
-    was packed by the subject.
+    A call that ends its process is a finding. lengths: one of `LENGTHS`. batch_first is that of the problem. Packed
+    arguments are packed by the subject.
     """
     here = session.current()
     if utility != "pack_sequence":
@@ -188,23 +188,23 @@ def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options
 
 
 def padding_sides() -> list[dict[str, str]]:
-    """The ways to ask pad_sequence for a side: none, and by name where the subject's has the argument (from 2.5 on)."""
+    """The options that select a side in pad_sequence; only {} if it has no padding_side (before PyTorch 2.5)."""
     named = "padding_side" in inspect.signature(session.current().subject.packing.pad_sequence).parameters
     return [{}, {"padding_side": "right"}, {"padding_side": "left"}] if named else [{}]
 
 
-# Derivatives beside one backward pass
+# Derivatives other than one backward pass
 
 
 def check_second_derivatives(problem: Problem, loss: Loss, pick: int) -> list[GradgradChecked]:
-    """What gradgradcheck says of the loss, on one of the run's routes that can be differentiated, as `pick` chooses."""
+    """The result of gradgradcheck for the loss, on the differentiable route of the run that `pick` chooses."""
     routes = [route for route in BACKWARD_ROUTES if route in session.current().routes]
     chosen = (routes[pick % len(routes)],) if routes else ()
     return _returned(CheckSecondDerivatives(problem, chosen, loss=loss))
 
 
 def distance_from_kinks(problem: Problem) -> float:
-    """How near a pre-activation of RNN(relu) comes to 0, where relu has no derivative; inf for other cells."""
+    """The smallest distance of a pre-activation of RNN(relu) from 0, its kink; inf for other cells."""
     return reference.distance_from_kinks(problem, session.current().judgement(problem).red)
 
 
@@ -229,7 +229,7 @@ def differentiate_by(cell: str, api: str) -> tuple[list[DifferentiatedByApi], li
 
 
 def _nonnegative(problem: Problem) -> Problem:
-    """The same call with the absolute value of every number in its place, so that relu is open."""
+    """The same call with the absolute value of every number, so that every relu is active."""
     h_0, c_0 = (None if values is None else np.abs(values) for values in (problem.h_0, problem.c_0))
     parameters = {name: np.abs(values) for name, values in problem.parameters.items()}
     return replace(problem, parameters=parameters, input=np.abs(problem.input), h_0=h_0, c_0=c_0)
@@ -259,7 +259,7 @@ def _siblings(api: str, seen: Observation) -> list[DifferentiatedByApi]:
 
 
 def in_float64(seen: DifferentiatedByApi) -> DifferentiatedByApi | None:
-    """The call of `seen` with the same numbers in float64, differentiated twice; None where that is refused."""
+    """The call of `seen` with the same numbers in float64, differentiated twice; None if that fails."""
     assert seen.loss is not None, "only a call with a loss has gradients"
     wide = replace(seen.problem, dtype="float64")
     found = session.current().execute(DifferentiateByApi(wide, (seen.route,), loss=seen.loss, api=DOUBLE_BACKWARD))

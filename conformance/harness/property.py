@@ -98,7 +98,7 @@ class Property:
     def test(
         self, cell: str, settings: hypothesis.settings | None = None, seed: int | None = None
     ) -> Callable[..., None]:
-        """The property as a Hypothesis test of (cell), or a plain one where it draws nothing."""
+        """The property as a Hypothesis test of (cell), or a plain one if it draws nothing."""
         cases = self.cases(cell)
         if cases is None:
             return self._plain
@@ -150,7 +150,7 @@ def clause(
 
 
 def _placeholder(body: Callable[..., None], takes_value: bool) -> Callable[..., None]:
-    """What pytest collects under the name of `body`; the plugin puts the property's test in its place."""
+    """The function that pytest collects under the name of `body`; the plugin replaces it by the property's test."""
 
     def test(cell: str) -> None:
         raise AssertionError("a property is run by the suite's plugin, which conftest.py loads")

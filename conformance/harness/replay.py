@@ -12,7 +12,7 @@ from strategies import parse
 
 
 def reproduces(entry: Known) -> bool:
-    """Whether the stored case of a known deviation still deviates as it says. Raises LookupError: no such test."""
+    """Whether the stored case of a known deviation still shows it. Raises LookupError if its test does not exist."""
     tested = next((one for one in properties() if one.name == entry.test), None)
     if tested is None:
         raise LookupError(f"known deviation {entry.id}: there is no property {entry.test}")

@@ -1,4 +1,4 @@
-"""One run: the subject, what is drawn from, what is known, what was found. Sessions nest: the innermost is current."""
+"""The state of a run: subject, axes, known deviations, findings. Sessions nest; the innermost is current."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from strategies.axes import DTYPES
 Seen = TypeVar("Seen", bound=Observation)
 
 KERNELS_RECORDED_EVERY = 50
-"""One request in so many also records the kernels that it reaches."""
+"""One in this many requests also records the kernels that it reaches."""
 
 BITS_REPEAT_ON = ("AVX2", "AVX512")
 BITS_REPEAT_ON_RELEASES = ("2.0", "2.2", "2.6", "2.11", "2.13", "2.15")
 """Instruction sets and releases on which no two calls that say the same were ever seen to differ in a bit."""
 
 ALWAYS_SUPPORTED = ("float32", "float64")
-"""Dtypes that torch.nn may refuse nothing in: there, a refusal is a finding of the property that met it."""
+"""Dtypes that torch.nn must support fully: a refusal in them is a finding of the property that meets it."""
 
 
 @dataclass
 class Session:
-    """What a run is about.
+    """The settings and records of a run.
 
-    subject      what is judged
+    subject      the implementation under test
     axes         the dtypes and devices that cases are drawn from
     known        known deviations in force
     routes       those of `EAGER_ROUTES` that calls take; others are taken where a property names them
-    dtypes       those of calls, also where a property draws none
-    executor     who makes the calls: this process, or children of it (`worker_process.IN_CHILDREN`)
+    dtypes       those in which calls are made, whether drawn or not
+    executor     makes the calls, in this process or in children (`worker_process.IN_CHILDREN`)
     latest       the last failure of each property and cell
     put_right    settings from outside that were undone for the run
     on_case      called with the record of each case before a property looks at it
@@ -95,7 +95,7 @@ class Session:
         return tuple(one for one in seen if not self._left_out(one))
 
     def _left_out(self, seen: Observation) -> bool:
-        """Whether `seen` failed, and asks for what the subject cannot do at all; if so, it is counted as that."""
+        """Whether `seen` failed because of a feature that the subject does not support; if so, it is counted."""
         problem = seen.problem
         combination = (problem.architecture.name, problem.dtype, problem.device, seen.route)
         cause = self._cause(*combination, features(problem)) if seen.failure is not None else None
@@ -108,9 +108,9 @@ class Session:
     def _cause(
         self, cell: str, dtype: str, device: str, route: str, asked: tuple[str, ...]
     ) -> tuple[str, Failure] | None:
-        """The one feature ("" for a plain call) that is refused at the smallest size too, and in which words.
+        """The feature ("" for a plain call) that the subject refuses even in the smallest call, and the failure.
 
-        Of a subject that refuses plain calls, nothing where it accepts the smallest call with all that is asked for.
+        None if the subject refuses plain calls but accepts the smallest call with all features that are asked for.
         """
         if dtype in ALWAYS_SUPPORTED and self.subject.name == TORCH_NN:
             return None
@@ -126,19 +126,19 @@ class Session:
         return None
 
     def _refuses(self, cell: str, dtype: str, device: str, route: str, asked: tuple[str, ...] = ()) -> bool:
-        """Whether the subject declines the smallest call with these features."""
+        """Whether the subject refuses the smallest call with these features."""
         failure = self.probe(cell, dtype, device, route, asked).failure
         return failure is not None and failure.is_refusal
 
     def kernels(self, seen: Observation) -> tuple[str, ...]:
-        """The kernels that a call like `seen` reaches; none where it fails or has none."""
+        """The kernels that the call of `seen` reaches, called again if need be; () if it failed or is not eager."""
         if seen.kernels or seen.failure is not None or seen.route not in EAGER_ROUTES:
             return seen.kernels
         again = Forward(seen.problem, (seen.route,), record_kernels=True)
         return self.executor.execute(self.subject, again)[0].kernels
 
     def probe(self, cell: str, dtype: str, device: str, route: str, asked: tuple[str, ...] = ()) -> Observation:
-        """The smallest call that asks for these features, kept: refused, the subject does not support them at all."""
+        """The smallest call with these features, cached. If it is refused, the subject does not support them."""
         key = (cell, dtype, device, route, asked)
         if key not in self._probes:
             problem = smallest(cell, dtype, device, asked)
@@ -146,7 +146,7 @@ class Session:
         return self._probes[key]
 
     def leave_out_unsupported_dtypes(self) -> None:
-        """Draws no more from a dtype that every cell refuses on every device and route, and records that."""
+        """Removes dtypes that every cell refuses on every device and route, and records them as skipped."""
         for dtype in self.axes.dtypes:
             pairs = [(cell, device) for device in self.axes.devices for cell in self.subject.classes]
             combinations = [(cell, dtype, device, route) for route in EAGER_ROUTES for cell, device in pairs]
@@ -159,7 +159,7 @@ class Session:
                 self.recorder.skipped(cell, dtype, device, "every route", failure)
 
     def repeats(self, node: str, finding: Finding) -> bool:
-        """Whether `finding` is what the same case gave before, if it failed before; it is remembered either way."""
+        """Whether the case failed the same way before, or not at all; remembers `finding`."""
         self.latest[node] = finding
         return self._failed.setdefault((node, finding.case), finding.lines) == finding.lines
 
@@ -174,7 +174,7 @@ def _judgement(cell: str, dtype: str, device: str, subject_name: str) -> Judgeme
 
 
 def current() -> Session:
-    """The session of the case at hand; a plain one of torch.nn where none was begun."""
+    """The session in force; begins one of torch.nn if there is none."""
     try:
         run = case_record.current().run
     except LookupError:
@@ -192,7 +192,7 @@ def begin(session: Session) -> Session:
 
 @contextmanager
 def nested(session: Session) -> Iterator[Session]:
-    """`session` for as long as the block lasts."""
+    """Makes `session` current within the block; pins threads and precision."""
     machine.pin()
     with case_record.entered(CaseRecord(session)):
         yield session

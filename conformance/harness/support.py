@@ -1,4 +1,4 @@
-"""What a subject may lack without being wrong: features, and the smallest call that asks for each."""
+"""Optional features, which a subject may lack, and the smallest call that uses each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from strategies import Case
 
 @dataclass(frozen=True)
 class Feature:
-    """Whether a problem asks for it, and the fields of the smallest case that does; the word of its layout apart."""
+    """Whether a problem uses the feature, and the fields and layout word of the smallest case that does."""
 
     asked: Callable[[Problem], bool]
     fields: Mapping[str, Any]
@@ -29,16 +29,16 @@ FEATURES = {
     "batch_first": Feature(lambda p: p.architecture.batch_first, {}, "bf"),
     "dropout in evaluation mode": Feature(lambda p: p.architecture.dropout > 0, {}, "drop"),
 }
-"""Features by the name that a summary gives them."""
+"""Features by their name in the summary."""
 
 
 def features(problem: Problem) -> tuple[str, ...]:
-    """The names of the features that a problem asks for."""
+    """The names of the features that a problem uses."""
     return tuple(name for name, feature in FEATURES.items() if feature.asked(problem))
 
 
 def smallest(cell: str, dtype: str, device: str, wanted: Sequence[str] = ()) -> Problem:
-    """The smallest problem that asks for these features, and for no other."""
+    """The smallest problem that uses these features and no others."""
     fields: dict[str, Any] = {}
     for name in wanted:
         fields |= FEATURES[name].fields

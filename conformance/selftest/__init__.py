@@ -1,1 +1,1 @@
-"""Trust in the suite itself: seeded faults that it must see, and sound implementations that it must accept."""
+"""Tests of the suite itself: seeded faults that it must detect, and sound implementations that it must accept."""

@@ -107,7 +107,7 @@ def drawn(count: int, seed: int, **pinned: object) -> Iterator[tuple[Case, float
 
 
 def bare(problem: Problem, requiring: Sequence[str] = ()) -> Callable[[], object]:
-    """What anyone pays who calls the module: build it, set its weights, call it once; tensors are made beforehand."""
+    """The bare work of a call: build the module, set its weights, call it once; tensors are made beforehand."""
     a, dtype, classes = problem.architecture, problem.dtype, torch_nn()
     weights = [tensors.tensor(values, dtype) for values in problem.parameters.values()]
     arguments = inputs(problem, requiring=requiring).arguments()
@@ -183,7 +183,7 @@ def benchmark(count: int, seed: int) -> dict[str, Times]:
     measured["gradient cases"].routes = len(BACKWARD_ROUTES)
     with session.nested(Session(torch_nn())):
         for cell in MODULES:
-            measure(Case(2, 3), cell, 0.0, Times())  # what is set up on first use is nobody's cost
+            measure(Case(2, 3), cell, 0.0, Times())  # warm-up: set-up on first use is not measured
         for (case, drawing), cell in zip(drawn(count, seed), cycle(MODULES), strict=False):
             measure(case, cell, drawing, measured["default cases"])
         for _ in range(5):

@@ -55,21 +55,21 @@ rounding stays below 1e-11; the midpoints' rounding enters beside another error 
 
 @dataclass
 class Comparison:
-    """How far the two references are apart: the worst over `numbers` numbers, of which `silent` say nothing.
+    """How far the two references are apart: the worst over `numbers` numbers, `vacuous` of them without a bound.
 
-    midpoint   error of a midpoint / its radius; infinite where only one of the two says nothing
+    midpoint   error of a midpoint / its radius; infinite if only one of the two is vacuous
     radius     difference of the radii / the exact radius
     """
 
     numbers: int = 0
-    silent: int = 0
+    vacuous: int = 0
     midpoint: float = 0.0
     radius: float = 0.0
 
     def add(self, other: Comparison) -> None:
         """Takes what another comparison found into this one."""
         self.numbers += other.numbers
-        self.silent += other.silent
+        self.vacuous += other.vacuous
         self.midpoint = max(self.midpoint, other.midpoint)
         self.radius = max(self.radius, other.radius)
 
@@ -138,9 +138,9 @@ def apart(first: Enclosure, second: Results) -> Comparison:
 
 
 def _one(midpoint: np.floating, radius: float, exact: Any, error: Any) -> Comparison:
-    silent = mp.isinf(error)
-    if not np.isfinite(radius) or silent:
-        distance = 0.0 if np.isposinf(radius) and silent else np.inf
+    vacuous = mp.isinf(error)
+    if not np.isfinite(radius) or vacuous:
+        distance = 0.0 if np.isposinf(radius) and vacuous else np.inf
         return Comparison(1, 1, distance, distance)
     return Comparison(1, 0, _distance(midpoint, exact, error), _distance(radius, error, error))
 
@@ -176,7 +176,7 @@ class CrossCheck:
 
     def __str__(self) -> str:
         return (
-            f"{self.cases} cases, {self.total.numbers} numbers, {self.total.silent} of them say nothing: midpoints off "
+            f"{self.cases} cases, {self.total.numbers} numbers, {self.total.vacuous} of them vacuous: midpoints off "
             f"by at most {self.total.midpoint:.2g} of their radius ({self.share:.0%} of what is allowed), "
             f"radii by {self.total.radius:.2g} of themselves"
             + (f"; DISAGREES first on {self.first}" if self.first else "; agrees")

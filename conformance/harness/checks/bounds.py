@@ -1,4 +1,4 @@
-"""The enclosures that observations are judged by, each computed once for observations that share it."""
+"""The enclosures that observations are compared with, each computed once and shared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOISE = 2.0**-44
 
 
 def judgement(seen: Observation) -> Judgement:
-    """The rounding models that judge an observation in the run at hand."""
+    """The rounding models for an observation in the current run."""
     return case_record.current().run.judgement(seen.problem)
 
 
@@ -32,13 +32,13 @@ def allowed(seen: Observation) -> Rounding:
 
 
 def from_inputs(seen: Observation, rounding: Rounding | None = None) -> Enclosure:
-    """Everything from the call's inputs: the whole stack, all steps."""
+    """The enclosure of all results, from the inputs of the call through all layers and steps."""
     model = rounding or allowed(seen)
     return _once(seen, model, None, lambda: reference.forward(seen.problem, model))
 
 
 def from_own_states(seen: Observation, rounding: Rounding | None = None) -> Enclosure:
-    """One layer, each step from the subject's own state before it."""
+    """The enclosure of one layer, each step computed from the state that the subject returned before it."""
     output, model = seen.output.values, rounding or allowed(seen)
     return _once(seen, model, output.tobytes(), lambda: reference.forward_forced(seen.problem, model, output))
 
@@ -55,9 +55,9 @@ def _from_cotangents(seen: Differentiated, rounding: Rounding) -> Gradients:
 
 
 def underflow_of_gradients(seen: Differentiated) -> dict[str, np.ndarray]:
-    """How much of each gradient may be lost where something underflows, by its name; inf where nothing is known.
+    """The part of each gradient that underflow may lose, by name; inf if it is unknown.
 
-    It is what the bounds have more than they would have if nothing underflowed, and what is lost of them to rounding.
+    It is the increase of the bounds due to underflow, plus the rounding error of that difference.
     """
     without = replace(allowed(seen), floor=0.0, sigmoid_floor=0.0, flushed_operands=0.0)
     with_it, without_it = from_cotangents(seen), _from_cotangents(seen, without)
@@ -71,7 +71,7 @@ def underflow_of_gradients(seen: Differentiated) -> dict[str, np.ndarray]:
 
 
 def _once(seen: Observation, rounding: Rounding, asked: object, enclose: Callable[[], T]) -> T:
-    """Kept for the problem at hand alone: routes that return equal bits share one enclosure."""
+    """Caches enclosures of the current problem, so routes that return equal bits share one."""
     kept = case_record.current().enclosures
     key = (id(seen.problem), id(rounding), asked)
     if key in kept and kept[key][0] is seen.problem:

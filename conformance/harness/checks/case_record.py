@@ -1,4 +1,4 @@
-"""The case at hand: what a property compared, and what it found. The one ambient object; all else hangs on it."""
+"""The record of the current case: counts of comparisons, and findings. It is the only ambient state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from strategies import Case
 
 
 class Run(Protocol):
-    """What a case record needs to know of the run that it belongs to."""
+    """The part of a session that a case record uses."""
 
     recorder: Recorder
 
@@ -32,12 +32,12 @@ class Run(Protocol):
 
 @dataclass
 class CaseRecord:
-    """A property looking at one case.
+    """The record of one property on one case.
 
     run        the session; its record while no property runs has no clause
     test       the name of the property's test, with the value of its parameter if it has one
-    findings   what deviates, each with the observation that shows it
-    enclosures kept for the problem at hand, by `bounds`
+    findings   each with the observation that shows it
+    enclosures cached by `bounds` for the current problem
     """
 
     run: Run
@@ -57,7 +57,7 @@ class CaseRecord:
         return node(self.test, self.cell)
 
     def checked(self, elements: int, vacuous: float, ratio: float) -> None:
-        """Counts a comparison of so many elements, a share of them vacuous; `ratio` is its worst error / bound."""
+        """Counts a comparison; `vacuous` is the vacuous share of its elements, `ratio` its worst error / bound."""
         self.elements += elements
         self.vacuous += vacuous * elements
         if ratio <= 1:
@@ -75,9 +75,9 @@ class CaseRecord:
     ) -> None:
         """A deviation of `seen`; its severity and clause are the property's own unless given.
 
-        failure: why the call gave no result, if that is the deviation.
+        failure: set if the deviation is that the call gave no result.
         """
-        assert self.clause is not None, "assertions belong into a property marked with @clause"
+        assert self.clause is not None, "assertions belong in a property marked with @clause"
         of = CLAUSES[clause or self.clause.id]
         finding = Finding(
             severity=severity or of.severity,
@@ -101,7 +101,7 @@ _stack: list[CaseRecord] = []
 
 
 def current() -> CaseRecord:
-    """The innermost record. Raises LookupError where no session was begun."""
+    """The innermost record. Raises LookupError if no session has begun."""
     if not _stack:
         raise LookupError("no session was begun")
     return _stack[-1]
@@ -113,13 +113,13 @@ def push(record: CaseRecord) -> None:
 
 
 def pop(record: CaseRecord) -> None:
-    """Back to the record around it."""
+    """Makes the enclosing record current again."""
     assert _stack.pop() is record, "records end in the order in which they began"
 
 
 @contextmanager
 def entered(record: CaseRecord) -> Iterator[CaseRecord]:
-    """`record` is the current one for as long as the block lasts."""
+    """Makes `record` current within the block."""
     push(record)
     try:
         yield record

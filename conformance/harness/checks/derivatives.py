@@ -1,4 +1,4 @@
-"""Comparisons of derivatives beside one backward pass: which APIs work, and second derivatives."""
+"""Comparisons of derivatives other than one backward pass: which APIs work, and second derivatives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDINGS = 64
 
 
 def assert_second_derivatives(seen: GradgradChecked) -> None:
-    """gradgradcheck has nothing to object."""
+    """gradgradcheck passes."""
     case = case_record.current()
     case.checked(1, 0.0, 0.0)
     if wrong := seen.gradgradcheck_failure:
@@ -33,7 +33,7 @@ def assert_second_derivatives(seen: GradgradChecked) -> None:
 
 
 def assert_open(api: str, calls: Sequence[Observation], siblings: Sequence[Observation] = ()) -> None:
-    """An API of autograd takes all of a cell's calls; where it takes none, it takes no sibling's either."""
+    """An autograd API works for all calls of a cell; or for none, and then for no call of its siblings."""
     case = case_record.current()
     opened = [seen for seen in calls if seen.failure is None]
     refused = [seen for seen in calls if seen.failure is not None]
@@ -47,7 +47,7 @@ def assert_open(api: str, calls: Sequence[Observation], siblings: Sequence[Obser
 
 
 def _taken(seen: Observation, siblings: Sequence[Observation]) -> list[Observation]:
-    """The siblings' calls that are like `seen` but for the cell, and that gave a result."""
+    """The siblings' calls that gave a result and differ from `seen` only in the cell."""
 
     def kind(one: Observation) -> tuple[object, ...]:
         wanted = [feature for feature in features(one.problem) if feature != "projection"]
@@ -72,7 +72,7 @@ def _which(seen: Observation) -> str:
 def assert_second_derivatives_near(seen: DifferentiatedByApi, wide: DifferentiatedByApi) -> None:
     """Second derivatives differ from those in float64 by `ROUNDINGS` of numbers up to the largest of these, or to 1.
 
-    Amber beyond: nobody derived a bound for them.
+    Amber beyond that, because no bound has been derived for them.
     """
     case = case_record.current()
     assert seen.second is not None, "only an API that gives second derivatives has any"

@@ -9,18 +9,18 @@ import numpy as np
 from conformance.clauses import RED
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_cotangents, underflow_of_gradients
-from conformance.harness.checks.ratios import measured
+from conformance.harness.checks.ratios import compare_with_bounds
 from conformance.harness.checks.values import Enclosed, assert_enclosed, assert_every, number
 from conformance.harness.execution.observation import INDEX, Differentiated, LabelledArray
 from reference.ball import Ball
 from reference.roundings import WIDEST, Rounding
 
 Gradients = Mapping[str, np.ndarray]
-"""By the name of what they are of, canonical."""
+"""Gradients in canonical shape, by the name of their tensor."""
 
 
 def gradient(seen: Differentiated, name: str) -> LabelledArray:
-    """A gradient that was asked for; zeros where there is none."""
+    """A requested gradient; zeros if it is None."""
     return seen.gradients[name] if name in seen.gradients else seen.zero_gradient(name)
 
 
@@ -49,7 +49,7 @@ def _widened(ball: Ball, times: float) -> Ball:
 
 
 def _may_be_missing(seen: Differentiated, name: str, clause: str | None, severity: str) -> None:
-    """A gradient that is None stands for zeros."""
+    """Records a finding if zeros, which None stands for, lie outside the bounds."""
     ball, zero = from_cotangents(seen).of(name), seen.zero_gradient(name)
     apart = np.abs(ball.midpoint) - ball.radius
     case = case_record.current()
@@ -89,16 +89,16 @@ def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -
     lost, enclosure = underflow_of_gradients(seen), from_cotangents(scaled)
     for name, once in seen.gradients.items():
         got, wanted = gradient(scaled, name), factor * once.values
-        silent = ~(np.isfinite(lost[name]) & np.isfinite(enclosure.of(name).radius))
+        vacuous = ~(np.isfinite(lost[name]) & np.isfinite(enclosure.of(name).radius))
         with np.errstate(invalid="ignore"):
             near = np.abs(got.values - wanted) <= (1 + factor) * lost[name]
         beside = _beside(f"of the loss times {factor:g}; times the gradient it is", wanted)
-        right, telling = (got.values == wanted) | near | silent, int((~silent).sum())
+        right, telling = (got.values == wanted) | near | vacuous, int((~vacuous).sum())
         assert_every(seen, got, wanted, right, "does not grow with the loss", beside, telling)
 
 
 def assert_gradients_agree(seen: Differentiated, others: Gradients, relation: str, names: Iterable[str]) -> None:
-    """Gradients found in another way, as a correct implementation may, differ by at most twice the bound."""
+    """Gradients computed in another correct way differ by at most twice the bound."""
     enclosure = from_cotangents(seen)
     for name in names:
         radius = np.asarray(2 * enclosure.of(name).radius, np.float64)
@@ -106,15 +106,15 @@ def assert_gradients_agree(seen: Differentiated, others: Gradients, relation: st
 
 
 def _within(seen: Differentiated, got: LabelledArray, wanted: np.ndarray, radius: np.ndarray, relation: str) -> None:
-    """Two values of each element are at most `radius` apart; an infinite one says nothing."""
-    measure = measured(got.values, Ball(wanted, radius, allowed(seen), overflows=True), bounded=False)
-    case_record.current().checked(got.values.size, measure.vacuous, measure.worst)
+    """Two values of each element are at most `radius` apart; an infinite radius is vacuous."""
+    comparison = compare_with_bounds(got.values, Ball(wanted, radius, allowed(seen), overflows=True), bounded=False)
+    case_record.current().checked(got.values.size, comparison.vacuous, comparison.worst)
     beside = _beside(relation, wanted, radius)
-    assert_every(seen, got, wanted, measure.ratios <= 1, "does not agree", beside, telling=0)
+    assert_every(seen, got, wanted, comparison.ratios <= 1, "does not agree", beside, telling=0)
 
 
 def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None) -> Callable[[tuple[int, ...]], str]:
-    """What a finding says beside a wrong element: the value wanted there, and how far from it is allowed."""
+    """Describes the value wanted at a wrong element, and the allowed difference."""
 
     def beside(at: tuple[int, ...]) -> str:
         apart = "" if radius is None else f"   allowed to differ by {radius[at]:.2g}"
@@ -126,9 +126,9 @@ def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None)
 def assert_balanced(
     seen: Differentiated, field: str, left: np.ndarray, right: np.ndarray, radius: np.ndarray, other: str
 ) -> None:
-    """Two things that the equations make equal differ by at most the sum of the errors allowed in them.
+    """Two quantities that the equations make equal differ by at most `radius`, the sum of their allowed errors.
 
-    field and other say what they are.
+    field and other name them in a finding.
     """
     got = np.asarray(left)
     labelled = LabelledArray.of(field, got, *INDEX[: got.ndim])
@@ -136,8 +136,8 @@ def assert_balanced(
 
 
 def summed(values: np.ndarray, gradient: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """<values, gradient> in the widest type, and the error that the gradient's bounds allow it; inf where one of these
-    says nothing, zero times it included."""
+    """<values, gradient> in the widest type, and the error that the gradient's bounds allow it; inf if one of these
+    is vacuous, even if multiplied by zero."""
     wide, own = values.astype(WIDEST), (values.size + 1) * float(np.finfo(WIDEST).eps)
     with np.errstate(invalid="ignore"):
         error = (np.abs(wide) * (radius * (1 + 2.0**-40) + own * np.abs(gradient))).sum()

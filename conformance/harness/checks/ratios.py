@@ -1,4 +1,4 @@
-"""How far values lie from the middle of their bounds: error / bound, and what the bounds say at all."""
+"""The ratio error / bound of values, and the share of vacuous bounds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from reference.problem import RNN_RELU, Problem
 
 
 @dataclass(frozen=True)
-class Measure:
+class BoundComparison:
     """A comparison with bounds: error / bound of each element, the worst of them, the share of vacuous bounds, and the
-    smallest relative error that would have been seen if every element had it."""
+    smallest relative error that some bound would detect if every element had it."""
 
     ratios: np.ndarray
     worst: float
@@ -28,11 +28,11 @@ def is_bounded(problem: Problem, name: str) -> bool:
 
 
 @np.errstate(all="ignore")
-def measured(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
-    """error / bound of every element. 0/0 counts as 0, x/0 as infinite; an infinite bound says nothing."""
+def compare_with_bounds(values: np.ndarray, ball: Ball, bounded: bool) -> BoundComparison:
+    """error / bound of every element. 0/0 counts as 0, x/0 as infinite; an infinite bound is vacuous."""
     assert values.shape == ball.midpoint.shape, "a comparison never broadcasts"
     error = np.abs(values - ball.midpoint).astype(np.float64, copy=False)
-    ratios = np.asarray(error / ball.radius)  # of one number too
+    ratios = np.asarray(error / ball.radius)  # an array even of a single number
     ratios[np.isnan(ratios)] = np.inf
     ratios[error == 0] = 0.0
     if ball.overflows:
@@ -40,11 +40,11 @@ def measured(values: np.ndarray, ball: Ball, bounded: bool) -> Measure:
     scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
     vacuous = ball.radius >= scale if scale else ~np.isfinite(ball.radius)
     share = float(np.count_nonzero(vacuous) / values.size) if values.size else 0.0
-    return Measure(ratios, float(ratios.max(initial=0.0)), share, _smallest_seen(error, ball))
+    return BoundComparison(ratios, float(ratios.max(initial=0.0)), share, _smallest_seen(error, ball))
 
 
 def _smallest_seen(error: np.ndarray, ball: Ball) -> float:
     """The smallest relative error, at least the unit roundoff, that would leave some bound."""
     relative = (ball.radius + error) / np.abs(ball.midpoint)
-    smallest = float(np.fmin.reduce(relative, axis=None, initial=np.inf))  # of what is a number
+    smallest = float(np.fmin.reduce(relative, axis=None, initial=np.inf))  # ignores NaN
     return max(smallest, ball.rounding.unit_roundoff)

@@ -1,7 +1,7 @@
 """From observations to findings: comparisons, each of which names the element that is farthest out.
 
 An assertion records what it finds in the case at hand and never raises; `property.check` raises the first unknown
-deviation once the whole case was looked at.
+deviation once the whole case has been checked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import reference
 from conformance.clauses import AMBER, RED, clause_of_shape
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_inputs, judgement
-from conformance.harness.checks.ratios import is_bounded, measured
+from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
 from conformance.harness.findings.rendering import one_line
@@ -47,7 +47,7 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
 
 
 Enclosed = tuple[LabelledArray, Ball, bool]
-"""What came back, its enclosure, and whether it is bounded by 1."""
+"""A returned array, its enclosure, and whether it is bounded by 1."""
 
 
 def assert_enclosed(
@@ -56,7 +56,7 @@ def assert_enclosed(
     clause: str | None = None,
     beyond_red: str = RED,
 ) -> None:
-    """Everything lies in its enclosure; the first that does not is the finding."""
+    """Every array lies in its enclosure; the first that does not is the finding."""
     case = case_record.current()
     models = judgement(seen)
     sharp = models.amber or models.red
@@ -90,7 +90,7 @@ def assert_not_negative(seen: Observation, got: LabelledArray) -> None:
 def assert_near_printed(
     seen: Observation, got: LabelledArray, printed: np.ndarray, digits: int, radius: np.ndarray
 ) -> None:
-    """Every element is the number printed with so many digits behind the point, give or take its error bound."""
+    """Every element is the number printed with `digits` decimals, up to its error bound."""
     near = np.abs(got.values - printed) <= radius + 0.5 * 10.0**-digits
     assert_every(seen, got, printed, near, "is not as printed", lambda at: f"printed {printed[at]} +- {radius[at]:.2g}")
 
@@ -193,18 +193,18 @@ def _apart(
     for part in parts:
         (got, wanted), ball, name = _both(seen, other, part), getattr(enclosure, part[0])[part[1]], part[0]
         both = Ball(wanted.values, 2 * ball.radius, rounding, overflows=True)
-        measure = measured(got.values, both, bounded=is_bounded(seen.problem, name))
+        comparison = compare_with_bounds(got.values, both, bounded=is_bounded(seen.problem, name))
         equal = _equal(got, wanted)
-        ratios = np.where(equal, 0.0, measure.ratios)
+        ratios = np.where(equal, 0.0, comparison.ratios)
         if count:
-            case_record.current().checked(got.values.size, measure.vacuous, float(ratios.max(initial=0.0)))
+            case_record.current().checked(got.values.size, comparison.vacuous, float(ratios.max(initial=0.0)))
         if not ratios.max(initial=0.0) <= 1:
             found.append((got, wanted, both.radius, ratios))
     return found
 
 
 def _both(seen: Observation, other: Observation, part: Slice) -> tuple[LabelledArray, LabelledArray]:
-    """A part of one observation, and what stands for it in the other."""
+    """A part of one observation, and its counterpart in the other."""
     name, at, there, *renamed = part
     return getattr(seen, name)[at], getattr(other, renamed[0] if renamed else name)[there]
 
@@ -241,7 +241,7 @@ def assert_every(
     telling: int | None = None,
     severity: str = "",
 ) -> None:
-    """Counts a comparison with `other`; its first wrong element is the finding, `beside` what stands beside it."""
+    """Counts a comparison with `other`; its first wrong element is the finding, with the text `beside`."""
     assert got.values.shape == other.shape, "a comparison never broadcasts"
     case = case_record.current()
     case.checked(got.values.size if telling is None else telling, 0.0, 0.0)
@@ -253,7 +253,7 @@ def assert_every(
 
 
 def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact: np.ndarray, most: float) -> None:
-    """A function's values are as accurate as its rounding model says, in units of roundoff; the run tells the worst."""
+    """A function's values are as accurate as its rounding model says; the summary shows the worst error."""
     rounding = judgement(seen).amber or allowed(seen)
     u, floor = rounding.unit_roundoff, rounding.sigmoid_floor
     error = np.abs(got.values - exact)
@@ -261,7 +261,7 @@ def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact:
     assert_every(
         seen, got, exact, within, f"{function} is not accurate", lambda at: f"{function} is {number(exact[at])}"
     )
-    beyond = np.maximum(error - floor, 0)  # what is lost to underflow is no matter of accuracy
+    beyond = np.maximum(error - floor, 0)  # underflow does not count as inaccuracy
     worst = float((beyond / np.maximum(u * np.abs(exact), floor)).max(initial=0.0))
     case_record.current().run.recorder.measured(f"{seen.problem.dtype} {function}", worst)
 
@@ -275,7 +275,7 @@ def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: o
 
 
 def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str]) -> None:
-    """A list of offences is empty; each one found is a kind of its own."""
+    """A list of offences is empty; each offence is a finding of its own kind."""
     case = case_record.current()
     case.checked(1, 0.0, 0.0)
     for offence in got:
@@ -319,16 +319,16 @@ def assert_documented_shape(seen: Observation) -> bool:
 def _outside(
     seen: Observation, compared: Sequence[Enclosed], count: bool = True
 ) -> list[tuple[LabelledArray, Ball, np.ndarray]]:
-    """What has an element outside its enclosure; every comparison is counted."""
+    """The arrays with an element outside their enclosure; `count` records each comparison."""
     found = []
     for labelled, ball, bounded in compared:
-        measure = measured(labelled.values, ball, bounded)
+        comparison = compare_with_bounds(labelled.values, ball, bounded)
         if count:
             case, dtype = case_record.current(), seen.problem.dtype
-            case.checked(labelled.values.size, measure.vacuous, measure.worst)
-            case.detectable_error[dtype] = min(case.detectable_error.get(dtype, np.inf), measure.detectable_error)
-        if not measure.worst <= 1:
-            found.append((labelled, ball, measure.ratios))
+            case.checked(labelled.values.size, comparison.vacuous, comparison.worst)
+            case.detectable_error[dtype] = min(case.detectable_error.get(dtype, np.inf), comparison.detectable_error)
+        if not comparison.worst <= 1:
+            found.append((labelled, ball, comparison.ratios))
     return found
 
 

@@ -42,7 +42,7 @@ KERNEL_LABELS = {
 """Labels in the order in which they are reported, and what each means. A trailing underscore (in place) is left out."""
 
 _LABELS = {"_local_scalar_dense": "packed", "_to_copy": "cast"}
-"""Operators that tell something else than their name says."""
+"""Operators whose label differs from their name."""
 
 
 class _KernelRecorder(TorchDispatchMode):

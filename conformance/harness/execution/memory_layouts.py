@@ -41,7 +41,7 @@ def _offset(values: torch.Tensor) -> torch.Tensor:
 
 
 def _poisoned(values: torch.Tensor, shape: list[int]) -> torch.Tensor:
-    """A buffer of NaN: who reads beyond a view shows it."""
+    """A buffer of NaN, so that a read beyond the view shows."""
     return values.new_full(shape, float("nan"))
 
 

@@ -20,7 +20,7 @@ from conformance.harness.execution.routes import ROUTES
 from reference.problem import LSTM, Architecture, Problem
 
 MASK_SEED = 0
-"""What the random numbers of a call whose dropout acts start from."""
+"""The seed of calls with active dropout."""
 
 _SOURCE_LINE = re.compile(r" \(Triggered internally at .*\)$")
 """Where a warning comes from in PyTorch's sources: another place in every release."""
@@ -30,7 +30,7 @@ Seen = TypeVar("Seen", bound=Observation)
 
 
 class Observer(Protocol):
-    """Is told of each call into the subject before it begins, and after it came back or raised."""
+    """Is notified before each call into the subject, and after it returned or raised."""
 
     def before(self, case: str, route: str) -> None: ...
 
@@ -41,18 +41,18 @@ _observers: list[Observer] = []
 
 
 def tell(observer: Observer) -> None:
-    """From now on `observer` is told of every call."""
+    """Registers `observer` for every call."""
     _observers.append(observer)
 
 
 def tell_no_more(observer: Observer) -> None:
-    """`observer` is told of no further call."""
+    """Unregisters `observer`."""
     if observer in _observers:
         _observers.remove(observer)
 
 
 def guarded_call(case: str, route: str, work: Callable[[], T]) -> T:
-    """What `work`, a call into the subject, returns. Observers are told of it before and after."""
+    """Returns the result of `work`, a call into the subject. Notifies observers before and after."""
     for observer in _observers:
         observer.before(case, route)
     try:
@@ -103,7 +103,7 @@ def _same_indices(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
 
 @contextmanager
 def recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Every warning of the block, whoever was warned before; none of them is shown."""
+    """Records every warning of the block, also repeated ones; none is shown."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.set_warn_always(True)
@@ -115,7 +115,7 @@ def recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
 
 @contextmanager
 def masks_repeatable(problem: Problem) -> Iterator[None]:
-    """The same random numbers for every call whose dropout acts; on the CPU nobody else's are touched."""
+    """Seeds every call with active dropout alike; on the CPU the global generator is left as it was."""
     if not (problem.training and problem.architecture.dropout):
         yield
         return
@@ -125,7 +125,7 @@ def masks_repeatable(problem: Problem) -> Iterator[None]:
 
 
 def padded_output(output: PaddedOrPacked, problem: Problem) -> torch.Tensor:
-    """An output in the layout of a padded batch. Raises TypeError where packed came in and not out, or the reverse."""
+    """An output in the layout of a padded batch. Raises TypeError if exactly one of input and output is packed."""
     if isinstance(output, PackedSequence) is (problem.lengths is None):
         raise TypeError(f"packed in, packed out is documented, this is {_shape_of(output)}")
     if not isinstance(output, PackedSequence):
@@ -161,5 +161,5 @@ def _shape_of(value: object) -> str:
 
 
 def fact(t: torch.Tensor) -> Fact:
-    """What can be said of a tensor before any value."""
+    """The facts of a tensor apart from its values."""
     return Fact(type(t).__name__, tuple(t.shape), tensors.dtype_name(t.dtype), str(t.device), tuple(t.stride()))

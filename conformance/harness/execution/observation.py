@@ -1,4 +1,4 @@
-"""What a call returned, as data: values in NumPy arrays that know where they come from, and facts beside them."""
+"""The results of calls as data: labelled NumPy arrays, and facts about the tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reference.problem import LSTM, Loss, Problem
 DIRECTION_NAMES = ("forward", "reverse")
 
 NO_SECOND_DERIVATIVES = "the first gradients, taken with create_graph=True, require no gradient"
-"""What a check of second derivatives says where there are none."""
+"""The message of a check of second derivatives if there are none."""
 
 INDEX = ("first index", "second index")
 """Axes of parameters, which have no names of their own."""
@@ -21,7 +21,7 @@ INDEX = ("first index", "second index")
 
 @dataclass(frozen=True)
 class Fact:
-    """What can be said of a returned tensor before any value: names as strings, shape and strides in elements."""
+    """The facts of a returned tensor apart from its values: names as strings, shape and strides in elements."""
 
     type: str
     shape: tuple[int, ...] = ()
@@ -261,7 +261,7 @@ class Differentiated(Observation):
         return {name: self._gradient(name, values) for name, values in self.raw_gradients.items()}
 
     def zero_gradient(self, name: str) -> LabelledArray:
-        """What a gradient that is None stands for."""
+        """Zeros, which a gradient that is None stands for."""
         shape = self.problem.parameters[name].shape if name in self.problem.parameters else ()
         if name == "input":
             return LabelledArray.of(f"gradient of {name}", np.zeros(self.problem.input.shape), "row", "step", "feature")

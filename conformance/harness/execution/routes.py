@@ -76,10 +76,10 @@ ROUTES = {
 """Every route by its name."""
 
 CONSTRUCTOR = "constructor"
-"""What stands for a route where a module is built and never called."""
+"""The route of modules that are built and never called."""
 
 PACKING = "packing"
-"""The same where only the packing utilities are called."""
+"""The route of calls of the packing utilities."""
 
 
 def named(group: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What is judged: the classes that stand for each cell, and how a module of them is built from a problem."""
+"""The subject: the class for each cell, and the construction of its module from a problem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conformance.harness.execution import tensors
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
 
 TORCH_NN = "torch.nn"
-"""The name of the subject that is judged where nothing else is asked for."""
+"""The name of the default subject."""
 
 OWN_MODULE = "torch.nn.modules.rnn"
 """Where PyTorch defines its recurrent modules."""
@@ -39,7 +39,7 @@ ASKED_FOR = {cell: (cell,) for cell in CELLS} | {"rnn": SERVES["RNN"], "rnn_cell
 
 
 class SubjectError(ValueError):
-    """A subject that cannot be had; the text says what is missing, and what would do."""
+    """A subject that cannot be loaded; the message gives the reason and the remedy."""
 
 
 class MissingCell(LookupError):
@@ -90,7 +90,7 @@ class Subject:
 
     def module(self, problem: Problem, device: str) -> torch.nn.Module:
         """The module that the problem is about on `device`, in its mode, with whatever parameters it draws."""
-        with warnings.catch_warnings():  # dropout is present on one layer too, which PyTorch finds worth a word
+        with warnings.catch_warnings():  # PyTorch warns of dropout with a single layer
             warnings.simplefilter("ignore")
             return self.drawn(problem.architecture, problem.dtype, device).train(problem.training)
 

@@ -30,7 +30,7 @@ OPTIONAL = ("where", "without_cpu_flag", "note")
 
 
 class KnownError(ValueError):
-    """A file of known deviations that cannot be read; the text says where and what would do."""
+    """A file of known deviations that cannot be read; the message gives the place and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Known:
     torch                     the releases that have it (PEP 440)
     where                     narrows it to fields of a case, or to a cell, dtype or route
     tracker                   a link, or the words that were searched
-    without_cpu_flag          only processors that tell their flags and lack this one have it
+    without_cpu_flag          it occurs only on processors that report their flags and lack this one
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a run found and counted, as plain data that travels between processes as JSON."""
+"""The findings and counts of a run, as plain data that processes exchange as JSON."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Finding:
 
     @property
     def ended_process(self) -> bool:
-        """Whether the call took its process with it, or would not return."""
+        """Whether the call ended its process or did not return."""
         return self.failure is not None and self.failure.ended_process
 
     @property
@@ -78,7 +78,7 @@ class Finding:
 
     @property
     def again(self) -> str:
-        """The command that shows it once more."""
+        """The command that reproduces it."""
         return command_of(self.case, self.node, self.options, self.ended_process)
 
     def text(self) -> str:
@@ -96,7 +96,7 @@ class Finding:
 
 @dataclass
 class PropertyStats:
-    """Counts of one property on one cell. A case is vacuous where no bound of it could have been broken.
+    """Counts of one property on one cell. A case is vacuous if none of its bounds can be broken.
 
     detectable_error is, for each dtype, the smallest relative error that one of the cases would have shown if it were
     in every result.
@@ -125,7 +125,7 @@ class PropertyStats:
 
 @dataclass
 class LeftOut:
-    """So many calls that were left out for the same reason: what the subject refused, where, and in which words."""
+    """The number of calls left out for one reason: the refused feature, the device and the message."""
 
     what: str
     device: str
@@ -211,5 +211,5 @@ def most_frequent(findings: Iterable[tuple[Finding, int]], severity: str, known:
 
 
 def as_repeat(finding: Finding) -> Finding:
-    """The finding, saying that its case does not give the same each time."""
+    """The finding, marked as not repeatable."""
     return replace(finding, repeatable=False)

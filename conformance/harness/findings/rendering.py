@@ -1,4 +1,4 @@
-"""How findings and summaries are laid out as text: labels, wrapped lines, and foreign text made harmless."""
+"""The layout of findings and summaries as text: labels, wrapped lines, sanitised foreign text."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from conformance.harness.findings.recorder import Finding
 
 NARROWEST = 60
-"""A terminal that is narrower is treated as one of so many columns."""
+"""Narrower terminals are treated as this many columns wide."""
 
 LINK = re.compile(r"https?://[^\s)\],;]+")
 
 MOST = 1000
-"""The characters of one part of a finding; what is longer is cut."""
+"""The most characters of one part of a finding; longer parts are cut."""
 
 _PADDED = ("got", "allowed", "documented", "printed")
-"""Words whose numbers stand below each other."""
+"""Words whose numbers are aligned in a column."""
 
 
 def terminal_width() -> int:
-    """The columns of the terminal at hand."""
+    """The columns of the current terminal."""
     return max(NARROWEST, shutil.get_terminal_size().columns)
 
 

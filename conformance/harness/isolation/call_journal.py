@@ -1,7 +1,7 @@
 """The call at hand, in a file that outlives the process: which test, which case, and whether it is inside the subject.
 
 One record of fixed size for each process, written through a memory map, so that the system keeps it however the process
-ends. Its owner holds a lock on it for as long as it lives.
+ends. Its owner holds a lock on it while it lives.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CallJournal:
 
     def __init__(self, path: Path, limit: float = 0.0) -> None:
         self.path, self.limit, self.calls = path, limit, 0
-        unlocked = path.with_suffix(f".{os.getpid()}")  # whoever looks for records finds this one locked or not at all
+        unlocked = path.with_suffix(f".{os.getpid()}")  # readers find this record locked or not at all
         self._file = open(unlocked, "w+b")  # noqa: SIM115  (open as long as the process lives: the lock is on it)
         self._file.truncate(SIZE)
         if fcntl is not None:
@@ -63,7 +63,7 @@ class CallJournal:
         unlocked.replace(path)
 
     def begin(self, test: Mapping[str, Any]) -> None:
-        """A test begins, described by these few words; {} ends it."""
+        """A test begins, with this description; {} ends it."""
         text = json.dumps(dict(test)).encode() if test else b""
         text = text if len(text) <= _MOST_TEST else b""
         _CALL.pack_into(self._map, _CALL_AT, self.calls, 0, 0)
@@ -87,14 +87,14 @@ class CallJournal:
         self._map[_CALL_AT + 8] = 0
 
     def close(self) -> None:
-        """The process ends as it should: its record goes."""
+        """Removes the record, at the normal end of the process."""
         self._map.close()
         self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Record | None:
-    """What a file says, or None where it is no record."""
+    """The record in a file, or None if it has none."""
     try:
         data = path.read_bytes()
     except OSError:

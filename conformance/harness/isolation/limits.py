@@ -1,4 +1,4 @@
-"""The limits of time and memory that end a call which would not end."""
+"""Limits of time and memory for calls that do not return."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ except ImportError:  # where there is no such limit
     resource = None  # type: ignore[assignment]
 
 CALL_LIMIT = 120.0
-"""Seconds that one call may take unless --call-limit says otherwise; the slowest sound one took less than three."""
+"""Seconds that one call may take by default; the slowest sound call took less than three."""
 
 SMALLEST_MEMORY_BYTES = 4 * 2**30
 """Bytes that a process may always take beside what it has when its first test begins."""
 
 
 def arm(limit: float) -> None:
-    """The system ends this process in `limit` seconds, whatever it is doing then; 0 takes that back."""
+    """The system ends this process in `limit` seconds, whatever it is doing then; 0 cancels that."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, limit)
 
 
 def limit_memory(more: int) -> None:
-    """Lets this process take so many more bytes of address space than it has, where the system has such a limit."""
+    """Limits this process to `more` bytes of address space beyond its current size, if the system supports it."""
     if resource is None:
         return
     try:

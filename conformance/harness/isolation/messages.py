@@ -34,7 +34,7 @@ REQUESTS = (
     autograd_apis.CheckSecondDerivatives,
     packing.Pack,
 )
-"""Every kind of call."""
+"""Every request class."""
 
 RESULTS = (
     observation.Observation,
@@ -49,7 +49,7 @@ RESULTS = (
     observation.PackingObservation,
     observation.ParametersDrawn,
 )
-"""What they result in."""
+"""Every result class."""
 
 _PARTS = (Problem, Architecture, Loss, packing.Batch, observation.Fact, Failure)
 _CLASSES: dict[str, type] = {kind.__name__: kind for kind in (*REQUESTS, *RESULTS, *_PARTS)}
@@ -61,7 +61,7 @@ _KINDS = "fiub"
 
 
 class Writer:
-    """Makes one message. `shared`: objects that the reader has too; they are only pointed at."""
+    """Makes one message. `shared`: objects that the reader also has; they are sent as references."""
 
     def __init__(self, shared: Sequence[object] = ()) -> None:
         self._shared = {id(one): place for place, one in enumerate(shared)}

@@ -83,7 +83,7 @@ def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
         except (EOFError, OSError):
             os._exit(0)
         if message.header["limit"]:
-            limits.arm(message.header["limit"] + GRACE_SECONDS)  # in case nobody is left to kill it
+            limits.arm(message.header["limit"] + GRACE_SECONDS)  # in case the parent died and cannot kill it
         try:
             writer, answer = _answered(message)
         except Exception:  # the suite's own: said where it can be seen

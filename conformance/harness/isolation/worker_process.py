@@ -34,10 +34,10 @@ LATER_LIMIT_DIVISOR = 20
 """After a call of a test did not return, its later ones have this part of the limit, so that its case gets small."""
 
 SHORTEST_LIMIT_SECONDS = 0.5
-"""Seconds that are never too many to wait."""
+"""The shortest time limit of a call."""
 
 IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or subject.named(['pkg.module'])"
-"""The remedy for a subject that no child can import."""
+"""The advice for a subject that no child can import."""
 
 _BEGIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -65,20 +65,20 @@ class WorkerProcess:
     memory       bytes that a child may take beside what it begins with; 0 for any number
     environment  variables that differ from this process's, such as MALLOC_PERTURB_
     forking      whether a server forks them; else each is a Python of its own
-    told         the deaths since `new_test`
+    deaths       the deaths since `new_test`
     """
 
     limit: float = limits.CALL_LIMIT
     memory: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     forking: bool = CAN_FORK
-    told: list[Failure] = field(default_factory=list)
+    deaths: list[Failure] = field(default_factory=list)
     _server: _Server | None = None
     _child: _Child | None = None
 
     def new_test(self) -> None:
         """Forgets the deaths so far: the next call that does not return is waited for in full."""
-        self.told.clear()
+        self.deaths.clear()
 
     def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
         """As `requests.InProcess`; a call that ended its process has that as its failure.
@@ -98,7 +98,7 @@ class WorkerProcess:
             results += [part.failed(subject, answer)] if isinstance(answer, Failure) else answer
             if isinstance(answer, Failure) and self._hung():
                 break
-        if died and all(one.failure is None for one in results):  # it does not come again, and is told all the same
+        if died and all(one.failure is None for one in results):  # it did not recur; report it anyway
             results[0] = replace(results[0], failure=died)
         return tuple(results)
 
@@ -116,7 +116,7 @@ class WorkerProcess:
             raise
         if isinstance(answer, Failure):
             self._child = None
-            self.told.append(answer)
+            self.deaths.append(answer)
             return answer
         if "error" in answer.header:
             raise ChildError(answer.header["error"])
@@ -132,7 +132,7 @@ class WorkerProcess:
 
     def _hung(self) -> bool:
         """Whether a call of this test did not return."""
-        return any(failure.kind == TIMED_OUT for failure in self.told)
+        return any(failure.kind == TIMED_OUT for failure in self.deaths)
 
     def death_of_import(self, texts: Sequence[str]) -> str:
         """How a child that imports these subjects dies of it; "" where it lives."""
@@ -143,7 +143,7 @@ class WorkerProcess:
         return ""
 
     def _living(self, texts: Sequence[str]) -> _Child:
-        """The child at hand, begun if there is none. It imports the subject before anybody looks at the clock."""
+        """The child at hand, begun if there is none. It imports the subject before any time limit starts."""
         if self._child is None:
             begun = {**os.environ, **self.environment}
             if self.forking and self._server is None:
@@ -195,7 +195,7 @@ class _Server:
         return int(NUMBER.unpack(data)[0])
 
     def close(self) -> None:
-        self.control.close()  # upon which it kills its children
+        self.control.close()  # the server then kills its children
         try:
             self.process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -263,12 +263,12 @@ class _Child:
             os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def end(self) -> int:
-        """Kills it if it lives, and gives its exit code."""
+        """Kills the child if it lives, and returns its exit code."""
         self._kill()
         code = self.server.ended(self.pid) if self.server is not None else self._waited()
         closers = [self.requests.close, self.answers.close, *([self.connection.close] if self.connection else [])]
         for close in closers:
-            with suppress(OSError):  # of what it did not read any more
+            with suppress(OSError):  # of data that it did not read
                 close()
         return code
 

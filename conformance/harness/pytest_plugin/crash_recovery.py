@@ -1,4 +1,4 @@
-"""Nothing is lost: a test whose process died becomes a finding, the run goes on, and what never ran is said.
+"""Crash recovery: a test whose process died becomes a finding, the run continues, and unfinished tests are reported.
 
 Three plugins of pytest. `Watch` is where tests run: it writes down which test is at hand, and chooses the executor.
 `Controller` is where xdist's workers are started: it reads what a dead one wrote, and has the test done again with
@@ -84,16 +84,16 @@ class Watch:
         pool.limit, pool.memory = config.option.call_limit, limits.fair_share(_processes(config))
 
     def executor(self) -> Executor:
-        """Who makes the calls of the next test: child processes once a call has ended its process."""
+        """The executor of the next test: child processes once a call has ended its process."""
         return worker_process.IN_CHILDREN if self.in_children() else InProcess()
 
     def first_executor(self, named: bool) -> Executor:
-        """Who makes the smallest calls: children if the subject was named, for nobody could replace this process."""
+        """The executor of the smallest calls: children for a named subject, as this process is irreplaceable."""
         return worker_process.IN_CHILDREN if named and not self.is_worker else self.executor()
 
     def first_calls_are_made(self) -> None:
         """If a child died of one, all other calls are made in children too."""
-        self._always |= bool(worker_process.pool().told)
+        self._always |= bool(worker_process.pool().deaths)
         if not self.in_children():
             worker_process.pool().close()
 
@@ -123,11 +123,11 @@ class Watch:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         outcome: Any = yield
-        if call.when == "call" and worker_process.pool().told:
+        if call.when == "call" and worker_process.pool().deaths:
             outcome.get_result().user_properties.append((DEATHS, _titles()))
 
     def close(self) -> None:
-        """The process ends as it should."""
+        """Removes the records, at the normal end of the process."""
         module_call.tell_no_more(self.box)
         self.box.close()
         worker_process.pool().close()
@@ -137,11 +137,11 @@ class Watch:
 
 def _titles() -> list[str]:
     """How children died in the test at hand."""
-    return sorted({failure.title for failure in worker_process.pool().told})
+    return sorted({failure.title for failure in worker_process.pool().deaths})
 
 
 def _folder(config: pytest.Config) -> tuple[Path, bool]:
-    """Where this process writes its record, and whether nobody looks there later."""
+    """Where this process writes its record, and whether the folder is temporary."""
     if _is_worker(config):
         return Path(config.workerinput[RUN_FOLDER]), False  # type: ignore[attr-defined]
     if not config.pluginmanager.hasplugin("cacheprovider") or config.option.cacheclear:
@@ -153,7 +153,7 @@ def _folder(config: pytest.Config) -> tuple[Path, bool]:
         if not (cache / ".gitignore").exists():
             (cache / ".gitignore").write_text("*\n", encoding="utf-8")
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError:  # a checkout that nobody may write to
+    except OSError:  # a read-only checkout
         return Path(tempfile.mkdtemp(prefix="conformance-")), True
     return folder, False
 
@@ -163,7 +163,7 @@ def _processes(config: pytest.Config) -> int:
 
 
 def _described(item: pytest.Item) -> dict[str, Any]:
-    """A test in the few words that make a finding of it."""
+    """The description of a test, enough to make a finding of it."""
     mark = item.get_closest_marker(MARK)
     if mark is None:
         return {"nodeid": item.nodeid}
@@ -293,7 +293,7 @@ class Controller:
         return ("done again in child processes", "R", "AGAIN") if report.outcome == "rerun" else None
 
     def pytest_keyboard_interrupt(self) -> None:
-        """Nobody waits for a worker whose call does not return."""
+        """Ends the workers, since one whose call does not return would be waited for."""
         for path in self.folder.glob("*" + call_journal.SUFFIX):
             record = call_journal.read(path)
             if record is not None and call_journal.is_held(path):
@@ -311,7 +311,7 @@ class Controller:
 
 
 def _exit_code(node: Any) -> int | None:
-    """The exit code of a worker that died; None where it runs elsewhere and nobody knows."""
+    """The exit code of a worker that died; None if it runs on another machine."""
     process = getattr(getattr(node.gateway, "_io", None), "popen", None)
     try:
         return None if process is None else int(process.wait(10))
@@ -411,7 +411,7 @@ def install(config: pytest.Config, report: Report, watch: Watch) -> None:
 
 
 def _limit_memory(config: pytest.Config) -> None:
-    """A call that asks for all memory is refused it, before the system kills somebody. Drivers of devices map more
+    """A call that asks for all memory is refused it, before the system kills a process. Drivers of devices map more
     addresses than there is memory."""
     if session.current().axes.devices == ("cpu",):
         limits.limit_memory(limits.fair_share(_processes(config)))

@@ -1,4 +1,4 @@
-"""What the command line asks for, checked before anything runs."""
+"""The options of the command line, checked before anything runs."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Options:
         return made
 
     def _require_documented_parameters(self, session: Session) -> None:
-        """Raises OptionError where a module of size 1 has other parameters than are documented."""
+        """Raises OptionError if a module of size 1 has undocumented parameters or lacks documented ones."""
         for cell in self.cells:
             probes = [session.probe(cell, t, d, "grad") for t in session.axes.dtypes for d in session.axes.devices]
             for failure in [seen.failure for seen in probes if seen.failure is not None]:
@@ -100,7 +100,7 @@ def read(
     no_stale: bool,
     show_known: bool = False,
 ) -> Options:
-    """The options from their texts, empty where everything is meant. Raises OptionError."""
+    """The options from their texts; empty stands for all. Raises OptionError."""
     if effort not in EFFORT_NAMES:
         raise OptionError(f"--effort {effort}: no such effort; one of {', '.join(EFFORT_NAMES)}")
     judged = _subject(subjects)
@@ -143,7 +143,7 @@ def _subject(texts: Sequence[str]) -> Subject:
 
 
 def _chosen(option: str, asked: Sequence[str], there: Iterable[str], otherwise: str) -> tuple[str, ...]:
-    """Those of `there` that are asked for, in its order; all where nothing is. Raises OptionError."""
+    """Those of `there` that are asked for, in its order; all if none is. Raises OptionError."""
     names = tuple(there)
     for name in asked:
         if name not in names:

@@ -1,4 +1,4 @@
-"""Seeded faults of how a call is made: left-out arguments, layouts, memory, modes, rows, packing, and other wiring."""
+"""Seeded faults of how a call is made: omitted arguments, layouts, memory, modes, rows, packing and wiring."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from reference.problem import GRU, LSTM, RNN_TANH
 FAULTS = Faults()
 fault = FAULTS.seed
 
-# Left-out arguments and layouts
+# Omitted arguments and layouts
 
 
 @fault("E1", "B1")
 class _BiasWhereThereIsNone(Plain):
-    """Adds a bias where there is none."""
+    """Adds 1/8 to every product without a bias."""
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         return super().linear(x, weight, bias) + (0 if bias is not None else 2**-3)
@@ -28,7 +28,7 @@ class _BiasWhereThereIsNone(Plain):
 
 @fault("E1", "B1", on=EVERY)
 class _OnesWhereNoStateIsGiven(Plain):
-    """Starts from ones where no state is given."""
+    """Uses ones as the default initial states."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         states = super().initial_states(sequence, hx)
@@ -45,7 +45,7 @@ class _UnbatchedBackwards(Plain):
 
 @fault("A1")
 class _UnbatchedOutputWithBatch(Plain):
-    """Keeps the axis of the batch in an unbatched output."""
+    """Adds a batch dimension to an unbatched output."""
 
     def unbatched(self, input: torch.Tensor, hx: Any) -> tuple[Any, Any]:
         output, states = super().unbatched(input, hx)
@@ -54,7 +54,7 @@ class _UnbatchedOutputWithBatch(Plain):
 
 @fault("A2")
 class _UnbatchedStatesWithBatch(Plain):
-    """Keeps the axis of the batch in unbatched states."""
+    """Adds a batch dimension to unbatched states."""
 
     def unbatched(self, input: torch.Tensor, hx: Any) -> tuple[Any, Any]:
         output, states = super().unbatched(input, hx)
@@ -63,7 +63,7 @@ class _UnbatchedStatesWithBatch(Plain):
 
 @fault("A2", on=SINGLE_STEPS)
 class _SingleStepWithLayers(Plain):
-    """Returns the states of a single step with an axis of layers."""
+    """Adds a layer dimension to the states of a single step."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         after = super().step(x, states, layer, direction)
@@ -72,7 +72,7 @@ class _SingleStepWithLayers(Plain):
 
 @fault("E2", "B1")
 class _SquareBatchTimeMajor(Plain):
-    """Reads batch first input as time major where N equals T."""
+    """Reads batch-first input as time-major if N equals T."""
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         square = not isinstance(input, PackedSequence) and input.dim() == 3 and 1 < input.shape[0] == input.shape[1]
@@ -83,7 +83,7 @@ class _SquareBatchTimeMajor(Plain):
 
 
 def _reread(x: Any, strides: bool, offset: bool) -> Any:
-    """A tensor read from its storage as if it were contiguous, or as if it began where the storage does."""
+    """Reads a tensor as if it were contiguous (strides) or at offset 0 (offset), if its storage suffices."""
     if isinstance(x, PackedSequence):
         return x._replace(data=_reread(x.data, strides, offset))
     if x.device.type == "meta" or type(x) is not torch.Tensor:
@@ -104,7 +104,7 @@ class _IgnoresStrides(Plain):
 
 @fault("E2", "B1", "E3")
 class _IgnoresOffset(Plain):
-    """Reads its input from where the storage begins."""
+    """Reads its input from the beginning of the storage."""
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         return super().forward(_reread(input, strides=False, offset=True), hx)
@@ -112,7 +112,7 @@ class _IgnoresOffset(Plain):
 
 @fault("E2", "B1")
 class _IgnoresStateStrides(Plain):
-    """Reads its states as if they were contiguous."""
+    """Reads the given states as if they were contiguous."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         states = super().initial_states(sequence, hx)
@@ -121,7 +121,7 @@ class _IgnoresStateStrides(Plain):
 
 @fault("E2", "B1")
 class _ExpandedRowsOnce(Plain):
-    """Computes the first of expanded rows alone."""
+    """Returns zero outputs for all but the first of expanded rows."""
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         output, states = super().forward(input, hx)
@@ -140,7 +140,7 @@ def _louder(states: States) -> States:
 
 
 class _Mode(Plain):
-    """Computes otherwise in a mode, in its first layer."""
+    """Scales the states of layer 0 by 1 + 1/16 after each step to which it `applies`."""
 
     def applies(self, x: torch.Tensor) -> bool:
         raise NotImplementedError
@@ -152,7 +152,7 @@ class _Mode(Plain):
 
 @fault("B1")
 class _WithoutGrad(_Mode):
-    """Computes otherwise under no_grad."""
+    """Computes different values under no_grad."""
 
     def applies(self, x: torch.Tensor) -> bool:
         return not torch.is_grad_enabled()
@@ -160,7 +160,7 @@ class _WithoutGrad(_Mode):
 
 @fault("B1")
 class _InEvaluation(_Mode):
-    """Computes otherwise in evaluation mode."""
+    """Computes different values in evaluation mode."""
 
     def applies(self, x: torch.Tensor) -> bool:
         return not self.training
@@ -168,7 +168,7 @@ class _InEvaluation(_Mode):
 
 @fault("B1")
 class _OfInputWithGrad(_Mode):
-    """Computes otherwise where the input requires a gradient."""
+    """Computes different values if the input requires a gradient."""
 
     def applies(self, x: torch.Tensor) -> bool:
         return x.requires_grad
@@ -176,7 +176,7 @@ class _OfInputWithGrad(_Mode):
 
 @fault("B1")
 class _OfFrozenParameters(_Mode):
-    """Computes otherwise with frozen parameters."""
+    """Computes different values if all parameters are frozen."""
 
     def applies(self, x: torch.Tensor) -> bool:
         return torch.is_grad_enabled() and not any(parameter.requires_grad for parameter in self.parameters())
@@ -184,7 +184,7 @@ class _OfFrozenParameters(_Mode):
 
 @fault("B1", on=SINGLE_STEPS)
 class _SingleStepLouder(_Mode):
-    """Computes otherwise in a single step."""
+    """Computes different values in a single step."""
 
     def applies(self, x: torch.Tensor) -> bool:
         return isinstance(self, SingleStep)
@@ -195,7 +195,7 @@ class _SingleStepLouder(_Mode):
 
 @fault("D4", on=EVERY)
 class _ChangesInput(Plain):
-    """Scales its input in place."""
+    """Halves its input in place."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         with torch.no_grad():
@@ -205,7 +205,7 @@ class _ChangesInput(Plain):
 
 @fault("D4", on=EVERY)
 class _ChangesParameter(Plain):
-    """Rescales a weight at every call."""
+    """Scales its first parameter by 1 + 1/16 on every call."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         with torch.no_grad():
@@ -215,7 +215,7 @@ class _ChangesParameter(Plain):
 
 @fault("D4", on=EVERY)
 class _SecondCallDiffers(Plain):
-    """Computes otherwise at the second call."""
+    """Adds 1/16 to the initial states from the second call on."""
 
     calls = 0
 
@@ -225,7 +225,7 @@ class _SecondCallDiffers(Plain):
         return states if self.calls == 1 else tuple(state + 2**-4 for state in states)
 
 
-# Rows, steps and what they may not see
+# Rows and steps
 
 
 @fault("E3", "E2", "B1")
@@ -246,7 +246,7 @@ class _CentredOverRows(Plain):
 
 @fault("E2", "B1")
 class _LastRowTwice(Plain):
-    """Puts the first row in the place of the last."""
+    """Replaces the last row of the batch with the first."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
         if sequence.shape[1] > 1:
@@ -256,7 +256,7 @@ class _LastRowTwice(Plain):
 
 @fault("E2", "B1")
 class _StateIgnoredInLongCalls(Plain):
-    """Ignores the given states where there is more than one step."""
+    """Ignores the given states if there is more than one step."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         return super().initial_states(sequence, None if len(sequence) > 1 else hx)
@@ -267,7 +267,7 @@ class _StateIgnoredInLongCalls(Plain):
 
 @fault("A1")
 class _OtherIndices(Plain):
-    """Returns packed output as if its rows had been sorted."""
+    """Returns packed output without sorted_indices and unsorted_indices."""
 
     def output(self, sequence: torch.Tensor) -> Any:
         output = super().output(sequence)
@@ -276,7 +276,7 @@ class _OtherIndices(Plain):
 
 @fault("E2", "B1", "B2")
 class _RowsLeftSorted(Plain):
-    """Leaves the states of packed rows sorted by length."""
+    """Returns the final states of packed rows in sorted order."""
 
     def final_states(self, last: list[States]) -> States:
         states = super().final_states(last)
@@ -286,7 +286,7 @@ class _RowsLeftSorted(Plain):
 
 @fault("E1", "B1", "B2")
 class _PackedRowsEndEarly(Plain):
-    """Ends packed rows of more than one step a step early."""
+    """Ends packed rows longer than one step a step early."""
 
     def if_running(self, t: int, after: States, before: States) -> States:
         if self.lengths is None:
@@ -297,7 +297,7 @@ class _PackedRowsEndEarly(Plain):
 
 @fault("D1", "D2", "B1")
 class _StateOfTheLongest(Plain):
-    """Returns for every packed row the states of the longest."""
+    """Returns the final states of the longest packed row for every row."""
 
     def final_states(self, last: list[States]) -> States:
         states = super().final_states(last)
@@ -311,8 +311,8 @@ class _StateOfTheLongest(Plain):
 
 
 @fault("B1", "B2", on=(LSTM,))
-class _ProjectionTransposed(Plain):
-    """Projects with a square weight transposed, or with the rows in reversed order."""
+class _ProjectionReversed(Plain):
+    """Reverses the columns of the projection weight."""
 
     def project(self, h: torch.Tensor, w_hr: torch.Tensor | None) -> torch.Tensor:
         return super().project(h, None if w_hr is None else w_hr.flip(1))
@@ -320,7 +320,7 @@ class _ProjectionTransposed(Plain):
 
 @fault("B1", "B2", on=(LSTM,), num_layers=2)
 class _ProjectionOfTheFirstLayer(Plain):
-    """Projects every layer with the weight of the first."""
+    """Uses the projection weight of the first layer in every layer."""
 
     def projection(self, layer: int, direction: int) -> torch.Tensor | None:
         return super().projection(0, direction)
@@ -340,7 +340,7 @@ class _WeightsOfTheFirstLayer(Plain):
 
 @fault("B1", "B2")
 class _ForwardWeightsInReverse(Plain):
-    """Uses the forward direction's recurrent weights in reverse."""
+    """Uses the recurrent weights of the forward direction in the reverse direction."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, _, b_ih, b_hh = super().weights(layer, direction)
@@ -349,7 +349,7 @@ class _ForwardWeightsInReverse(Plain):
 
 @fault("B1", "B2", on=(GRU,))
 class _BiasesSwapped(Plain):
-    """Swaps the two biases of a GRU."""
+    """Swaps b_ih and b_hh of a GRU."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
@@ -358,7 +358,7 @@ class _BiasesSwapped(Plain):
 
 @fault("B1", num_layers=2)
 class _HalvesSwappedBetweenLayers(Plain):
-    """Swaps the directions' halves between layers."""
+    """Swaps the forward and reverse features between layers."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
         if layer and self.directions == 2:
@@ -370,7 +370,7 @@ class _HalvesSwappedBetweenLayers(Plain):
 
 
 class _Timid(Plain):
-    """Never opens or shuts a gate, or saturates a tanh, completely, in the widest type."""
+    """Scales tanh by 1 - 1/64."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return super().tanh(z) * (1 - 2**-6)

@@ -29,5 +29,5 @@ _THEMES = (
 
 
 def faults() -> tuple[Fault, ...]:
-    """All of them, always in the same order."""
+    """All seeded faults, always in the same order."""
     return tuple(fault for theme in _THEMES for fault in theme)

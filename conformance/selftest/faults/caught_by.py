@@ -68,7 +68,7 @@ def shown_by_a_sound_one(test: str, cell: str) -> frozenset[tuple[str, ...]]:
 
 
 def tells(finding: Finding) -> bool:
-    """Whether a finding says anything of a fault: red, or one that a sound subject does not show."""
+    """Whether a finding is evidence of a fault: it is red, or a sound subject does not show it."""
     return finding.severity == RED or finding.signature not in shown_by_a_sound_one(finding.test, finding.cell)
 
 

@@ -1,4 +1,4 @@
-"""What a seeded fault is, and how a file of them lists its own."""
+"""The seeded fault, and the list to which each file of faults adds its own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ WITH_TANH = tuple(cell for cell in EVERY if not cell.startswith(RNN_RELU))
 
 @dataclass(frozen=True)
 class Fault:
-    """A broken subject: which clauses it breaks, on which cells, and the largest size that its smallest case needs.
+    """A broken subject, the clauses that it breaks, and the cells on which it breaks them.
 
-    needs maps fields of a case to the size up to which the fault may need it; every other size must shrink to 3.
-    effort is that of a run in which it must be caught.
+    needs   fields of a case, each with the size that its smallest failing case may have; other sizes shrink to 3
+    effort  the lowest effort at which the fault must be caught
     """
 
     name: str
@@ -32,12 +32,12 @@ class Fault:
 
 
 class Faults(list[Fault]):
-    """The seeded faults of one theme, in their order."""
+    """The seeded faults of one theme, in order of definition."""
 
     def seed(
         self, *clauses: str, on: tuple[str, ...] = ALL, effort: str = "smoke", **needs: int
     ) -> Callable[[type[Plain]], type[Plain]]:
-        """Adds a class as the fault that its docstring describes."""
+        """Registers a class as a fault, named by its docstring (one line)."""
 
         def seeded(kind: type[Plain]) -> type[Plain]:
             name = name_by_docstring(kind)

@@ -1,4 +1,4 @@
-"""Seeded faults of the backward pass: every one of these returns what it should, and pulls back something else."""
+"""Seeded faults of the backward pass: the results are sound, the gradients are not."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ fault = FAULTS.seed
 Change = Callable[[torch.Tensor], torch.Tensor]
 
 
-def pulling(t: torch.Tensor, change: Change) -> torch.Tensor:
-    """`t`, whose gradient is changed on its way back."""
+def hooked(t: torch.Tensor, change: Change) -> torch.Tensor:
+    """A view of `t` that applies `change` to its gradient; `t` itself if it requires none."""
     if not t.requires_grad:
         return t
     same = t.view_as(t)
@@ -34,7 +34,7 @@ def pulling(t: torch.Tensor, change: Change) -> torch.Tensor:
 
 @fault("C1", on=EVERY)
 class _StatesDetached(Plain):
-    """Detaches the states that it is given."""
+    """Detaches the initial states."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         return tuple(state.detach() for state in super().initial_states(sequence, hx))
@@ -42,7 +42,7 @@ class _StatesDetached(Plain):
 
 @fault("C1")
 class _InputDetachedInReverse(Plain):
-    """Detaches what the reverse direction reads."""
+    """Detaches the input of the reverse direction."""
 
     def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
         x = super().input_at(sequence, t, direction)
@@ -51,10 +51,10 @@ class _InputDetachedInReverse(Plain):
 
 @fault("C1", "C5", on=EVERY)
 class _InputGradientHalved(Plain):
-    """Halves the gradient of what a step reads."""
+    """Halves the gradient of the input of each step."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
-        return super().step(pulling(x, lambda g: g / 2), states, layer, direction)
+        return super().step(hooked(x, lambda g: g / 2), states, layer, direction)
 
 
 @fault("C1")
@@ -63,12 +63,12 @@ class _RecurrentWeightsScaled(Plain):
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
-        return w_ih, pulling(w_hh, lambda g: g * (1 + 2**-4)), b_ih, b_hh
+        return w_ih, hooked(w_hh, lambda g: g * (1 + 2**-4)), b_ih, b_hh
 
 
 @fault("C1", "C5", batch_size=2)
 class _AveragedOverTheBatch(Plain):
-    """Averages the gradients of weights over the batch."""
+    """Averages the gradient of input weights over the batch."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         self.rows = len(x)
@@ -76,11 +76,11 @@ class _AveragedOverTheBatch(Plain):
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
-        return pulling(w_ih, lambda g: g / self.rows), w_hh, b_ih, b_hh
+        return hooked(w_ih, lambda g: g / self.rows), w_hh, b_ih, b_hh
 
 
 class Counting(Plain):
-    """Knows how many steps one direction of one layer has made."""
+    """Counts in `done` the steps that one direction of one layer has taken."""
 
     done = 0
 
@@ -94,13 +94,13 @@ class Counting(Plain):
         return after
 
     def before(self, states: States) -> States:
-        """The states as a step reads them."""
+        """The states that a step reads, which a fault may change."""
         return states
 
 
 @fault("C1", "C5", steps=4)
 class _TruncatedInTime(Counting):
-    """Truncates back-propagation to two steps."""
+    """Detaches the states before each step from step 2 on."""
 
     def before(self, states: States) -> States:
         return tuple(state.detach() for state in states) if self.done >= 2 else states
@@ -108,7 +108,7 @@ class _TruncatedInTime(Counting):
 
 @fault("C1", num_layers=2)
 class _CreditsAnotherLayer(Plain):
-    """Credits the first layer with the gradient of every layer's recurrent weights."""
+    """Credits the gradient of every layer's recurrent weights to the first layer."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
@@ -119,7 +119,7 @@ class _CreditsAnotherLayer(Plain):
 
 @fault("C1", steps=2)
 class _WithoutTheFirstStep(Plain):
-    """Leaves the first step out of the gradient of weights."""
+    """Leaves the first step out of the gradient of input weights."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
         self.is_first = len(sequence) > 1
@@ -137,7 +137,7 @@ class _WithoutTheFirstStep(Plain):
 
 @fault("C1")
 class _LastStatesIgnored(Plain):
-    """Ignores what the loss says of h_n."""
+    """Detaches h_n."""
 
     def final_states(self, last: list[States]) -> States:
         h_n, *c_n = super().final_states(last)
@@ -146,7 +146,7 @@ class _LastStatesIgnored(Plain):
 
 @fault("C1", on=(LSTM,))
 class _CellStateIgnored(Plain):
-    """Ignores what the loss says of c_n."""
+    """Detaches c_n."""
 
     def final_states(self, last: list[States]) -> States:
         h_n, c_n = super().final_states(last)
@@ -159,11 +159,11 @@ class _Transposed(Plain):
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
-        return w_ih, pulling(w_hh, lambda g: g.t()), b_ih, b_hh
+        return w_ih, hooked(w_hh, lambda g: g.t()), b_ih, b_hh
 
 
 class _SlopeOf(torch.autograd.Function):
-    """A function's value, and a gradient that `slope` makes of its argument and its value."""
+    """Computes `function(z)`, and takes `slope(z, function(z))` for its derivative."""
 
     @staticmethod
     def forward(ctx: Any, z: torch.Tensor, function: Change, slope: Any) -> torch.Tensor:
@@ -179,7 +179,7 @@ class _SlopeOf(torch.autograd.Function):
 
 @fault("C1", on=WITH_TANH)
 class _TanhSlopeOfArgument(Plain):
-    """Takes the slope of tanh at its argument."""
+    """Uses 1 - z^2 of the argument z as the derivative of tanh."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return _SlopeOf.apply(z, torch.tanh, lambda z, y: 1 - z * z)
@@ -187,14 +187,14 @@ class _TanhSlopeOfArgument(Plain):
 
 @fault("C1", on=(LSTM, GRU))
 class _SigmoidSlopeWithoutProduct(Plain):
-    """Takes 1 - y for the slope of a sigmoid."""
+    """Uses 1 - y as the derivative of a sigmoid y."""
 
     def sigmoid(self, z: torch.Tensor) -> torch.Tensor:
         return _SlopeOf.apply(z, torch.sigmoid, lambda z, y: 1 - y)
 
 
 class _OpenRelu(Plain):
-    """Lets gradients through where relu is shut."""
+    """Passes gradients through a relu that is zero."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         w_ih, w_hh, b_ih, b_hh = self.weights(layer, direction)
@@ -202,33 +202,35 @@ class _OpenRelu(Plain):
         return (_SlopeOf.apply(z, torch.relu, lambda z, y: torch.ones_like(z)),)
 
 
-FAULTS.append(Fault("lets-gradients-through-where-relu-is-shut", ("C1",), (RNN_RELU,), subject("open-relu", _OpenRelu)))
+FAULTS.append(
+    Fault("passes-gradients-through-a-relu-that-is-zero", ("C1",), (RNN_RELU,), subject("open-relu", _OpenRelu))
+)
 
 
 @fault("C1", "C5", on=(GRU,))
 class _HiddenBiasDoubled(Plain):
-    """Doubles the gradient of a GRU's hidden bias."""
+    """Doubles the gradient of b_hh in a GRU."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
-        return w_ih, w_hh, b_ih, b_hh if b_hh is None else pulling(b_hh, lambda g: 2 * g)
+        return w_ih, w_hh, b_ih, b_hh if b_hh is None else hooked(b_hh, lambda g: 2 * g)
 
 
 @fault("C1", "C5", on=(RNN_TANH, RNN_RELU, LSTM))
 class _HiddenBiasHalved(Plain):
-    """Halves the gradient of the hidden bias."""
+    """Halves the gradient of b_hh."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
-        return w_ih, w_hh, b_ih, b_hh if b_hh is None else pulling(b_hh, lambda g: g / 2)
+        return w_ih, w_hh, b_ih, b_hh if b_hh is None else hooked(b_hh, lambda g: g / 2)
 
 
-# Who gets a gradient
+# Which tensors get a gradient
 
 
 @fault("C2", on=EVERY)
 class _FrozenParametersThawed(Plain):
-    """Gives frozen parameters a gradient."""
+    """Sets requires_grad on frozen parameters."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         if torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
@@ -238,7 +240,7 @@ class _FrozenParametersThawed(Plain):
 
 @fault("C2")
 class _OverwritesGradients(Plain):
-    """Overwrites gradients instead of adding to them."""
+    """Overwrites the gradient of input weights instead of adding to it."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
@@ -247,12 +249,12 @@ class _OverwritesGradients(Plain):
             w_ih.grad = None
             return g
 
-        return pulling(w_ih, forgetting), w_hh, b_ih, b_hh
+        return hooked(w_ih, forgetting), w_hh, b_ih, b_hh
 
 
 @fault("C2")
 class _SecondPassHalved(Plain):
-    """Halves what a graph gives when it is differentiated again."""
+    """Halves the gradient of recurrent weights in the second backward pass of a graph."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
@@ -262,14 +264,14 @@ class _SecondPassHalved(Plain):
             passes.append(1)
             return g / len(passes)
 
-        return w_ih, pulling(w_hh, halving), b_ih, b_hh
+        return w_ih, hooked(w_hh, halving), b_ih, b_hh
 
 
 # Beyond the loss
 
 
 class _LeakingPacking(Packing):
-    """Pulls at the padding too."""
+    """Replaces zero gradients of a padded batch by ones."""
 
     def pack_padded_sequence(
         self, input: torch.Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
@@ -277,11 +279,16 @@ class _LeakingPacking(Packing):
         def leaking(g: torch.Tensor) -> torch.Tensor:
             return torch.where(g == 0, torch.ones_like(g), g)
 
-        return super().pack_padded_sequence(pulling(input, leaking), lengths, batch_first, enforce_sorted)
+        return super().pack_padded_sequence(hooked(input, leaking), lengths, batch_first, enforce_sorted)
 
 
 FAULTS.append(
-    Fault("pulls-at-the-padding", ("C4", "C1"), ALL, replace(subject("leaking-packing"), packing=_LeakingPacking()))
+    Fault(
+        "replaces-zero-gradients-of-a-padded-batch-by-ones",
+        ("C4", "C1"),
+        ALL,
+        replace(subject("leaking-packing"), packing=_LeakingPacking()),
+    )
 )
 
 
@@ -290,7 +297,7 @@ class _NoiseInGradients(Plain):
     """Adds 1/8 to the gradient of the input."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
-        return super().run(pulling(sequence, lambda g: g + 2**-3), states, layer, direction)
+        return super().run(hooked(sequence, lambda g: g + 2**-3), states, layer, direction)
 
 
 @fault("C4", "C1", batch_size=2)
@@ -298,7 +305,7 @@ class _RowsMixedInGradients(Plain):
     """Averages the gradient of the input over rows."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
-        mixed = pulling(sequence, lambda g: g.mean(1, keepdim=True).expand_as(g))
+        mixed = hooked(sequence, lambda g: g.mean(1, keepdim=True).expand_as(g))
         return super().run(mixed, states, layer, direction)
 
 
@@ -307,7 +314,7 @@ class _ClippedGradients(Plain):
     """Clips the gradient of a step's input to 1/8."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
-        return super().step(pulling(x, lambda g: g.clamp(-(2**-3), 2**-3)), states, layer, direction)
+        return super().step(hooked(x, lambda g: g.clamp(-(2**-3), 2**-3)), states, layer, direction)
 
 
 # Balances
@@ -315,14 +322,14 @@ class _ClippedGradients(Plain):
 
 @fault("C5", "C1", on=(RNN_RELU,))
 class _StatesPullTwice(Plain):
-    """Doubles the gradient of the states that a step starts from."""
+    """Doubles the gradient of the states that each step reads."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
-        return super().step(x, tuple(pulling(state, lambda g: 2 * g) for state in states), layer, direction)
+        return super().step(x, tuple(hooked(state, lambda g: 2 * g) for state in states), layer, direction)
 
 
 class _Together(torch.autograd.Function):
-    """The sum of two biases, whose gradients are one and the same piece of memory."""
+    """The sum of two biases. Their gradients share memory."""
 
     @staticmethod
     def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -335,7 +342,7 @@ class _Together(torch.autograd.Function):
 
 @fault("C5", on=(RNN_TANH, RNN_RELU, LSTM))
 class BiasesShareAGradient(Plain):
-    """Gives both biases one gradient in one piece of memory."""
+    """Returns the gradients of both biases in the same memory."""
 
     def pre_activation(
         self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
@@ -349,7 +356,7 @@ class BiasesShareAGradient(Plain):
 
 
 class _AnotherMask(torch.autograd.Function):
-    """Dropout whose gradient is dropped out by a mask of its own."""
+    """Dropout that draws a new mask for its gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, p: float) -> torch.Tensor:
@@ -363,7 +370,7 @@ class _AnotherMask(torch.autograd.Function):
 
 @fault("G", num_layers=2)
 class _MaskRedrawn(Plain):
-    """Redraws the mask in the backward pass."""
+    """Redraws the dropout mask in the backward pass."""
 
     def between(self, output: torch.Tensor, layer: int) -> torch.Tensor:
         if layer < self.num_layers - 1 and self.training and self.dropout:
@@ -373,7 +380,7 @@ class _MaskRedrawn(Plain):
 
 @fault("G", num_layers=2)
 class _MaskForgotten(Plain):
-    """Pulls at what dropout left out."""
+    """Ignores dropout in the backward pass."""
 
     def between(self, output: torch.Tensor, layer: int) -> torch.Tensor:
         dropped = super().between(output, layer)

@@ -1,4 +1,4 @@
-"""Seeded faults of the backward pass that show in some dtypes alone, and there from some step, layer or pass on."""
+"""Seeded faults of the backward pass that show only in some dtypes, steps, layers, directions or passes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from conformance.harness.cells import SINGLE_STEPS
 from conformance.selftest.faults.fault import Faults
-from conformance.selftest.faults.gradients import Counting, pulling
+from conformance.selftest.faults.gradients import Counting, hooked
 from conformance.selftest.implementations.plain import Elsewhere, Plain, States
 from reference.problem import LSTM
 
@@ -20,7 +20,7 @@ NARROW = (torch.float16, torch.bfloat16)
 
 @fault("C1", steps=2)
 class _DetachedInBfloat16(Counting):
-    """Truncates back-propagation to one step in bfloat16."""
+    """Detaches the states before each step from step 1 on in bfloat16."""
 
     def before(self, states: States) -> States:
         cut = self.done > 0 and states[0].dtype == torch.bfloat16
@@ -29,7 +29,7 @@ class _DetachedInBfloat16(Counting):
 
 @fault("C1", steps=3)
 class _TruncatedInFloat16(Counting):
-    """Truncates back-propagation to two steps in float16."""
+    """Detaches the states before each step from step 2 on in float16."""
 
     def before(self, states: States) -> States:
         cut = self.done > 1 and states[0].dtype == torch.float16
@@ -38,45 +38,45 @@ class _TruncatedInFloat16(Counting):
 
 @fault("C1", steps=7)
 class _HalvedInFloat32(Counting):
-    """Halves what goes back through the sixth step of two directions in float32."""
+    """Halves the gradient of the states that step 6 reads in bidirectional float32 modules."""
 
     def before(self, states: States) -> States:
         halved = self.done == 6 and self.directions == 2 and states[0].dtype == torch.float32
-        return tuple(pulling(state, lambda g: g / 2) for state in states) if halved else states
+        return tuple(hooked(state, lambda g: g / 2) for state in states) if halved else states
 
 
 @fault("C1", num_layers=2)
 class _UpperLayersHalvedIn16Bits(Plain):
-    """Halves the gradient of an upper layer's input weights in 16 bits."""
+    """Halves the gradient of input weights above the first layer in 16 bits."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, *others = super().weights(layer, direction)
         halved = layer > 0 and w_ih.dtype in NARROW
-        return (pulling(w_ih, lambda g: g / 2) if halved else w_ih, *others)
+        return (hooked(w_ih, lambda g: g / 2) if halved else w_ih, *others)
 
 
 @fault("C1", num_layers=3)
 class _ThirdLayerHalvedInFloat32(Plain):
-    """Halves the gradient of the third layer's recurrent weights in float32."""
+    """Halves the gradient of recurrent weights from the third layer on in float32."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
         halved = layer > 1 and w_hh.dtype == torch.float32
-        return w_ih, pulling(w_hh, lambda g: g / 2) if halved else w_hh, b_ih, b_hh
+        return w_ih, hooked(w_hh, lambda g: g / 2) if halved else w_hh, b_ih, b_hh
 
 
 @fault("C1", on=(LSTM,))
 class _ProjectionTurnedIn16Bits(Plain):
-    """Turns the sign of the projection's gradient in 16 bits."""
+    """Negates the gradient of the projection weight in 16 bits."""
 
     def projection(self, layer: int, direction: int) -> torch.Tensor | None:
         w_hr = super().projection(layer, direction)
-        return pulling(w_hr, torch.neg) if w_hr is not None and w_hr.dtype in NARROW else w_hr
+        return hooked(w_hr, torch.neg) if w_hr is not None and w_hr.dtype in NARROW else w_hr
 
 
 @fault("C2", on=SINGLE_STEPS)
 class _SecondPassOfAStepHalved(Plain):
-    """Halves what a single step gives when it is differentiated again."""
+    """Halves the gradient of input weights in the second backward pass of a single step."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, *others = super().weights(layer, direction)
@@ -86,12 +86,12 @@ class _SecondPassOfAStepHalved(Plain):
             passes.append(1)
             return g / len(passes)
 
-        return (pulling(w_ih, halving), *others)
+        return (hooked(w_ih, halving), *others)
 
 
 @fault("C4", "C1", steps=2)
 class _LeaksAgainstTime(Plain):
-    """Credits what the reverse direction reads to the step before in time."""
+    """Credits the input gradient of the reverse direction to the previous time step."""
 
     def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
         x = super().input_at(sequence, t, direction)

@@ -1,4 +1,4 @@
-"""Seeded faults of the utilities that pad and pack: `Packing` broken in one place."""
+"""Seeded faults of the padding and packing utilities: `Packing` broken in one place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAULTS = Faults()
 
 
 def packing_fault(kind: type[Packing]) -> type[Packing]:
-    """Adds a class as the fault that its docstring describes."""
+    """Registers a class as a fault of E4, named by its docstring."""
     name = name_by_docstring(kind)
     FAULTS.append(Fault(name, ("E4",), (RNN_TANH,), packing_subject(name, kind())))
     return kind
@@ -25,7 +25,7 @@ def packing_fault(kind: type[Packing]) -> type[Packing]:
 
 @packing_fault
 class _SizesBackwards(Packing):
-    """Lists batch_sizes from the last step on."""
+    """Lists batch_sizes in reverse."""
 
     def sizes(self, sizes: torch.Tensor) -> torch.Tensor:
         return sizes.flip(0)
@@ -41,7 +41,7 @@ class _SizesOfInt32(Packing):
 
 @packing_fault
 class _LengthsOffByOne(Packing):
-    """Takes a row to end one step early."""
+    """Reads lengths above 1 as one less."""
 
     def read(self, lengths: Any) -> torch.Tensor:
         return (super().read(lengths) - 1).clamp(min=1)
@@ -49,7 +49,7 @@ class _LengthsOffByOne(Packing):
 
 @packing_fault
 class _LengthsReturnedOffByOne(Packing):
-    """Returns lengths that are off by one."""
+    """Returns lengths that are one too large."""
 
     def pad_packed_sequence(self, *args: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
         batch, lengths = super().pad_packed_sequence(*args, **options)
@@ -58,7 +58,7 @@ class _LengthsReturnedOffByOne(Packing):
 
 @packing_fault
 class _IndicesNotInverse(Packing):
-    """Undoes the order by another order."""
+    """Returns unsorted_indices that do not invert sorted_indices."""
 
     def undone(self, order: torch.Tensor | None) -> torch.Tensor | None:
         return None if order is None else order.argsort().roll(1)
@@ -82,7 +82,7 @@ class _ShortestFirst(Packing):
 
 @packing_fault
 class _Untruncated(Packing):
-    """Packs the longest row to the end of the batch."""
+    """Packs the longest row with its padding."""
 
     def packed(self, rows: torch.Tensor, lengths: torch.Tensor, order: torch.Tensor | None) -> PackedSequence:
         return super().packed(rows, torch.where(lengths == lengths.max(), rows.shape[1], lengths), order)
@@ -90,7 +90,7 @@ class _Untruncated(Packing):
 
 @packing_fault
 class _ValueIgnored(Packing):
-    """Pads a packed sequence with zeros whatever padding_value."""
+    """Ignores padding_value in pad_packed_sequence."""
 
     def behind_packed_rows(self, padding_value: float) -> float:
         return 0.0
@@ -98,7 +98,7 @@ class _ValueIgnored(Packing):
 
 @packing_fault
 class _TotalLengthIgnored(Packing):
-    """Pads to the longest row whatever total_length."""
+    """Ignores a total_length beyond the longest row."""
 
     def total(self, steps: int, total_length: int | None) -> int:
         super().total(steps, total_length)
@@ -115,7 +115,7 @@ class _ShortTotalLengthAccepted(Packing):
 
 @packing_fault
 class _ShortTotalLengthRefusedOtherwise(Packing):
-    """Refuses a short total_length with an IndexError."""
+    """Raises IndexError for a short total_length."""
 
     def total(self, steps: int, total_length: int | None) -> int:
         if total_length is not None and total_length < steps:
@@ -125,7 +125,7 @@ class _ShortTotalLengthRefusedOtherwise(Packing):
 
 @packing_fault
 class _PaddingLeaks(Packing):
-    """Packs the padding behind a row in the place of its last step."""
+    """Replaces the last step of each row by the padding behind it."""
 
     def packed(self, rows: torch.Tensor, lengths: torch.Tensor, order: torch.Tensor | None) -> PackedSequence:
         rows = rows.clone()
@@ -136,7 +136,7 @@ class _PaddingLeaks(Packing):
 
 @packing_fault
 class _EnforceSortedIgnored(Packing):
-    """Enforces sorted rows in pack_sequence whatever enforce_sorted."""
+    """Ignores enforce_sorted=False in pack_sequence."""
 
     def pack_sequence(self, sequences: Sequence[torch.Tensor], enforce_sorted: bool = True) -> PackedSequence:
         return super().pack_sequence(sequences, enforce_sorted=True)
@@ -144,7 +144,7 @@ class _EnforceSortedIgnored(Packing):
 
 @packing_fault
 class _SortedRowsSortedAgain(Packing):
-    """Turns rows round that come sorted."""
+    """Reverses the order of rows under enforce_sorted."""
 
     def packed(self, rows: torch.Tensor, lengths: torch.Tensor, order: torch.Tensor | None) -> PackedSequence:
         if order is not None:
@@ -154,7 +154,7 @@ class _SortedRowsSortedAgain(Packing):
 
 @packing_fault
 class _RowsLeftSorted(Packing):
-    """Pads a packed sequence in the order that it was packed in."""
+    """Leaves rows in sorted order in pad_packed_sequence."""
 
     def pad_packed_sequence(self, sequence: PackedSequence, *args: Any, **options: Any) -> tuple[Any, Any]:
         return super().pad_packed_sequence(PackedSequence(sequence.data, sequence.batch_sizes), *args, **options)
@@ -162,7 +162,7 @@ class _RowsLeftSorted(Packing):
 
 @packing_fault
 class _OtherSide(Packing):
-    """Pads rows on the other side."""
+    """Pads rows on the opposite side."""
 
     def first_step(self, padding: int, padding_side: str) -> int:
         return super().first_step(padding, "right" if padding_side == "left" else "left")
@@ -170,7 +170,7 @@ class _OtherSide(Packing):
 
 @packing_fault
 class _SideIgnored(Packing):
-    """Pads rows on the right whatever padding_side."""
+    """Ignores padding_side and pads on the right."""
 
     def first_step(self, padding: int, padding_side: str) -> int:
         return super().first_step(padding, "right")
@@ -178,7 +178,7 @@ class _SideIgnored(Packing):
 
 @packing_fault
 class _ValueOfRowsIgnored(Packing):
-    """Pads rows with zeros whatever padding_value."""
+    """Ignores padding_value in pad_sequence."""
 
     def beside_rows(self, padding_value: float) -> float:
         return 0.0
@@ -186,7 +186,7 @@ class _ValueOfRowsIgnored(Packing):
 
 @packing_fault
 class _TimeFirst(Packing):
-    """Pads a packed sequence time first whatever batch_first."""
+    """Ignores batch_first in pad_packed_sequence."""
 
     def pad_packed_sequence(
         self, sequence: PackedSequence, batch_first: bool = False, *args: Any, **options: Any
@@ -204,7 +204,7 @@ class _TrailingDimensionsFlattened(Packing):
 
 @packing_fault
 class _TrailingDimensionAdded(Packing):
-    """Adds a dimension to rows of numbers."""
+    """Adds a dimension to rows of scalars."""
 
     def data(self, data: torch.Tensor) -> torch.Tensor:
         return data[:, None] if data.dim() == 1 else data
@@ -220,7 +220,7 @@ class _PackedInFloat32(Packing):
 
 @packing_fault
 class _Int32Misread(Packing):
-    """Reads lengths of int32 backwards."""
+    """Reverses the order of int32 lengths."""
 
     def read(self, lengths: Any) -> torch.Tensor:
         found = super().read(lengths)
@@ -229,7 +229,7 @@ class _Int32Misread(Packing):
 
 @packing_fault
 class _ListRefused(Packing):
-    """Refuses a list of lengths."""
+    """Rejects a list of lengths."""
 
     def read(self, lengths: Any) -> torch.Tensor:
         if isinstance(lengths, list):
@@ -239,7 +239,7 @@ class _ListRefused(Packing):
 
 @packing_fault
 class _EndsGivenBack(Packing):
-    """Gives the ends of padded rows back."""
+    """Returns the last steps of each padded row in unpad_sequence."""
 
     def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
         return row[-length:]
@@ -247,7 +247,7 @@ class _EndsGivenBack(Packing):
 
 @packing_fault
 class _LastRowLost(Packing):
-    """Gives all but the last of several rows back."""
+    """Drops the last of several rows in unpad_sequence."""
 
     def unpad_sequence(self, *args: Any, **options: Any) -> list[torch.Tensor]:
         rows = super().unpad_sequence(*args, **options)
@@ -256,7 +256,7 @@ class _LastRowLost(Packing):
 
 @packing_fault
 class _TransposesInPlace(Packing):
-    """Transposes its argument in place."""
+    """Transposes the argument of unpad_sequence in place."""
 
     def unpad_sequence(
         self, padded_sequences: torch.Tensor, lengths: torch.Tensor, batch_first: bool = False
@@ -267,7 +267,7 @@ class _TransposesInPlace(Packing):
 
 @packing_fault
 class _ClearsPadding(Packing):
-    """Writes zeros to the padding of its argument."""
+    """Replaces NaN by zero in the argument of pack_padded_sequence."""
 
     def pack_padded_sequence(self, input: torch.Tensor, *args: Any, **options: Any) -> PackedSequence:
         packed = super().pack_padded_sequence(input, *args, **options)

@@ -1,4 +1,4 @@
-"""Seeded faults of what comes back and what stays: shapes, names, types, worked examples, 16-bit values, states."""
+"""Seeded faults of results and side effects: shapes, names, types, worked examples, 16-bit values, states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ fault = FAULTS.seed
 
 @fault("A1")
 class _OutputTimeMajor(Plain):
-    """Returns a time-major output whatever batch_first."""
+    """Transposes the output if batch_first."""
 
     def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
         output, states = super().forward(input, hx)
@@ -31,7 +31,7 @@ class _OutputTimeMajor(Plain):
 
 @fault("A2")
 class _StatesBatchFirst(Plain):
-    """Transposes the states where batch_first."""
+    """Transposes the final states if batch_first."""
 
     def final_states(self, last: list[States]) -> States:
         states = super().final_states(last)
@@ -40,7 +40,7 @@ class _StatesBatchFirst(Plain):
 
 @fault("A3", on=EVERY)
 class _BiasesFirst(Plain):
-    """Orders biases before weights."""
+    """Registers the parameters in alphabetical order."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,7 +51,7 @@ class _BiasesFirst(Plain):
 
 @fault("A4", on=EVERY)
 class _WidenedOutput(Plain):
-    """Returns 16-bit results as float32."""
+    """Returns 16-bit outputs and single-step states as float32."""
 
     def in_time(self, outputs: torch.Tensor, direction: int) -> torch.Tensor:
         return super().in_time(outputs.float() if outputs.element_size() == 2 else outputs, direction)
@@ -64,7 +64,7 @@ class _WidenedOutput(Plain):
 
 @fault("A4-fake", on=EVERY, num_layers=2)
 class _OtherStridesWithoutData(Plain):
-    """Lays its results out otherwise on meta tensors."""
+    """Returns outputs with other strides on meta tensors."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         after = super().step(x, states, layer, direction)
@@ -78,7 +78,7 @@ class _OtherStridesWithoutData(Plain):
 
 @fault("A4-repr", on=EVERY)
 class _SilentRepr(Plain):
-    """Leaves bias out of its repr."""
+    """Omits bias from its repr."""
 
     def extra_repr(self) -> str:
         return super().extra_repr().replace(", bias=False", "")
@@ -86,7 +86,7 @@ class _SilentRepr(Plain):
 
 @fault("A5", on=EVERY)
 class _Warns(Plain):
-    """Warns at every call."""
+    """Warns on every call."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         warnings.warn("this module is slow", stacklevel=2)
@@ -98,7 +98,7 @@ class _Warns(Plain):
 
 @fault("B3", on=(RNN_TANH,))
 class _WorkedExampleWithoutBias(Plain):
-    """Leaves b_hh out."""
+    """Omits b_hh."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, _ = super().weights(layer, direction)
@@ -106,18 +106,20 @@ class _WorkedExampleWithoutBias(Plain):
 
 
 def _drawn_late(cell: str, *args: Any, **kwargs: Any) -> torch.nn.Module:
-    """torch.nn's module, whose weights begin one random number later."""
+    """Builds the module of torch.nn after drawing one random number."""
     torch.rand(1)
     return torch_nn().classes[cell](*args, **kwargs)
 
 
 _LATE = {cell: partial(_drawn_late, cell) for cell in (RNN_TANH, LSTM)}
-FAULTS.append(Fault("draws-its-weights-from-a-later-stream", ("B3-stream",), (RNN_TANH,), Subject("late", _LATE)))
+FAULTS.append(
+    Fault("draws-its-weights-after-one-extra-random-number", ("B3-stream",), (RNN_TANH,), Subject("late", _LATE))
+)
 
 
 @fault("B4", on=(RNN_TANH, LSTM, GRU))
-class _LongSequenceCut(Plain):
-    """Halves the products from step 2 on."""
+class _InputHalvedLater(Plain):
+    """Halves the input of every layer from step 2 on."""
 
     def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
         return super().input_at(sequence, t, direction) * (0.5 if t >= 2 else 1)
@@ -128,7 +130,7 @@ class _LongSequenceCut(Plain):
 
 @fault("J2", on=(LSTM,))
 class _RefusesBfloat16(Plain):
-    """Refuses bfloat16 in one cell."""
+    """Rejects bfloat16 in the LSTM alone."""
 
     def forward(self, input: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
         if self.cell == LSTM and input.dtype == torch.bfloat16:
@@ -138,7 +140,7 @@ class _RefusesBfloat16(Plain):
 
 @fault("B5", on=(RNN_TANH, LSTM, GRU))
 class _TanhOffInOneBinade(Plain):
-    """Computes a tanh that is off by 1/32 between 2^-7 and 2^-6, in 16-bit types."""
+    """Computes tanh between 2^-7 and 2^-6 with a relative error of 1/32 in 16-bit types."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         off = (z.abs() >= 2**-7) & (z.abs() < 2**-6) if z.element_size() == 2 else torch.zeros_like(z, dtype=torch.bool)
@@ -147,7 +149,7 @@ class _TanhOffInOneBinade(Plain):
 
 @fault("B5", on=(LSTM, GRU))
 class _SigmoidOffInOneBinade(Plain):
-    """Computes a sigmoid that is off by 1/32 between 1 and 2, in 16-bit types."""
+    """Computes the sigmoid between 1 and 2 with a relative error of 1/32 in 16-bit types."""
 
     def sigmoid(self, z: torch.Tensor) -> torch.Tensor:
         off = (z >= 1) & (z < 2) if z.element_size() == 2 else torch.zeros_like(z, dtype=torch.bool)
@@ -159,7 +161,7 @@ class _SigmoidOffInOneBinade(Plain):
 
 @fault("D1", "D2")
 class _LastStateBeforeLast(Plain):
-    """Returns h_n one step early."""
+    """Returns the hidden state before the last step as h_n."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
         outputs, last = super().run(sequence, states, layer, direction)
@@ -169,7 +171,7 @@ class _LastStateBeforeLast(Plain):
 
 @fault("D2")
 class _BackwardStateOfLastOutput(Plain):
-    """Takes the backward state from the last output."""
+    """Takes h_n of the reverse direction from its output at the last time step."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
         outputs, last = super().run(sequence, states, layer, direction)
@@ -178,7 +180,7 @@ class _BackwardStateOfLastOutput(Plain):
 
 @fault("D3", on=WITH_TANH)
 class _TanhAboveOne(Plain):
-    """Computes a tanh that exceeds 1."""
+    """Scales tanh by 1.25."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return torch.tanh(z) * 1.25
@@ -186,7 +188,7 @@ class _TanhAboveOne(Plain):
 
 @fault("D3", on=(RNN_RELU,))
 class _LeakyRelu(Plain):
-    """Leaks negative values through relu."""
+    """Uses leaky relu instead of relu."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         w_ih, w_hh, b_ih, b_hh = self.weights(layer, direction)
@@ -195,8 +197,8 @@ class _LeakyRelu(Plain):
 
 
 @fault("D3", on=(LSTM,))
-class _ForgetAboveOne(Plain):
-    """Adds to the cell state more than a gate allows."""
+class _CellStateQuadrupled(Plain):
+    """Multiplies the new cell state by 4."""
 
     def lstm(self, z: torch.Tensor, c: torch.Tensor) -> States:
         h, c = super().lstm(z, c)
@@ -205,7 +207,7 @@ class _ForgetAboveOne(Plain):
 
 @fault("D3", on=(LSTM,))
 class _OpposedSign(Plain):
-    """Returns a hidden state of the wrong sign."""
+    """Flips the sign of the hidden state."""
 
     def lstm(self, z: torch.Tensor, c: torch.Tensor) -> States:
         h, c = super().lstm(z, c)
@@ -217,7 +219,7 @@ class _OpposedSign(Plain):
 
 @fault("D4")
 class _Remembers(Plain):
-    """Starts from where the last call ended."""
+    """Starts each direction of each layer from the final states of the previous run."""
 
     kept: States | None = None
 
@@ -232,7 +234,7 @@ class _Remembers(Plain):
 
 @fault("D4")
 class _SharesOutput(Plain):
-    """Hands out the memory that it will answer from."""
+    """Returns the result of the first call on every call, in the same memory."""
 
     kept: tuple[torch.Tensor, Any] | None = None
 
@@ -244,7 +246,7 @@ class _SharesOutput(Plain):
 
 @fault("D4", on=EVERY)
 class _ChangesState(Plain):
-    """Updates the given states in place."""
+    """Halves the given hidden state in place."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         states = super().initial_states(sequence, hx)
@@ -255,7 +257,7 @@ class _ChangesState(Plain):
 
 @fault("D4", on=EVERY)
 class _DrawsRandomNumbers(Plain):
-    """Draws random numbers without dropout."""
+    """Draws a random number on every call."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         torch.rand(1)
@@ -267,7 +269,7 @@ class _DrawsRandomNumbers(Plain):
 
 @fault("E1", num_layers=2)
 class _LouderAbove(Plain):
-    """Scales the output of layers above the first."""
+    """Scales the output of layers above the first by 1 + 1/64."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
         outputs, last = super().run(sequence, states, layer, direction)

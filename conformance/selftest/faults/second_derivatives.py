@@ -1,4 +1,4 @@
-"""Seeded faults of second derivatives, and of other ways to differentiate than one backward pass."""
+"""Seeded faults of second derivatives, and of autograd APIs other than a single backward pass."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _TanhOnce(torch.autograd.Function):
 
 @fault("C3", "C6", on=CURVED_EVERYWHERE)
 class _DifferentiableOnce(Plain):
-    """Has a tanh that is differentiable once."""
+    """Uses a tanh that is differentiable only once."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return _TanhOnce.apply(z) if torch.is_grad_enabled() else torch.tanh(z)
@@ -66,7 +66,7 @@ class _TanhCurved(torch.autograd.Function):
 
 @fault("C3", on=CURVED_EVERYWHERE)
 class _SlopeDetached(Plain):
-    """Detaches the slope of its tanh, so that a part of second derivatives is missing."""
+    """Detaches the derivative of tanh, which drops terms of second derivatives."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return _TanhCurved.apply(z, 0.0) if torch.is_grad_enabled() else torch.tanh(z)
@@ -74,7 +74,7 @@ class _SlopeDetached(Plain):
 
 @fault("C3", on=CURVED_EVERYWHERE)
 class _CurvatureOff(Plain):
-    """Has a tanh whose second derivative is an eighth too large."""
+    """Computes the second derivative of tanh an eighth too large."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return _TanhCurved.apply(z, 1.125) if torch.is_grad_enabled() else torch.tanh(z)
@@ -82,14 +82,14 @@ class _CurvatureOff(Plain):
 
 @fault("C3", "C6", on=CURVED_EVERYWHERE)
 class _CurvatureOffInFloat32(Plain):
-    """Has a tanh whose second derivative is an eighth too large, in float32 alone."""
+    """Computes the second derivative of tanh an eighth too large in float32 alone."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         wrong = z.dtype == torch.float32 and torch.is_grad_enabled()
         return _TanhCurved.apply(z, 1.125) if wrong else torch.tanh(z)
 
 
-# Other ways to differentiate
+# Autograd APIs
 
 
 class _WithoutForwardMode(torch.autograd.Function):
@@ -137,7 +137,7 @@ class _WithoutBatches(_WithForwardMode):
 
 
 class _InFloat32(Plain):
-    """Sends the input of each step through a function, in float32."""
+    """Passes the input of each step through the function `through` in float32."""
 
     through: Any
 
@@ -147,35 +147,35 @@ class _InFloat32(Plain):
 
 @fault("C6", on=EVERY)
 class _GraphRefused(_InFloat32):
-    """Refuses to be differentiated twice in float32."""
+    """Raises in double backward in float32."""
 
     through = _WithoutGraph
 
 
 @fault("C6", on=EVERY)
 class _ForwardModeRefused(_InFloat32):
-    """Refuses forward mode in float32."""
+    """Has no forward-mode derivative in float32."""
 
     through = _WithoutForwardMode
 
 
 @fault("C6", "C1", on=EVERY)
 class _ForwardModeOff(_InFloat32):
-    """Has derivatives in forward mode that are twice too large in float32."""
+    """Doubles forward-mode derivatives of the input in float32."""
 
     through = _WrongForwardMode
 
 
 @fault("C6", on=EVERY)
 class _BatchesRefused(_InFloat32):
-    """Refuses a batch of cotangents in float32."""
+    """Rejects batched cotangents in float32."""
 
     through = _WithoutBatches
 
 
 @fault("C6", on=WITH_SUMMED_BIASES)
 class _BiasesShareAGradientInFloat32(BiasesShareAGradient):
-    """Gives both biases one gradient in memory, in float32."""
+    """Returns the gradients of both biases in the same memory in float32."""
 
     def pre_activation(
         self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
@@ -186,7 +186,7 @@ class _BiasesShareAGradientInFloat32(BiasesShareAGradient):
 
 @fault("C6", on=EVERY)
 class _HooksLost(Plain):
-    """Calls no hooks in float32."""
+    """Skips module hooks in float32."""
 
     def __call__(self, input: Any, hx: Any = None) -> Any:
         called = self.forward if next(self.parameters()).dtype == torch.float32 else super().__call__
@@ -195,7 +195,7 @@ class _HooksLost(Plain):
 
 @fault("C6", on=WITHOUT_NEED_OF_THEIR_OUTPUT)
 class _OutputNeeded(Plain):
-    """Needs what it returned for its backward pass, in float32."""
+    """Saves the output of a single step for its backward pass in float32."""
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         after = super().step(x, states, layer, direction)
@@ -218,7 +218,7 @@ class _Kept(torch.autograd.Function):
 
 @fault("C6", "C1", on=EVERY)
 class _OtherwiseAgain(Plain):
-    """Keeps more for its backward pass when it is called again, in float32."""
+    """Saves more tensors for its backward pass from its second step on in float32."""
 
     calls = 0
 

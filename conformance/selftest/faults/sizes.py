@@ -1,4 +1,4 @@
-"""Seeded faults that show at special sizes and values, or from a size on that nobody named."""
+"""Seeded faults that show only at special sizes and values, or only beyond a given size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAULTS = Faults()
 
 
 class _When(Plain):
-    """Halves the input of a step where a condition on the module and the input holds."""
+    """Adds 1/2 to the input of every step if a condition on the module and the input holds."""
 
     def __init__(self, *args: Any, condition: Callable[[Plain, torch.Tensor], bool], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,7 +40,7 @@ SPECIAL: dict[str, Callable[[Plain, torch.Tensor], bool]] = {
     "an-input-of-zeros": lambda module, x: _has_values(x) and not bool(x.any()),
     "equal-rows": lambda module, x: _has_values(x) and x.shape[1] > 1 and bool((x == x[:, :1]).all()),
 }
-"""Conditions under which a fault shows."""
+"""Conditions under which `_When` is wrong; the input is (T, N, features)."""
 
 
 def _has_values(x: torch.Tensor) -> bool:
@@ -57,11 +57,11 @@ def _special() -> Iterator[Fault]:
 FAULTS.extend(_special())
 
 
-# Sizes that nobody named
+# Beyond a size
 
 
 class Beyond(Plain):
-    """Sound up to a size, and wrong from there on: `what` is one of `SIZED`."""
+    """Sound below index `beyond` of `what`, a key of `SIZED`, and wrong from there on."""
 
     def __init__(self, *args: Any, what: str, beyond: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -99,11 +99,11 @@ SIZED = {
     "layer": "num_layers",
     "length": "steps",
 }
-"""What `Beyond` can be wrong in, and the field of a case that must be larger to show it."""
+"""The dimensions in which `Beyond` can be wrong, and the field of a case that must exceed `beyond` to show it."""
 
 
 def beyond(what: str, size: int, effort: str = "smoke") -> Fault:
-    """The fault of every module that is wrong from index `size` of a unit, row, step, feature or layer on."""
+    """The fault that is wrong from index `size` of `what`, a key of `SIZED`, on."""
     classes = {cell: partial(Beyond, cell, what=what, beyond=size) for cell in ALL}
     needs = ((SIZED[what], size + 1),)
     return Fault(f"wrong-from-{what}-{size}-on", ("B1", "B2"), ALL, Subject(what, classes), needs, effort)

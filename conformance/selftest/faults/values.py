@@ -1,4 +1,4 @@
-"""Seeded faults of what a call computes: its equations, how layers and directions are wired, how it rounds."""
+"""Seeded faults of the computed values: equations, wiring of layers and directions, precision."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ fault = FAULTS.seed
 
 
 class _Reordered(Plain):
-    """Reads its gate blocks in another order."""
+    """Reads the gate blocks in a different order."""
 
     def __init__(self, *args: Any, order: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -47,7 +47,7 @@ FAULTS.extend(_gate_orders())
 
 @fault("B1", "B2", on=(GRU,))
 class _HiddenBiasOutsideReset(Plain):
-    """GRU adds b_hn outside of the reset."""
+    """GRU adds b_hn outside the product with the reset gate."""
 
     def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
         if b_hh is None:
@@ -68,7 +68,7 @@ class _SwappedBlend(Plain):
 
 @fault("B1", "B2", on=(GRU,))
 class _ResetBeforeProduct(Plain):
-    """GRU resets h before the product."""
+    """GRU applies the reset gate to h before the recurrent product."""
 
     def gru(self, x: torch.Tensor, h: torch.Tensor, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> torch.Tensor:
         i_r, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)
@@ -92,7 +92,7 @@ class _StateIgnoredAbove(Plain):
 
 @fault("B1", "B2", on=(LSTM,))
 class _CellStateIgnoredInReverse(Plain):
-    """Ignores c_0 in reverse."""
+    """Ignores c_0 in the reverse direction."""
 
     def start(self, initial: States, layer: int, direction: int) -> States:
         h, c = super().start(initial, layer, direction)
@@ -101,7 +101,7 @@ class _CellStateIgnoredInReverse(Plain):
 
 @fault("B1", "B2", "D2", "E2")
 class _NotTurnedBack(Plain):
-    """Leaves the reversed output in reversed time."""
+    """Returns the outputs of the reverse direction in reversed time."""
 
     def in_time(self, outputs: torch.Tensor, direction: int) -> torch.Tensor:
         return outputs
@@ -109,7 +109,7 @@ class _NotTurnedBack(Plain):
 
 @fault("B1", "D2", num_layers=2)
 class _DirectionMajor(Plain):
-    """Stacks h_n direction by direction."""
+    """Stacks the final states by direction before layer."""
 
     def final_states(self, last: list[States]) -> States:
         order = [k * self.directions + d for d in range(self.directions) for k in range(self.num_layers)]
@@ -117,8 +117,8 @@ class _DirectionMajor(Plain):
 
 
 @fault("B1", "B2", on=(LSTM,))
-class _LateCellState(Plain):
-    """Returns c_n one step late."""
+class _EarlyCellState(Plain):
+    """Returns the cell state before the last step as c_n."""
 
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
         before = (
@@ -165,21 +165,21 @@ class _ProductsInBfloat16(Plain):
 
 @fault("B1", "B2", on=(RNN_TANH, LSTM, GRU))
 class _TanhOff(Plain):
-    """Computes a tanh that is off by 1e-4."""
+    """Computes tanh with a relative error of 1e-4."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return torch.tanh(z) * (1 - 1e-4)
 
 
 class _TanhSlightlyOff(Plain):
-    """Computes a tanh that is off by 1e-6 of itself, in float32."""
+    """Computes tanh with a relative error of 1e-6 in float32."""
 
     def tanh(self, z: torch.Tensor) -> torch.Tensor:
         return torch.tanh(z) * (1 - 1e-6) if z.dtype == torch.float32 else torch.tanh(z)
 
 
 class _OneWeightOff(Plain):
-    """Reads the first entry of W_hh off by 1e-4 of itself, in float32."""
+    """Reads the first entry of each W_hh with a relative error of 1e-4 in float32."""
 
     def weights(self, layer: int, direction: int) -> tuple[Any, Any, Any, Any]:
         w_ih, w_hh, b_ih, b_hh = super().weights(layer, direction)
@@ -202,7 +202,7 @@ def _small_errors() -> Iterator[Fault]:
 FAULTS.extend(_small_errors())
 
 
-# Steps, rows that end, projection, and single steps
+# Steps, packed rows, projection and single steps
 
 
 @fault("B2", steps=10)
@@ -223,7 +223,7 @@ class _ReverseFromPadding(Plain):
 
 @fault("B1", "B2", "D1", "D2")
 class _EndedRowsGoOn(Plain):
-    """Goes on with rows of a packed sequence that have ended."""
+    """Keeps updating rows of a packed sequence after their end."""
 
     def if_running(self, t: int, after: States, before: States) -> States:
         return after
@@ -231,7 +231,7 @@ class _EndedRowsGoOn(Plain):
 
 @fault("B1", "B2", on=(LSTM,))
 class _ProjectsTwice(Plain):
-    """Adds the state before projection to its first features after it."""
+    """Adds an eighth of the unprojected state to the projected state."""
 
     def project(self, h: torch.Tensor, w_hr: torch.Tensor | None) -> torch.Tensor:
         projected = super().project(h, w_hr)
@@ -240,7 +240,7 @@ class _ProjectsTwice(Plain):
 
 @fault("B1", "E2", on=EVERY)
 class _SingleStepFromZero(Plain):
-    """Starts a single step from zero whatever hx."""
+    """Ignores hx in a single step."""
 
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         return super().initial_states(sequence, None if isinstance(self, SingleStep) else hx)

@@ -5,7 +5,7 @@
 An error is put into `Plain`: into every tanh (into the result, where the cell is a relu), or into one entry of W_hh.
 Counted is the share of cases, drawn as the properties draw them, in which an error bound sees it: of whole calls (B1)
 and of single steps (B2). Beside it what torch.testing.assert_close sees with its default tolerances, against the same
-truth rounded to the dtype. The rung "none" has no error: whoever sees something there gives a false alarm.
+truth rounded to the dtype. The rung "none" has no error: a detection there is a false alarm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import reference
-from conformance.harness.checks.ratios import is_bounded, measured
+from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution import machine, tensors
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.forward import ForwardByLayers
@@ -95,7 +95,7 @@ def drawn(dtype: str, count: int, seed: int) -> list[Case]:
 
 @dataclass
 class Rung:
-    """The share of cases in which an error was seen, by who saw it."""
+    """The share of cases in which each check detected an error."""
 
     cell: str
     dtype: str
@@ -115,7 +115,7 @@ def outside(seen: Observation, enclosure: Enclosure) -> bool:
     """Whether a result leaves its bounds."""
     results = seen.results.items()
     return any(
-        measured(one.values, getattr(enclosure, name), is_bounded(seen.problem, name)).worst > 1
+        compare_with_bounds(one.values, getattr(enclosure, name), is_bounded(seen.problem, name)).worst > 1
         for name, one in results
     )
 
@@ -136,7 +136,7 @@ def refused_by_assert_close(seen: Observation, truth: Enclosure) -> bool:
 
 
 def climb(cell: str, dtype: str, place: str, by: float, problems: Sequence[Problem]) -> Rung:
-    """Puts the error into every problem and counts who sees it."""
+    """Puts the error into every problem and counts the detections of each check."""
     subject = Subject("ladder", {cell: partial(PLACES[place], cell, by=by)})
     judgement = _judgement(cell, dtype)
     rounding = judgement.amber or judgement.red

@@ -53,7 +53,7 @@ class Trial:
 
     @np.errstate(all="ignore")
     def problem(self) -> Problem:
-        """What the subject is asked."""
+        """The problem of the trial."""
         problem = self.case.on(self.cell)
         if self.kind == ORDINARY:
             return problem
@@ -193,7 +193,7 @@ _MEMORY = [*MEMORY, *MEMORY[:1] * 2]
 _LAYOUTS = [words for words in LAYOUTS for _ in range(max(1, 5 - 2 * len(words)))]
 
 SHARES = ((ORDINARY, 60), ("transformed", 25), ("kernel batches", 5), ("one large size", 1), (CLIMB, 9))
-"""What trials are, in parts of a hundred."""
+"""The shares of trials, in percent."""
 
 
 def draw(random: Random, combinations: Sequence[tuple[str, str]], worst: Sequence[Trial]) -> Trial:

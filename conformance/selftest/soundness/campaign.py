@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import reference
-from conformance.harness.checks.ratios import is_bounded, measured
+from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution import machine
 from conformance.harness.execution.observation import Differentiated, LabelledArray, Observation
 from conformance.harness.execution.requests.backward import Backward
@@ -68,12 +68,12 @@ SAVE_EVERY = 5.0
 """Seconds between two writes of the state file."""
 
 UNION_CHECKED_EVERY = 4
-"""One trial in so many is judged under the union too. Its bounds are wider, constant by constant, so that an excess
-over it is one over the sharp model, where it is always looked at."""
+"""One trial in this many is also judged under the union. Its bounds are wider, constant by constant, so every excess
+over it is also an excess over the sharp model, which is always checked."""
 
 
 def subjects() -> dict[str, Subject]:
-    """What a campaign can be about, by name."""
+    """The subjects that a campaign can judge, by name."""
     own = (torch_nn(), plain.subject("plain"), *(variation.subject for variation in variations()))
     return {subject.name: subject for subject in own}
 
@@ -92,11 +92,11 @@ def judged(trial: Trial, seen: Observation, enclosure: Enclosure | Gradients) ->
     worst, vacuous, size = Worst(), 0.0, 0
     for name, labelled in _judged_values(seen, enclosure).items():
         ball = getattr(enclosure, name) if isinstance(enclosure, Enclosure) else enclosure.of(name)
-        measure = measured(labelled.values, ball, is_bounded(seen.problem, name))
-        if measure.worst > worst.ratio:
-            place = name if measure.worst <= 1 else beyond(labelled, ball, measure.ratios)
-            worst = Worst(measure.worst, trial.line, trial.kind, place)
-        vacuous += measure.vacuous * labelled.values.size
+        comparison = compare_with_bounds(labelled.values, ball, is_bounded(seen.problem, name))
+        if comparison.worst > worst.ratio:
+            place = name if comparison.worst <= 1 else beyond(labelled, ball, comparison.ratios)
+            worst = Worst(comparison.worst, trial.line, trial.kind, place)
+        vacuous += comparison.vacuous * labelled.values.size
         size += labelled.values.size
     return worst, vacuous / max(size, 1)
 
@@ -172,14 +172,14 @@ def planned(trial: Trial, problem: Problem, judge: Judge, of: str) -> tuple[Prob
         return Backward(problem, BACKWARD_ROUTES, loss=losses.loss(trial.case, problem)), {BACKWARD: judge.backward}
     single = problem.architecture.single_step
     modes: Modes = {} if single else {FORCED: judge.forced}
-    modes |= {FULL: judge.full} if trial.case.short else {}  # beyond, what is carried through time says nothing
+    modes |= {FULL: judge.full} if trial.case.short else {}  # for longer cases, bounds carried through time are vacuous
     return (Forward if single else ForwardByLayers)(problem, EAGER_ROUTES), modes
 
 
 def verdicts(
     trial: Trial, subject: Subject, union: bool, of: str = RESULTS
 ) -> Iterator[tuple[str, str, str, Worst, float]]:
-    """Mode, route, model, worst ratio and vacuous share of a trial; mode "" and a message where a call was refused."""
+    """Mode, route, model, worst ratio and vacuous share of a trial; mode "" and a message if a call was refused."""
     problem = trial.problem()
     request, modes = planned(trial, problem, Judge(trial, subject.name), of)
     for seen in request.execute(subject):
@@ -233,7 +233,7 @@ def batch(name: str, seed: int, of: str, number: int, worst: Sequence[Trial]) ->
 
 
 def layout_of(case: Case) -> list[str]:
-    """What is told of how a case lies: packed or padded, projection, its memory and the words of its layout."""
+    """The words that describe a case: packed or padded, projection, memory, and the words of its layout."""
     packed = "packed" if case.packed else "padded"
     return [packed, *(["projection"] if case.projection else []), f"mem={case.memory}", *case.layout]
 
@@ -254,7 +254,7 @@ class Campaign:
         self.began, self.before = self.saved, state.trials
 
     def run(self, cases: int, jobs: int) -> None:
-        """Goes on until the state counts so many trials; saves also when it is interrupted."""
+        """Continues until the state counts `cases` trials; also saves when interrupted."""
         try:
             for done in self._batches(cases, jobs):
                 self.state.add(done)
@@ -355,6 +355,6 @@ __all__ = ["Campaign", "Row", "main"]
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except BrokenPipeError:  # whoever read the lines has read enough
+    except BrokenPipeError:  # the reader closed the pipe
         sys.stdout = None  # type: ignore[assignment]
         sys.exit(0)

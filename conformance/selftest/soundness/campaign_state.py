@@ -1,4 +1,4 @@
-"""What a campaign has counted: rows that add up across runs, kept in a JSON file while nothing they depend on changes.
+"""The counts of a campaign: rows that add up across runs, kept in a JSON file while nothing they depend on changes.
 
 Ratios are error / bound, the worst of a trial; above 1 is an excess.
 """
@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 
 RESULTS, GRADIENTS = "results", "gradients"
-"""What a campaign judges."""
+"""The kinds of values that a campaign judges."""
 
 FORMAT = 2
 BINS_PER_OCTAVE, OCTAVES = 4, 20
@@ -29,7 +29,7 @@ EXCESSES_KEPT = 20
 
 
 class StateError(ValueError):
-    """A state file that cannot be added to; one line that says why and what would do."""
+    """A state file that cannot be added to; the message is one line with the reason and the remedy."""
 
 
 def sources_hash() -> str:

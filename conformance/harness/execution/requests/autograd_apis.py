@@ -1,4 +1,4 @@
-"""Other ways to differentiate a call than one backward pass. Each gives the gradients that a backward pass gives."""
+"""Autograd APIs other than one backward pass. Each gives the same gradients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MaybeTensors = Mapping[str, torch.Tensor | None]
 
 
 class Lacking(Exception):
-    """A way that was gone to its end without an error, and did not give what it is for; the text says what."""
+    """An API that raised no error but did not do what it is for; the message says what is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def _double_backward(call: DifferentiableCall) -> list[MaybeTensors]:
 
 
 def _forward_mode(call: DifferentiableCall) -> list[MaybeTensors]:
-    """Along each number by itself, as there are few."""
+    """Differentiates along each number separately, as there are few."""
     wide = {name: cotangent.double() for name, cotangent in call.cotangents.items()}
     gradients = {name: torch.zeros_like(leaf, dtype=torch.float64) for name, leaf in call.leaves.items()}
     for name, leaf in call.leaves.items():
@@ -229,7 +229,7 @@ AUTOGRAD_APIS: dict[str, Callable[[DifferentiableCall], list[MaybeTensors]]] = {
     STATES_IN_PLACE: _states_in_place,
     OWN_MEMORY: _own_memory,
 }
-"""Every way by its name."""
+"""Every API by its name."""
 
 API_IDS = {
     "double_backward": DOUBLE_BACKWARD,

@@ -19,11 +19,11 @@ order of the step's square, 1e-12, times a third derivative. Over 1,200 cases of
 """
 
 FEW = 100
-"""So many numbers to differentiate by, at most, are looked at one by one to say where second derivatives are wrong."""
+"""With at most this many variables, second derivatives are checked one by one to locate the wrong one."""
 
 
 def gradgradcheck_failure(call: DifferentiableCall) -> str:
-    """What there is to say against the second derivatives of a call's loss, in one line; "" where nothing is.
+    """The failure of gradgradcheck for a call's loss in one line; "" if it passes.
 
     Everything that can be differentiated by lies in one vector: one check then covers second derivatives by any two
     inputs, states and parameters. In its fast mode the check compares one number: what becomes of one gradient, summed

@@ -20,7 +20,7 @@ from conformance.harness.execution.subject import Subject
 from reference.problem import Problem
 
 LENGTHS = ("list", "int64", "int32")
-"""What lengths come as: a list, or a tensor of one of these dtypes."""
+"""The forms of lengths: a list, or a tensor of one of these dtypes."""
 
 
 def padded_by_hand(rows: Sequence[np.ndarray], steps: int, value: float = 0.0, side: str = "right") -> np.ndarray:
@@ -37,7 +37,7 @@ class Batch:
     """The rows of a packed problem as a utility is given them.
 
     sequence (N, T, *), where * is no axis, (I,) or (I, 2). surplus: steps that a padded batch has beyond its longest
-    row. What is no part of a row is NaN, so that a leak shows, unless all rows are the same numbers in memory_layouts.
+    row. What is no part of a row is NaN, so that a leak shows, unless all rows share memory.
     """
 
     problem: Problem
@@ -67,7 +67,7 @@ class Batch:
         return padded if self.batch_first else padded.swapaxes(0, 1)
 
     def tensor(self) -> torch.Tensor:
-        """The padded batch as a tensor, in the problem's dtype, device and memory_layouts."""
+        """The padded batch as a tensor, in the problem's dtype, device and memory layout."""
         rows = list(self.sequence) if self.problem.memory == "expanded" else self.rows
         padded = padded_by_hand(rows, self.problem.steps + self.surplus, np.nan)
         return self._laid_out(self.as_called(padded), 0 if self.batch_first else 1)
@@ -191,7 +191,7 @@ def _parts(value: Any) -> dict[str, torch.Tensor]:
 
 
 def _contents(given: Arguments) -> dict[str, list[np.ndarray]]:
-    """What the arguments hold now."""
+    """The current values of the arguments."""
     return {name: _held(value) for name, value in given.items()}
 
 

@@ -212,7 +212,7 @@ def test_death_is_the_observation_of_its_route_alone(how, said, deadly, pools):
     assert grad.failure is None
     assert [other.failure for other in others] == ([] if how == "hang" else [None]), "one hang is waited for"
     assert no_grad.failure.title == said
-    assert {failure.title for failure in pool.told} == {said}
+    assert {failure.title for failure in pool.deaths} == {said}
     assert executed(pool, deadly, forward(Case(), LSTM, ("grad",)))[0].failure is None, "the next child works"
 
 
