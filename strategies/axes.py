@@ -12,7 +12,7 @@ from itertools import combinations
 
 from hypothesis import strategies as st
 
-from strategies.values import FILLS
+from strategies.values import FILLS, INITIAL
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 LAYOUT_WORDS = ("bf", "nobias", "nohx", "unb", "drop")
@@ -37,12 +37,40 @@ SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 
 SIZES_ABOVE_1 = SIZES[3:]
 
 
+FAR = {
+    "batch_size": (65, 1024),
+    "steps": (101, 1000),
+    "hidden_size": (257, 2048),
+    "input_size": (257, 2048),
+    "num_layers": (7, 12),
+}
+"""Fields that can be far out: most drawn values lie between these two, evenly on a logarithmic scale."""
+
+NEAR = {
+    "input_size": (1, 2, 3),
+    "hidden_size": (1, 2, 3, 4),
+    "num_layers": (1, 1, 2),
+    "batch_size": (1, 2, 3, 3),
+    "steps": (1, 2, 3, 4, 5),
+    "fill": ("dyadic", *[INITIAL] * 5, "uniform"),
+}
+"""The other fields of a case in which one is far out. No two are equal, see below."""
+
+MOST_NUMBERS = {"smoke": 2**20, "default": 2**22, "ci": 2**22, "deep": 2**26}
+"""The largest `Case.numbers` of a case with a field far out, by effort."""
+
+
 @dataclass
 class Axes:
-    """The dtypes and devices that a run draws from, the simplest first: names such as "float32" and "cuda:1"."""
+    """What a run draws from.
+
+    dtypes, devices  the simplest first: names such as "float32" and "cuda:1"
+    most_numbers     the largest `Case.numbers` of a case with a field far out
+    """
 
     dtypes: tuple[str, ...] = DTYPES
     devices: tuple[str, ...] = ("cpu",)
+    most_numbers: int = MOST_NUMBERS["smoke"]
 
 
 AxesInForce = Callable[[], Axes]
@@ -66,6 +94,19 @@ def hidden_sizes() -> st.SearchStrategy[int]:
 def counts(largest: int) -> st.SearchStrategy[int]:
     """1 to `largest`, with double weight on 1 to 3; shrinks to 1."""
     return st.sampled_from([n for n in range(1, largest + 1) for _ in range(1 + (n <= 3))])
+
+
+def far(name: str) -> st.SearchStrategy[int]:
+    """A value of a field of `FAR`, mostly above its lower end; shrinks to 1, one by one."""
+    least, largest = FAR[name]
+    draws = 32 * largest
+
+    def value(n: int) -> int:
+        if n < largest:
+            return n + 1
+        return round(least * (largest / least) ** ((n - largest) / (draws - largest - 1)))
+
+    return st.sampled_from(range(draws)).map(value)
 
 
 def layouts(permitted: Sequence[tuple[str, ...]] = LAYOUTS) -> st.SearchStrategy[tuple[str, ...]]:

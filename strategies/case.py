@@ -10,6 +10,7 @@ line fits every cell.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,11 +21,11 @@ from hypothesis import strategies as st
 from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, GATES, LSTM, Architecture, Problem
 from strategies import axes, values
-from strategies.axes import Axes, AxesInForce, extensions
+from strategies.axes import Axes, AxesInForce, extensions, far
 
 VERSION = "v1"
 CELLS = (*GATES, *(name + CELL_SUFFIX for name in GATES))
-LARGEST_SIZE = 4096
+LARGEST_SIZE = 2**17
 """The largest size, and count of rows, steps or layers, that a case line may ask for."""
 
 LARGEST_SEED = 2**32 - 1
@@ -45,7 +46,7 @@ class Case:
 
     layout     words of `axes.LAYOUT_WORDS`: bf (batch_first=True), nobias (bias=False), nohx (no initial states
                passed), unb (one row without a batch axis), drop (dropout=0.5 if the class has it, in evaluation mode)
-    fill       the kind of numbers, one of `values.FILLS`
+    fill       the kind of numbers, one of `values.EVERY_FILL`
     seed       of the numbers
     pick       fixes every other choice of a property, such as where to split a sequence or which loss to use
     proj_size  0, or less than hidden_size
@@ -127,6 +128,21 @@ class Case:
         sequence = self.batch_size * self.steps * (self.input_size + layers * directions * width)
         read = self.input_size + (layers - 1) * directions * width + layers * width
         return sequence + 4 * width * directions * read
+
+    def within(self, most: int, field: str) -> Case:
+        """The case with a size reduced until it has at most so many numbers, or the size is 1."""
+        if self.numbers() <= most:
+            return self
+
+        def of_size(size: int) -> Case:
+            changed: dict[str, Any] = {field: size}
+            case = replace(self, **changed)
+            lengths = tuple(min(length, case.steps) for length in self.lengths[: case.batch_size])
+            steps = max(lengths, default=case.steps)
+            return replace(case, lengths=lengths, steps=steps, proj_size=min(self.proj_size, case.hidden_size - 1))
+
+        smaller = range(1, getattr(self, field))
+        return of_size(max(1, bisect_right(smaller, most, key=lambda size: of_size(size).numbers())))
 
     def architecture(self, cell: str) -> Architecture:
         """The module of the case for `cell`, one of `CELLS`."""
@@ -314,8 +330,8 @@ def _number(digits: str) -> int:
 
 def _setting(name: str, text: str) -> tuple[str, object]:
     if name == "fill":
-        if text not in values.FILLS:
-            raise ValueError("no such fill; one of " + ", ".join(values.FILLS))
+        if text not in values.EVERY_FILL:
+            raise ValueError("no such fill; one of " + ", ".join(values.EVERY_FILL))
         return name, text
     if name == "mem":
         if text not in axes.MEMORY:
@@ -328,9 +344,15 @@ def _setting(name: str, text: str) -> tuple[str, object]:
 
 @dataclass(frozen=True)
 class Cases:
-    """A family of cases: pinned fields have one of their permitted values, every other field varies."""
+    """A family of cases: pinned fields have one of their permitted values, every other field varies.
+
+    far    the size that is far out, "" for none
+    share  a property draws one case where it draws so many of an ordinary family
+    """
 
     pinned: Mapping[str, tuple[Any, ...]]
+    far: str = ""
+    share: int = 1
 
     def strategy(self, axes: AxesInForce = Axes) -> st.SearchStrategy[Case]:
         """Draws from the family; shrinks towards one step of one unit in float32, without further words.
@@ -343,13 +365,20 @@ class Cases:
                 drawn[name] = PINNED[name](axes, permitted) if name in PINNED else st.sampled_from(permitted)
         for most, (name, chooser) in enumerate(EXTENSIONS.items(), 2**15):
             drawn[chooser] = extensions(self.pinned.get(name, (False, True)), most)
+        if self.far:
+            drawn[self.far] = far(self.far)
+            return st.builds(Case.drawn, **drawn).map(lambda case: case.within(axes().most_numbers, self.far))
         return st.builds(Case.drawn, **drawn)
 
     def __contains__(self, case: Case) -> bool:
         return all(getattr(case, name) in permitted for name, permitted in self.pinned.items())
 
 
-def cases(**pinned: object) -> Cases:
+FAR_SHARE = 10
+"""Cases with a size far out take about ten times as long as ordinary ones."""
+
+
+def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
     """The family of all cases, or of those with fields pinned to one value or to several (a tuple or range).
 
     A field pinned to None varies. Besides the fields of `Case`, these may be pinned:
@@ -360,8 +389,19 @@ def cases(**pinned: object) -> Cases:
                                                   vacuous, see `SHORT_STEPS`
     batch_first, bias, hx, unbatched, dropout     True or False: pins a word of the layout
 
+    far    the name of a size that is far out, see `axes.FAR`; the other sizes are small unless they are pinned
+    share  a property draws one case where it draws so many of an ordinary family; 1, or 10 with a size far out
+
     Raises TypeError for an unknown name, and for arguments that contradict each other.
     """
+    if far:
+        if far not in axes.FAR or far in pinned:
+            raise TypeError(f"cases() takes far as one of {', '.join(axes.FAR)} that is not pinned, not {far!r}")
+        near = {name: values for name, values in axes.NEAR.items() if name != far}
+        if "short" in pinned or pinned.get("projection"):
+            near = {name: values for name, values in near.items() if name not in ("steps", "hidden_size")}
+        pinned = near | pinned
+    share = share or (FAR_SHARE if far else 1)
     if pinned.get("unbatched"):
         pinned = {"batch_size": 1} | pinned
         if pinned["batch_size"] != 1 or pinned.get("packed", False) is not False:
@@ -384,7 +424,8 @@ def cases(**pinned: object) -> Cases:
         pinned["layout"] = tuple(
             layout for layout in axes.LAYOUTS if all((word in layout) is there for word, there in words.items())
         )
-    return Cases({name: _permitted(name, value) for name, value in pinned.items() if value is not None})
+    permitted = {name: _permitted(name, value) for name, value in pinned.items() if value is not None}
+    return Cases(permitted, far, share)
 
 
 def _permitted(name: str, value: object) -> tuple[object, ...]:

@@ -133,9 +133,9 @@ SIZE = "sizes such as i3 h4 p2 l2 n2 t5"
 WHOLE = "must be a whole number up to 4294967295"
 
 MALFORMED = [
-    *[(word, "input_size must be between 1 and 4096") for word in ("i0", "i4097", "i00", "i99999999999999999999")],
+    *[(word, "input_size must be between 1 and 131072") for word in ("i0", "i131073", "i00", "i99999999999999999999")],
     *[("h0", "hidden_size must be between"), ("t0", "steps must be between")],
-    *[("l0", "num_layers must be between"), ("n4097", "batch_size must be between")],
+    *[("l0", "num_layers must be between"), ("n131073", "batch_size must be between")],
     *[(word, "no such size; i is input_size, h is hidden_size, t is steps") for word in ("x1", "v1", "a0")],
     *[(word, SIZE) for word in ("i", "I3", "i-1", "i+1", "i1.5", "i1e3", "i1,", "3i", "3", "-1", "i=3", "ih3", "i_1")],
     *[(word, SIZE) for word in ("i²", "i½", "i①", "h³", "é3", "\u01313")],
@@ -209,7 +209,9 @@ def test_digits_of_other_scripts_are_refused(word):
         parse(f"v1 {word}")
 
 
-@pytest.mark.parametrize(("start", "remedy"), [("i", "must be between 1 and 4096"), ("seed=", WHOLE), ("pick=", WHOLE)])
+@pytest.mark.parametrize(
+    ("start", "remedy"), [("i", "must be between 1 and 131072"), ("seed=", WHOLE), ("pick=", WHOLE)]
+)
 def test_number_of_many_digits_is_refused_with_what_would_do(start, remedy):
     with pytest.raises(CaseError, match=remedy):
         parse(f"v1 {start}{'9' * 5000}")

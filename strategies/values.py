@@ -15,7 +15,13 @@ import numpy as np
 from reference.formats import FLOAT32, FORMATS, Format
 
 FILLS = ("dyadic", "integers", "ramp", "uniform", "normal", "onehot", "large", "subnormal", "zeros", "digital")
-"""The kinds of fill, the most readable numbers first."""
+"""The kinds of fill that cases of any size draw, the most readable numbers first."""
+
+INITIAL = "initial"
+"""Parameters as nn.RNN draws them, uniform within 1 / sqrt(hidden_size). Large cases draw it: the other kinds saturate
+all gates from about 100 units on."""
+
+EVERY_FILL = (*FILLS, INITIAL)
 
 GRANULES = {"dyadic": 2.0**-3, "integers": 1.0, "onehot": 2.0**-3, "zeros": 1.0}
 """`Problem.granule` of each fill that has one: the power of two of which all its numbers are multiples."""
@@ -42,7 +48,7 @@ _MASK = (1 << 64) - 1
 def fill(kind: str, role: str, name: str, seed: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Numbers that `dtype` stores exactly, as a float64 array of `shape`.
 
-    kind  one of `FILLS`
+    kind  one of `EVERY_FILL`
     role  sets the scale: WEIGHT, INPUT_BIAS, HIDDEN_BIAS, INPUT or STATE
     name  of the tensor; tensors of different names have different numbers
 
@@ -123,6 +129,11 @@ def _uniform(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
     return _unit(bits) * (0.5 if role == WEIGHT else 1.0)
 
 
+def _initial(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
+    """Parameters have axes (gate, unit, ...), or (projected, unit) for a projection."""
+    return _unit(bits) if role in (INPUT, STATE) else _unit(bits) / np.sqrt(bits.shape[1])
+
+
 def _normal(bits: np.ndarray, role: str, format: Format) -> np.ndarray:
     """Nearly normal: the sum of four independent uniforms, exact in float64 on every platform."""
     total = sum(_unit(_mix(bits + np.uint64(k * _GOLDEN & _MASK))) for k in range(1, 5))
@@ -161,6 +172,7 @@ _KINDS = {
     "dyadic": _dyadic,
     "ramp": _ramp,
     "uniform": _uniform,
+    INITIAL: _initial,
     "normal": _normal,
     "large": _large,
     "subnormal": _subnormal,

@@ -28,6 +28,10 @@ MARK = "conformance"
 """The pytest marker whose arguments are the properties of a test."""
 
 
+FEWEST_CASES = 3
+"""A property draws at least so many cases; Hypothesis's first is the smallest one."""
+
+
 @dataclass(frozen=True)
 class Property:
     """A test of the contract.
@@ -108,12 +112,27 @@ class Property:
             self.check(cell, case)
 
         test = hypothesis.given(case=cases.strategy(lambda: session.current().axes))(drawn)
+        if cases.share > 1:
+            whole = settings or hypothesis.settings()
+            settings = hypothesis.settings(whole, max_examples=max(FEWEST_CASES, whole.max_examples // cases.share))
         test = settings(test) if settings is not None else test
-        return hypothesis.seed(seed)(test) if seed is not None else test
+        test = hypothesis.seed(seed)(test) if seed is not None else test
+        return _of_value(test) if "[" in self.name else test
 
     def _plain(self, cell: str, **parameter: object) -> None:
         """Parameters are bound to the body already; pytest hands them over all the same."""
         self.check(cell, None)
+
+
+def _of_value(test: Callable[..., None]) -> Callable[..., None]:
+    """A test that pytest also hands the name of its value, which is bound to it already."""
+
+    def test_of_value(cell: str, value: str = "") -> None:
+        test(cell=cell)
+
+    functools.update_wrapper(test_of_value, test)
+    del test_of_value.__wrapped__  # type: ignore[attr-defined]
+    return test_of_value
 
 
 def derived_seed(seed: int, node: str) -> int:
@@ -124,29 +143,47 @@ def derived_seed(seed: int, node: str) -> int:
 def clause(
     id: str,
     on: tuple[str, ...] = MODULES,
-    given: Cases | None = None,
-    single_step: Cases | None = None,
+    given: Cases | Mapping[str, Cases] | None = None,
+    single_step: Cases | Mapping[str, Cases] | None = None,
     each: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Makes a function of (case, cell), or of (cell) without `given`, a property of clause `id`.
 
+    given: the cases that it is about; of a mapping, the function is one property for each name in it.
     single_step: it is about the classes that take a single step too, and about these cases of theirs.
     each: the function takes a second argument after the cell, and is one property for each of these values.
     """
-    families: list[tuple[tuple[str, ...], Cases | None]] = [(on, given)]
-    families += [(SINGLE_STEPS, single_step)] if single_step is not None else []
+    names = [*each] if each else [*given] if isinstance(given, Mapping) else [""]
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
         tests = []
-        for id_of_value, value in (each or {"": None}).items():
+        for id_of_value in names:
             name = f"{body.__name__}[{id_of_value}]" if id_of_value else body.__name__
-            tested = Property(CLAUSES[id], name, tuple(families), _with(body, value) if each else body)
+            bound = _with(body, each[id_of_value]) if each else body
+            tested = Property(CLAUSES[id], name, _families(on, given, single_step, id_of_value), bound)
             for cell in tested.cells:
                 mark, ids = getattr(pytest.mark, MARK)(tested), [cell, *([id_of_value] if id_of_value else [])]
                 tests.append(pytest.param(*ids, marks=mark, id="-".join(ids)))
-        return pytest.mark.parametrize(("cell", "value") if each else ("cell",), tests)(_placeholder(body, bool(each)))  # type: ignore[no-any-return]
+        named = names != [""]
+        return pytest.mark.parametrize(("cell", "value") if named else ("cell",), tests)(_placeholder(body, named))  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _families(
+    on: tuple[str, ...],
+    given: Cases | Mapping[str, Cases] | None,
+    single_step: Cases | Mapping[str, Cases] | None,
+    name: str,
+) -> tuple[tuple[tuple[str, ...], Cases | None], ...]:
+    """The cells and cases of the property of this name; a mapping without the name has none."""
+    families: list[tuple[tuple[str, ...], Cases | None]] = []
+    for cells, cases in ((on, given), (SINGLE_STEPS, single_step)):
+        if isinstance(cases, Mapping):
+            families += [(cells, cases[name])] if name in cases else []
+        elif cases is not None or cells is on:
+            families += [(cells, cases)]
+    return tuple(families)
 
 
 def _placeholder(body: Callable[..., None], takes_value: bool) -> Callable[..., None]:

@@ -20,7 +20,8 @@ from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.pytest_plugin import plugin
 from conformance.harness.pytest_plugin.report import findings_of
 from conformance.harness.session import Session
-from strategies import Case
+from strategies import Axes, Case
+from strategies.axes import MOST_NUMBERS
 
 FEW = "few"
 EFFORTS = plugin.EFFORTS | {FEW: 5}
@@ -107,7 +108,7 @@ def findings_by(
     if enough is not None:
         given = {each.name: getattr(tested, each.name) for each in fields(tested)}
         tested = _Sought(**given, enough=enough, deadline=deadline)
-    with session.nested(Session(subject, known=known)) as here:
+    with session.nested(Session(subject, Axes(most_numbers=MOST_NUMBERS[effort]), known)) as here:
         for cell in tested.cells:
             if cell in cells:
                 yield from _failures(tested, cell, seed, effort)

@@ -74,7 +74,9 @@ class Finding:
 
     @property
     def claim(self) -> str:
-        return self.test.removeprefix("test_").replace("_", " ")
+        """The test's name as a sentence: `results lie within their error bound (rows)`."""
+        name, _, value = self.test.removeprefix("test_").partition("[")
+        return (f"{name} ({value[:-1]})" if value else name).replace("_", " ")
 
     @property
     def again(self) -> str:

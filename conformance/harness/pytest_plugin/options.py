@@ -16,7 +16,7 @@ from conformance.harness.findings.known import Known, KnownError
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.session import Session
 from strategies import Axes, Case, CaseError, parse
-from strategies.axes import DTYPES
+from strategies.axes import DTYPES, MOST_NUMBERS
 
 EFFORT_NAMES = ("smoke", "default", "ci", "deep")
 
@@ -55,7 +55,7 @@ class Options:
         """
         made = Session(
             self.subject,
-            Axes(self.dtypes, self.devices),
+            Axes(self.dtypes, self.devices, MOST_NUMBERS[self.effort]),
             self.concerned(),
             routes=self.routes,
             dtypes=self.dtypes,

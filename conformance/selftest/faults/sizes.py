@@ -11,8 +11,10 @@ import torch
 from conformance.harness.execution.subject import Subject
 from conformance.selftest.faults.fault import ALL, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, States
+from reference.problem import LSTM
 
 FAULTS = Faults()
+fault = FAULTS.seed
 
 # Special sizes and values
 
@@ -105,9 +107,105 @@ SIZED = {
 def beyond(what: str, size: int, effort: str = "smoke") -> Fault:
     """The fault that is wrong from index `size` of `what`, a key of `SIZED`, on."""
     classes = {cell: partial(Beyond, cell, what=what, beyond=size) for cell in ALL}
-    needs = ((SIZED[what], size + 1),)
+    fields = (SIZED[what], "hidden_size") if what == "feature" else (SIZED[what],)
+    needs = tuple((field, size + 1) for field in fields)
     return Fault(f"wrong-from-{what}-{size}-on", ("B1", "B2"), ALL, Subject(what, classes), needs, effort)
 
 
-_SEEDED = (("unit", 2), ("unit", 8), ("row", 2), ("step", 5), ("feature", 3), ("layer", 1), ("length", 2))
+_FAR = (("row", 8), ("row", 64), ("step", 100), ("unit", 256), ("feature", 256), ("layer", 6))
+_SEEDED = (*_FAR, ("unit", 2), ("unit", 8), ("row", 2), ("step", 5), ("feature", 3), ("layer", 1), ("length", 2))
 FAULTS.extend(beyond(*what_and_size) for what_and_size in _SEEDED)
+
+
+@fault("B2", steps=17)
+class _ForgetsEvery16Steps(Plain):
+    """Starts from zero states again after every 16 steps."""
+
+    def if_running(self, t: int, after: States, before: States) -> States:
+        states = super().if_running(t, after, before)
+        return tuple(torch.zeros_like(state) for state in states) if t % 16 == 15 else states
+
+
+@fault("B1", "B2", on=(LSTM,), batch_size=18)
+class _InitialStatesOfOtherRows(Plain):
+    """Starts rows from 17 on from the initial states of row 0."""
+
+    def start(self, initial: States, layer: int, direction: int) -> States:
+        states = super().start(initial, layer, direction)
+        return tuple(torch.cat([state[:17], state[:1].expand_as(state[17:])]) for state in states)
+
+
+def _steeper(x: torch.Tensor) -> torch.Tensor:
+    """The same values, with a gradient half as large again."""
+    half = 0.5 * x
+    return x + half - half.detach()
+
+
+@fault("C1", batch_size=65)
+class _GradientOfLateRows(Plain):
+    """Multiplies the input gradient of rows from 64 on by 1.5."""
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        x = super().input_at(sequence, t, direction)
+        return torch.cat([x[:64], _steeper(x[64:])])
+
+
+@fault("C1", steps=101)
+class _GradientOfLateSteps(Plain):
+    """Multiplies the input gradient of steps from 100 on by 1.5."""
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        x = super().input_at(sequence, t, direction)
+        return _steeper(x) if t >= 100 else x
+
+
+@fault("C1", hidden_size=257)
+class _GradientOfLateUnits(Plain):
+    """Multiplies the gradient of units from 256 on by 1.5."""
+
+    def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
+        h, *c = super().step(x, states, layer, direction)
+        return (torch.cat([h[:, :256], _steeper(h[:, 256:])], 1), *c)
+
+
+@fault("C1", input_size=257, hidden_size=257)
+class _GradientOfLateFeatures(Plain):
+    """Multiplies the input gradient of features from 256 on by 1.5."""
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        x = super().input_at(sequence, t, direction)
+        return torch.cat([x[:, :256], _steeper(x[:, 256:])], 1)
+
+
+@fault("C1", num_layers=7)
+class _GradientOfLateLayers(Plain):
+    """Multiplies the gradient of the outputs of layers from 6 on by 1.5."""
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        return super().run(_steeper(sequence) if layer >= 6 else sequence, states, layer, direction)
+
+
+@fault("E3", batch_size=66)
+class _RowsReadLaterRows(Plain):
+    """Adds row 65 of the input to row 0."""
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        x = super().input_at(sequence, t, direction)
+        return x if len(x) <= 65 else torch.cat([x[:1] + x[65:66], x[1:]])
+
+
+@fault("D1", batch_size=65)
+class _LateRowsReturnEarlierStates(Plain):
+    """Returns halved final states of rows from 64 on."""
+
+    def final_states(self, last: list[States]) -> States:
+        return tuple(torch.cat([s[:, :64], s[:, 64:] / 2], 1) for s in super().final_states(last))
+
+
+@fault("E1", num_layers=7)
+class _DeepStackSkipsALayer(Plain):
+    """Adds 1/4 to what layer 5 hands on in a stack of more than 6."""
+
+    def between(self, output: torch.Tensor, layer: int) -> torch.Tensor:
+        below = super().between(output, layer)
+        return below + 0.25 if layer == 5 and self.num_layers > 6 else below

@@ -2,8 +2,8 @@
 
     python -m conformance.selftest.soundness.contract_runs --runs 25 --state FILE [--subject NAME]
 
-Counts add up over calls of the command with one state file: Ctrl-C loses the run at hand alone. Exits with 1 where a run
-was red.
+Counts add up over calls of the command with one state file: Ctrl-C loses the run at hand alone. The exit code is 1 if a
+run was red.
 """
 
 from __future__ import annotations

@@ -1,0 +1,122 @@
+"""Chapters B to E at sizes as users have them: one size far out, the others small."""
+
+import numpy as np
+
+from conformance.harness.api import (
+    FORWARD,
+    LSTM,
+    assert_agree,
+    assert_gradients_within,
+    assert_same,
+    assert_same_or_agree,
+    assert_unchanged,
+    assert_within,
+    cases,
+    clause,
+    differentiate,
+    from_inputs,
+    from_own_states,
+    is_exact,
+    losses,
+    observe,
+    observe_layers,
+    observe_poisoned,
+)
+
+ALL = np.s_[:]
+FAR = {"rows": "batch_size", "steps": "steps", "units": "hidden_size", "features": "input_size", "layers": "num_layers"}
+SEQUENCES = {"rows": "batch_size", "steps": "steps"}
+NOT_STEPS = {name: field for name, field in FAR.items() if name != "steps"}
+NOT_UNITS = {name: field for name, field in NOT_STEPS.items() if name != "units"}
+TRAINING = {"dropout": False, "dtype": losses.WIDE}
+ONE_STEP = {"num_layers": 1, "steps": 1, "bidirectional": False, "batch_first": False}
+OWN_MEMORY = ("contiguous", "transposed", "sliced", "guarded", "offset")
+"""Memory in which no two rows are the same numbers."""
+
+PAST_65535 = {
+    "rows_by_steps": {"batch_size": range(32_769, 40_000), "steps": (2,), "hidden_size": (1,), "input_size": (1,)},
+    "rows": {"batch_size": range(65_537, 70_000), "steps": (1,), "hidden_size": (1,), "input_size": (1,)},
+    "rows_by_units": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (8, 9), "input_size": (1,)},
+    "rows_by_features": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (1,), "input_size": (8, 9)},
+}
+"""Sizes whose product is past the largest number of blocks of a grid."""
+
+
+def far_out(sizes=FAR, **pinned):
+    """A family of cases for each of these sizes."""
+    return {name: cases(far=field, **pinned) for name, field in sizes.items()}
+
+
+def far_out_in_one_step():
+    """The same for the classes that take a single step."""
+    return {name: cases(far=field, **ONE_STEP) for name, field in FAR.items() if field not in ONE_STEP}
+
+
+def past_65535():
+    """A family of cases for each product of sizes."""
+    pinned = {"num_layers": 1, "memory": "contiguous", "share": 20}
+    return {name: cases(**sizes, **pinned) for name, sizes in PAST_65535.items()}
+
+
+@clause("B2", given=far_out())
+def test_every_step_of_a_large_call_lies_within_its_error_bound(case, cell):
+    for seen in observe_layers(case.on(cell)):
+        for layer in seen.layers:
+            assert_within(layer, from_own_states)
+
+
+@clause("B2", given=far_out(SEQUENCES, packed=True))
+def test_every_step_of_a_large_packed_call_lies_within_its_error_bound(case, cell):
+    for seen in observe_layers(case.on(cell)):
+        for layer in seen.layers:
+            assert_within(layer, from_own_states)
+
+
+@clause("B2", on=(LSTM,), given={"units": cases(far="hidden_size", projection=True)})
+def test_every_step_of_a_large_projected_call_lies_within_its_error_bound(case, cell):
+    for seen in observe_layers(case.on(cell)):
+        for layer in seen.layers:
+            assert_within(layer, from_own_states)
+
+
+@clause("B1", given=far_out(NOT_UNITS, steps=(1, 2)), single_step=far_out_in_one_step())
+def test_results_of_a_large_call_lie_within_their_error_bound(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_within(seen, from_inputs)
+
+
+@clause("B2", given=past_65535())
+def test_products_of_sizes_past_65535_lie_within_their_error_bound(case, cell):
+    for seen in observe_layers(case.on(cell)):
+        for layer in seen.layers:
+            assert_within(layer, from_own_states)
+
+
+@clause("C1", given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING) | far_out({"steps": "steps"}, **TRAINING))
+def test_gradients_of_a_large_call_lie_within_their_error_bound(case, cell):
+    problem = case.on(cell)
+    for seen in differentiate(problem, losses.loss(case, problem)):
+        assert_gradients_within(seen)
+
+
+@clause("D1", given=far_out(bidirectional=False))
+def test_last_output_of_a_large_call_is_its_last_hidden_state(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_same(seen, seen.output[:, -1, FORWARD], seen.h_n[-1, FORWARD])
+
+
+@clause("E1", given=far_out({"layers": "num_layers"}, steps=(1, 2)))
+def test_deep_stack_is_the_composition_of_its_layers(case, cell):
+    for seen in observe_layers(case.on(cell)):
+        (assert_same_or_agree if is_exact(seen) else assert_agree)(seen, seen.layers[-1], ("output", ALL, ALL))
+
+
+@clause("E3", given={"rows": cases(far="batch_size", memory=OWN_MEMORY)})
+def test_rows_of_a_large_batch_do_not_depend_on_another_row(case, cell):
+    thirds = [np.s_[first::3] for first in range(3)]
+    for first, third in enumerate(thirds):
+        relation = f"before rows {first}, {first + 3}, ... became NaN"
+        for seen in observe_poisoned(case.on(cell), third, ALL):
+            for poisoned in seen.poisoned:
+                parts = [("output", others, others) for others in thirds if others is not third]
+                assert_unchanged(seen, poisoned, *parts, relation=relation)
