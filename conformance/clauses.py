@@ -126,6 +126,12 @@ CLAUSES = {
             "=",
             "torch.nn.utils.rnn.pack_padded_sequence.html",
         ),
+        _clause(
+            "I",
+            "after its weights change, a module computes with the new ones",
+            "<=b",
+            "torch.nn.Module.html",
+        ),
         _clause("G", "dropout is differentiated with the mask of its forward pass", "<=b"),
         _clause("F5", "data in which nothing is rounded gives exactly what the equations say", "="),
     )
@@ -151,7 +157,7 @@ NOT_TESTED = {
     "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",
     "G": "what dropout leaves out and how often, and its gradient but for one row and step between two layers on a CPU",
     "H": "initialisation",
-    "I": "the life cycle of a module: state_dict, copies, conversions, parametrizations, failed calls",
+    "I": "the life cycle of a module but for changed weights: copies, conversions, parametrizations, failed calls",
     "J1": "refusals, in processes of their own",
     "K": "NaN and inf on purpose, signed zeros, and empty sizes",
     "L": "other routes than eager: torch.compile, torch.export, functional_call, vmap, jit, quantization, ONNX, "

@@ -176,11 +176,13 @@ class Loss:
                 that the problem's dtype stores; results without a cotangent do not enter the loss
     wanted      the names of the tensors to differentiate with respect to: input, h_0, c_0, parameters
     passes      the number of backward passes over the same graph
+    memory      how the cotangents lie in memory; "summed": one number, expanded with stride 0, as `.sum()` hands it on
     """
 
     cotangents: Mapping[str, np.ndarray]
     wanted: tuple[str, ...]
     passes: int = 1
+    memory: str = "contiguous"
 
 
 def results_of(problem: Problem) -> dict[str, tuple[int, ...]]:

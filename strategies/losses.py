@@ -106,6 +106,17 @@ def at(given: Loss, row: int | None = None, before: int | None = None) -> Loss:
     return replace(given, cotangents=found)
 
 
+COTANGENT_MEMORY = ("summed", "transposed", "sliced", "offset")
+"""How cotangents lie in memory if they are not contiguous."""
+
+
+def laid_out(given: Loss, memory: str) -> Loss:
+    """The loss with cotangents that lie in memory as one of `COTANGENT_MEMORY` says; summed ones are all 1."""
+    if memory != "summed":
+        return replace(given, memory=memory)
+    return replace(given, memory=memory, cotangents={n: np.ones(c.shape) for n, c in given.cotangents.items()})
+
+
 def times(given: Loss, factor: float) -> Loss:
     """The loss times `factor`, which is a power of two, so that the products are exact."""
     return replace(given, cotangents={name: factor * numbers for name, numbers in given.cotangents.items()})

@@ -39,7 +39,9 @@ from conformance.harness.checks.values import (
 from conformance.harness.execution.machine import at_least
 from conformance.harness.execution.requests.autograd_apis import API_IDS as AUTOGRAD_API_IDS
 from conformance.harness.execution.requests.autograd_apis import DOUBLE_BACKWARD
+from conformance.harness.execution.requests.life_cycle import CHANGES
 from conformance.harness.execution.requests.packing import LENGTHS, UTILITIES, batches, padded_by_hand
+from conformance.harness.execution.requests.problem_request import PARAMETER_MEMORY
 from conformance.harness.execution.routes import EAGER_ROUTES, GRAD_ROUTES, UNREAL_ROUTES
 from conformance.harness.observe import (
     attempt_packing,
@@ -52,6 +54,7 @@ from conformance.harness.observe import (
     in_float64,
     observe,
     observe_chain,
+    observe_change,
     observe_layers,
     observe_packing,
     observe_pairs,

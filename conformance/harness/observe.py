@@ -17,6 +17,7 @@ from conformance.harness.checks.values import Slice, assert_documented_shape, as
 from conformance.harness.execution.observation import (
     ByLayers,
     BySteps,
+    Changed,
     Constructed,
     Differentiated,
     DifferentiatedByApi,
@@ -39,6 +40,7 @@ from conformance.harness.execution.requests.forward import (
     ForwardPoisoned,
     ForwardTwice,
 )
+from conformance.harness.execution.requests.life_cycle import ForwardAfterChange
 from conformance.harness.execution.requests.packing import Batch, Pack
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
@@ -69,9 +71,19 @@ def _is_usable(seen: Observation, values: bool) -> bool:
     return assert_returned(seen) and (assert_documented_shape(seen) or not values)
 
 
-def observe(problem: Problem, routes: tuple[str, ...] = EAGER_ROUTES, values: bool = True) -> list[Observation]:
+def observe(
+    problem: Problem,
+    routes: tuple[str, ...] = EAGER_ROUTES,
+    values: bool = True,
+    parameter_memory: str = "contiguous",
+) -> list[Observation]:
     """The subject's calls of `problem`, one for each route; values=False keeps those of wrong shapes."""
-    return _returned(Forward(problem, routes), values)
+    return _returned(Forward(problem, routes, parameter_memory=parameter_memory), values)
+
+
+def observe_change(problem: Problem, change: str) -> list[Changed]:
+    """Each call, and the call after the weights were doubled in one of the `CHANGES`."""
+    return _returned(ForwardAfterChange(problem, change=change))
 
 
 def observe_layers(problem: Problem) -> list[ByLayers]:
@@ -99,9 +111,14 @@ def construct(problem: Problem) -> list[Constructed]:
     return _returned(Construct(problem))
 
 
-def differentiate(problem: Problem, loss: Loss, routes: tuple[str, ...] = BACKWARD_ROUTES) -> list[Differentiated]:
+def differentiate(
+    problem: Problem,
+    loss: Loss,
+    routes: tuple[str, ...] = BACKWARD_ROUTES,
+    parameter_memory: str = "contiguous",
+) -> list[Differentiated]:
     """The subject's gradients of `loss`, one observation for each route."""
-    return _returned(Backward(problem, routes, loss=loss))
+    return _returned(Backward(problem, routes, loss=loss, parameter_memory=parameter_memory))
 
 
 def observe_pairs(

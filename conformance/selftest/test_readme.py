@@ -1,5 +1,6 @@
 """What the README shows is what a run prints."""
 
+import re
 from pathlib import Path
 
 from conformance.harness.findings.rendering import finding_text
@@ -17,7 +18,8 @@ def test_failure_in_the_readme_is_what_a_run_prints():
 
 
 def test_number_of_seeded_faults_in_the_readme_is_right():
-    assert f"{len(faults())} seeded faults" in README
+    (said,) = re.findall(r"more than (\d+) seeded faults", README)
+    assert int(said) < len(faults()) <= int(said) + 100
 
 
 def test_every_layout_word_is_explained_in_the_readme():

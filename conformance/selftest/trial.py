@@ -108,7 +108,9 @@ def findings_by(
     if enough is not None:
         given = {each.name: getattr(tested, each.name) for each in fields(tested)}
         tested = _Sought(**given, enough=enough, deadline=deadline)
-    with session.nested(Session(subject, Axes(most_numbers=MOST_NUMBERS[effort]), known)) as here:
+    with session.nested(
+        Session(subject, Axes(most_numbers=MOST_NUMBERS.get(effort, MOST_NUMBERS["smoke"])), known)
+    ) as here:
         for cell in tested.cells:
             if cell in cells:
                 yield from _failures(tested, cell, seed, effort)

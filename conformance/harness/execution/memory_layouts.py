@@ -8,11 +8,18 @@ from collections.abc import Callable, Mapping
 import torch
 
 
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """A tensor of equal values as one number, expanded with stride 0 along every axis."""
+    return values.flatten()[:1].clone().squeeze().expand(values.shape) if values.numel() else values
+
+
 def laid_out(values: torch.Tensor, memory: str, batch_axis: int | None = None) -> torch.Tensor:
     """`values` in another tensor that lies as `memory`, one of `strategies.axes.MEMORY`, says.
 
     batch_axis is the axis along which they are equal where memory is expanded; None where there is none.
     """
+    if memory == "summed":
+        return summed(values)
     if memory == "expanded":
         return _expanded(values, batch_axis)
     with torch.no_grad():

@@ -234,6 +234,17 @@ class Poisoned(Observation):
 
 
 @dataclass(frozen=True, eq=False)
+class Changed(Observation):
+    """A call, and `after`: the same call after the module's weights were changed."""
+
+    after: tuple[Observation, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.after
+
+
+@dataclass(frozen=True, eq=False)
 class Constructed(Observation):
     """A module without any call: the facts of its parameters, by name, and its repr."""
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from conformance.harness.execution import observation
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.requests import autograd_apis, backward, forward, packing, parameters
+from conformance.harness.execution.requests import autograd_apis, backward, forward, life_cycle, packing, parameters
 from reference.problem import Architecture, Loss, Problem
 
 Json = Any
@@ -29,6 +29,7 @@ REQUESTS = (
     forward.ForwardByLayers,
     forward.ForwardByStep,
     forward.ForwardPoisoned,
+    life_cycle.ForwardAfterChange,
     backward.Backward,
     autograd_apis.DifferentiateByApi,
     autograd_apis.CheckSecondDerivatives,
@@ -42,6 +43,7 @@ RESULTS = (
     observation.ByLayers,
     observation.BySteps,
     observation.Poisoned,
+    observation.Changed,
     observation.Constructed,
     observation.Differentiated,
     observation.DifferentiatedByApi,

@@ -6,6 +6,7 @@ from conformance.selftest.faults import (
     calls,
     gradients,
     gradients_in_part,
+    layouts,
     packing,
     results,
     second_derivatives,
@@ -23,6 +24,7 @@ _THEMES = (
     gradients_in_part.FAULTS,
     calls.FAULTS,
     sizes.FAULTS,
+    layouts.FAULTS,
     second_derivatives.FAULTS,
     packing.FAULTS,
 )

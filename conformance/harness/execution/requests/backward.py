@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from conformance.harness.execution import tensors
+from conformance.harness.execution import memory_layouts, tensors
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable, padded_output
@@ -76,7 +76,8 @@ def pulled(problem: Problem, loss: Loss, returned: dict[str, Any]) -> tuple[list
         result = padded_output(returned[name], problem) if name == "output" else returned[name]
         if result.requires_grad:
             results.append(result)
-            cotangents.append(tensors.tensor(as_returned(problem, name, values), problem.dtype, problem.device))
+            cotangent = tensors.tensor(as_returned(problem, name, values), problem.dtype, problem.device)
+            cotangents.append(memory_layouts.laid_out(cotangent, loss.memory))
     return results, cotangents
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
 import torch
 
+from conformance.harness.execution import memory_layouts
 from conformance.harness.execution.failure import MISMATCHED, Failure
 from conformance.harness.execution.module_call import (
     guarded_call,
@@ -36,16 +37,36 @@ class Unbuilt(Exception):
 class Modules:
     """The modules of one request, each built once for all routes: of the whole problem, and of its layers."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, parameter_memory: str = "contiguous") -> None:
         self.subject = subject
+        self.parameter_memory = parameter_memory
         self.kept: dict[int | None, torch.nn.Module] = {}
 
     def loaded(self, problem: Problem, layer: int | None = None) -> torch.nn.Module:
         """The module that `problem`, or the layer of it, is about, with its weights. Raises Unbuilt."""
         if layer not in self.kept:
             with torch.inference_mode(False):  # parameters of an inference are of no use on another route
-                self.kept[layer] = built(problem, lambda: self.subject.loaded(problem))
+                self.kept[layer] = built(problem, lambda: self._loaded(problem))
         return self.kept[layer]
+
+    def _loaded(self, problem: Problem) -> torch.nn.Module:
+        module = self.subject.loaded(problem)
+        if self.parameter_memory != "contiguous":
+            lay_out_parameters(module, self.parameter_memory)
+        return module
+
+
+def lay_out_parameters(module: torch.nn.Module, memory: str) -> None:
+    """Gives a module new parameters of the same values, which lie in memory as one of `PARAMETER_MEMORY` says."""
+    parameters = dict(module.named_parameters())
+    buffer = torch.cat([p.detach().flatten() for p in parameters.values()])
+    begins = 0
+    for name, parameter in parameters.items():
+        flat = buffer[begins : begins + parameter.numel()].view(parameter.shape)
+        begins += parameter.numel()
+        made = flat if memory == "flat" else memory_layouts.laid_out(parameter.detach(), memory)
+        owner, _, own_name = name.rpartition(".")
+        setattr(module.get_submodule(owner), own_name, torch.nn.Parameter(made, parameter.requires_grad))
 
 
 def built(problem: Problem, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
@@ -58,12 +79,20 @@ def built(problem: Problem, build: Callable[[], torch.nn.Module]) -> torch.nn.Mo
         raise Unbuilt(Failure.raised(error)) from None
 
 
+PARAMETER_MEMORY = ("transposed", "sliced", "offset", "flat")
+"""How parameters lie in memory if not as they were made; flat: views of one buffer, one after the other."""
+
+
 @dataclass(frozen=True, eq=False)
 class ProblemRequest(Request[Seen]):
-    """A request about one problem, on some routes: one observation for each."""
+    """A request about one problem, on some routes: one observation for each.
+
+    parameter_memory: contiguous, or one of `PARAMETER_MEMORY`.
+    """
 
     problem: Problem
     routes: tuple[str, ...] = EAGER_ROUTES
+    parameter_memory: str = field(default="contiguous", kw_only=True)
 
     result: ClassVar[type[Observation]] = Observation
 
@@ -78,7 +107,7 @@ class ProblemRequest(Request[Seen]):
         return [replace(self, routes=(route,)) for route in self.routes]
 
     def execute(self, subject: Subject) -> tuple[Seen, ...]:
-        modules = Modules(subject)
+        modules = Modules(subject, self.parameter_memory)
         return tuple(self._on_route(modules, route) for route in self.routes)
 
     def _on_route(self, modules: Modules, route: str) -> Seen:

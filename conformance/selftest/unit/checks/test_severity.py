@@ -13,7 +13,7 @@ from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.checks.gradients import assert_gradients_within
 from conformance.harness.checks.values import assert_agree, assert_within
 from conformance.harness.execution.failure import MALFORMED, RAISED, Failure
-from conformance.harness.execution.observation import ByLayers, BySteps, Observation, Poisoned, Repeated
+from conformance.harness.execution.observation import ByLayers, BySteps, Changed, Observation, Poisoned, Repeated
 from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.forward import Forward, ForwardTwice
 from conformance.harness.execution.subject import torch_nn
@@ -88,7 +88,7 @@ def test_gradient_that_is_missing_is_a_finding_unless_it_may_be_zero(name):
     assert [(one.field, one.kind) for one in said] == [(f"gradient of {name}", "is missing")]
 
 
-PARTS = {ByLayers: "layers", BySteps: "steps", Repeated: "again", Poisoned: "poisoned"}
+PARTS = {ByLayers: "layers", BySteps: "steps", Repeated: "again", Poisoned: "poisoned", Changed: "after"}
 
 
 class Answering:
