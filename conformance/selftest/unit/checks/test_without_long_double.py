@@ -14,7 +14,6 @@ from conformance.clauses import RED
 from conformance.harness import session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.execution.subject import Subject, torch_nn
-from conformance.harness.session import Session
 from conformance.selftest import trial
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.implementations.plain import subject
@@ -58,7 +57,7 @@ def without_long_double() -> Iterator[None]:
 @pytest.fixture
 def float64_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials draw float64 cases and no others."""
-    monkeypatch.setattr(trial, "Session", partial(Session, axes=Axes(dtypes=("float64",))))
+    monkeypatch.setattr(trial, "Axes", partial(Axes, ("float64",)))
     monkeypatch.setitem(trial.EFFORTS, "few", CASES)
 
 
