@@ -5,6 +5,7 @@ import numpy as np
 from conformance.harness.api import (
     FORWARD,
     LSTM,
+    REVERSE,
     assert_agree,
     assert_gradients_within,
     assert_same,
@@ -103,6 +104,12 @@ def test_gradients_of_a_large_call_lie_within_their_error_bound(case, cell):
 def test_last_output_of_a_large_call_is_its_last_hidden_state(case, cell):
     for seen in observe(case.on(cell)):
         assert_same(seen, seen.output[:, -1, FORWARD], seen.h_n[-1, FORWARD])
+
+
+@clause("D2", given=far_out(bidirectional=True))
+def test_backward_half_of_the_first_output_of_a_large_call_is_the_backward_state(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_same(seen, seen.output[:, 0, REVERSE], seen.h_n[-1, REVERSE])
 
 
 @clause("E1", given=far_out({"layers": "num_layers"}, steps=(1, 2)))

@@ -209,3 +209,13 @@ class _DeepStackSkipsALayer(Plain):
     def between(self, output: torch.Tensor, layer: int) -> torch.Tensor:
         below = super().between(output, layer)
         return below + 0.25 if layer == 5 and self.num_layers > 6 else below
+
+
+@fault("D2", steps=101)
+class _LateBackwardStates(Plain):
+    """Returns halved backward states of more than 100 steps."""
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        outputs, after = super().run(sequence, states, layer, direction)
+        halved = direction and len(sequence) > 100
+        return outputs, tuple(state / 2 for state in after) if halved else after
