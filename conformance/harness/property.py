@@ -86,6 +86,9 @@ class Property:
         tally.worst = max(tally.worst, record.worst)
         for dtype, error in record.detectable_error.items() if self.clause.severity == RED else ():
             tally.seen(dtype, error)
+        if (case := record.case) is not None:
+            sizes = {name: getattr(case, name) for name in ("batch_size", "steps", "hidden_size", "num_layers")}
+            here.recorder.looked_at(**sizes, rows_by_steps=case.batch_size * case.steps)
         tally.vacuous_cases += record.elements == 0 or record.vacuous >= record.elements
 
     @staticmethod
@@ -176,13 +179,12 @@ def _families(
     single_step: Cases | Mapping[str, Cases] | None,
     name: str,
 ) -> tuple[tuple[tuple[str, ...], Cases | None], ...]:
-    """The cells and cases of the property of this name; a mapping without the name has none."""
-    families: list[tuple[tuple[str, ...], Cases | None]] = []
-    for cells, cases in ((on, given), (SINGLE_STEPS, single_step)):
-        if isinstance(cases, Mapping):
-            families += [(cells, cases[name])] if name in cases else []
-        elif cases is not None or cells is on:
-            families += [(cells, cases)]
+    """The cells and cases of the property of this name; single steps without the name have none."""
+    families = [(on, given[name] if isinstance(given, Mapping) else given)]
+    if isinstance(single_step, Mapping):
+        families += [(SINGLE_STEPS, single_step[name])] if name in single_step else []
+    elif single_step is not None:
+        families += [(SINGLE_STEPS, single_step)]
     return tuple(families)
 
 

@@ -148,10 +148,16 @@ class Recorder:
     unsupported: dict[str, int] = field(default_factory=dict)
     kernels: dict[str, int] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)
+    largest: dict[str, int] = field(default_factory=dict)
 
     def measured(self, function: str, error: float) -> None:
         """The worst error of a function, such as `float16 tanh`, over every value."""
         self.accuracy[function] = max(error, self.accuracy.get(function, 0.0))
+
+    def looked_at(self, **sizes: int) -> None:
+        """A case of these sizes; the largest of each is kept."""
+        for name, size in sizes.items():
+            self.largest[name] = max(size, self.largest.get(name, 0))
 
     def tally(self, node: str) -> PropertyStats:
         return self.tallies.setdefault(node, PropertyStats())
@@ -193,6 +199,7 @@ class Recorder:
         for ours, theirs in ((self.unsupported, data["unsupported"]), (self.kernels, data["kernels"])):
             for what, count in theirs.items():
                 ours[what] = ours.get(what, 0) + count
+        self.looked_at(**data["largest"])
         for function, error in data["accuracy"].items():
             self.measured(function, error)
 
@@ -203,6 +210,7 @@ class Recorder:
             "unsupported": self.unsupported,
             "kernels": self.kernels,
             "accuracy": self.accuracy,
+            "largest": self.largest,
         }
 
 

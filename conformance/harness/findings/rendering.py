@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.execution.routes import ROUTES
+from reference.problem import RNN_RELU, Architecture
+from strategies import Case, CaseError, parse
 
 if TYPE_CHECKING:
     from conformance.harness.findings.recorder import Finding
@@ -71,6 +73,8 @@ def finding_text(finding: Finding, width: int) -> str:
     fails = "fails" if finding.cell else "fail"
     lines = wrapped(f"{CELL_NAMES[finding.cell]} {fails}: {finding.claim}", width, clause, " " * len(clause))
     lines += _row("module", _module(finding), width)
+    if (case := case_of(finding)) is not None:
+        lines += _row("input", _input(case), width)
     if not finding.repeatable:
         lines += wrapped("NOT REPEATABLE: the same case gave something else before", width, "  ", "    ")
     for line in finding.lines:
@@ -79,11 +83,47 @@ def finding_text(finding: Finding, width: int) -> str:
 
 
 def _module(finding: Finding) -> str:
-    """What was judged: subject, class, dtype, route and kernels."""
+    """What was judged: the class with its arguments, dtype, route and kernels."""
     route = ROUTES[finding.route].words if finding.route in ROUTES else finding.route
-    named = f"{finding.subject} {CELL_NAMES[finding.cell]}"
+    found = case_of(finding)
+    built = constructor(found.architecture(finding.cell)) if found is not None else CELL_NAMES[finding.cell]
+    named = f"{finding.subject}{'.' if finding.subject == 'torch.nn' and found is not None else ' '}{built}"
     kernels = f"kernels {'+'.join(finding.kernels)}" if finding.kernels else ""
     return one_line(", ".join(filter(None, (named, finding.dtype, route, kernels))), MOST)
+
+
+def case_of(finding: Finding) -> Case | None:
+    """The case of a finding; None where it has none."""
+    try:
+        return parse(finding.case)[0] if finding.case and finding.cell else None
+    except CaseError:
+        return None
+
+
+def constructor(architecture: Architecture) -> str:
+    """How a module of this architecture is made: `LSTM(2, 3, num_layers=2)`."""
+    a = architecture
+    named = {"num_layers": a.num_layers, "bias": a.bias, "batch_first": a.batch_first, "dropout": a.dropout}
+    named |= {"bidirectional": a.bidirectional, "proj_size": a.proj_size}
+    usual = Architecture(a.cell, a.input_size, a.hidden_size)
+    given = [f"{name}={value}" for name, value in named.items() if value != getattr(usual, name)]
+    given += ["nonlinearity='relu'"] if a.cell == RNN_RELU else []
+    name = CELL_NAMES[a.name].partition("(")[0]
+    return f"{name}({', '.join([str(a.input_size), str(a.hidden_size), *given])})"
+
+
+def _input(case: Case) -> str:
+    """The input in words: `2 rows, 3 steps`."""
+    words = [_counted(case.batch_size, "row"), _counted(case.steps, "step")]
+    words += [f"packed with lengths {' '.join(map(str, case.lengths))}"] if case.lengths else []
+    words += ["unbatched"] if "unb" in case.layout else []
+    words += ["no initial states"] if "nohx" in case.layout else []
+    words += [f"memory {case.memory}"] if case.memory != "contiguous" else []
+    return one_line(", ".join(words))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _row(label: str, text: str, width: int) -> list[str]:

@@ -218,7 +218,15 @@ class Summary:
         axes = self.session.axes
         devices = [f"cpu {machine.capability()}" if name == "cpu" else name for name in axes.devices]
         dtypes = axes.dtypes if self.options.case is None else (self.options.case.dtype,)
-        return " | ".join(" ".join(names) for names in (devices, dtypes, self.session.routes))
+        where = " | ".join(" ".join(names) for names in (devices, dtypes, self.session.routes))
+        largest = self.session.recorder.largest
+        return f"{where}; {self._sizes(largest)}" if largest else where
+
+    @staticmethod
+    def _sizes(largest: dict[str, int]) -> str:
+        named = (("batch_size", "row"), ("steps", "step"), ("hidden_size", "unit"), ("num_layers", "layer"))
+        most = ", ".join(counted(largest[name], what) for name, what in named)
+        return f"up to {most}, rows x steps {largest['rows_by_steps']:,}"
 
     def _limit(self) -> str:
         """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""

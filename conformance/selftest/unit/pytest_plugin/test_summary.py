@@ -241,7 +241,8 @@ def test_finding_is_no_wider_than_asked_but_for_its_command_and_links(width):
 def test_finding_names_what_was_judged_and_aligns_its_numbers():
     assert finding_text(replace(FINDING, lines=LINES[:1]), 80).splitlines() == [
         "RED  B2  LSTM fails: every step of every layer lies within its error bound",
-        "  module   torch.nn LSTM, float32, grad on, kernels addmm+sigmoid+tanh",
+        "  module   torch.nn.LSTM(1, 1), float32, grad on, kernels addmm+sigmoid+tanh",
+        "  input    1 row, 10 steps",
         "  where    output, layer 0 forward, row 0, step 9, unit 0",
         "    got         -0.480526239 (-0x1.ec0f12p-2)",
         "    allowed     -0.499530607 +- 9.1e-07",
