@@ -22,6 +22,7 @@ from conformance.harness.api import (
     observe,
     observe_layers,
     observe_poisoned,
+    real_cases,
 )
 
 ALL = np.s_[:]
@@ -91,6 +92,21 @@ def test_products_of_sizes_past_65535_lie_within_their_error_bound(case, cell):
     for seen in observe_layers(case.on(cell)):
         for layer in seen.layers:
             assert_within(layer, from_own_states)
+
+
+@clause("B2", given=real_cases())
+def test_every_step_of_a_real_configuration_lies_within_its_error_bound(case, cell):
+    for seen in observe_layers(case.on(cell)):
+        for layer in seen.layers:
+            assert_within(layer, from_own_states)
+
+
+@clause("D1", given=real_cases())
+def test_forward_output_at_the_end_of_each_row_of_a_real_configuration_is_its_last_hidden_state(case, cell):
+    lengths = case.lengths or (case.steps,) * case.batch_size
+    for seen in observe(case.on(cell)):
+        for row, length in enumerate(lengths):
+            assert_same(seen, seen.output[row, length - 1, FORWARD], seen.h_n[-1, FORWARD, row])
 
 
 @clause("C1", given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING) | far_out({"steps": "steps"}, **TRAINING))

@@ -70,3 +70,4 @@ from reference import limits
 from reference.problem import FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
 from strategies import cases, losses
 from strategies.case import SINGLE_STEP
+from strategies.real import real_cases

@@ -1,0 +1,84 @@
+"""Configurations of recurrent modules as users run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from strategies import axes
+from strategies.axes import Axes, AxesInForce
+from strategies.case import Case, Cases
+from strategies.values import INITIAL
+
+REAL: Mapping[str, Case] = {
+    "embedded controller": Case(6, 16, steps=1000),
+    "forecaster": Case(7, 64, 2, 32, 96, layout=("bf", "nohx")),
+    "anomaly detector": Case(38, 64, 2, 64, 100, layout=("bf",)),
+    "keyword spotter": Case(40, 128, 1, 16, 98, layout=("nohx",), proj_size=64),
+    "decoder step": Case(256, 256, 1, 256, 1, layout=("bf",)),
+    "tagger": Case(100, 200, 1, 32, 30, True, layout=("bf", "nohx"), lengths=tuple(range(30, 14, -1)) * 2),
+    "video summariser": Case(512, 256, 1, 8, 64, True, layout=("bf", "nohx")),
+    "character model": Case(65, 512, 2, 32, 100, layout=("bf",)),
+    "sentence encoder": Case(300, 512, 1, 64, 25, True, layout=("nohx",), lengths=tuple(range(25, 9, -1)) * 4),
+    "translation encoder": Case(512, 512, 2, 64, 30, layout=("nohx",), lengths=tuple(range(30, 14, -1)) * 4),
+    "speech encoder": Case(80, 320, 4, 8, 400, True, layout=("bf", "nohx")),
+    "language model": Case(400, 1150, 3, 20, 70),
+}
+"""Each in full."""
+
+PART = 2
+"""They have at most one in so many of the numbers that a case with a size far out has: all their axes are long."""
+
+
+def reduced(case: Case, most: int) -> Case | None:
+    """The case with fewer rows, then fewer steps, until it has at most so many numbers.
+
+    Layers and units stay. None if the parameters alone have more.
+    """
+    for field in ("batch_size", "steps"):
+        case = case.within(most, field)
+    return case if case.numbers() <= most else None
+
+
+@dataclass(frozen=True)
+class RealCases(Cases):
+    """Cases whose sizes are those of `REAL`, reduced to what the run allows."""
+
+    def strategy(self, axes_in_force: AxesInForce = Axes) -> st.SearchStrategy[Case]:
+        """Draws one of the configurations that the run allows, a dtype, a device and numbers; shrinks to the first."""
+
+        def chosen(place: int, dtype: str, device: str, seed: int, pick: int) -> Case:
+            most = axes_in_force().most_numbers // PART
+            fitting = [case for case in (reduced(case, most) for case in REAL.values()) if case is not None]
+            case = fitting[place % len(fitting)]
+            return replace(case, dtype=dtype, device=device, fill=INITIAL, seed=seed, pick=pick)
+
+        return st.builds(
+            chosen,
+            place=st.sampled_from(range(720_720)),
+            dtype=axes.dtypes(axes_in_force),
+            device=axes.devices(axes_in_force),
+            seed=axes.seeds(),
+            pick=axes.picks(),
+        )
+
+    def __contains__(self, case: Case) -> bool:
+        return any(_sizes(case) == _sizes(real) for real in REAL.values())
+
+
+def _sizes(case: Case) -> tuple[Any, ...]:
+    """What is never reduced."""
+    return case.input_size, case.hidden_size, case.proj_size, case.num_layers, case.bidirectional, bool(case.lengths)
+
+
+def real_cases(share: int = 40) -> RealCases:
+    """The family; a property draws one case where it draws `share` of an ordinary family."""
+    return RealCases({}, share=share)
+
+
+def in_full(most: int) -> list[str]:
+    """The configurations that have at most so many numbers as they are."""
+    return [name for name, case in REAL.items() if case.numbers() <= most]
