@@ -141,48 +141,42 @@ def _steeper(x: torch.Tensor) -> torch.Tensor:
     return x + half - half.detach()
 
 
-@fault("C1", batch_size=65)
-class _GradientOfLateRows(Plain):
-    """Multiplies the input gradient of rows from 64 on by 1.5."""
+class SteeperBeyond(Plain):
+    """Sound values; gradients 1.5 times too large from a size on: `what` is one of `SIZED` but length."""
+
+    def __init__(self, *args: Any, what: str, beyond: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.what, self.beyond = what, beyond
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        is_wrong = self.what == "layer" and layer >= self.beyond
+        return super().run(_steeper(sequence) if is_wrong else sequence, states, layer, direction)
 
     def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
         x = super().input_at(sequence, t, direction)
-        return torch.cat([x[:64], _steeper(x[64:])])
-
-
-@fault("C1", steps=101)
-class _GradientOfLateSteps(Plain):
-    """Multiplies the input gradient of steps from 100 on by 1.5."""
-
-    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
-        x = super().input_at(sequence, t, direction)
-        return _steeper(x) if t >= 100 else x
-
-
-@fault("C1", hidden_size=257)
-class _GradientOfLateUnits(Plain):
-    """Multiplies the gradient of units from 256 on by 1.5."""
+        if self.what == "step" and t >= self.beyond:
+            return _steeper(x)
+        axis = {"row": 0, "feature": 1}.get(self.what)
+        return x if axis is None else self._steeper_along(x, axis)
 
     def step(self, x: torch.Tensor, states: States, layer: int, direction: int) -> States:
         h, *c = super().step(x, states, layer, direction)
-        return (torch.cat([h[:, :256], _steeper(h[:, 256:])], 1), *c)
+        return (self._steeper_along(h, 1) if self.what == "unit" else h, *c)
+
+    def _steeper_along(self, x: torch.Tensor, axis: int) -> torch.Tensor:
+        kept = min(self.beyond, x.shape[axis])
+        return torch.cat([x.narrow(axis, 0, kept), _steeper(x.narrow(axis, kept, x.shape[axis] - kept))], axis)
 
 
-@fault("C1", input_size=257, hidden_size=257)
-class _GradientOfLateFeatures(Plain):
-    """Multiplies the input gradient of features from 256 on by 1.5."""
+def steeper_beyond(what: str, size: int, effort: str = "smoke") -> Fault:
+    """The fault of every module whose gradients are wrong from index `size` of a unit, row, step, ... on."""
+    classes = {cell: partial(SteeperBeyond, cell, what=what, beyond=size) for cell in ALL}
+    fields = (SIZED[what], "hidden_size") if what == "feature" else (SIZED[what],)
+    needs = tuple((field, size + 1) for field in fields)
+    return Fault(f"wrong-gradient-from-{what}-{size}-on", ("C1",), ALL, Subject(what, classes), needs, effort)
 
-    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
-        x = super().input_at(sequence, t, direction)
-        return torch.cat([x[:, :256], _steeper(x[:, 256:])], 1)
 
-
-@fault("C1", num_layers=7)
-class _GradientOfLateLayers(Plain):
-    """Multiplies the gradient of the outputs of layers from 6 on by 1.5."""
-
-    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
-        return super().run(_steeper(sequence) if layer >= 6 else sequence, states, layer, direction)
+FAULTS.extend(steeper_beyond(*what_and_size) for what_and_size in _FAR[1:])
 
 
 @fault("E3", batch_size=66)

@@ -10,38 +10,49 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import product
 
 from conformance.harness.execution import machine
 from conformance.selftest.arguments import Parser
-from conformance.selftest.faults.sizes import SIZED, beyond
+from conformance.selftest.faults.sizes import SIZED, beyond, steeper_beyond
 from conformance.selftest.trial import findings
 from reference.problem import GRU
 
 SEEDS = range(5)
 PLACES = {
-    "unit": (1, 2, 4, 8, 15, 16, 31, 32),
-    "row": (1, 2, 3, 4),
-    "step": (1, 2, 4, 6, 8, 9, 10, 11),
-    "feature": (1, 2, 4, 8, 15, 16, 31, 32),
-    "layer": (1, 2),
+    "unit": (1, 2, 4, 8, 16, 32, 64, 128, 256, 400),
+    "row": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+    "step": (1, 2, 4, 8, 16, 32, 64, 100, 250, 500),
+    "feature": (1, 2, 4, 8, 16, 32, 64, 128, 256, 400),
+    "layer": (1, 2, 4, 6, 8, 10),
     "length": (1, 2, 4, 6, 8, 9, 10, 11),
 }
-"""Where faults begin, up to just below the largest size that is drawn."""
+"""Where faults begin."""
+
+KINDS = {"values": beyond, "gradients": steeper_beyond}
+"""What is wrong from there on, and the fault of it."""
 
 
 HEAD = """# Up to which size is a fault seen?
 
 Printed by `python -m conformance.selftest.sensitivity.fault_onsets`: a GRU that is sound up to a unit, row, step,
-feature, layer or length of a packed row and wrong from there on, and the share of five seeds with which B1 and B2 see
-it. The places reach to just below the largest size that is drawn.
+feature, layer or length of a packed row and wrong from there on, in its values or in its gradients, and the share of
+five seeds with which B1 and B2, or C1, see it.
 """
 
 
-def share_seen(what: str, place: int, effort: str, cell: str = GRU) -> float:
+def share_seen(kind: str, what: str, place: int, effort: str, cell: str = GRU) -> float:
     """The share of seeds with which a fault from `place` on is seen."""
-    fault = beyond(what, place, effort)
+    fault = KINDS[kind](what, place, effort)
     seen = [any(True for _ in findings(fault.subject, fault.clauses, (cell,), seed, effort)) for seed in SEEDS]
     return sum(seen) / len(seen)
+
+
+def _row(kind: str, what: str, effort: str) -> str:
+    shares = {place: share_seen(kind, what, place, effort) for place in PLACES[what]}
+    sure = [place for place, share in shares.items() if share == 1]
+    text = ", ".join(f"{place}: {share:.0%}" for place, share in shares.items())
+    return f"| {kind} | {what} | {effort} | {max(sure, default='none')} | {text} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,14 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     machine.pin()
     print(HEAD)
-    print("| wrong from | effort | seen with every seed up to | share of seeds at each place |")
-    print("| --- | --- | ---: | --- |")
+    print("| what | wrong from | effort | seen with every seed up to | share of seeds at each place |")
+    print("| --- | --- | --- | ---: | --- |")
     for effort in options.effort or ("smoke", "default"):
-        for what in SIZED:
-            shares = {place: share_seen(what, place, effort) for place in PLACES[what]}
-            sure = [place for place, share in shares.items() if share == 1]
-            told = ", ".join(f"{place}: {share:.0%}" for place, share in shares.items())
-            print(f"| {what} | {effort} | {max(sure, default='none')} | {told} |", flush=True)
+        for kind, what in product(KINDS, SIZED):
+            if (kind, what) != ("gradients", "length"):
+                print(_row(kind, what, effort), flush=True)
     return 0
 
 
