@@ -390,9 +390,9 @@ def every_subclass(base):
 
 def test_hang_of_one_test_shortens_no_call_of_the_next(pools):
     pool = pools(limit=60.0)
-    pool.told += [Failure(KILLED, number=9)]
+    pool.deaths += [Failure(KILLED, number=9)]
     assert pool._patience() == 60.0
-    pool.told += [Failure(TIMED_OUT, number=60.0)]
+    pool.deaths += [Failure(TIMED_OUT, number=60.0)]
     assert pool._patience() == 3.0
     pool.new_test()
     assert pool._patience() == 60.0
