@@ -132,7 +132,7 @@ def finished(process):
 def findings(text):
     """What a run says of each cell in chapter B1: how its call ended, and its case."""
     told = re.findall(
-        r"^RED +B1 +(\S+) fails: results lie.*\n +module .*\n +(.*)\n(?: +.*\n)*?"
+        r"^RED +B1 +(\S+) fails: results lie.*\n +module .*\n +input .*\n +(.*)\n(?: +.*\n)*?"
         r" +again +pytest --case \"(.*)\" --subject \w+=dying:\w+",
         text,
         re.MULTILINE,
@@ -212,7 +212,7 @@ def test_death_that_does_not_come_again_or_lies_outside_of_a_call_is_told_and_th
     subjects = {"gru": "Once", "lstm": "Sound"}
     code, text = finished(start.run("-n", "2", "-p", "killer", *CHOSEN, subjects=subjects))
     assert code == 1, text
-    head = r"^RED +B1 +GRU fails: results lie.*\n +module .*\n +NOT REPEATABLE.*\n"
+    head = r"^RED +B1 +GRU fails: results lie.*\n +module .*\n +input .*\n +NOT REPEATABLE.*\n"
     once = head + r" +killed by signal 6 \(SIGABRT\)\n +again .* \"v1 gru "
     assert re.search(once, text, re.MULTILINE), text
     outside = r"^_+ test_parameters_have\S+\[lstm\] _+\n.*\nended the process with exit code 7, outside of a call"
