@@ -26,6 +26,7 @@ from conformance.harness.execution.observation import (
     PackingObservation,
     Poisoned,
     Repeated,
+    Surrounded,
 )
 from conformance.harness.execution.requests.autograd_apis import (
     DOUBLE_BACKWARD,
@@ -44,6 +45,7 @@ from conformance.harness.execution.requests.life_cycle import ForwardAfterChange
 from conformance.harness.execution.requests.packing import Batch, Pack
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
+from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.support import features, smallest
@@ -119,6 +121,16 @@ def differentiate(
 ) -> list[Differentiated]:
     """The subject's gradients of `loss`, one observation for each route."""
     return _returned(Backward(problem, routes, loss=loss, parameter_memory=parameter_memory))
+
+
+def observe_surrounded(problem: Problem, loss: Loss, surrounding: str, pick: int) -> list[Surrounded]:
+    """A call and its gradients, and the same in one of the `SURROUNDINGS`, where a linear layer works in it.
+
+    On the differentiable route of the run that `pick` chooses.
+    """
+    if not SURROUNDINGS[surrounding].differentiable:
+        loss = replace(loss, wanted=())
+    return _returned(CallSurrounded(problem, _one_route(pick), loss=loss, surrounding=surrounding))  # type: ignore[arg-type]
 
 
 def observe_pairs(
@@ -215,9 +227,13 @@ def padding_sides() -> list[dict[str, str]]:
 
 def check_second_derivatives(problem: Problem, loss: Loss, pick: int) -> list[GradgradChecked]:
     """The result of gradgradcheck for the loss, on the differentiable route of the run that `pick` chooses."""
+    return _returned(CheckSecondDerivatives(problem, _one_route(pick), loss=loss))
+
+
+def _one_route(pick: int) -> tuple[str, ...]:
+    """The differentiable route of the run that `pick` chooses, if there is any."""
     routes = [route for route in BACKWARD_ROUTES if route in session.current().routes]
-    chosen = (routes[pick % len(routes)],) if routes else ()
-    return _returned(CheckSecondDerivatives(problem, chosen, loss=loss))
+    return (routes[pick % len(routes)],) if routes else ()
 
 
 def distance_from_kinks(problem: Problem) -> float:

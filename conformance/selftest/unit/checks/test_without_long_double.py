@@ -14,6 +14,7 @@ from conformance.clauses import RED
 from conformance.harness import session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.execution.subject import Subject, torch_nn
+from conformance.harness.session import Session
 from conformance.selftest import trial
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.implementations.plain import subject
