@@ -190,27 +190,32 @@ def probes(cells: Sequence[str]) -> list[list[Observation]]:
 # Packing utilities
 
 
-def observe_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> list[PackingObservation]:
+def observe_packing(
+    batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", **options: Any
+) -> list[PackingObservation]:
     """The result of `attempt_packing` in a list of one; an empty list, and a finding, if the call raised."""
-    seen = attempt_packing(batch, utility, lengths, **options)
+    seen = attempt_packing(batch, utility, lengths, surrounding=surrounding, **options)
     if seen.failure is None:
         return [seen]
     if seen.failure.is_refusal:
         lines = [one_line(seen.failure.text), seen.call]
+        case_record.current().checked(1, 0.0, 0.0)
         case_record.current().found(seen, utility, seen.failure.title, lines)
     return []
 
 
-def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> PackingObservation:
+def attempt_packing(
+    batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", **options: Any
+) -> PackingObservation:
     """Calls the subject's function of torch.nn.utils.rnn of this name, and returns its result or its failure.
 
-    A call that ends its process is a finding. lengths: one of `LENGTHS`. batch_first is that of the problem. Packed
-    arguments are packed by the subject.
+    A call that ends its process is a finding. lengths: one of `LENGTHS`. surrounding: one of `SURROUNDINGS`.
+    batch_first is that of the problem. Packed arguments are packed by the subject.
     """
     here = session.current()
     if utility != "pack_sequence":
         options = {"batch_first": batch.batch_first} | options
-    (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options))
+    (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options, surrounding))
     if seen.failure is not None and seen.failure.ended_process:
         assert_returned(seen, utility)
     return seen

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from conformance.selftest.faults.fault import EVERY, Faults
-from conformance.selftest.implementations.plain import Plain, States
+from conformance.selftest.faults.fault import EVERY, Fault, Faults
+from conformance.selftest.implementations.packing import Packing, packing_subject
+from conformance.selftest.implementations.plain import Plain, States, name_by_docstring
+from reference.problem import RNN_TANH
 
 FAULTS = Faults()
 fault = FAULTS.seed
@@ -130,3 +132,34 @@ class _ForgetsInAFork(_Louder):
 
     def applies(self) -> bool:
         return os.getpid() != _PROCESS
+
+
+def packing_fault(kind: type[Packing]) -> type[Packing]:
+    """Registers a class as a fault of E5, named by its docstring."""
+    name = name_by_docstring(kind)
+    FAULTS.append(Fault(name, ("E5",), (RNN_TANH,), packing_subject(name, kind())))
+    return kind
+
+
+@packing_fault
+class _SizesOnTheDefaultDevice(Packing):
+    """Counts rows on the default device."""
+
+    def sizes(self, sizes: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(sizes), dtype=torch.int64) + sizes
+
+
+@packing_fault
+class _PacksInTheDefaultDtype(Packing):
+    """Packs zeros with another default dtype."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(data) if torch.get_default_dtype() != torch.float32 else data
+
+
+@packing_fault
+class _PacksZerosIfDeterministic(Packing):
+    """Packs zeros with deterministic algorithms."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(data) if torch.are_deterministic_algorithms_enabled() else data
