@@ -122,7 +122,7 @@ CLAUSES = {
         _clause("E3", "later steps, other rows and the memory around a view do not matter", "="),
         _clause(
             "E4",
-            "packing and padding are inverse, and say which rows run at each step",
+            "packing and padding are inverse, say which rows run at each step, and depend on nothing else",
             "=",
             "torch.nn.utils.rnn.pack_padded_sequence.html",
         ),

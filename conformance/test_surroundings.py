@@ -1,4 +1,4 @@
-"""Chapter E, clause 5: what is set around a call, and where it is made, does not matter."""
+"""Chapter E, clauses 4 and 5: what is set around a call, and where it is made, does not matter."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def test_call_and_its_gradients_lie_within_their_bounds_with(case, cell, surroun
             assert_gradients_within(other)
 
 
-@clause("E5", on=(RNN_TANH,), given=ROWS, each=PACKING)
+@clause("E4", on=(RNN_TANH,), given=ROWS, each=PACKING)
 def test_padding_and_packing_return_the_same_from(case, cell, call):
     utility, setting = call
     batch, lengths = batches(case.on(cell))[1], LENGTHS[case.pick % len(LENGTHS)]

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from conformance.selftest.faults.fault import EVERY, Fault, Faults
-from conformance.selftest.implementations.packing import Packing, packing_subject
-from conformance.selftest.implementations.plain import Plain, States, name_by_docstring
-from reference.problem import RNN_TANH
+from conformance.selftest.faults.fault import EVERY, Faults
+from conformance.selftest.faults.packing import packing_fault
+from conformance.selftest.implementations.packing import Packing
+from conformance.selftest.implementations.plain import Plain, States
 
 FAULTS = Faults()
 fault = FAULTS.seed
@@ -132,13 +132,6 @@ class _ForgetsInAFork(_Louder):
 
     def applies(self) -> bool:
         return os.getpid() != _PROCESS
-
-
-def packing_fault(kind: type[Packing]) -> type[Packing]:
-    """Registers a class as a fault of E5, named by its docstring."""
-    name = name_by_docstring(kind)
-    FAULTS.append(Fault(name, ("E5",), (RNN_TANH,), packing_subject(name, kind())))
-    return kind
 
 
 @packing_fault
