@@ -134,25 +134,45 @@ class _ForgetsInAFork(_Louder):
         return os.getpid() != _PROCESS
 
 
-@packing_fault
-class _SizesOnTheDefaultDevice(Packing):
-    """Counts rows on the default device."""
+class _Zeros(Packing):
+    """Returns zeros where it `applies`."""
 
-    def sizes(self, sizes: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(len(sizes), dtype=torch.int64) + sizes
-
-
-@packing_fault
-class _PacksInTheDefaultDtype(Packing):
-    """Packs zeros with another default dtype."""
+    def applies(self) -> bool:
+        raise NotImplementedError
 
     def data(self, data: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(data) if torch.get_default_dtype() != torch.float32 else data
+        return torch.zeros_like(data) if self.applies() else data
+
+    def pad_packed_sequence(self, *args: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        batch, lengths = super().pad_packed_sequence(*args, **options)
+        return self.data(batch), lengths
+
+    def pad_sequence(self, *args: Any, **options: Any) -> torch.Tensor:
+        return self.data(super().pad_sequence(*args, **options))
+
+    def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
+        return self.data(super().unpadded(row, length))
 
 
 @packing_fault
-class _PacksZerosIfDeterministic(Packing):
-    """Packs zeros with deterministic algorithms."""
+class _ZerosOnAnotherDevice(_Zeros):
+    """Pads and packs zeros with another default device."""
 
-    def data(self, data: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(data) if torch.are_deterministic_algorithms_enabled() else data
+    def applies(self) -> bool:
+        return torch.empty(0).device.type != "cpu"
+
+
+@packing_fault
+class _ZerosInAnotherDtype(_Zeros):
+    """Pads and packs zeros with another default dtype."""
+
+    def applies(self) -> bool:
+        return torch.get_default_dtype() != torch.float32
+
+
+@packing_fault
+class _ZerosIfDeterministic(_Zeros):
+    """Pads and packs zeros with deterministic algorithms."""
+
+    def applies(self) -> bool:
+        return torch.are_deterministic_algorithms_enabled()
