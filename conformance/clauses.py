@@ -122,9 +122,15 @@ CLAUSES = {
         _clause("E3", "later steps, other rows and the memory around a view do not matter", "="),
         _clause(
             "E4",
-            "packing and padding are inverse, and say which rows run at each step",
+            "packing and padding are inverse, say which rows run at each step, and depend on nothing else",
             "=",
             "torch.nn.utils.rnn.pack_padded_sequence.html",
+        ),
+        _clause(
+            "E5",
+            "what is set around a call does not matter where everything is given explicitly",
+            "=",
+            "torch.set_default_device.html",
         ),
         _clause(
             "I",
@@ -160,8 +166,8 @@ NOT_TESTED = {
     "I": "the life cycle of a module but for changed weights: copies, conversions, parametrizations, failed calls",
     "J1": "refusals, in processes of their own",
     "K": "NaN and inf on purpose, signed zeros, and empty sizes",
-    "L": "other routes than eager: torch.compile, torch.export, functional_call, vmap, jit, quantization, ONNX, "
-    "autocast, and more than one thread",
+    "L": "other routes than eager: torch.compile, torch.export, functional_call, vmap, jit, quantization, ONNX, and "
+    "autocast",
     "devices": "CUDA, MPS and XPU are judged where they are present, and nobody has run the suite there",
 }
 """What the contract promises and no property looks at yet."""

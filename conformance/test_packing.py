@@ -1,5 +1,7 @@
 """Chapter E, clause 4: rows that are padded and packed, against the same done by hand, without any module."""
 
+from typing import Any
+
 import numpy as np
 
 from conformance.harness.api import (
@@ -195,6 +197,6 @@ def test_unpad_sequence_gives_the_rows_back(case, cell):
 def test_padding_and_packing_leave_their_arguments_alone(case, cell):
     for batch in batches(case.on(cell)):
         for utility in UTILITIES:
-            options = {"enforce_sorted": batch.is_sorted} if utility.startswith("pack") else {}
+            options: Any = {"enforce_sorted": batch.is_sorted} if utility.startswith("pack") else {}
             for seen in observe_packing(batch, utility, LENGTHS[1], **options):
                 assert_nothing(seen, utility, "changes", seen.changed)

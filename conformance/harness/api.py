@@ -10,6 +10,7 @@ from conformance.harness.checks.derivatives import (
 from conformance.harness.checks.gradients import (
     assert_balanced,
     assert_gradients_agree,
+    assert_gradients_unchanged,
     assert_gradients_within,
     assert_scaled,
     assert_twice,
@@ -42,6 +43,7 @@ from conformance.harness.execution.requests.autograd_apis import DOUBLE_BACKWARD
 from conformance.harness.execution.requests.life_cycle import CHANGES
 from conformance.harness.execution.requests.packing import LENGTHS, UTILITIES, batches, padded_by_hand
 from conformance.harness.execution.requests.problem_request import PARAMETER_MEMORY
+from conformance.harness.execution.requests.surroundings import SURROUNDINGS
 from conformance.harness.execution.routes import EAGER_ROUTES, GRAD_ROUTES, UNREAL_ROUTES
 from conformance.harness.observe import (
     attempt_packing,
@@ -60,6 +62,7 @@ from conformance.harness.observe import (
     observe_pairs,
     observe_poisoned,
     observe_steps,
+    observe_surrounded,
     observe_twice,
     padding_sides,
     parameters_drawn,

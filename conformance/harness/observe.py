@@ -26,6 +26,7 @@ from conformance.harness.execution.observation import (
     PackingObservation,
     Poisoned,
     Repeated,
+    Surrounded,
 )
 from conformance.harness.execution.requests.autograd_apis import (
     DOUBLE_BACKWARD,
@@ -44,6 +45,7 @@ from conformance.harness.execution.requests.life_cycle import ForwardAfterChange
 from conformance.harness.execution.requests.packing import Batch, Pack
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
+from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.support import features, smallest
@@ -121,6 +123,16 @@ def differentiate(
     return _returned(Backward(problem, routes, loss=loss, parameter_memory=parameter_memory))
 
 
+def observe_surrounded(problem: Problem, loss: Loss, surrounding: str, pick: int) -> list[Surrounded]:
+    """A call and its gradients, and the same in one of the `SURROUNDINGS`, where a linear layer works in it.
+
+    On the differentiable route of the run that `pick` chooses.
+    """
+    if not SURROUNDINGS[surrounding].differentiable:
+        loss = replace(loss, wanted=())
+    return _returned(CallSurrounded(problem, _one_route(pick), loss=loss, surrounding=surrounding))  # type: ignore[arg-type]
+
+
 def observe_pairs(
     problem: Problem, other: Problem, routes: tuple[str, ...] = EAGER_ROUTES, same: Sequence[Slice] = ()
 ) -> Iterator[tuple[Observation, Observation]]:
@@ -178,27 +190,32 @@ def probes(cells: Sequence[str]) -> list[list[Observation]]:
 # Packing utilities
 
 
-def observe_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> list[PackingObservation]:
+def observe_packing(
+    batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", **options: Any
+) -> list[PackingObservation]:
     """The result of `attempt_packing` in a list of one; an empty list, and a finding, if the call raised."""
-    seen = attempt_packing(batch, utility, lengths, **options)
+    seen = attempt_packing(batch, utility, lengths, surrounding=surrounding, **options)
     if seen.failure is None:
         return [seen]
     if seen.failure.is_refusal:
         lines = [one_line(seen.failure.text), seen.call]
+        case_record.current().checked(1, 0.0, 0.0)
         case_record.current().found(seen, utility, seen.failure.title, lines)
     return []
 
 
-def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> PackingObservation:
+def attempt_packing(
+    batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", **options: Any
+) -> PackingObservation:
     """Calls the subject's function of torch.nn.utils.rnn of this name, and returns its result or its failure.
 
-    A call that ends its process is a finding. lengths: one of `LENGTHS`. batch_first is that of the problem. Packed
-    arguments are packed by the subject.
+    A call that ends its process is a finding. lengths: one of `LENGTHS`. surrounding: one of `SURROUNDINGS`.
+    batch_first is that of the problem. Packed arguments are packed by the subject.
     """
     here = session.current()
     if utility != "pack_sequence":
         options = {"batch_first": batch.batch_first} | options
-    (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options))
+    (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options, surrounding))
     if seen.failure is not None and seen.failure.ended_process:
         assert_returned(seen, utility)
     return seen
@@ -215,9 +232,13 @@ def padding_sides() -> list[dict[str, str]]:
 
 def check_second_derivatives(problem: Problem, loss: Loss, pick: int) -> list[GradgradChecked]:
     """The result of gradgradcheck for the loss, on the differentiable route of the run that `pick` chooses."""
+    return _returned(CheckSecondDerivatives(problem, _one_route(pick), loss=loss))
+
+
+def _one_route(pick: int) -> tuple[str, ...]:
+    """The differentiable route of the run that `pick` chooses, if there is any."""
     routes = [route for route in BACKWARD_ROUTES if route in session.current().routes]
-    chosen = (routes[pick % len(routes)],) if routes else ()
-    return _returned(CheckSecondDerivatives(problem, chosen, loss=loss))
+    return (routes[pick % len(routes)],) if routes else ()
 
 
 def distance_from_kinks(problem: Problem) -> float:

@@ -154,7 +154,7 @@ def clause(
 
     given: the cases that it is about; of a mapping, the function is one property for each name in it.
     single_step: it is about the classes that take a single step too, and about these cases of theirs.
-    each: the function takes a second argument after the cell, and is one property for each of these values.
+    each: the function takes one more argument after the cell, and is one property for each of these values.
     """
     names = [*each] if each else [*given] if isinstance(given, Mapping) else [""]
 
@@ -162,7 +162,7 @@ def clause(
         tests = []
         for id_of_value in names:
             name = f"{body.__name__}[{id_of_value}]" if id_of_value else body.__name__
-            bound = _with(body, each[id_of_value]) if each else body
+            bound = _with(body, each[id_of_value], given is not None) if each else body
             tested = Property(CLAUSES[id], name, _families(on, given, single_step, id_of_value), bound)
             for cell in tested.cells:
                 mark, ids = getattr(pytest.mark, MARK)(tested), [cell, *([id_of_value] if id_of_value else [])]
@@ -202,7 +202,10 @@ def _placeholder(body: Callable[..., None], takes_value: bool) -> Callable[..., 
     return collected
 
 
-def _with(body: Callable[..., None], value: object) -> Callable[..., None]:
+def _with(body: Callable[..., None], value: object, draws: bool) -> Callable[..., None]:
+    """The body with its last argument bound."""
+    if draws:
+        return lambda case, cell: body(case, cell, value)
     return lambda cell: body(cell, value)
 
 

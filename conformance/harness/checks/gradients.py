@@ -10,7 +10,15 @@ from conformance.clauses import RED
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_cotangents, underflow_of_gradients
 from conformance.harness.checks.ratios import compare_with_bounds
-from conformance.harness.checks.values import Enclosed, assert_enclosed, assert_every, number
+from conformance.harness.checks.values import (
+    Enclosed,
+    assert_enclosed,
+    assert_every,
+    assert_nothing,
+    assert_same,
+    is_measured,
+    number,
+)
 from conformance.harness.execution.observation import INDEX, Differentiated, LabelledArray
 from reference.ball import Ball
 from reference.roundings import WIDEST, Rounding
@@ -95,6 +103,22 @@ def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -
         beside = _beside(f"of the loss times {factor:g}; times the gradient it is", wanted)
         right, telling = (got.values == wanted) | near | vacuous, int((~vacuous).sum())
         assert_every(seen, got, wanted, right, "does not grow with the loss", beside, telling)
+
+
+def assert_gradients_unchanged(seen: Differentiated, other: Differentiated, relation: str) -> None:
+    """Gradients of another call, which differs from `seen` in nothing that matters, are the same.
+
+    Where that was not measured, they may differ within both bounds.
+    """
+    assert_nothing(seen, "gradient", f"not there {relation}", sorted(seen.gradients.keys() - other.gradients.keys()))
+    assert_nothing(other, "gradient", f"only {relation}", sorted(other.gradients.keys() - seen.gradients.keys()))
+    common = [name for name in seen.gradients if name in other.gradients]
+    if not is_measured(seen):
+        others = {name: other.gradients[name].values for name in common}
+        assert_gradients_agree(seen, others, relation, common)
+        return
+    for name in common:
+        assert_same(other, other.gradients[name], seen.gradients[name], "plainly")
 
 
 def assert_gradients_agree(seen: Differentiated, others: Gradients, relation: str, names: Iterable[str]) -> None:

@@ -312,6 +312,20 @@ class DifferentiatedByApi(Differentiated):
 
 
 @dataclass(frozen=True, eq=False)
+class Surrounded(Differentiated):
+    """A call that was differentiated, and `surrounded`: the same again in other surroundings.
+
+    That is left out where a plain linear layer fails in them too.
+    """
+
+    surrounded: tuple[Differentiated, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.surrounded
+
+
+@dataclass(frozen=True, eq=False)
 class GradgradChecked(Observation):
     """A call whose second derivatives were checked; `gradgradcheck_failure` says what is wrong with them, or ""."""
 

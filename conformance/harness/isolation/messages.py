@@ -16,7 +16,15 @@ import numpy as np
 
 from conformance.harness.execution import observation
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.requests import autograd_apis, backward, forward, life_cycle, packing, parameters
+from conformance.harness.execution.requests import (
+    autograd_apis,
+    backward,
+    forward,
+    life_cycle,
+    packing,
+    parameters,
+    surroundings,
+)
 from reference.problem import Architecture, Loss, Problem
 
 Json = Any
@@ -31,6 +39,7 @@ REQUESTS = (
     forward.ForwardPoisoned,
     life_cycle.ForwardAfterChange,
     backward.Backward,
+    surroundings.CallSurrounded,
     autograd_apis.DifferentiateByApi,
     autograd_apis.CheckSecondDerivatives,
     packing.Pack,
@@ -47,6 +56,7 @@ RESULTS = (
     observation.Constructed,
     observation.Differentiated,
     observation.DifferentiatedByApi,
+    observation.Surrounded,
     observation.GradgradChecked,
     observation.PackingObservation,
     observation.ParametersDrawn,

@@ -11,6 +11,7 @@ from conformance.selftest.faults import (
     results,
     second_derivatives,
     sizes,
+    surroundings,
     values,
 )
 from conformance.selftest.faults.fault import ALL, Fault
@@ -25,6 +26,7 @@ _THEMES = (
     calls.FAULTS,
     sizes.FAULTS,
     layouts.FAULTS,
+    surroundings.FAULTS,
     second_derivatives.FAULTS,
     packing.FAULTS,
 )

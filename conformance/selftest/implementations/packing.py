@@ -31,7 +31,7 @@ class Packing:
 
     def read(self, lengths: Any) -> torch.Tensor:
         """Lengths as an int64 tensor."""
-        return torch.as_tensor(lengths).long()
+        return torch.as_tensor(lengths, device="cpu").long()
 
     def order(self, lengths: torch.Tensor) -> torch.Tensor:
         """Which row stands in each place of the packed sequence."""
@@ -41,7 +41,7 @@ class Packing:
         """Rows (N, T, *), the longest first."""
         sizes = [int((lengths > step).sum()) for step in range(self.last_step(rows, lengths))]
         data = torch.cat([rows[:size, step] for step, size in enumerate(sizes)])
-        return PackedSequence(self.data(data), self.sizes(torch.tensor(sizes)), order, self.undone(order))
+        return PackedSequence(self.data(data), self.sizes(torch.tensor(sizes, device="cpu")), order, self.undone(order))
 
     def last_step(self, rows: torch.Tensor, lengths: torch.Tensor) -> int:
         return int(lengths.max())
@@ -68,7 +68,7 @@ class Packing:
         batch = data.new_full(shape, self.behind_packed_rows(padding_value))
         for step, part in enumerate(data.split(sizes.tolist())):
             batch[: len(part), step] = part
-        lengths = (sizes > torch.arange(len(batch))[:, None]).sum(1)
+        lengths = (sizes > torch.arange(len(batch), device="cpu")[:, None]).sum(1)
         if sequence.unsorted_indices is not None:
             batch, lengths = batch[sequence.unsorted_indices], lengths[sequence.unsorted_indices.cpu()]
         return (batch if batch_first else batch.transpose(0, 1)), lengths

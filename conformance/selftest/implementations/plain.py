@@ -140,9 +140,9 @@ class Plain(torch.nn.Module):
         """A sequence (T, N, features) with the time of each row reversed, from its own end."""
         if self.lengths is None:
             return sequence.flip(0)
-        t = torch.arange(len(sequence))[:, None]
+        t = torch.arange(len(sequence), device=self.lengths.device)[:, None]
         order = torch.where(t < self.lengths, self.lengths - 1 - t, t)
-        return sequence[order, torch.arange(sequence.shape[1])]
+        return sequence[order, torch.arange(sequence.shape[1], device=self.lengths.device)]
 
     def if_running(self, t: int, after: States, before: States) -> States:
         """The states after step t, of rows that have ended those before it."""

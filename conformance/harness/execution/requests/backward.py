@@ -11,7 +11,7 @@ import torch
 
 from conformance.harness.execution import memory_layouts, tensors
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.inputs import inputs
+from conformance.harness.execution.inputs import Inputs, inputs
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable, padded_output
 from conformance.harness.execution.observation import Differentiated
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
@@ -30,9 +30,12 @@ class Backward(ProblemRequest[Differentiated]):
         return Differentiated(self.problem, subject.name, route, loss=self.loss)
 
     def observed(self, modules: Modules, blank: Differentiated) -> Differentiated:
-        module, wanted = modules.loaded(self.problem), self.loss.wanted
-        given = inputs(self.problem, requiring=wanted, packing=modules.subject.packing)
-        parameters = dict(module.named_parameters())
+        given = inputs(self.problem, requiring=self.loss.wanted, packing=modules.subject.packing)
+        return self.differentiated(modules.loaded(self.problem), given, blank)
+
+    def differentiated(self, module: torch.nn.Module, given: Inputs, blank: Differentiated) -> Differentiated:
+        """Calls a module with these tensors and differentiates the call."""
+        parameters, wanted = dict(module.named_parameters()), self.loss.wanted
         for name, parameter in parameters.items():
             parameter.grad = None
             parameter.requires_grad_(name in wanted)

@@ -15,6 +15,7 @@ from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.module_call import fact, guarded_call
 from conformance.harness.execution.observation import PackingObservation
 from conformance.harness.execution.requests.request import Request
+from conformance.harness.execution.requests.surroundings import SURROUNDINGS, Surrounding
 from conformance.harness.execution.routes import PACKING
 from conformance.harness.execution.subject import Subject
 from reference.problem import Problem
@@ -95,13 +96,14 @@ TORCH_PACKING = "torch.nn.utils.rnn"
 class Pack(Request[PackingObservation]):
     """Call the subject's function of torch.nn.utils.rnn with this name; what is unpacked was packed by the subject.
 
-    lengths: one of `LENGTHS`. options: keyword arguments.
+    lengths: one of `LENGTHS`. options: keyword arguments. surrounding: one of the `SURROUNDINGS` of the call itself.
     """
 
     batch: Batch
     utility: str
     lengths: str
     options: Mapping[str, Any]
+    surrounding: str = ""
 
     def __str__(self) -> str:
         """`pad_sequence(batch_first=True), rows (3, 2) (1, 2), lengths list`"""
@@ -109,7 +111,8 @@ class Pack(Request[PackingObservation]):
         given = ", ".join(f"{name}={value}" for name, value in self.options.items())
         surplus = f" and {batch.surplus} more steps" if batch.surplus else ""
         rows = " ".join(str(row.shape) for row in batch.rows)
-        return f"{self.utility}({given}), rows {rows}{surplus}, lengths {self.lengths}"
+        around = f", with {self.surrounding.replace('_', ' ')}" if self.surrounding else ""
+        return f"{self.utility}({given}), rows {rows}{surplus}, lengths {self.lengths}{around}"
 
     def shared(self) -> tuple[object, ...]:
         return (self.batch.problem,)
@@ -129,7 +132,11 @@ class Pack(Request[PackingObservation]):
             given = guarded_call(case, PACKING, lambda: made(subject.packing, self.batch, self.lengths))
             before = _contents(given)
             utility = getattr(subject.packing, self.utility)
-            result = guarded_call(case, PACKING, lambda: utility(*given.values(), **self.options))
+            surrounding = SURROUNDINGS.get(self.surrounding, Surrounding())
+            result = surrounding.around(
+                self.batch.problem,
+                lambda: guarded_call(case, PACKING, lambda: utility(*given.values(), **self.options)),
+            )
         except Exception as error:  # the subject's own, whatever it is
             return (self.failed(subject, Failure.raised(error)),)
         returned = _parts(result)

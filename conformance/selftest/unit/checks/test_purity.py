@@ -93,6 +93,7 @@ CHECKS = {
     ),
     "assert_twice": lambda s: api.assert_twice(s["gradients"], s["gradients"]),
     "assert_scaled": lambda s: api.assert_scaled(s["gradients"], s["gradients"], 2.0),
+    "assert_gradients_unchanged": lambda s: api.assert_gradients_unchanged(s["gradients"], s["gradients"], "again"),
     "assert_gradients_agree": lambda s: api.assert_gradients_agree(
         s["gradients"], {"input": s["gradients"].gradients["input"].values}, "itself", ["input"]
     ),

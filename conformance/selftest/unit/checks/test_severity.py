@@ -13,7 +13,16 @@ from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.checks.gradients import assert_gradients_within
 from conformance.harness.checks.values import assert_agree, assert_within
 from conformance.harness.execution.failure import MALFORMED, RAISED, Failure
-from conformance.harness.execution.observation import ByLayers, BySteps, Changed, Observation, Poisoned, Repeated
+from conformance.harness.execution.observation import (
+    ByLayers,
+    BySteps,
+    Changed,
+    Differentiated,
+    Observation,
+    Poisoned,
+    Repeated,
+    Surrounded,
+)
 from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.forward import Forward, ForwardTwice
 from conformance.harness.execution.subject import torch_nn
@@ -88,7 +97,14 @@ def test_gradient_that_is_missing_is_a_finding_unless_it_may_be_zero(name):
     assert [(one.field, one.kind) for one in said] == [(f"gradient of {name}", "is missing")]
 
 
-PARTS = {ByLayers: "layers", BySteps: "steps", Repeated: "again", Poisoned: "poisoned", Changed: "after"}
+PARTS = {
+    ByLayers: "layers",
+    BySteps: "steps",
+    Repeated: "again",
+    Poisoned: "poisoned",
+    Changed: "after",
+    Surrounded: "surrounded",
+}
 
 
 class Answering:
@@ -119,7 +135,8 @@ def test_part_that_failed_or_has_another_shape_is_a_finding_and_its_call_is_left
 
 
 def test_every_kind_of_observation_with_parts_is_tried():
-    with_parts = {kind for kind in Observation.__subclasses__() if "parts" in vars(kind)}
+    kinds = [*Observation.__subclasses__(), *Differentiated.__subclasses__()]
+    with_parts = {kind for kind in kinds if "parts" in vars(kind)}
     assert with_parts == set(PARTS)
 
 
