@@ -28,8 +28,16 @@ BARE = {"num_layers": 1, "hidden_size": 1, "bidirectional": False, "bias": True,
 ROWS = cases(packed=True, unbatched=False, **BARE)
 SEVERAL_ROWS = cases(packed=True, unbatched=False, batch_size=range(2, 6), **BARE)
 
-PADDING = (2.5, float("nan"), float("-inf"), 0.0)
-"""Numbers that every dtype has."""
+PADDING = {
+    "int64": (-(2**63), 2**53 - 1, -1, 7.0),
+    "int32": (-(2**31), 2**31 - 1, -1, 7.0),
+    "uint8": (255, 128, 1, 7.0),
+    "bool": (True, False, 1, 0.0),
+}
+"""Numbers that a dtype has."""
+
+FLOATING_PADDING = (2.5, float("nan"), float("-inf"), 0.0)
+"""Numbers that every floating-point dtype has."""
 
 
 def batch_sizes_by_hand(rows):
@@ -62,9 +70,31 @@ def assert_packed(seen, batch):
     assert_array(seen, "batch_sizes", seen.raw.get("batch_sizes"), batch_sizes_by_hand(batch.rows))
 
 
+def padding_value(batch, pick):
+    """A number that the batch's dtype has."""
+    values = PADDING.get(batch.dtype, FLOATING_PADDING)
+    return values[pick % len(values)]
+
+
 def assert_padded(seen, batch, steps, *padding):
     """The padded batch has so many steps, and these rows, value and side."""
     assert_array(seen, "padded", seen.raw.get("padded"), batch.as_called(padded_by_hand(batch.rows, steps, *padding)))
+
+
+def assert_rows(seen, batch):
+    """The result is a list of the batch's rows."""
+    assert_fact(seen, seen.utility, "number of rows", len(seen.raw), len(batch.rows))
+    for n, row in enumerate(batch.rows):
+        assert_array(seen, f"row {n}", seen.raw.get(f"row {n}"), row)
+
+
+NOT_OF_ROWS = {"batch_sizes", "sorted_indices", "unsorted_indices", "lengths"}
+"""Results that hold no numbers of rows."""
+
+
+def device_type(device):
+    """`cuda` for cuda:0."""
+    return device.partition(":")[0]
 
 
 # Packing
@@ -128,9 +158,9 @@ def test_packed_sequence_has_the_documented_dtypes_and_devices(case, cell):
     for batch in batches(case.on(cell)):
         for seen in observe_packing(batch, "pack_padded_sequence", enforce_sorted=False):
             for name, fact in seen.facts.items():
-                device = "cpu" if name == "batch_sizes" else case.device.partition(":")[0]
-                assert_fact(seen, name, "dtype", fact.dtype, case.dtype if name == "data" else "int64")
-                assert_fact(seen, name, "device", fact.device.partition(":")[0], device)
+                device = "cpu" if name == "batch_sizes" else device_type(case.device)
+                assert_fact(seen, name, "dtype", fact.dtype, batch.dtype if name == "data" else "int64")
+                assert_fact(seen, name, "device", device_type(fact.device), device)
 
 
 @clause("E4", on=ONE, given=ROWS)
@@ -154,8 +184,9 @@ def test_pad_packed_sequence_gives_rows_and_lengths_back_in_their_order(case, ce
 
 @clause("E4", on=ONE, given=ROWS)
 def test_pad_packed_sequence_pads_with_padding_value_to_total_length(case, cell):
-    value, steps = PADDING[case.pick % len(PADDING)], case.steps + case.pick // len(PADDING) % 3
+    steps = case.steps + case.pick // len(FLOATING_PADDING) % 3
     for batch in batches(case.on(cell)):
+        value = padding_value(batch, case.pick)
         for seen in observe_packing(batch, "pad_packed_sequence", padding_value=value, total_length=steps):
             assert_padded(seen, batch, steps, value)
             assert_array(seen, "lengths", seen.raw.get("lengths"), np.array(batch.lengths))
@@ -174,8 +205,8 @@ def test_total_length_below_the_longest_row_raises_value_error(case, cell):
 
 @clause("E4", on=ONE, given=ROWS)
 def test_pad_sequence_pads_with_padding_value_on_padding_side(case, cell):
-    value = PADDING[case.pick % len(PADDING)]
     for batch in batches(case.on(cell)):
+        value = padding_value(batch, case.pick)
         for side in padding_sides():
             for seen in observe_packing(batch, "pad_sequence", padding_value=value, **side):
                 assert_padded(seen, batch, case.steps, value, *side.values())
@@ -186,9 +217,25 @@ def test_unpad_sequence_gives_the_rows_back(case, cell):
     for batch in batches(case.on(cell), surplus=case.pick % 3):
         for lengths in LENGTHS[1:]:
             for seen in observe_packing(batch, "unpad_sequence", lengths):
-                assert_fact(seen, "unpad_sequence", "number of rows", len(seen.raw), case.batch_size)
-                for n, row in enumerate(batch.rows):
-                    assert_array(seen, f"row {n}", seen.raw.get(f"row {n}"), row)
+                assert_rows(seen, batch)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_unpack_sequence_gives_the_rows_back_in_their_order(case, cell):
+    for batch in batches(case.on(cell)):
+        for seen in observe_packing(batch, "unpack_sequence"):
+            assert_rows(seen, batch)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_rows_keep_their_dtype_and_device_in_every_utility(case, cell):
+    for batch in batches(case.on(cell)):
+        for utility in UTILITIES:
+            options = {"enforce_sorted": batch.is_sorted} if utility.startswith("pack") else {}
+            for seen in observe_packing(batch, utility, LENGTHS[1], **options):
+                for name in seen.facts.keys() - NOT_OF_ROWS:
+                    assert_fact(seen, name, "dtype", seen.facts[name].dtype, batch.dtype)
+                    assert_fact(seen, name, "device", device_type(seen.facts[name].device), device_type(case.device))
 
 
 @clause("E4", on=ONE, given=ROWS)

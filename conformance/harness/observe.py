@@ -41,7 +41,7 @@ from conformance.harness.execution.requests.forward import (
     ForwardTwice,
 )
 from conformance.harness.execution.requests.life_cycle import ForwardAfterChange
-from conformance.harness.execution.requests.packing import Batch, Pack
+from conformance.harness.execution.requests.packing import WITHOUT_BATCH_FIRST, Batch, Pack
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
@@ -196,7 +196,7 @@ def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options
     arguments are packed by the subject.
     """
     here = session.current()
-    if utility != "pack_sequence":
+    if utility not in WITHOUT_BATCH_FIRST:
         options = {"batch_first": batch.batch_first} | options
     (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options))
     if seen.failure is not None and seen.failure.ended_process:

@@ -274,3 +274,51 @@ class _ClearsPadding(Packing):
         if 0 not in input.stride():  # rows that are the same numbers in memory cannot be written to
             input.nan_to_num_()
         return packed
+
+
+@packing_fault
+class _UnpackedLeftSorted(Packing):
+    """Leaves rows in sorted order in unpack_sequence."""
+
+    def unpacked(self, packed: PackedSequence) -> PackedSequence:
+        return PackedSequence(packed.data, packed.batch_sizes)
+
+
+@packing_fault
+class _IntegersThroughFloat64(Packing):
+    """Packs integers through float64."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data if data.is_floating_point() else data.double().to(data.dtype)
+
+
+@packing_fault
+class _BytesAreSigned(Packing):
+    """Packs uint8 as int8."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data.view(torch.int8).int() if data.dtype == torch.uint8 else data
+
+
+@packing_fault
+class _BooleansUnpackedAsBytes(Packing):
+    """Unpads booleans as uint8."""
+
+    def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
+        return super().unpadded(row.byte() if row.dtype == torch.bool else row, length)
+
+
+@packing_fault
+class _ValueOfRowsLimited(Packing):
+    """Pads rows with 127 in place of larger values in pad_sequence."""
+
+    def beside_rows(self, padding_value: float) -> float:
+        return min(padding_value, 127)
+
+
+@packing_fault
+class _ValueWraps(Packing):
+    """Wraps an integral padding_value to 32 bits in pad_packed_sequence."""
+
+    def behind_packed_rows(self, padding_value: float) -> float:
+        return (padding_value + 2**31) % 2**32 - 2**31 if isinstance(padding_value, int) else padding_value

@@ -115,6 +115,14 @@ class Packing:
         rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
         return [self.unpadded(row, int(length)) for row, length in zip(rows, lengths, strict=True)]
 
+    def unpack_sequence(self, packed_sequences: PackedSequence) -> list[torch.Tensor]:
+        batch, lengths = self.pad_packed_sequence(self.unpacked(packed_sequences), batch_first=True)
+        return self.unpad_sequence(batch, lengths, batch_first=True)
+
+    def unpacked(self, packed: PackedSequence) -> PackedSequence:
+        """What unpack_sequence takes for the packed sequence that it was given."""
+        return packed
+
     def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
         return row[:length]
 

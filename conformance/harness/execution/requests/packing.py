@@ -22,10 +22,13 @@ from reference.problem import Problem
 LENGTHS = ("list", "int64", "int32")
 """The forms of lengths: a list, or a tensor of one of these dtypes."""
 
+INTEGERS = ("int64", "int32", "uint8", "bool")
+"""Dtypes of rows that hold no floating-point numbers."""
+
 
 def padded_by_hand(rows: Sequence[np.ndarray], steps: int, value: float = 0.0, side: str = "right") -> np.ndarray:
     """Rows (length, *) as a batch (N, steps, *), with `value` in the steps that they lack on this side."""
-    batch = np.full((len(rows), steps, *rows[0].shape[1:]), value)
+    batch = np.full((len(rows), steps, *rows[0].shape[1:]), value, rows[0].dtype)
     for n, row in enumerate(rows):
         first = steps - len(row) if side == "left" else 0
         batch[n, first : first + len(row)] = row
@@ -36,13 +39,19 @@ def padded_by_hand(rows: Sequence[np.ndarray], steps: int, value: float = 0.0, s
 class Batch:
     """The rows of a packed problem as a utility is given them.
 
-    sequence (N, T, *), where * is no axis, (I,) or (I, 2). surplus: steps that a padded batch has beyond its longest
-    row. What is no part of a row is NaN, so that a leak shows, unless all rows share memory.
+    sequence (N, T, *), where * is no axis, (I,) or (I, 2); of one of `INTEGERS` where the rows have that dtype, and
+    float64 where they have the problem's. surplus: steps that a padded batch has beyond its longest row. What is no
+    part of a row is NaN, or the largest integer, so that a leak shows, unless all rows share memory.
     """
 
     problem: Problem
     sequence: np.ndarray
     surplus: int = 0
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the rows."""
+        return self.problem.dtype if self.sequence.dtype.kind == "f" else self.sequence.dtype.name
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -67,9 +76,9 @@ class Batch:
         return padded if self.batch_first else padded.swapaxes(0, 1)
 
     def tensor(self) -> torch.Tensor:
-        """The padded batch as a tensor, in the problem's dtype, device and memory layout."""
+        """The padded batch as a tensor, in the problem's device and memory layout."""
         rows = list(self.sequence) if self.problem.memory == "expanded" else self.rows
-        padded = padded_by_hand(rows, self.problem.steps + self.surplus, np.nan)
+        padded = padded_by_hand(rows, self.problem.steps + self.surplus, _unlike_a_row(self.dtype))
         return self._laid_out(self.as_called(padded), 0 if self.batch_first else 1)
 
     def tensors(self) -> list[torch.Tensor]:
@@ -77,14 +86,36 @@ class Batch:
         return [self._laid_out(row, None) for row in self.rows]
 
     def _laid_out(self, values: np.ndarray, batch_axis: int | None) -> torch.Tensor:
-        made = tensors.tensor(values, self.problem.dtype, self.problem.device)
+        made = tensors.tensor(values, self.dtype, self.problem.device)
         return memory_layouts.laid_out(made, self.problem.memory, batch_axis)
 
 
+def _unlike_a_row(dtype: str) -> float:
+    """What a batch of this dtype has where it has no row."""
+    if dtype not in INTEGERS:
+        return np.nan
+    return True if dtype == "bool" else int(np.iinfo(dtype).max)
+
+
 def batches(problem: Problem, surplus: int = 0) -> list[Batch]:
-    """The rows of a packed problem without trailing axes, with one, and with two."""
+    """The rows of a packed problem without trailing axes, with one, and with two; then rows of each of `INTEGERS`."""
     x = problem.input
-    return [Batch(problem, sequence, surplus) for sequence in (x[..., 0], x, np.stack([x, -x], -1))]
+    sequences = (x[..., 0], x, np.stack([x, -x], -1))
+    turned = (sequences[(problem.steps + n) % len(sequences)] for n in range(len(INTEGERS)))
+    integers = [_integers(sequence, dtype) for sequence, dtype in zip(turned, INTEGERS, strict=True)]
+    return [Batch(problem, sequence, surplus) for sequence in (*sequences, *integers)]
+
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""Multiplied by it, the few bits that small numbers differ in reach every bit of the product."""
+
+
+def _integers(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Integers that look drawn from the whole range of a dtype, equal where the values are."""
+    bits = np.ascontiguousarray(values, np.float64).view(np.uint64) * _ODD
+    mixed = (bits ^ bits >> np.uint64(29)) * _ODD
+    drawn = mixed ^ mixed >> np.uint64(32)
+    return drawn % np.uint64(2) == 1 if dtype == "bool" else drawn.astype(dtype)
 
 
 TORCH_PACKING = "torch.nn.utils.rnn"
@@ -109,7 +140,8 @@ class Pack(Request[PackingObservation]):
         given = ", ".join(f"{name}={value}" for name, value in self.options.items())
         surplus = f" and {batch.surplus} more steps" if batch.surplus else ""
         rows = " ".join(str(row.shape) for row in batch.rows)
-        return f"{self.utility}({given}), rows {rows}{surplus}, lengths {self.lengths}"
+        of_dtype = f" of {batch.dtype}" if batch.dtype in INTEGERS else ""
+        return f"{self.utility}({given}), rows {rows}{of_dtype}{surplus}, lengths {self.lengths}"
 
     def shared(self) -> tuple[object, ...]:
         return (self.batch.problem,)
@@ -160,6 +192,10 @@ def _unpad_sequence(packing: Any, batch: Batch, lengths: str) -> Arguments:
     return {"padded_sequences": batch.tensor(), "lengths": torch.as_tensor(_lengths(batch, lengths))}
 
 
+def _unpack_sequence(packing: Any, batch: Batch, lengths: str) -> Arguments:
+    return {"packed_sequences": _pad_packed_sequence(packing, batch, lengths)["sequence"]}
+
+
 def _sequences(packing: Any, batch: Batch, lengths: str) -> Arguments:
     return {"sequences": batch.tensors()}
 
@@ -170,10 +206,14 @@ _ARGUMENTS: Mapping[str, Callable[[Any, Batch, str], Arguments]] = {
     "pack_sequence": _sequences,
     "pad_sequence": _sequences,
     "unpad_sequence": _unpad_sequence,
+    "unpack_sequence": _unpack_sequence,
 }
 
 UTILITIES = tuple(_ARGUMENTS)
 """Names of the functions that pad and pack."""
+
+WITHOUT_BATCH_FIRST = ("pack_sequence", "unpack_sequence")
+"""Those of them that take no batch_first."""
 
 
 def _lengths(batch: Batch, kind: str) -> list[int] | torch.Tensor:
