@@ -322,3 +322,20 @@ class _ValueWraps(Packing):
 
     def behind_packed_rows(self, padding_value: float) -> float:
         return (padding_value + 2**31) % 2**32 - 2**31 if isinstance(padding_value, int) else padding_value
+
+
+@packing_fault
+class _ThirdTrailingDimensionMerged(Packing):
+    """Merges the last two of three trailing dimensions."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data.flatten(2) if data.dim() == 4 else data
+
+
+@packing_fault
+class _TrailingDimensionsSwapped(Packing):
+    """Lists the numbers of three trailing dimensions in another order in unpad_sequence."""
+
+    def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
+        rows = super().unpadded(row, length)
+        return rows.transpose(-1, -2).reshape(rows.shape) if rows.dim() == 4 else rows

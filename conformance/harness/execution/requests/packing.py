@@ -39,9 +39,9 @@ def padded_by_hand(rows: Sequence[np.ndarray], steps: int, value: float = 0.0, s
 class Batch:
     """The rows of a packed problem as a utility is given them.
 
-    sequence (N, T, *), where * is no axis, (I,) or (I, 2); of one of `INTEGERS` where the rows have that dtype, and
-    float64 where they have the problem's. surplus: steps that a padded batch has beyond its longest row. What is no
-    part of a row is NaN, or the largest integer, so that a leak shows, unless all rows share memory.
+    sequence (N, T, *), where * is no axis, (I,), (I, 2) or (I, 2, 3); of one of `INTEGERS` where the rows have that
+    dtype, and float64 where they have the problem's. surplus: steps that a padded batch has beyond its longest row.
+    What is no part of a row is NaN, or the largest integer, so that a leak shows, unless all rows share memory.
     """
 
     problem: Problem
@@ -98,9 +98,10 @@ def _unlike_a_row(dtype: str) -> float:
 
 
 def batches(problem: Problem, surplus: int = 0) -> list[Batch]:
-    """The rows of a packed problem without trailing axes, with one, and with two; then rows of each of `INTEGERS`."""
+    """The rows of a packed problem with no, one, two and three trailing axes; then rows of each of `INTEGERS`."""
     x = problem.input
-    sequences = (x[..., 0], x, np.stack([x, -x], -1))
+    pairs = np.stack([x, -x], -1)
+    sequences = (x[..., 0], x, pairs, np.stack([pairs, np.abs(pairs), np.zeros_like(pairs)], -1))
     turned = (sequences[(problem.steps + n) % len(sequences)] for n in range(len(INTEGERS)))
     integers = [_integers(sequence, dtype) for sequence, dtype in zip(turned, INTEGERS, strict=True)]
     return [Batch(problem, sequence, surplus) for sequence in (*sequences, *integers)]
