@@ -1,8 +1,12 @@
 """Chapter E, clause 4: rows that are padded and packed, against the same done by hand, without any module."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from conformance.harness.api import (
+    FORMATS,
+    INTEGERS,
     LENGTHS,
     RNN_TANH,
     UTILITIES,
@@ -13,9 +17,11 @@ from conformance.harness.api import (
     batches,
     cases,
     clause,
+    observe_packed,
     observe_packing,
     padded_by_hand,
     padding_sides,
+    scattered,
 )
 from conformance.relations import rotated, sorted_by_length
 
@@ -245,3 +251,99 @@ def test_padding_and_packing_leave_their_arguments_alone(case, cell):
             options = {"enforce_sorted": batch.is_sorted} if utility.startswith("pack") else {}
             for seen in observe_packing(batch, utility, LENGTHS[1], **options):
                 assert_nothing(seen, utility, "changes", seen.changed)
+
+
+# The packed sequence itself
+
+CONVERSIONS = {
+    "double": "float64",
+    "float": "float32",
+    "half": "float16",
+    "long": "int64",
+    "int": "int32",
+    "short": "int16",
+    "char": "int8",
+    "byte": "uint8",
+}
+"""Methods without arguments, and the dtypes that they convert to."""
+
+
+def conversions(case):
+    """(method, options, dtype) for every conversion that the device has."""
+    named = [(method, dict[str, str](), dtype) for method, dtype in CONVERSIONS.items()]
+    named += [("to", {"dtype": dtype}, dtype) for dtype in (*CONVERSIONS.values(), "bfloat16", "bool")]
+    return [one for one in named if (one[2], device_type(case.device)) != ("float64", "mps")]
+
+
+def of_small_numbers(batch):
+    """The batch with other numbers: halves from 0 to 63.5, which every floating-point dtype has, or integers to 127."""
+    small = scattered(batch.sequence, "int64") % 128
+    if batch.dtype in INTEGERS:
+        return replace(batch, sequence=small.astype(batch.dtype))
+    return replace(batch, sequence=small / 2)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_small_numbers_are_converted_exactly_or_truncated(case, cell):
+    for batch in map(of_small_numbers, batches(case.on(cell))):
+        for method, options, dtype in conversions(case):
+            for seen in observe_packed(batch, method, **options):
+                packed = packed_by_hand(batch.rows, order_taken(seen, batch))
+                converted = packed if dtype == "bfloat16" else packed.astype(dtype)
+                assert_array(seen, "data", seen.raw.get("data"), converted)
+                assert_fact(seen, "data", "dtype", seen.facts["data"].dtype, dtype)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_floating_numbers_are_converted_to_the_nearest_ones(case, cell):
+    rounded = {"float64": ("float32",)}.get(case.dtype, ("float64", "float32", "float16", "bfloat16"))
+    for batch in batches(case.on(cell)):
+        for dtype in rounded if batch.dtype == case.dtype else ():
+            for seen in observe_packed(batch, "to", dtype=dtype):
+                packed = packed_by_hand(batch.rows, order_taken(seen, batch))
+                assert_array(seen, "data", seen.raw.get("data"), FORMATS[dtype].round(packed))
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_conversion_leaves_batch_sizes_and_indices_and_its_argument_alone(case, cell):
+    for batch in map(of_small_numbers, batches(case.on(cell))):
+        for method, options, _ in conversions(case):
+            for seen in observe_packed(batch, method, **options):
+                assert_nothing(seen, seen.utility, "packed with another", seen.repacked)
+                assert_nothing(seen, seen.utility, "changes", seen.changed)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_conversion_to_its_own_dtype_and_device_returns_the_packed_sequence_itself(case, cell):
+    for batch in batches(case.on(cell)):
+        names = [method for method, dtype in CONVERSIONS.items() if dtype == batch.dtype]
+        own = [(method, dict[str, str]()) for method in (*names, *(["cpu"] if case.device == "cpu" else []))]
+        for method, options in (*own, ("to", {"dtype": batch.dtype}), ("to", {"device": case.device})):
+            for seen in observe_packed(batch, method, **options):
+                assert_fact(seen, seen.utility, "returns its argument", seen.is_argument, True)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_conversion_to_another_dtype_or_a_copy_returns_another_packed_sequence(case, cell):
+    for batch in map(of_small_numbers, batches(case.on(cell))):
+        for options in ({"dtype": "int16"}, {"copy": True}):
+            for seen in observe_packed(batch, "to", **options):
+                assert_fact(seen, seen.utility, "returns its argument", seen.is_argument, False)
+                assert_nothing(seen, seen.utility, "packed with another", seen.repacked)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_packed_sequence_says_whether_it_is_on_cuda_and_in_pinned_memory(case, cell):
+    for batch in batches(case.on(cell)):
+        for name, truth in (("is_cuda", device_type(case.device) == "cuda"), ("is_pinned", False)):
+            for seen in observe_packed(batch, name):
+                assert_array(seen, "answer", seen.raw.get("answer"), np.array(truth))
+
+
+@clause("E4", on=ONE, given=SEVERAL_ROWS)
+def test_invert_permutation_gives_the_permutation_that_undoes_it(case, cell):
+    for batch in batches(case.on(cell)):
+        order = batch.order_of_numbers
+        for seen in observe_packing(batch, "invert_permutation"):
+            assert_array(seen, "inverse", seen.raw.get("inverse"), np.argsort(order))
+            assert_fact(seen, "inverse", "dtype", seen.facts["inverse"].dtype, "int64")

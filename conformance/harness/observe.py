@@ -41,7 +41,7 @@ from conformance.harness.execution.requests.forward import (
     ForwardTwice,
 )
 from conformance.harness.execution.requests.life_cycle import ForwardAfterChange
-from conformance.harness.execution.requests.packing import WITHOUT_BATCH_FIRST, Batch, Pack
+from conformance.harness.execution.requests.packing import METHOD, Batch, Pack, takes_batch_first
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
@@ -189,6 +189,11 @@ def observe_packing(batch: Batch, utility: str, lengths: str = "list", **options
     return []
 
 
+def observe_packed(batch: Batch, method: str, **options: Any) -> list[PackingObservation]:
+    """The same for a method or property of the packed sequence that the subject makes of the batch. dtype: a name."""
+    return observe_packing(batch, METHOD + method, **options)
+
+
 def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options: Any) -> PackingObservation:
     """Calls the subject's function of torch.nn.utils.rnn of this name, and returns its result or its failure.
 
@@ -196,7 +201,7 @@ def attempt_packing(batch: Batch, utility: str, lengths: str = "list", **options
     arguments are packed by the subject.
     """
     here = session.current()
-    if utility not in WITHOUT_BATCH_FIRST:
+    if takes_batch_first(utility):
         options = {"batch_first": batch.batch_first} | options
     (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options))
     if seen.failure is not None and seen.failure.ended_process:

@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.selftest.faults.fault import Fault, Faults
-from conformance.selftest.implementations.packing import Packing, packing_subject
+from conformance.selftest.implementations.packing import Packed, Packing, packing_subject
 from conformance.selftest.implementations.plain import name_by_docstring
 from reference.problem import RNN_TANH
 
@@ -339,3 +339,113 @@ class _TrailingDimensionsSwapped(Packing):
     def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
         rows = super().unpadded(row, length)
         return rows.transpose(-1, -2).reshape(rows.shape) if rows.dim() == 4 else rows
+
+
+class _Rounds(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        if not self.data.is_floating_point() or getattr(options.get("dtype"), "is_floating_point", True):
+            return super().to(*args, **options)
+        return type(self)(self.data.round().to(*args, **options), *self[1:])
+
+
+@packing_fault
+class _ConversionRounds(Packing):
+    """Rounds to the nearest integer in a conversion of a packed sequence to integers."""
+
+    kind = _Rounds
+
+
+class _GoesThroughBFloat16(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        if options.get("dtype") != torch.float32 or self.data.dtype != torch.float64:
+            return super().to(*args, **options)
+        return type(self)(self.data.bfloat16().float(), *self[1:])
+
+
+@packing_fault
+class _ConversionLosesBits(Packing):
+    """Converts a packed sequence from float64 to float32 through bfloat16."""
+
+    kind = _GoesThroughBFloat16
+
+
+class _ConvertsSizes(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        made = super().to(*args, **options)
+        return made if made is self else made._replace(batch_sizes=self.batch_sizes.to(made.data.dtype))
+
+
+@packing_fault
+class _ConversionConvertsSizes(Packing):
+    """Converts batch_sizes together with data."""
+
+    kind = _ConvertsSizes
+
+
+class _LosesIndices(Packed):
+    def half(self) -> Any:
+        return type(self)(self.data.half(), self.batch_sizes)
+
+
+@packing_fault
+class _ConversionLosesIndices(Packing):
+    """Drops the indices of a packed sequence in half()."""
+
+    kind = _LosesIndices
+
+
+class _ByteIsSigned(Packed):
+    def byte(self) -> Any:
+        return self.char()
+
+
+@packing_fault
+class _ByteGivesInt8(Packing):
+    """Converts a packed sequence to int8 in byte()."""
+
+    kind = _ByteIsSigned
+
+
+class _AlwaysCopies(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        made = super().to(*args, **options)
+        return type(self)(*made)
+
+
+@packing_fault
+class _ConversionAlwaysCopies(Packing):
+    """Returns another object where a conversion has nothing to convert."""
+
+    kind = _AlwaysCopies
+
+
+class _NeverCopies(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        return super().to(*args, **{name: value for name, value in options.items() if name != "copy"})
+
+
+@packing_fault
+class _CopyIgnored(Packing):
+    """Ignores copy=True in a conversion of a packed sequence."""
+
+    kind = _NeverCopies
+
+
+class _SaysPinned(Packed):
+    def is_pinned(self) -> bool:
+        return True
+
+
+@packing_fault
+class _AlwaysPinned(Packing):
+    """Says of every packed sequence that it is in pinned memory."""
+
+    kind = _SaysPinned
+
+
+@packing_fault
+class _PermutationReturned(Packing):
+    """Returns a permutation as its own inverse."""
+
+    def invert_permutation(self, permutation: torch.Tensor) -> torch.Tensor:
+        return permutation

@@ -12,8 +12,21 @@ from torch.nn.utils.rnn import PackedSequence
 from conformance.harness.execution.subject import Subject, torch_nn
 
 
+class Packed(PackedSequence):
+    """A packed sequence that takes every option of Tensor.to."""
+
+    def to(self, *args: Any, **options: Any) -> Any:
+        data = self.data.to(*args, **options)
+        if data is self.data:
+            return self
+        indices = (None if order is None else order.to(data.device) for order in self[2:])
+        return type(self)(data, self.batch_sizes, *indices)
+
+
 class Packing:
-    """Has the functions of torch.nn.utils.rnn. Each other method is a place for a fault."""
+    """Has the functions of torch.nn.utils.rnn. Each other method is a place for a fault, and so is `kind`."""
+
+    kind = Packed
 
     def pack_padded_sequence(
         self, input: torch.Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
@@ -41,7 +54,7 @@ class Packing:
         """Rows (N, T, *), the longest first."""
         sizes = [int((lengths > step).sum()) for step in range(self.last_step(rows, lengths))]
         data = torch.cat([rows[:size, step] for step, size in enumerate(sizes)])
-        return PackedSequence(self.data(data), self.sizes(torch.tensor(sizes)), order, self.undone(order))
+        return self.kind(self.data(data), self.sizes(torch.tensor(sizes)), order, self.undone(order))
 
     def last_step(self, rows: torch.Tensor, lengths: torch.Tensor) -> int:
         return int(lengths.max())
@@ -55,6 +68,9 @@ class Packing:
     def undone(self, order: torch.Tensor | None) -> torch.Tensor | None:
         """The inverse of an order."""
         return None if order is None else order.argsort()
+
+    def invert_permutation(self, permutation: torch.Tensor) -> torch.Tensor:
+        return permutation.argsort()
 
     def pad_packed_sequence(
         self,

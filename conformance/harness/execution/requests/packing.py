@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.execution import memory_layouts, tensors
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.module_call import fact, guarded_call
+from conformance.harness.execution.module_call import fact, guarded_call, repacked
 from conformance.harness.execution.observation import PackingObservation
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.routes import PACKING
@@ -63,6 +63,11 @@ class Batch:
         return [row[:length] for row, length in zip(self.sequence, self.lengths, strict=True)]
 
     @property
+    def order_of_numbers(self) -> np.ndarray:
+        """A permutation: the places of the sequence's numbers, the smallest first."""
+        return np.argsort(self.sequence, axis=None, kind="stable")
+
+    @property
     def is_sorted(self) -> bool:
         """Whether no row is longer than the one before it."""
         return list(self.lengths) == sorted(self.lengths, reverse=True)
@@ -103,7 +108,7 @@ def batches(problem: Problem, surplus: int = 0) -> list[Batch]:
     pairs = np.stack([x, -x], -1)
     sequences = (x[..., 0], x, pairs, np.stack([pairs, np.abs(pairs), np.zeros_like(pairs)], -1))
     turned = (sequences[(problem.steps + n) % len(sequences)] for n in range(len(INTEGERS)))
-    integers = [_integers(sequence, dtype) for sequence, dtype in zip(turned, INTEGERS, strict=True)]
+    integers = [scattered(sequence, dtype) for sequence, dtype in zip(turned, INTEGERS, strict=True)]
     return [Batch(problem, sequence, surplus) for sequence in (*sequences, *integers)]
 
 
@@ -111,7 +116,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 """Multiplied by it, the few bits that small numbers differ in reach every bit of the product."""
 
 
-def _integers(values: np.ndarray, dtype: str) -> np.ndarray:
+def scattered(values: np.ndarray, dtype: str) -> np.ndarray:
     """Integers that look drawn from the whole range of a dtype, equal where the values are."""
     bits = np.ascontiguousarray(values, np.float64).view(np.uint64) * _ODD
     mixed = (bits ^ bits >> np.uint64(29)) * _ODD
@@ -158,18 +163,22 @@ class Pack(Request[PackingObservation]):
     def execute(self, subject: Subject) -> tuple[PackingObservation, ...]:
         case = self.batch.problem.case
         try:
-            made = _ARGUMENTS[self.utility]
+            made = _arguments(self.utility)
             given = guarded_call(case, PACKING, lambda: made(subject.packing, self.batch, self.lengths))
             before = _contents(given)
-            utility = getattr(subject.packing, self.utility)
-            result = guarded_call(case, PACKING, lambda: utility(*given.values(), **self.options))
+            utility = _method_or_utility(subject.packing, self.utility)
+            options = {name: _option(name, value) for name, value in self.options.items()}
+            result = guarded_call(case, PACKING, lambda: utility(*given.values(), **options))
         except Exception as error:  # the subject's own, whatever it is
             return (self.failed(subject, Failure.raised(error)),)
-        returned = _parts(result)
+        returned = _parts(result, "inverse" if self.utility == "invert_permutation" else "padded")
+        first = next(iter(given.values()))
         seen = replace(
             self.blank(subject),
             raw={name: _plain(part) for name, part in returned.items()},
             facts={name: fact(part) for name, part in returned.items()},
+            repacked=repacked(first, result),
+            is_argument=result is first,
             changed=tuple(name for name, after in _contents(given).items() if not _equal(before[name], after)),
         )
         return (seen,)
@@ -213,8 +222,41 @@ _ARGUMENTS: Mapping[str, Callable[[Any, Batch, str], Arguments]] = {
 UTILITIES = tuple(_ARGUMENTS)
 """Names of the functions that pad and pack."""
 
-WITHOUT_BATCH_FIRST = ("pack_sequence", "unpack_sequence")
-"""Those of them that take no batch_first."""
+METHOD = "PackedSequence."
+"""Before its name, a method of the packed sequence that the subject made of a batch."""
+
+
+def takes_batch_first(utility: str) -> bool:
+    """Whether a utility has this option."""
+    return utility in UTILITIES and utility not in ("pack_sequence", "unpack_sequence")
+
+
+def _method_or_utility(packing: Any, name: str) -> Callable[..., Any]:
+    """The function of this name, or one that calls a method of its first argument, or reads a property of it."""
+    if not name.startswith(METHOD):
+        return getattr(packing, name)  # type: ignore[no-any-return]
+
+    def method(packed: Any, **options: Any) -> Any:
+        found = getattr(packed, name.removeprefix(METHOD))
+        return found(**options) if callable(found) else found
+
+    return method
+
+
+def _permutation(packing: Any, batch: Batch, lengths: str) -> Arguments:
+    return {"permutation": torch.tensor(batch.order_of_numbers, device=batch.problem.device)}
+
+
+def _arguments(utility: str) -> Callable[[Any, Batch, str], Arguments]:
+    """What makes the arguments of a utility, or of a method."""
+    if utility.startswith(METHOD):
+        return _unpack_sequence
+    return _permutation if utility == "invert_permutation" else _ARGUMENTS[utility]
+
+
+def _option(name: str, value: Any) -> Any:
+    """An option as the utility takes it."""
+    return getattr(torch, value) if name == "dtype" else value
 
 
 def _lengths(batch: Batch, kind: str) -> list[int] | torch.Tensor:
@@ -222,13 +264,15 @@ def _lengths(batch: Batch, kind: str) -> list[int] | torch.Tensor:
     return list(batch.lengths) if kind == "list" else torch.tensor(batch.lengths, dtype=getattr(torch, kind))
 
 
-def _parts(value: Any) -> dict[str, torch.Tensor]:
-    """The tensors of a result by name."""
+def _parts(value: Any, alone: str = "padded") -> dict[str, torch.Tensor]:
+    """The tensors of a result by name; that of a tensor is `alone`."""
+    if isinstance(value, bool):
+        return {"answer": torch.tensor(value)}
     if isinstance(value, PackedSequence):
         return {name: part for name, part in value._asdict().items() if part is not None}
     if isinstance(value, tuple):
         return dict(zip(("padded", "lengths"), value, strict=False))
-    return {"padded": value} if isinstance(value, torch.Tensor) else {f"row {n}": row for n, row in enumerate(value)}
+    return {alone: value} if isinstance(value, torch.Tensor) else {f"row {n}": row for n, row in enumerate(value)}
 
 
 def _contents(given: Arguments) -> dict[str, list[np.ndarray]]:

@@ -254,7 +254,7 @@ def packing_of(line):
     case, cell = parse(line)
     for batch in packing.batches(case.on(cell), surplus=1):
         for utility in packing.UTILITIES:
-            options = {} if utility in packing.WITHOUT_BATCH_FIRST else {"batch_first": batch.batch_first}
+            options = {"batch_first": batch.batch_first} if packing.takes_batch_first(utility) else {}
             yield Pack(batch, utility, "int32", options)
         yield Pack(batch, "pad_packed_sequence", "list", {"total_length": 1})
         if batch.dtype not in packing.INTEGERS:
