@@ -1,10 +1,13 @@
 """Chapter E, clause 4: rows that are padded and packed, against the same done by hand, without any module."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from conformance.harness.api import (
+    FORMATS,
+    INTEGERS,
     LENGTHS,
     RNN_TANH,
     UTILITIES,
@@ -15,9 +18,11 @@ from conformance.harness.api import (
     batches,
     cases,
     clause,
+    observe_packed,
     observe_packing,
     padded_by_hand,
     padding_sides,
+    scattered,
 )
 from conformance.relations import rotated, sorted_by_length
 
@@ -30,8 +35,16 @@ BARE = {"num_layers": 1, "hidden_size": 1, "bidirectional": False, "bias": True,
 ROWS = cases(packed=True, unbatched=False, **BARE)
 SEVERAL_ROWS = cases(packed=True, unbatched=False, batch_size=range(2, 6), **BARE)
 
-PADDING = (2.5, float("nan"), float("-inf"), 0.0)
-"""Numbers that every dtype has."""
+PADDING = {
+    "int64": (-(2**63), 2**53 - 1, -1, 7.0),
+    "int32": (-(2**31), 2**31 - 1, -1, 7.0),
+    "uint8": (255, 128, 1, 7.0),
+    "bool": (True, False, 1, 0.0),
+}
+"""Numbers that a dtype has."""
+
+FLOATING_PADDING = (2.5, float("nan"), float("-inf"), 0.0)
+"""Numbers that every floating-point dtype has."""
 
 
 def batch_sizes_by_hand(rows):
@@ -64,9 +77,31 @@ def assert_packed(seen, batch):
     assert_array(seen, "batch_sizes", seen.raw.get("batch_sizes"), batch_sizes_by_hand(batch.rows))
 
 
+def padding_value(batch, pick):
+    """A number that the batch's dtype has."""
+    values = PADDING.get(batch.dtype, FLOATING_PADDING)
+    return values[pick % len(values)]
+
+
 def assert_padded(seen, batch, steps, *padding):
     """The padded batch has so many steps, and these rows, value and side."""
     assert_array(seen, "padded", seen.raw.get("padded"), batch.as_called(padded_by_hand(batch.rows, steps, *padding)))
+
+
+def assert_rows(seen, batch):
+    """The result is a list of the batch's rows."""
+    assert_fact(seen, seen.utility, "number of rows", len(seen.raw), len(batch.rows))
+    for n, row in enumerate(batch.rows):
+        assert_array(seen, f"row {n}", seen.raw.get(f"row {n}"), row)
+
+
+NOT_OF_ROWS = {"batch_sizes", "sorted_indices", "unsorted_indices", "lengths"}
+"""Results that hold no numbers of rows."""
+
+
+def device_type(device):
+    """`cuda` for cuda:0."""
+    return device.partition(":")[0]
 
 
 # Packing
@@ -130,9 +165,9 @@ def test_packed_sequence_has_the_documented_dtypes_and_devices(case, cell):
     for batch in batches(case.on(cell)):
         for seen in observe_packing(batch, "pack_padded_sequence", enforce_sorted=False):
             for name, fact in seen.facts.items():
-                device = "cpu" if name == "batch_sizes" else case.device.partition(":")[0]
-                assert_fact(seen, name, "dtype", fact.dtype, case.dtype if name == "data" else "int64")
-                assert_fact(seen, name, "device", fact.device.partition(":")[0], device)
+                device = "cpu" if name == "batch_sizes" else device_type(case.device)
+                assert_fact(seen, name, "dtype", fact.dtype, batch.dtype if name == "data" else "int64")
+                assert_fact(seen, name, "device", device_type(fact.device), device)
 
 
 @clause("E4", on=ONE, given=ROWS)
@@ -156,8 +191,9 @@ def test_pad_packed_sequence_gives_rows_and_lengths_back_in_their_order(case, ce
 
 @clause("E4", on=ONE, given=ROWS)
 def test_pad_packed_sequence_pads_with_padding_value_to_total_length(case, cell):
-    value, steps = PADDING[case.pick % len(PADDING)], case.steps + case.pick // len(PADDING) % 3
+    steps = case.steps + case.pick // len(FLOATING_PADDING) % 3
     for batch in batches(case.on(cell)):
+        value = padding_value(batch, case.pick)
         for seen in observe_packing(batch, "pad_packed_sequence", padding_value=value, total_length=steps):
             assert_padded(seen, batch, steps, value)
             assert_array(seen, "lengths", seen.raw.get("lengths"), np.array(batch.lengths))
@@ -176,8 +212,8 @@ def test_total_length_below_the_longest_row_raises_value_error(case, cell):
 
 @clause("E4", on=ONE, given=ROWS)
 def test_pad_sequence_pads_with_padding_value_on_padding_side(case, cell):
-    value = PADDING[case.pick % len(PADDING)]
     for batch in batches(case.on(cell)):
+        value = padding_value(batch, case.pick)
         for side in padding_sides():
             for seen in observe_packing(batch, "pad_sequence", padding_value=value, **side):
                 assert_padded(seen, batch, case.steps, value, *side.values())
@@ -188,9 +224,25 @@ def test_unpad_sequence_gives_the_rows_back(case, cell):
     for batch in batches(case.on(cell), surplus=case.pick % 3):
         for lengths in LENGTHS[1:]:
             for seen in observe_packing(batch, "unpad_sequence", lengths):
-                assert_fact(seen, "unpad_sequence", "number of rows", len(seen.raw), case.batch_size)
-                for n, row in enumerate(batch.rows):
-                    assert_array(seen, f"row {n}", seen.raw.get(f"row {n}"), row)
+                assert_rows(seen, batch)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_unpack_sequence_gives_the_rows_back_in_their_order(case, cell):
+    for batch in batches(case.on(cell)):
+        for seen in observe_packing(batch, "unpack_sequence"):
+            assert_rows(seen, batch)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_rows_keep_their_dtype_and_device_in_every_utility(case, cell):
+    for batch in batches(case.on(cell)):
+        for utility in UTILITIES:
+            options: dict[str, Any] = {"enforce_sorted": batch.is_sorted} if utility.startswith("pack") else {}
+            for seen in observe_packing(batch, utility, LENGTHS[1], **options):
+                for name in seen.facts.keys() - NOT_OF_ROWS:
+                    assert_fact(seen, name, "dtype", seen.facts[name].dtype, batch.dtype)
+                    assert_fact(seen, name, "device", device_type(seen.facts[name].device), device_type(case.device))
 
 
 @clause("E4", on=ONE, given=ROWS)
@@ -200,3 +252,99 @@ def test_padding_and_packing_leave_their_arguments_alone(case, cell):
             options: Any = {"enforce_sorted": batch.is_sorted} if utility.startswith("pack") else {}
             for seen in observe_packing(batch, utility, LENGTHS[1], **options):
                 assert_nothing(seen, utility, "changes", seen.changed)
+
+
+# The packed sequence itself
+
+CONVERSIONS = {
+    "double": "float64",
+    "float": "float32",
+    "half": "float16",
+    "long": "int64",
+    "int": "int32",
+    "short": "int16",
+    "char": "int8",
+    "byte": "uint8",
+}
+"""Methods without arguments, and the dtypes that they convert to."""
+
+
+def conversions(case):
+    """(method, options, dtype) for every conversion that the device has."""
+    named = [(method, dict[str, str](), dtype) for method, dtype in CONVERSIONS.items()]
+    named += [("to", {"dtype": dtype}, dtype) for dtype in (*CONVERSIONS.values(), "bfloat16", "bool")]
+    return [one for one in named if (one[2], device_type(case.device)) != ("float64", "mps")]
+
+
+def of_small_numbers(batch):
+    """The batch with other numbers: halves from 0 to 63.5, which every floating-point dtype has, or integers to 127."""
+    small = scattered(batch.sequence, "int64") % 128
+    if batch.dtype in INTEGERS:
+        return replace(batch, sequence=small.astype(batch.dtype))
+    return replace(batch, sequence=small / 2)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_small_numbers_are_converted_exactly_or_truncated(case, cell):
+    for batch in map(of_small_numbers, batches(case.on(cell))):
+        for method, options, dtype in conversions(case):
+            for seen in observe_packed(batch, method, **options):
+                packed = packed_by_hand(batch.rows, order_taken(seen, batch))
+                converted = packed if dtype == "bfloat16" else packed.astype(dtype)
+                assert_array(seen, "data", seen.raw.get("data"), converted)
+                assert_fact(seen, "data", "dtype", seen.facts["data"].dtype, dtype)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_floating_numbers_are_converted_to_the_nearest_ones(case, cell):
+    rounded = {"float64": ("float32",)}.get(case.dtype, ("float64", "float32", "float16", "bfloat16"))
+    for batch in batches(case.on(cell)):
+        for dtype in rounded if batch.dtype == case.dtype else ():
+            for seen in observe_packed(batch, "to", dtype=dtype):
+                packed = packed_by_hand(batch.rows, order_taken(seen, batch))
+                assert_array(seen, "data", seen.raw.get("data"), FORMATS[dtype].round(packed))
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_conversion_leaves_batch_sizes_and_indices_and_its_argument_alone(case, cell):
+    for batch in map(of_small_numbers, batches(case.on(cell))):
+        for method, options, _ in conversions(case):
+            for seen in observe_packed(batch, method, **options):
+                assert_nothing(seen, seen.utility, "packed with another", seen.repacked)
+                assert_nothing(seen, seen.utility, "changes", seen.changed)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_conversion_to_its_own_dtype_and_device_returns_the_packed_sequence_itself(case, cell):
+    for batch in batches(case.on(cell)):
+        names = [method for method, dtype in CONVERSIONS.items() if dtype == batch.dtype]
+        own = [(method, dict[str, str]()) for method in (*names, *(["cpu"] if case.device == "cpu" else []))]
+        for method, options in (*own, ("to", {"dtype": batch.dtype}), ("to", {"device": case.device})):
+            for seen in observe_packed(batch, method, **options):
+                assert_fact(seen, seen.utility, "returns its argument", seen.is_argument, True)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_conversion_to_another_dtype_or_a_copy_returns_another_packed_sequence(case, cell):
+    for batch in map(of_small_numbers, batches(case.on(cell))):
+        for options in ({"dtype": "int16"}, {"copy": True}):
+            for seen in observe_packed(batch, "to", **options):
+                assert_fact(seen, seen.utility, "returns its argument", seen.is_argument, False)
+                assert_nothing(seen, seen.utility, "packed with another", seen.repacked)
+
+
+@clause("E4", on=ONE, given=ROWS)
+def test_packed_sequence_says_whether_it_is_on_cuda_and_in_pinned_memory(case, cell):
+    for batch in batches(case.on(cell)):
+        for name, truth in (("is_cuda", device_type(case.device) == "cuda"), ("is_pinned", False)):
+            for seen in observe_packed(batch, name):
+                assert_array(seen, "answer", seen.raw.get("answer"), np.array(truth))
+
+
+@clause("E4", on=ONE, given=SEVERAL_ROWS)
+def test_invert_permutation_gives_the_permutation_that_undoes_it(case, cell):
+    for batch in batches(case.on(cell)):
+        order = batch.order_of_numbers
+        for seen in observe_packing(batch, "invert_permutation"):
+            assert_array(seen, "inverse", seen.raw.get("inverse"), np.argsort(order))
+            assert_fact(seen, "inverse", "dtype", seen.facts["inverse"].dtype, "int64")

@@ -41,7 +41,14 @@ from conformance.harness.execution.machine import at_least
 from conformance.harness.execution.requests.autograd_apis import API_IDS as AUTOGRAD_API_IDS
 from conformance.harness.execution.requests.autograd_apis import DOUBLE_BACKWARD
 from conformance.harness.execution.requests.life_cycle import CHANGES
-from conformance.harness.execution.requests.packing import LENGTHS, UTILITIES, batches, padded_by_hand
+from conformance.harness.execution.requests.packing import (
+    INTEGERS,
+    LENGTHS,
+    UTILITIES,
+    batches,
+    padded_by_hand,
+    scattered,
+)
 from conformance.harness.execution.requests.problem_request import PARAMETER_MEMORY
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS
 from conformance.harness.execution.routes import EAGER_ROUTES, GRAD_ROUTES, UNREAL_ROUTES
@@ -58,6 +65,7 @@ from conformance.harness.observe import (
     observe_chain,
     observe_change,
     observe_layers,
+    observe_packed,
     observe_packing,
     observe_pairs,
     observe_poisoned,
@@ -70,6 +78,7 @@ from conformance.harness.observe import (
 )
 from conformance.harness.property import clause
 from reference import limits
+from reference.formats import FORMATS
 from reference.problem import FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
 from strategies import cases, losses
 from strategies.case import SINGLE_STEP

@@ -42,7 +42,7 @@ from conformance.harness.execution.requests.forward import (
     ForwardTwice,
 )
 from conformance.harness.execution.requests.life_cycle import ForwardAfterChange
-from conformance.harness.execution.requests.packing import Batch, Pack
+from conformance.harness.execution.requests.packing import METHOD, Batch, Pack, takes_batch_first
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
@@ -204,6 +204,11 @@ def observe_packing(
     return []
 
 
+def observe_packed(batch: Batch, method: str, **options: Any) -> list[PackingObservation]:
+    """The same for a method or property of the packed sequence that the subject makes of the batch. dtype: a name."""
+    return observe_packing(batch, METHOD + method, **options)
+
+
 def attempt_packing(
     batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", **options: Any
 ) -> PackingObservation:
@@ -213,7 +218,7 @@ def attempt_packing(
     batch_first is that of the problem. Packed arguments are packed by the subject.
     """
     here = session.current()
-    if utility != "pack_sequence":
+    if takes_batch_first(utility):
         options = {"batch_first": batch.batch_first} | options
     (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options, surrounding))
     if seen.failure is not None and seen.failure.ended_process:

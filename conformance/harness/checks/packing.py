@@ -23,5 +23,10 @@ def assert_array(seen: PackingObservation, name: str, got: np.ndarray | None, wa
     wrong = np.argwhere(~((got == wanted) | (np.isnan(got) & np.isnan(wanted))))
     if len(wrong):
         first = tuple(int(i) for i in wrong[0])
-        line = f"{field}, element {list(first)}:  got {got[first]:.9g}   by hand {wanted[first]:.9g}"
+        line = f"{field}, element {list(first)}:  got {_text(got[first])}   by hand {_text(wanted[first])}"
         case.found(seen, field, "differs", [line, f"{len(wrong)} of {got.size} elements are wrong", seen.call])
+
+
+def _text(value: np.generic) -> str:
+    """A number as text, an integer with all its digits."""
+    return f"{value:.9g}" if value.dtype.kind == "f" else str(int(value))

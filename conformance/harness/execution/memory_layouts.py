@@ -48,8 +48,10 @@ def _offset(values: torch.Tensor) -> torch.Tensor:
 
 
 def _poisoned(values: torch.Tensor, shape: list[int]) -> torch.Tensor:
-    """A buffer of NaN, so that a read beyond the view shows."""
-    return values.new_full(shape, float("nan"))
+    """A buffer of NaN, or of the largest integer, so that a read beyond the view shows."""
+    if values.dtype == torch.bool:
+        return values.new_full(shape, True)
+    return values.new_full(shape, float("nan") if values.is_floating_point() else torch.iinfo(values.dtype).max)
 
 
 _VIEWS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {

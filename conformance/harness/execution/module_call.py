@@ -81,13 +81,13 @@ def call_module(module: torch.nn.Module, inputs: Inputs, blank: Seen) -> tuple[S
         blank,
         facts={name: fact(t) for name, t in found.items()},
         raw={name: tensors.array(t) for name, t in found.items()} if has_values else {},
-        repacked=_repacked(inputs.input, returned.get("output")),
+        repacked=repacked(inputs.input, returned.get("output")),
         warnings=tuple(dict.fromkeys(_SOURCE_LINE.sub("", str(warning.message)) for warning in caught)),
     )
     return seen, returned
 
 
-def _repacked(given: PaddedOrPacked, returned: Any) -> tuple[str, ...]:
+def repacked(given: Any, returned: Any) -> tuple[str, ...]:
     """Which parts of the packing went in and did not come out the same: values, dtype and device."""
     if not (isinstance(given, PackedSequence) and isinstance(returned, PackedSequence)):
         return ()

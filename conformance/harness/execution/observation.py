@@ -337,12 +337,14 @@ class PackingObservation(Observation):
     """One call of a packing utility: `raw` and `facts` of what it returned, `changed` of its arguments.
 
     They are named data, batch_sizes, sorted_indices and unsorted_indices, those that are there; padded, and lengths;
-    or row 0, row 1 and so on. Integers are int64. call: the utility's name, its options and its rows, as text.
+    or row 0, row 1 and so on; or inverse; or answer, a truth value. Integers are int64. call: the utility's name, its
+    options and its rows, as text. is_argument: what it returned is the very object that it was given.
     """
 
     utility: str = ""
     call: str = ""
     changed: tuple[str, ...] = ()
+    is_argument: bool = False
 
 
 @dataclass(frozen=True, eq=False)

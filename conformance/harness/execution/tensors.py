@@ -1,4 +1,4 @@
-"""Between NumPy arrays and tensors, bit for bit, bfloat16 too. The only place that knows both.
+"""Between NumPy arrays and tensors, bit for bit, bfloat16, integers and booleans too. The only place that knows both.
 
 Through DLPack, with 16-bit types as int16, so that it also works where PyTorch was built against another NumPy.
 """
@@ -18,6 +18,8 @@ def tensor(values: np.ndarray, dtype: str, device: str = "cpu") -> torch.Tensor:
     if dtype == "bfloat16":
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16
         made = torch.from_dlpack(bits.astype(np.uint16).view(np.int16)).view(torch.bfloat16)
+    elif dtype == "bool":
+        made = torch.from_dlpack(np.array(values, np.uint8, order="C")).view(torch.bool)
     else:
         made = torch.from_dlpack(np.array(values, dtype, order="C"))
     return made if device == "cpu" else made.to(device)

@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.selftest.faults.fault import Fault, Faults
-from conformance.selftest.implementations.packing import Packing, packing_subject
+from conformance.selftest.implementations.packing import Packed, Packing, packing_subject
 from conformance.selftest.implementations.plain import name_by_docstring
 from reference.problem import RNN_TANH
 
@@ -274,3 +274,178 @@ class _ClearsPadding(Packing):
         if 0 not in input.stride():  # rows that are the same numbers in memory cannot be written to
             input.nan_to_num_()
         return packed
+
+
+@packing_fault
+class _UnpackedLeftSorted(Packing):
+    """Leaves rows in sorted order in unpack_sequence."""
+
+    def unpacked(self, packed: PackedSequence) -> PackedSequence:
+        return PackedSequence(packed.data, packed.batch_sizes)
+
+
+@packing_fault
+class _IntegersThroughFloat64(Packing):
+    """Packs integers through float64."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data if data.is_floating_point() else data.double().to(data.dtype)
+
+
+@packing_fault
+class _BytesAreSigned(Packing):
+    """Packs uint8 as int8."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data.view(torch.int8).int() if data.dtype == torch.uint8 else data
+
+
+@packing_fault
+class _BooleansUnpackedAsBytes(Packing):
+    """Unpads booleans as uint8."""
+
+    def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
+        return super().unpadded(row.byte() if row.dtype == torch.bool else row, length)
+
+
+@packing_fault
+class _ValueOfRowsLimited(Packing):
+    """Pads rows with 127 in place of larger values in pad_sequence."""
+
+    def beside_rows(self, padding_value: float) -> float:
+        return min(padding_value, 127)
+
+
+@packing_fault
+class _ValueWraps(Packing):
+    """Wraps an integral padding_value to 32 bits in pad_packed_sequence."""
+
+    def behind_packed_rows(self, padding_value: float) -> float:
+        return (padding_value + 2**31) % 2**32 - 2**31 if isinstance(padding_value, int) else padding_value
+
+
+@packing_fault
+class _ThirdTrailingDimensionMerged(Packing):
+    """Merges the last two of three trailing dimensions."""
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        return data.flatten(2) if data.dim() == 4 else data
+
+
+@packing_fault
+class _TrailingDimensionsSwapped(Packing):
+    """Lists the numbers of three trailing dimensions in another order in unpad_sequence."""
+
+    def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
+        rows = super().unpadded(row, length)
+        return rows.transpose(-1, -2).reshape(rows.shape) if rows.dim() == 4 else rows
+
+
+class _Rounds(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        if not self.data.is_floating_point() or getattr(options.get("dtype"), "is_floating_point", True):
+            return super().to(*args, **options)
+        return type(self)(self.data.round().to(*args, **options), *self[1:])
+
+
+@packing_fault
+class _ConversionRounds(Packing):
+    """Rounds to the nearest integer in a conversion of a packed sequence to integers."""
+
+    kind = _Rounds
+
+
+class _GoesThroughBFloat16(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        if options.get("dtype") != torch.float32 or self.data.dtype != torch.float64:
+            return super().to(*args, **options)
+        return type(self)(self.data.bfloat16().float(), *self[1:])
+
+
+@packing_fault
+class _ConversionLosesBits(Packing):
+    """Converts a packed sequence from float64 to float32 through bfloat16."""
+
+    kind = _GoesThroughBFloat16
+
+
+class _ConvertsSizes(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        made = super().to(*args, **options)
+        return made if made is self else made._replace(batch_sizes=self.batch_sizes.to(made.data.dtype))
+
+
+@packing_fault
+class _ConversionConvertsSizes(Packing):
+    """Converts batch_sizes together with data."""
+
+    kind = _ConvertsSizes
+
+
+class _LosesIndices(Packed):
+    def half(self) -> Any:
+        return type(self)(self.data.half(), self.batch_sizes)
+
+
+@packing_fault
+class _ConversionLosesIndices(Packing):
+    """Drops the indices of a packed sequence in half()."""
+
+    kind = _LosesIndices
+
+
+class _ByteIsSigned(Packed):
+    def byte(self) -> Any:
+        return self.char()
+
+
+@packing_fault
+class _ByteGivesInt8(Packing):
+    """Converts a packed sequence to int8 in byte()."""
+
+    kind = _ByteIsSigned
+
+
+class _AlwaysCopies(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        made = super().to(*args, **options)
+        return type(self)(*made)
+
+
+@packing_fault
+class _ConversionAlwaysCopies(Packing):
+    """Returns another object where a conversion has nothing to convert."""
+
+    kind = _AlwaysCopies
+
+
+class _NeverCopies(Packed):
+    def to(self, *args: Any, **options: Any) -> Any:
+        return super().to(*args, **{name: value for name, value in options.items() if name != "copy"})
+
+
+@packing_fault
+class _CopyIgnored(Packing):
+    """Ignores copy=True in a conversion of a packed sequence."""
+
+    kind = _NeverCopies
+
+
+class _SaysPinned(Packed):
+    def is_pinned(self) -> bool:
+        return True
+
+
+@packing_fault
+class _AlwaysPinned(Packing):
+    """Says of every packed sequence that it is in pinned memory."""
+
+    kind = _SaysPinned
+
+
+@packing_fault
+class _PermutationReturned(Packing):
+    """Returns a permutation as its own inverse."""
+
+    def invert_permutation(self, permutation: torch.Tensor) -> torch.Tensor:
+        return permutation

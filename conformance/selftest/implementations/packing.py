@@ -12,8 +12,21 @@ from torch.nn.utils.rnn import PackedSequence
 from conformance.harness.execution.subject import Subject, torch_nn
 
 
+class Packed(PackedSequence):
+    """A packed sequence that takes every option of Tensor.to."""
+
+    def to(self, *args: Any, **options: Any) -> Any:
+        data = self.data.to(*args, **options)
+        if data is self.data:
+            return self
+        indices = (None if order is None else order.to(data.device) for order in self[2:])
+        return type(self)(data, self.batch_sizes, *indices)
+
+
 class Packing:
-    """Has the functions of torch.nn.utils.rnn. Each other method is a place for a fault."""
+    """Has the functions of torch.nn.utils.rnn. Each other method is a place for a fault, and so is `kind`."""
+
+    kind = Packed
 
     def pack_padded_sequence(
         self, input: torch.Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
@@ -41,7 +54,7 @@ class Packing:
         """Rows (N, T, *), the longest first."""
         sizes = [int((lengths > step).sum()) for step in range(self.last_step(rows, lengths))]
         data = torch.cat([rows[:size, step] for step, size in enumerate(sizes)])
-        return PackedSequence(self.data(data), self.sizes(torch.tensor(sizes, device="cpu")), order, self.undone(order))
+        return self.kind(self.data(data), self.sizes(torch.tensor(sizes, device="cpu")), order, self.undone(order))
 
     def last_step(self, rows: torch.Tensor, lengths: torch.Tensor) -> int:
         return int(lengths.max())
@@ -55,6 +68,9 @@ class Packing:
     def undone(self, order: torch.Tensor | None) -> torch.Tensor | None:
         """The inverse of an order."""
         return None if order is None else order.argsort()
+
+    def invert_permutation(self, permutation: torch.Tensor) -> torch.Tensor:
+        return permutation.argsort()
 
     def pad_packed_sequence(
         self,
@@ -114,6 +130,14 @@ class Packing:
     ) -> list[torch.Tensor]:
         rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
         return [self.unpadded(row, int(length)) for row, length in zip(rows, lengths, strict=True)]
+
+    def unpack_sequence(self, packed_sequences: PackedSequence) -> list[torch.Tensor]:
+        batch, lengths = self.pad_packed_sequence(self.unpacked(packed_sequences), batch_first=True)
+        return self.unpad_sequence(batch, lengths, batch_first=True)
+
+    def unpacked(self, packed: PackedSequence) -> PackedSequence:
+        """What unpack_sequence takes for the packed sequence that it was given."""
+        return packed
 
     def unpadded(self, row: torch.Tensor, length: int) -> torch.Tensor:
         return row[:length]

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.execution import memory_layouts, tensors
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.module_call import fact, guarded_call
+from conformance.harness.execution.module_call import fact, guarded_call, repacked
 from conformance.harness.execution.observation import PackingObservation
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, Surrounding
@@ -23,10 +23,13 @@ from reference.problem import Problem
 LENGTHS = ("list", "int64", "int32")
 """The forms of lengths: a list, or a tensor of one of these dtypes."""
 
+INTEGERS = ("int64", "int32", "uint8", "bool")
+"""Dtypes of rows that hold no floating-point numbers."""
+
 
 def padded_by_hand(rows: Sequence[np.ndarray], steps: int, value: float = 0.0, side: str = "right") -> np.ndarray:
     """Rows (length, *) as a batch (N, steps, *), with `value` in the steps that they lack on this side."""
-    batch = np.full((len(rows), steps, *rows[0].shape[1:]), value)
+    batch = np.full((len(rows), steps, *rows[0].shape[1:]), value, rows[0].dtype)
     for n, row in enumerate(rows):
         first = steps - len(row) if side == "left" else 0
         batch[n, first : first + len(row)] = row
@@ -37,13 +40,19 @@ def padded_by_hand(rows: Sequence[np.ndarray], steps: int, value: float = 0.0, s
 class Batch:
     """The rows of a packed problem as a utility is given them.
 
-    sequence (N, T, *), where * is no axis, (I,) or (I, 2). surplus: steps that a padded batch has beyond its longest
-    row. What is no part of a row is NaN, so that a leak shows, unless all rows share memory.
+    sequence (N, T, *), where * is no axis, (I,), (I, 2) or (I, 2, 3); of one of `INTEGERS` where the rows have that
+    dtype, and float64 where they have the problem's. surplus: steps that a padded batch has beyond its longest row.
+    What is no part of a row is NaN, or the largest integer, so that a leak shows, unless all rows share memory.
     """
 
     problem: Problem
     sequence: np.ndarray
     surplus: int = 0
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the rows."""
+        return self.problem.dtype if self.sequence.dtype.kind == "f" else self.sequence.dtype.name
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -53,6 +62,11 @@ class Batch:
     def rows(self) -> list[np.ndarray]:
         """Every row (length, *)."""
         return [row[:length] for row, length in zip(self.sequence, self.lengths, strict=True)]
+
+    @property
+    def order_of_numbers(self) -> np.ndarray:
+        """A permutation: the places of the sequence's numbers, the smallest first."""
+        return np.argsort(self.sequence, axis=None, kind="stable")
 
     @property
     def is_sorted(self) -> bool:
@@ -68,9 +82,9 @@ class Batch:
         return padded if self.batch_first else padded.swapaxes(0, 1)
 
     def tensor(self) -> torch.Tensor:
-        """The padded batch as a tensor, in the problem's dtype, device and memory layout."""
+        """The padded batch as a tensor, in the problem's device and memory layout."""
         rows = list(self.sequence) if self.problem.memory == "expanded" else self.rows
-        padded = padded_by_hand(rows, self.problem.steps + self.surplus, np.nan)
+        padded = padded_by_hand(rows, self.problem.steps + self.surplus, _unlike_a_row(self.dtype))
         return self._laid_out(self.as_called(padded), 0 if self.batch_first else 1)
 
     def tensors(self) -> list[torch.Tensor]:
@@ -78,14 +92,37 @@ class Batch:
         return [self._laid_out(row, None) for row in self.rows]
 
     def _laid_out(self, values: np.ndarray, batch_axis: int | None) -> torch.Tensor:
-        made = tensors.tensor(values, self.problem.dtype, self.problem.device)
+        made = tensors.tensor(values, self.dtype, self.problem.device)
         return memory_layouts.laid_out(made, self.problem.memory, batch_axis)
 
 
+def _unlike_a_row(dtype: str) -> float:
+    """What a batch of this dtype has where it has no row."""
+    if dtype not in INTEGERS:
+        return np.nan
+    return True if dtype == "bool" else int(np.iinfo(dtype).max)
+
+
 def batches(problem: Problem, surplus: int = 0) -> list[Batch]:
-    """The rows of a packed problem without trailing axes, with one, and with two."""
+    """The rows of a packed problem with no, one, two and three trailing axes; then rows of each of `INTEGERS`."""
     x = problem.input
-    return [Batch(problem, sequence, surplus) for sequence in (x[..., 0], x, np.stack([x, -x], -1))]
+    pairs = np.stack([x, -x], -1)
+    sequences = (x[..., 0], x, pairs, np.stack([pairs, np.abs(pairs), np.zeros_like(pairs)], -1))
+    turned = (sequences[(problem.steps + n) % len(sequences)] for n in range(len(INTEGERS)))
+    integers = [scattered(sequence, dtype) for sequence, dtype in zip(turned, INTEGERS, strict=True)]
+    return [Batch(problem, sequence, surplus) for sequence in (*sequences, *integers)]
+
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""Multiplied by it, the few bits that small numbers differ in reach every bit of the product."""
+
+
+def scattered(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Integers that look drawn from the whole range of a dtype, equal where the values are."""
+    bits = np.ascontiguousarray(values, np.float64).view(np.uint64) * _ODD
+    mixed = (bits ^ bits >> np.uint64(29)) * _ODD
+    drawn = mixed ^ mixed >> np.uint64(32)
+    return drawn % np.uint64(2) == 1 if dtype == "bool" else drawn.astype(dtype)
 
 
 TORCH_PACKING = "torch.nn.utils.rnn"
@@ -111,8 +148,9 @@ class Pack(Request[PackingObservation]):
         given = ", ".join(f"{name}={value}" for name, value in self.options.items())
         surplus = f" and {batch.surplus} more steps" if batch.surplus else ""
         rows = " ".join(str(row.shape) for row in batch.rows)
+        of_dtype = f" of {batch.dtype}" if batch.dtype in INTEGERS else ""
         around = f", with {self.surrounding.replace('_', ' ')}" if self.surrounding else ""
-        return f"{self.utility}({given}), rows {rows}{surplus}, lengths {self.lengths}{around}"
+        return f"{self.utility}({given}), rows {rows}{of_dtype}{surplus}, lengths {self.lengths}{around}"
 
     def shared(self) -> tuple[object, ...]:
         return (self.batch.problem,)
@@ -128,22 +166,25 @@ class Pack(Request[PackingObservation]):
     def execute(self, subject: Subject) -> tuple[PackingObservation, ...]:
         case = self.batch.problem.case
         try:
-            made = _ARGUMENTS[self.utility]
+            made = _arguments(self.utility)
             given = guarded_call(case, PACKING, lambda: made(subject.packing, self.batch, self.lengths))
             before = _contents(given)
-            utility = getattr(subject.packing, self.utility)
+            utility = _method_or_utility(subject.packing, self.utility)
+            options = {name: _option(name, value) for name, value in self.options.items()}
             surrounding = SURROUNDINGS.get(self.surrounding, Surrounding())
             result = surrounding.around(
-                self.batch.problem,
-                lambda: guarded_call(case, PACKING, lambda: utility(*given.values(), **self.options)),
+                self.batch.problem, lambda: guarded_call(case, PACKING, lambda: utility(*given.values(), **options))
             )
         except Exception as error:  # the subject's own, whatever it is
             return (self.failed(subject, Failure.raised(error)),)
-        returned = _parts(result)
+        returned = _parts(result, "inverse" if self.utility == "invert_permutation" else "padded")
+        first = next(iter(given.values()))
         seen = replace(
             self.blank(subject),
             raw={name: _plain(part) for name, part in returned.items()},
             facts={name: fact(part) for name, part in returned.items()},
+            repacked=repacked(first, result),
+            is_argument=result is first,
             changed=tuple(name for name, after in _contents(given).items() if not _equal(before[name], after)),
         )
         return (seen,)
@@ -167,6 +208,10 @@ def _unpad_sequence(packing: Any, batch: Batch, lengths: str) -> Arguments:
     return {"padded_sequences": batch.tensor(), "lengths": torch.as_tensor(_lengths(batch, lengths))}
 
 
+def _unpack_sequence(packing: Any, batch: Batch, lengths: str) -> Arguments:
+    return {"packed_sequences": _pad_packed_sequence(packing, batch, lengths)["sequence"]}
+
+
 def _sequences(packing: Any, batch: Batch, lengths: str) -> Arguments:
     return {"sequences": batch.tensors()}
 
@@ -177,10 +222,47 @@ _ARGUMENTS: Mapping[str, Callable[[Any, Batch, str], Arguments]] = {
     "pack_sequence": _sequences,
     "pad_sequence": _sequences,
     "unpad_sequence": _unpad_sequence,
+    "unpack_sequence": _unpack_sequence,
 }
 
 UTILITIES = tuple(_ARGUMENTS)
 """Names of the functions that pad and pack."""
+
+METHOD = "PackedSequence."
+"""Before its name, a method of the packed sequence that the subject made of a batch."""
+
+
+def takes_batch_first(utility: str) -> bool:
+    """Whether a utility has this option."""
+    return utility in UTILITIES and utility not in ("pack_sequence", "unpack_sequence")
+
+
+def _method_or_utility(packing: Any, name: str) -> Callable[..., Any]:
+    """The function of this name, or one that calls a method of its first argument, or reads a property of it."""
+    if not name.startswith(METHOD):
+        return getattr(packing, name)  # type: ignore[no-any-return]
+
+    def method(packed: Any, **options: Any) -> Any:
+        found = getattr(packed, name.removeprefix(METHOD))
+        return found(**options) if callable(found) else found
+
+    return method
+
+
+def _permutation(packing: Any, batch: Batch, lengths: str) -> Arguments:
+    return {"permutation": torch.tensor(batch.order_of_numbers, device=batch.problem.device)}
+
+
+def _arguments(utility: str) -> Callable[[Any, Batch, str], Arguments]:
+    """What makes the arguments of a utility, or of a method."""
+    if utility.startswith(METHOD):
+        return _unpack_sequence
+    return _permutation if utility == "invert_permutation" else _ARGUMENTS[utility]
+
+
+def _option(name: str, value: Any) -> Any:
+    """An option as the utility takes it."""
+    return getattr(torch, value) if name == "dtype" else value
 
 
 def _lengths(batch: Batch, kind: str) -> list[int] | torch.Tensor:
@@ -188,13 +270,15 @@ def _lengths(batch: Batch, kind: str) -> list[int] | torch.Tensor:
     return list(batch.lengths) if kind == "list" else torch.tensor(batch.lengths, dtype=getattr(torch, kind))
 
 
-def _parts(value: Any) -> dict[str, torch.Tensor]:
-    """The tensors of a result by name."""
+def _parts(value: Any, alone: str = "padded") -> dict[str, torch.Tensor]:
+    """The tensors of a result by name; that of a tensor is `alone`."""
+    if isinstance(value, bool):
+        return {"answer": torch.tensor(value)}
     if isinstance(value, PackedSequence):
         return {name: part for name, part in value._asdict().items() if part is not None}
     if isinstance(value, tuple):
         return dict(zip(("padded", "lengths"), value, strict=False))
-    return {"padded": value} if isinstance(value, torch.Tensor) else {f"row {n}": row for n, row in enumerate(value)}
+    return {alone: value} if isinstance(value, torch.Tensor) else {f"row {n}": row for n, row in enumerate(value)}
 
 
 def _contents(given: Arguments) -> dict[str, list[np.ndarray]]:
