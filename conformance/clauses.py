@@ -133,6 +133,13 @@ CLAUSES = {
             "torch.set_default_device.html",
         ),
         _clause(
+            "E4-value",
+            "a padding_value comes out exactly, or is refused where the dtype of the rows lacks it",
+            "raise",
+            "torch.nn.utils.rnn.pad_sequence.html",
+            REMARK,
+        ),
+        _clause(
             "I",
             "after its weights change, a module computes with the new ones",
             "<=b",

@@ -254,6 +254,36 @@ def test_padding_and_packing_leave_their_arguments_alone(case, cell):
                 assert_nothing(seen, utility, "changes", seen.changed)
 
 
+LACKED = (
+    ("int64", 0.5, "a fraction"),
+    ("int32", 0.5, "a fraction"),
+    ("uint8", 0.5, "a fraction"),
+    ("uint8", -1, "a negative number"),
+    ("uint8", 300, "a number beyond the range"),
+    ("int32", 2**31, "a number beyond the range"),
+    ("bool", 2, "a number other than 0 and 1"),
+)
+"""Dtypes, numbers that they lack, and what these are for the dtype."""
+
+
+@clause("E4-value", on=ONE, given=ROWS)
+def test_padding_value_that_the_dtype_lacks_is_refused(case, cell):
+    rows = {batch.dtype: batch for batch in batches(case.on(cell))}
+    for dtype, value, what in LACKED:
+        for utility in ("pad_sequence", "pad_packed_sequence"):
+            seen = attempt_packing(rows[dtype], utility, padding_value=value)
+            taken = [] if seen.failure else [f"{what} for rows of integers or booleans"]
+            assert_nothing(seen, utility, "takes", taken)
+
+
+@clause("E4-value", on=ONE, given=SEVERAL_ROWS)
+def test_padding_value_of_int64_comes_out_exactly_where_no_float_has_it(case, cell):
+    batch = next(batch for batch in batches(case.on(cell)) if batch.dtype == "int64")
+    for utility in ("pad_sequence", "pad_packed_sequence"):
+        for seen in observe_packing(batch, utility, padding_value=2**53 + 1):
+            assert_padded(seen, batch, case.steps, 2**53 + 1)
+
+
 # The packed sequence itself
 
 CONVERSIONS = {

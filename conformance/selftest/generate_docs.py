@@ -11,6 +11,7 @@ from pathlib import Path
 
 from conformance.clauses import CLAUSES, NOT_TESTED
 from conformance.harness.cells import CELL_NAMES
+from conformance.harness.findings.recorder import claim
 from conformance.harness.property import Property, properties
 from conformance.selftest.arguments import Parser
 from conformance.selftest.soundness.campaign_state import GRADIENTS, RESULTS, State, StateError, table
@@ -57,8 +58,7 @@ def clauses() -> str:
 
 
 def _row(tested: Property) -> str:
-    claim = tested.name.removeprefix("test_").replace("_", " ")
-    return f"| | | | {claim} | {', '.join(CELL_NAMES[cell] for cell in tested.cells)} | |"
+    return f"| | | | {claim(tested.name)} | {', '.join(CELL_NAMES[cell] for cell in tested.cells)} | |"
 
 
 def soundness(states: Sequence[State]) -> str:

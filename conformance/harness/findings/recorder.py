@@ -18,6 +18,12 @@ def command_of(case: str, node: str, options: str, ends_the_process: bool) -> st
     return " ".join(filter(None, ("pytest", chosen, options, "-n 1" if ends_the_process else "")))
 
 
+def claim(test: str) -> str:
+    """The name of a property's test as a sentence: `results lie within their error bound (rows)`."""
+    name, _, value = test.removeprefix("test_").partition("[")
+    return (f"{name} ({value[:-1]})" if value else name).replace("_", " ")
+
+
 def node(test: str, cell: str) -> str:
     """The name of a property's test for one cell, as pytest writes it: test_name[lstm] or test_name[lstm-value]."""
     name, _, value = test.partition("[")
@@ -74,9 +80,8 @@ class Finding:
 
     @property
     def claim(self) -> str:
-        """The test's name as a sentence: `results lie within their error bound (rows)`."""
-        name, _, value = self.test.removeprefix("test_").partition("[")
-        return (f"{name} ({value[:-1]})" if value else name).replace("_", " ")
+        """What the property claims."""
+        return claim(self.test)
 
     @property
     def again(self) -> str:

@@ -449,3 +449,25 @@ class _PermutationReturned(Packing):
 
     def invert_permutation(self, permutation: torch.Tensor) -> torch.Tensor:
         return permutation
+
+
+class _ValueClamped(Packing):
+    """Pads rows with the nearest number of their dtype where it lacks the padding_value of pad_sequence."""
+
+    def pad_sequence(self, sequences: Sequence[torch.Tensor], *args: Any, **options: Any) -> torch.Tensor:
+        dtype = sequences[0].dtype
+        if dtype in (torch.uint8, torch.int32) and "padding_value" in options:
+            options["padding_value"] = min(options["padding_value"], torch.iinfo(dtype).max)
+        return super().pad_sequence(sequences, *args, **options)
+
+
+class _ValueInFloat64(Packing):
+    """Rounds the padding_value of pad_packed_sequence to float64."""
+
+    def behind_packed_rows(self, padding_value: float) -> float:
+        return int(float(padding_value)) if isinstance(padding_value, int) else padding_value
+
+
+for _kind in (_ValueClamped, _ValueInFloat64):
+    _name = name_by_docstring(_kind)
+    FAULTS.append(Fault(_name, ("E4-value",), (RNN_TANH,), packing_subject(_name, _kind())))
