@@ -151,6 +151,7 @@ CHOSEN = ("-k", "test_results_lie or test_parameters_have", "--call-limit", "2")
 """Properties that call the modules, and others that only build them."""
 
 
+@pytest.mark.thorough(reason="four ways to die, each shrunk in child processes")
 def test_each_way_to_die_under_xdist_is_one_finding_with_a_small_case_and_the_rest_is_tested(start):
     code, text = finished(start.run("-n", "2", *CHOSEN))
     assert code == 1, text
@@ -164,6 +165,7 @@ def test_each_way_to_die_under_xdist_is_one_finding_with_a_small_case_and_the_re
     assert not marked(start.mark)
 
 
+@pytest.mark.thorough(reason="three runs, each with processes of its own")
 def test_run_without_xdist_that_died_is_named_by_the_next_one_which_tests_everything(start):
     subjects = {"rnn_tanh": "Exit", "lstm": "Hog"}
     code, text = finished(start.run("-p", "no:xdist", *CHOSEN, subjects=subjects))
