@@ -3,6 +3,7 @@
 import pytest
 
 from conformance.clauses import RED
+from conformance.harness.findings.recorder import Finding
 from conformance.harness.property import properties
 from conformance.selftest.faults.catalogue import ALL
 from conformance.selftest.soundness.sound_variations import variations
@@ -30,7 +31,7 @@ def red_findings(judged, clauses, effort):
     """The text of what the properties of these clauses, and those of gradients, find red in a subject."""
     gradients = [tested for tested in properties() if tested.name in GRADIENTS]
     assert len(gradients) == len(GRADIENTS)
-    found = []
+    found: list[Finding] = []
     for tested in properties():
         if tested.clause.id in clauses and is_cheap(tested):
             found += findings_by(tested, judged, ALL, 0, effort)
