@@ -5,6 +5,8 @@ import numpy as np
 from conformance.harness.api import (
     FORWARD,
     LSTM,
+    MEMORY_OF_ITS_OWN,
+    ONE_STEP,
     REVERSE,
     assert_agree,
     assert_gradients_within,
@@ -31,9 +33,6 @@ SEQUENCES = {"rows": "batch_size", "steps": "steps"}
 NOT_STEPS = {name: field for name, field in FAR.items() if name != "steps"}
 NOT_UNITS = {name: field for name, field in NOT_STEPS.items() if name != "units"}
 TRAINING = {"dropout": False, "dtype": losses.WIDE}
-ONE_STEP = {"num_layers": 1, "steps": 1, "bidirectional": False, "batch_first": False}
-OWN_MEMORY = ("contiguous", "transposed", "sliced", "guarded", "offset")
-"""Memory in which no two rows are the same numbers."""
 
 PAST_65535 = {
     "rows_by_steps": {"batch_size": range(32_769, 40_000), "steps": (2,), "hidden_size": (1,), "input_size": (1,)},
@@ -60,25 +59,26 @@ def past_65535():
     return {name: cases(**sizes, **pinned) for name, sizes in PAST_65535.items()}
 
 
-@clause("B2", given=far_out())
-def test_every_step_of_a_large_call_lies_within_its_error_bound(case, cell):
+def every_step_lies_within(case, cell):
+    """Every step of every layer lies within its bound, from the subject's own state before it."""
     for seen in observe_layers(case.on(cell)):
         for layer in seen.layers:
             assert_within(layer, from_own_states)
+
+
+@clause("B2", given=far_out())
+def test_every_step_of_a_large_call_lies_within_its_error_bound(case, cell):
+    every_step_lies_within(case, cell)
 
 
 @clause("B2", given=far_out(SEQUENCES, packed=True))
 def test_every_step_of_a_large_packed_call_lies_within_its_error_bound(case, cell):
-    for seen in observe_layers(case.on(cell)):
-        for layer in seen.layers:
-            assert_within(layer, from_own_states)
+    every_step_lies_within(case, cell)
 
 
 @clause("B2", on=(LSTM,), given={"units": cases(far="hidden_size", projection=True)})
 def test_every_step_of_a_large_projected_call_lies_within_its_error_bound(case, cell):
-    for seen in observe_layers(case.on(cell)):
-        for layer in seen.layers:
-            assert_within(layer, from_own_states)
+    every_step_lies_within(case, cell)
 
 
 @clause("B1", given=far_out(NOT_UNITS, steps=(1, 2)), single_step=far_out_in_one_step())
@@ -89,16 +89,12 @@ def test_results_of_a_large_call_lie_within_their_error_bound(case, cell):
 
 @clause("B2", given=past_65535())
 def test_products_of_sizes_past_65535_lie_within_their_error_bound(case, cell):
-    for seen in observe_layers(case.on(cell)):
-        for layer in seen.layers:
-            assert_within(layer, from_own_states)
+    every_step_lies_within(case, cell)
 
 
 @clause("B2", given=real_cases())
 def test_every_step_of_a_real_configuration_lies_within_its_error_bound(case, cell):
-    for seen in observe_layers(case.on(cell)):
-        for layer in seen.layers:
-            assert_within(layer, from_own_states)
+    every_step_lies_within(case, cell)
 
 
 @clause("D1", given=real_cases())
@@ -134,7 +130,7 @@ def test_deep_stack_is_the_composition_of_its_layers(case, cell):
         (assert_same_or_agree if is_exact(seen) else assert_agree)(seen, seen.layers[-1], ("output", ALL, ALL))
 
 
-@clause("E3", given={"rows": cases(far="batch_size", memory=OWN_MEMORY)})
+@clause("E3", given={"rows": cases(far="batch_size", memory=MEMORY_OF_ITS_OWN)})
 def test_rows_of_a_large_batch_do_not_depend_on_another_row(case, cell):
     thirds = [np.s_[first::3] for first in range(3)]
     for first, third in enumerate(thirds):

@@ -6,6 +6,7 @@ from conformance import relations
 from conformance.harness.api import (
     FORWARD,
     LSTM,
+    MEMORY_OF_ITS_OWN,
     REVERSE,
     assert_agree,
     assert_same,
@@ -27,9 +28,6 @@ from conformance.harness.api import (
 ALL = np.s_[:]
 SHORT, SEVERAL = range(1, 6), range(2, 6)
 """Steps before the bounds of two computed sides grow vacuous."""
-
-MEMORY_OF_ITS_OWN = ("contiguous", "transposed", "sliced", "guarded", "offset")
-"""Where no two rows are the same numbers in memory."""
 
 LATER = range(2, 13)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from conformance.harness.api import (
     LENGTHS,
+    ONE_STEP,
     RNN_TANH,
     SURROUNDINGS,
     UTILITIES,
@@ -24,7 +25,6 @@ from conformance.harness.api import (
 )
 
 ALL = np.s_[:]
-ONE_STEP = {"num_layers": 1, "steps": 1, "bidirectional": False, "batch_first": False}
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False, "share": 20}
 CALLS = cases(projection=None, **SHORT)
 STEPS = dict.fromkeys(("another_default_device", "another_default_dtype"), cases(**SHORT | ONE_STEP))

@@ -31,6 +31,9 @@ guarded     surrounded by NaN in a larger buffer
 offset      contiguous, one element past the address that the allocator returns
 """
 
+MEMORY_OF_ITS_OWN = tuple(name for name in MEMORY if name != "expanded")
+"""Memory in which no two rows are the same numbers."""
+
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 """Values of input_size and hidden_size, repeated by weight: mostly small, some next to a SIMD width."""
 

@@ -469,5 +469,6 @@ PINNED: dict[str, Callable[[AxesInForce, tuple[Any, ...]], st.SearchStrategy[obj
 }
 """The strategies of pinned fields whose permitted values have weights or depend on the axes in force."""
 
-SINGLE_STEP = cases(num_layers=1, steps=1, bidirectional=False, batch_first=False)
+ONE_STEP = {"num_layers": 1, "steps": 1, "bidirectional": False, "batch_first": False}
+SINGLE_STEP = cases(**ONE_STEP)
 """The cases of classes that take one step at a time: one layer, one direction, no batch_first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -43,6 +44,12 @@ def reduced(case: Case, most: int) -> Case | None:
     return case if case.numbers() <= most else None
 
 
+@cache
+def that_fit(most: int) -> tuple[Case, ...]:
+    """The configurations whose parameters alone have at most so many numbers, reduced."""
+    return tuple(case for case in (reduced(case, most) for case in REAL.values()) if case is not None)
+
+
 @dataclass(frozen=True)
 class RealCases(Cases):
     """Cases whose sizes are those of `REAL`, reduced to what the run allows."""
@@ -51,8 +58,7 @@ class RealCases(Cases):
         """Draws one of the configurations that the run allows, a dtype, a device and numbers; shrinks to the first."""
 
         def chosen(place: int, dtype: str, device: str, seed: int, pick: int) -> Case:
-            most = axes_in_force().most_numbers // PART
-            fitting = [case for case in (reduced(case, most) for case in REAL.values()) if case is not None]
+            fitting = that_fit(axes_in_force().most_numbers // PART)
             case = fitting[place % len(fitting)]
             return replace(case, dtype=dtype, device=device, fill=INITIAL, seed=seed, pick=pick)
 

@@ -81,5 +81,6 @@ from reference import limits
 from reference.formats import FORMATS
 from reference.problem import FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
 from strategies import cases, losses
-from strategies.case import SINGLE_STEP
+from strategies.axes import MEMORY_OF_ITS_OWN
+from strategies.case import ONE_STEP, SINGLE_STEP
 from strategies.real import real_cases

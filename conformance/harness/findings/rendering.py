@@ -38,6 +38,12 @@ def one_line(text: str, most: int = 200) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 test`, `2 tests`, `3 properties`."""
+    plural = what[:-1] + "ies" if what.endswith("ty") else what + "s"
+    return f"{number:,} {what if number == 1 else plural}"
+
+
 def wrapped(text: str, width: int, head: str = "", indent: str = "") -> list[str]:
     """Lines of at most `width` columns, the first after `head`, the others after `indent`.
 
@@ -114,16 +120,12 @@ def constructor(architecture: Architecture) -> str:
 
 def _input(case: Case) -> str:
     """The input in words: `2 rows, 3 steps`."""
-    words = [_counted(case.batch_size, "row"), _counted(case.steps, "step")]
+    words = [counted(case.batch_size, "row"), counted(case.steps, "step")]
     words += [f"packed with lengths {' '.join(map(str, case.lengths))}"] if case.lengths else []
     words += ["unbatched"] if "unb" in case.layout else []
     words += ["no initial states"] if "nohx" in case.layout else []
     words += [f"memory {case.memory}"] if case.memory != "contiguous" else []
     return one_line(", ".join(words))
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _row(label: str, text: str, width: int) -> list[str]:

@@ -15,7 +15,7 @@ from conformance.harness.execution import machine
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, PropertyStats, as_repeat
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.session import Session
@@ -66,12 +66,6 @@ def likeness(finding: Finding) -> str:
     if finding.failed:
         return re.sub(r"\d+", "#", finding.lines[0])
     return "+".join(finding.kernels) or f"route {finding.route}"
-
-
-def counted(number: int, what: str) -> str:
-    """`1 test`, `2 tests`, `3 properties`."""
-    plural = what[:-1] + "ies" if what.endswith("ty") else what + "s"
-    return f"{number:,} {what if number == 1 else plural}"
 
 
 def simplest_of(findings: Sequence[Finding]) -> Finding:

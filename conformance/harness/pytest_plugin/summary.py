@@ -19,8 +19,8 @@ from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import most_frequent
-from conformance.harness.findings.rendering import one_line, terminal_width, wrapped
-from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, counted, likeness, simplest_of
+from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
+from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, likeness, simplest_of
 from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
 from strategies.axes import DTYPES

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from conformance.harness.execution.inputs import Inputs, data_of
-from conformance.harness.execution.module_call import (
-    call_module,
-)
+from conformance.harness.execution.module_call import call_module
 from conformance.harness.execution.observation import (
     ByLayers,
     BySteps,

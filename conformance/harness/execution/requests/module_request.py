@@ -18,9 +18,7 @@ from conformance.harness.execution.module_call import (
     masks_repeatable,
     recorded_warnings,
 )
-from conformance.harness.execution.observation import (
-    Observation,
-)
+from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, Unbuilt, built
 from conformance.harness.execution.routes import ROUTES, Route
 from reference.problem import Problem

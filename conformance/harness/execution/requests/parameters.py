@@ -8,14 +8,8 @@ import torch
 
 from conformance.harness.execution import tensors
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.module_call import (
-    fact,
-    guarded_call,
-)
-from conformance.harness.execution.observation import (
-    Constructed,
-    ParametersDrawn,
-)
+from conformance.harness.execution.module_call import fact, guarded_call
+from conformance.harness.execution.observation import Constructed, ParametersDrawn
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, built
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.routes import CONSTRUCTOR

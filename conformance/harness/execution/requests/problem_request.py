@@ -12,12 +12,8 @@ import torch
 
 from conformance.harness.execution import memory_layouts
 from conformance.harness.execution.failure import MISMATCHED, Failure
-from conformance.harness.execution.module_call import (
-    guarded_call,
-)
-from conformance.harness.execution.observation import (
-    Observation,
-)
+from conformance.harness.execution.module_call import guarded_call
+from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.routes import CONSTRUCTOR, EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import MismatchedParameters, Subject
@@ -59,12 +55,13 @@ class Modules:
 def lay_out_parameters(module: torch.nn.Module, memory: str) -> None:
     """Gives a module new parameters of the same values, which lie in memory as one of `PARAMETER_MEMORY` says."""
     parameters = dict(module.named_parameters())
-    buffer = torch.cat([p.detach().flatten() for p in parameters.values()])
-    begins = 0
-    for name, parameter in parameters.items():
-        flat = buffer[begins : begins + parameter.numel()].view(parameter.shape)
-        begins += parameter.numel()
-        made = flat if memory == "flat" else memory_layouts.laid_out(parameter.detach(), memory)
+    values = [parameter.detach() for parameter in parameters.values()]
+    if memory == "flat":
+        pieces = torch.cat([one.flatten() for one in values]).split([one.numel() for one in values])
+        laid_out = [piece.view(one.shape) for piece, one in zip(pieces, values, strict=True)]
+    else:
+        laid_out = [memory_layouts.laid_out(one, memory) for one in values]
+    for (name, parameter), made in zip(parameters.items(), laid_out, strict=True):
         owner, _, own_name = name.rpartition(".")
         setattr(module.get_submodule(owner), own_name, torch.nn.Parameter(made, parameter.requires_grad))
 
