@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import select
 import signal
@@ -11,20 +10,19 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
-from conformance.harness.execution import tensors
+from conformance.harness.execution import codec, tensors
 from conformance.harness.execution.failure import TIMED_OUT, Failure
 from conformance.harness.execution.inputs import Inputs, inputs
 from conformance.harness.execution.observation import Differentiated, Fact, Surrounded
 from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.problem_request import Modules, built
 from conformance.harness.execution.subject import Subject
-from reference.problem import Problem
+from reference.problem import Architecture, Loss, Problem
 
 T = TypeVar("T")
 
@@ -33,6 +31,10 @@ FORK_LIMIT_SECONDS = 20.0
 
 THREADS = 3
 """Threads of a call where there are several: they divide no size evenly that is often drawn."""
+
+
+TRAVELS = {kind.__name__: kind for kind in (Differentiated, Fact, Failure, Problem, Architecture, Loss)}
+"""What a forked process may return."""
 
 
 class EndedInFork(Exception):
@@ -126,8 +128,8 @@ def _in_a_backward_hook(work: Callable[[], T]) -> T:
     return done[0]
 
 
-def _in_a_fork(work: Callable[[], Any]) -> dict[str, Any]:
-    """The fields of the observation that `work` makes, which come back through a pipe. Raises EndedInFork."""
+def _in_a_fork(work: Callable[[], T]) -> T:
+    """The result comes back through a pipe. Raises EndedInFork."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():  # of threads, which Python does not follow into a fork
         warnings.simplefilter("ignore")
@@ -136,7 +138,8 @@ def _in_a_fork(work: Callable[[], Any]) -> dict[str, Any]:
         try:
             os.close(reading)
             with os.fdopen(writing, "wb") as stream:
-                stream.write(_as_bytes(work()))
+                writer = _Writer()
+                writer.write(stream, {"done": writer.encoded(work())})
             os._exit(0)
         finally:
             os._exit(1)
@@ -151,41 +154,17 @@ def _in_a_fork(work: Callable[[], Any]) -> dict[str, Any]:
         raise EndedInFork(Failure(TIMED_OUT, number=FORK_LIMIT_SECONDS))
     if code:
         raise EndedInFork(Failure.of_exit(code, 0))
-    return _fields_of(data)
+    reader = _Reader(io.BytesIO(data))
+    done: T = reader.decoded(reader.header["done"])
+    return done
 
 
-ARRAYS = ("raw", "raw_gradients")
+class _Writer(codec.Writer):
+    classes = TRAVELS
 
 
-def _as_bytes(done: Any) -> bytes:
-    """An observation's arrays in NumPy's format, the rest as JSON beside them; nothing of a result without arrays."""
-    arrays = {f"{field} {name}": a for field in ARRAYS for name, a in getattr(done, field, {}).items()}
-    failure = getattr(done, "failure", None)
-    rest = {
-        "failure": None if failure is None else asdict(failure),
-        "facts": {name: asdict(fact) for name, fact in getattr(done, "facts", {}).items()},
-    }
-    stream = io.BytesIO()
-    np.savez(stream, rest=np.frombuffer(json.dumps(rest).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-    return stream.getvalue()
-
-
-def _fields_of(data: bytes) -> dict[str, Any]:
-    """What `_as_bytes` was given, by the names of its fields. No pickle is read."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as found:
-        rest = json.loads(found["rest"].tobytes())
-        arrays = {name: found[name] for name in found.files if name != "rest"}
-    fields: dict[str, Any] = {field: {} for field in ARRAYS}
-    for name, values in arrays.items():
-        field, _, own_name = name.partition(" ")
-        fields[field][own_name] = values
-    lists = {name: {key: _tupled(one) for key, one in fact.items()} for name, fact in rest["facts"].items()}
-    failure = None if rest["failure"] is None else Failure(**rest["failure"])
-    return fields | {"facts": {name: Fact(**fact) for name, fact in lists.items()}, "failure": failure}
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+class _Reader(codec.Reader):
+    classes = TRAVELS
 
 
 def _read(pipe: int) -> tuple[bytes, bool]:
@@ -260,8 +239,8 @@ class CallSurrounded(Backward):
             if surrounding.building is not None:
                 with surrounding.building():
                     module = built(self.problem, lambda: modules.subject.loaded(self.problem))
-            other: Any = surrounding.around(self.problem, lambda: self.differentiated(module, given, again))
-            other = replace(again, **other) if isinstance(other, dict) else other
+            other = surrounding.around(self.problem, lambda: self.differentiated(module, given, again))
+            other = replace(other, problem=self.problem, loss=self.loss)  # a fork returns copies of them
         except EndedInFork as ended:
             other = replace(again, failure=ended.failure)
         if other.failure is not None and self._linear_fails(surrounding, given):
