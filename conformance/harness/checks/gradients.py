@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from conformance.clauses import RED
+from conformance.clauses import AMBER, RED
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_cotangents, underflow_of_gradients
 from conformance.harness.checks.ratios import compare_with_bounds
@@ -78,21 +78,28 @@ def assert_zero(seen: Differentiated, got: LabelledArray, may_overflow: np.ndarr
 
 
 def assert_twice(twice: Differentiated, once: Differentiated) -> None:
-    """Every gradient is exactly twice the other observation's, but where that overflows, or may be flushed to zero."""
+    """Every gradient is exactly twice the other observation's, but where that overflows, or may be flushed to zero.
+
+    Where bits were not measured to repeat, a difference within the error of both passes is amber.
+    """
     format, floor = allowed(once).format, allowed(once).floor
     for name, first in once.gradients.items():
         got, doubled = gradient(twice, name), format.round(2 * first.values)
         with np.errstate(invalid="ignore"):
             flushed = np.abs(got.values - doubled) <= 2 * floor
-        same = (got.values == doubled) | (np.isnan(got.values) & np.isnan(doubled))
-        beside = _beside("after one pass it is half of", doubled)
-        assert_every(twice, got, doubled, same | flushed, "two passes do not add up", beside)
+        right = (got.values == doubled) | (np.isnan(got.values) & np.isnan(doubled)) | flushed
+        beside, severity = (
+            _beside("after one pass it is half of", doubled),
+            _of_bits(once, name, got, doubled, 2, right),
+        )
+        assert_every(twice, got, doubled, right, "two passes do not add up", beside, severity=severity)
 
 
 def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -> None:
     """The gradients of a loss times a power of two are exactly so many times the others; underflow and overflow aside.
 
-    Both may have lost what underflows: the first has lost `factor` times as much of what is compared.
+    Both may have lost what underflows: the first has lost `factor` times as much of what is compared. Where bits were
+    not measured to repeat, a difference within both bounds is amber.
     """
     lost, enclosure = underflow_of_gradients(seen), from_cotangents(scaled)
     for name, once in seen.gradients.items():
@@ -102,7 +109,23 @@ def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -
             near = np.abs(got.values - wanted) <= (1 + factor) * lost[name]
         beside = _beside(f"of the loss times {factor:g}; times the gradient it is", wanted)
         right, telling = (got.values == wanted) | near | vacuous, int((~vacuous).sum())
-        assert_every(seen, got, wanted, right, "does not grow with the loss", beside, telling)
+        severity = _of_bits(seen, name, got, wanted, factor, right)
+        assert_every(seen, got, wanted, right, "does not grow with the loss", beside, telling, severity)
+
+
+def _of_bits(
+    once: Differentiated, name: str, got: LabelledArray, wanted: np.ndarray, factor: float, right: np.ndarray
+) -> str:
+    """The severity of elements that are not `right`, of a gradient that should be `factor` times that of `once`.
+
+    The clause's own where bits were measured to repeat; elsewhere amber up to the errors that both may have.
+    """
+    if right.all() or is_measured(once):
+        return ""
+    ball, unit_roundoff = from_cotangents(once).of(name), allowed(once).unit_roundoff
+    apart = np.abs(got.values - wanted)[~right]
+    radius = (2 * factor * (ball.radius + unit_roundoff * np.abs(ball.midpoint)))[~right]
+    return AMBER if bool(np.all((apart <= radius) | ~np.isfinite(radius))) else RED
 
 
 def assert_gradients_unchanged(seen: Differentiated, other: Differentiated, relation: str) -> None:
