@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from reference.backward import identity_weights
 from reference.problem import CELL_SUFFIX, FORWARD, GATES, LSTM, REVERSE, Problem
 
 States = tuple[np.ndarray, np.ndarray | None]
@@ -143,6 +144,12 @@ def with_masked_weights(problem: Problem, kept: np.ndarray) -> Problem:
         granule=0.0,
         relation="dropout's mask in the weights",
     )
+
+
+def gates_as_inputs(problem: Problem) -> Problem:
+    """One layer, each of whose gates reads an input of its own: the input's gradient is that of the pre-activations."""
+    parameters = {**problem.parameters, **identity_weights(problem)}
+    return replace(problem, parameters=parameters, relation="each gate reads an input of its own")
 
 
 def single_step(problem: Problem, t: int, states: States | None = None) -> Problem:

@@ -28,4 +28,4 @@ def test_every_dtype_and_kernel_can_be_differentiated_by(cell, api):
         if wide is not None:
             assert_second_derivatives_near(seen, wide)
         for first in seen.first_derivatives:
-            assert_gradients_within(first, 1 if api == DOUBLE_BACKWARD else TWICE, clause="C1", severity=AMBER)
+            assert_gradients_within(first, times=1 if api == DOUBLE_BACKWARD else TWICE, clause="C1", severity=AMBER)

@@ -3,7 +3,7 @@
 Imports NumPy alone, never torch.
 """
 
-from reference.backward import Gradients, backward, distance_from_kinks
+from reference.backward import Gradients, backward, backward_forced, distance_from_kinks, identity_weights
 from reference.network import Enclosure, forward, forward_forced
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Loss, Problem
 from reference.roundings import Rounding, model
@@ -20,8 +20,10 @@ __all__ = [
     "Problem",
     "Rounding",
     "backward",
+    "backward_forced",
     "distance_from_kinks",
     "forward",
     "forward_forced",
+    "identity_weights",
     "model",
 ]

@@ -14,8 +14,8 @@ import numpy as np
 
 from reference.ball import Ball, Summand, alone, concatenate, linear, outer, stack, summed, where
 from reference.cells import Weights
-from reference.network import given, in_own_time, layer_weights, reversed_in_time, running_rows
-from reference.problem import LSTM, RNN_RELU, Problem
+from reference.network import given, in_own_time, layer_weights, reversed_in_time, running_rows, states_before
+from reference.problem import GATES, LSTM, RNN_RELU, Problem
 from reference.roundings import Rounding
 from reference.steps import STEPS, ReluStep, Step, StepGradients
 
@@ -85,13 +85,62 @@ def backward(problem: Problem, rounding: Rounding, cotangents: Mapping[str, np.n
         read = _in_input_time(problem, done[-1].x)
         seen = [_output_in_own_time(problem, part) for part in read] if layer else read
     done.reverse()
-    x, nothing = summed(*seen), Ball.exact(np.zeros(problem.input.shape), rounding)
-    c_0 = [layer.c_0 for layer in done if layer.c_0 is not None]
+    return _gradients(problem, summed(*seen), done)
+
+
+@np.errstate(all="ignore")
+def backward_forced(
+    problem: Problem, rounding: Rounding, cotangents: Mapping[str, np.ndarray], output: np.ndarray, of_input: np.ndarray
+) -> Gradients:
+    """The gradients of a call of one layer, each step from the gradient that the subject found for the step after it.
+
+    In the weights of the input, direction k is an identity from column k * G*H on, and zero elsewhere. The gradient of
+    the input therefore shows that of every pre-activation, and bounds do not grow with the steps; what an LSTM's c and
+    a GRU's blend hand on from step to step is carried.
+
+    output    (N, T, D, R), as the subject returned it
+    of_input  (N, T, I), the gradient of the input that the subject found
+
+    Raises ValueError as `backward` does, and for other weights of the input.
+    """
+    expected = identity_weights(problem)
+    if problem.architecture.num_layers > 1 or any((problem.parameters[n] != w).any() for n, w in expected.items()):
+        raise ValueError("forced gradients need one layer whose weights of the input are an identity")
+    output_loss, h_n, c_n = _complete(problem, cotangents)
+    layer = _forward_forced(problem, rounding, output)
+    from_h = [
+        _output_in_own_time(problem, alone(Ball.exact(output_loss, rounding))),
+        _at_last_step(problem, Ball.exact(h_n[0], rounding)),
+    ]
+    from_c = _at_last_step(problem, Ball.exact(c_n[0], rounding))
+    done = _layer_backward(layer, from_h, from_c, _observed(problem, rounding, of_input))
+    parts = _in_input_time(problem, done.x)
+    return _gradients(problem, summed(*parts), [done])
+
+
+def identity_weights(problem: Problem) -> dict[str, np.ndarray]:
+    """The weights of the input, by name, with which every gate of layer 0 reads an input of its own.
+
+    Raises ValueError if there are fewer inputs than gates.
+    """
+    a, rows = problem.architecture, len(GATES[problem.architecture.cell]) * problem.architecture.hidden_size
+    if a.input_size < a.directions * rows:
+        raise ValueError(f"{a.directions * rows} gates need as many inputs, not {a.input_size}")
+    return {
+        "weight_ih" + a.end(0, direction): np.eye(rows, a.input_size, direction * rows)
+        for direction in range(a.directions)
+    }
+
+
+def _gradients(problem: Problem, x: Ball, layers: Sequence[LayerGradients]) -> Gradients:
+    """All gradients, from that of the input (N, T, I) and those of each layer."""
+    nothing = Ball.exact(np.zeros(problem.input.shape), x.rounding)
+    c_0 = [layer.c_0 for layer in layers if layer.c_0 is not None]
     return Gradients(
         (x if problem.lengths is None else where(running_rows(problem)[..., None], x, nothing)).slackened(),
-        stack([layer.h_0 for layer in done], 0).slackened(),
+        stack([layer.h_0 for layer in layers], 0).slackened(),
         stack(c_0, 0).slackened() if c_0 else None,
-        _named(problem, done),
+        _named(problem, layers),
     )
 
 
@@ -138,6 +187,31 @@ def _forward(problem: Problem, rounding: Rounding) -> list[LayerRun]:
     return layers
 
 
+def _forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> LayerRun:
+    """The only layer, each step run from the state that the subject returned before it; an LSTM's c is carried."""
+    weights, x = layer_weights(problem, 0), in_own_time(problem, Ball.exact(given(problem), rounding, problem.granule))
+    before, c = states_before(problem, rounding, output), Ball.exact(problem.state("c_0")[0], rounding)
+    steps: list[Step] = []
+    for t in range(problem.steps):
+        steps.append(STEPS[problem.architecture.cell].forward(x[:, :, t], before[:, :, t], c, weights))
+        c = c if steps[-1].c is None else steps[-1].c
+    return LayerRun(weights, x, before, steps)
+
+
+def _observed(problem: Problem, rounding: Rounding, of_input: np.ndarray) -> Ball:
+    """The gradients of the pre-activations (D, N, T, G*H) that the subject found, in each direction's own time.
+
+    They may have been rounded, or flushed to zero, on their way through the identity.
+    """
+    a = problem.architecture
+    rows = len(GATES[a.cell]) * a.hidden_size
+    apart = [of_input[..., direction * rows : (direction + 1) * rows] for direction in range(a.directions)]
+    own = np.stack([apart[0], *(reversed_in_time(problem, late) for late in apart[1:])])
+    lost = rounding.unit_roundoff * np.abs(own) + rounding.floor + rounding.flushed_operands
+    running = np.ones(own.shape[1:3], bool) if problem.lengths is None else running_rows(problem)
+    return Ball.exact(np.where(running[..., None], own, 0), rounding).widened(np.where(running[..., None], lost, 0))
+
+
 def distance_from_kinks(problem: Problem, rounding: Rounding) -> float:
     """The smallest abs(pre-activation) of an RNN(relu), since relu has no derivative at 0; inf for other cells."""
     if problem.architecture.cell != RNN_RELU:
@@ -146,24 +220,32 @@ def distance_from_kinks(problem: Problem, rounding: Rounding) -> float:
     return min(float(np.abs(step.z.midpoint).min()) for step in steps if isinstance(step, ReluStep))
 
 
-def _layer_backward(layer: LayerRun, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
+def _layer_backward(
+    layer: LayerRun, from_h: Sequence[Summand], from_c: Summand, observed: Ball | None = None
+) -> LayerGradients:
     """The gradients of one layer, last step first.
 
-    from_h  the parts of the gradient of h (D, N, T, R) that come from above and from the loss
-    from_c  the part of the gradient of c (D, N, T, H) that comes from the loss
+    from_h    the parts of the gradient of h (D, N, T, R) that come from above and from the loss
+    from_c    the part of the gradient of c (D, N, T, H) that comes from the loss
+    observed  the gradients of the pre-activations (D, N, T, G*H) that the subject found: what earlier steps and the
+              parameters get is computed from them; None if from the enclosures
     """
-    w, pulled = layer.weights, []
+    w, pulled, enclosed = layer.weights, [], []
     dh: list[Summand] = []
     dc: list[Summand] = []
     for t in reversed(range(len(layer.steps))):
         dh_now = summed(*(_at(t, part) for part in from_h), *dh)
         step = layer.steps[t].backward(dh_now, [_at(t, from_c), *dc], w)
+        enclosed.append(step.ih)
+        if observed is not None:
+            step = step._replace(ih=observed[:, :, t], hh=layer.steps[t].hidden(observed[:, :, t]))
         dh = [linear(step.hh, w.weight_hh), *step.h]
         dc = [] if step.c is None else [alone(step.c)]
         pulled.append(step)
     pulled.reverse()
+    x = linear(stack(enclosed[::-1], 2), w.weight_ih)
     ih, hh = (stack([getattr(step, name) for step in pulled], 2) for name in ("ih", "hh"))
-    return LayerGradients(linear(ih, w.weight_ih), summed(*dh), pulled[0].c, _parameters(layer, ih, hh, pulled))
+    return LayerGradients(x, summed(*dh), pulled[0].c, _parameters(layer, ih, hh, pulled))
 
 
 def _parameters(layer: LayerRun, ih: Ball, hh: Ball, pulled: Sequence[StepGradients]) -> dict[str, Ball]:

@@ -83,7 +83,7 @@ def _forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosu
     """`forward_forced` of one block of rows."""
     weights = layer_weights(problem, 0)
     x = in_own_time(problem, Ball.exact(given(problem), rounding, problem.granule))
-    h = _states_before(problem, rounding, output)
+    h = states_before(problem, rounding, output)
     if problem.architecture.cell == LSTM:
         i, f, g, o = cells.lstm_gates(x, h, weights)
         c, written, states = Ball.exact(problem.state("c_0")[0], rounding), i * g, []
@@ -182,7 +182,7 @@ def _output(problem: Problem, h: Ball) -> Ball:
     return where(running_rows(problem)[:, :, None, None], output, nothing)
 
 
-def _states_before(problem: Problem, rounding: Rounding, output: np.ndarray) -> Ball:
+def states_before(problem: Problem, rounding: Rounding, output: np.ndarray) -> Ball:
     """The state before each step (D, N, T, R), in each direction's own time: h_0, then the output up to there."""
     h_0, output = problem.state("h_0")[0], np.asarray(output, np.float64)
     own = [output[:, :, 0]] + ([reversed_in_time(problem, output[:, :, 1])] if output.shape[2] == 2 else [])

@@ -63,6 +63,10 @@ class Step(Protocol):
         """The gradients of the step, from the gradient of h and the summands of the gradient of c."""
         ...
 
+    def hidden(self, ih: Ball) -> Ball:
+        """The gradient with respect to W_hh h + b_hh, from that with respect to W_ih x + b_ih: the same but for GRU."""
+        ...
+
 
 @dataclass(frozen=True)
 class TanhStep:
@@ -79,6 +83,9 @@ class TanhStep:
         """dz = dh' (1 - h'^2)"""
         dz = product(dh, tanh_slope(self.h))
         return StepGradients(dz, dz)
+
+    def hidden(self, ih: Ball) -> Ball:
+        return ih
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,9 @@ class ReluStep:
         """dz = dh' where z > 0, else 0"""
         dz = relu_backward(self.z, dh)
         return StepGradients(dz, dz)
+
+    def hidden(self, ih: Ball) -> Ball:
+        return ih
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,9 @@ class LstmStep:
         projection = None if w.weight_hr is None else (dh, o * tanh_c)
         return StepGradients(dz, dz, c=product(dc_new, f), projection=projection)
 
+    def hidden(self, ih: Ball) -> Ball:
+        return ih
+
 
 @dataclass(frozen=True)
 class GruStep:
@@ -160,8 +173,13 @@ class GruStep:
         dn = product(n, tanh_slope(self.n))
         dz = product(z, sigmoid_slope(self.z))
         dr = product(dn, self.a, sigmoid_slope(self.r))
-        da = product(dn, self.r)
-        return StepGradients(concatenate([dr, dz, dn], -1), concatenate([dr, dz, da], -1), h=(alone(h),))
+        ih = concatenate([dr, dz, dn], -1)
+        return StepGradients(ih, self.hidden(ih), h=(alone(h),))
+
+    def hidden(self, ih: Ball) -> Ball:
+        """da = dn r"""
+        both, dn = ih[..., : -self.r.midpoint.shape[-1]], ih[..., -self.r.midpoint.shape[-1] :]
+        return concatenate([both, product(dn, self.r)], -1)
 
 
 STEPS: dict[str, type[TanhStep] | type[ReluStep] | type[LstmStep] | type[GruStep]] = {

@@ -1,7 +1,7 @@
 """The names that properties import."""
 
 from conformance.harness.cells import MODULES, SINGLE_STEPS
-from conformance.harness.checks.bounds import allowed, from_cotangents, from_inputs, from_own_states
+from conformance.harness.checks.bounds import allowed, from_cotangents, from_inputs, from_own_gradients, from_own_states
 from conformance.harness.checks.derivatives import (
     assert_open,
     assert_second_derivatives,
@@ -59,6 +59,7 @@ from conformance.harness.observe import (
     devices,
     differentiate,
     differentiate_by,
+    differentiate_layers,
     distance_from_kinks,
     in_float64,
     observe,

@@ -21,6 +21,7 @@ from conformance.harness.execution.observation import (
     Constructed,
     Differentiated,
     DifferentiatedByApi,
+    DifferentiatedByLayers,
     GradgradChecked,
     Observation,
     PackingObservation,
@@ -34,6 +35,7 @@ from conformance.harness.execution.requests.autograd_apis import (
     DifferentiateByApi,
 )
 from conformance.harness.execution.requests.backward import Backward
+from conformance.harness.execution.requests.backward_by_layers import BackwardByLayers
 from conformance.harness.execution.requests.forward import (
     Forward,
     ForwardByLayers,
@@ -121,6 +123,11 @@ def differentiate(
 ) -> list[Differentiated]:
     """The subject's gradients of `loss`, one observation for each route."""
     return _returned(Backward(problem, routes, loss=loss, parameter_memory=parameter_memory))
+
+
+def differentiate_layers(problem: Problem, loss: Loss) -> list[DifferentiatedByLayers]:
+    """The subject's gradients of `loss` for a padded batch, beside the composition of its layers."""
+    return _returned(BackwardByLayers(problem, BACKWARD_ROUTES, loss=loss))  # type: ignore[arg-type]
 
 
 def observe_surrounded(problem: Problem, loss: Loss, surrounding: str, pick: int) -> list[Surrounded]:

@@ -120,7 +120,7 @@ class Property:
             settings = hypothesis.settings(whole, max_examples=max(FEWEST_CASES, whole.max_examples // cases.share))
         test = settings(test) if settings is not None else test
         test = hypothesis.seed(seed)(test) if seed is not None else test
-        return _of_value(test) if "[" in self.name else test
+        return _of_value(test)
 
     def _plain(self, cell: str, **parameter: object) -> None:
         """Parameters are bound to the body already; pytest hands them over all the same."""
@@ -152,11 +152,13 @@ def clause(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Makes a function of (case, cell), or of (cell) without `given`, a property of clause `id`.
 
-    given: the cases that it is about; of a mapping, the function is one property for each name in it.
+    given: the cases that it is about; of a mapping, the function is one property for each name in it, and the one
+        named "" is called like the function.
     single_step: it is about the classes that take a single step too, and about these cases of theirs.
     each: the function takes one more argument after the cell, and is one property for each of these values.
     """
     names = [*each] if each else [*given] if isinstance(given, Mapping) else [""]
+    named = names != [""]
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
         tests = []
@@ -166,8 +168,8 @@ def clause(
             tested = Property(CLAUSES[id], name, _families(on, given, single_step, id_of_value), bound)
             for cell in tested.cells:
                 mark, ids = getattr(pytest.mark, MARK)(tested), [cell, *([id_of_value] if id_of_value else [])]
-                tests.append(pytest.param(*ids, marks=mark, id="-".join(ids)))
-        named = names != [""]
+                values = (cell, id_of_value) if named else (cell,)
+                tests.append(pytest.param(*values, marks=mark, id="-".join(ids)))
         return pytest.mark.parametrize(("cell", "value") if named else ("cell",), tests)(_placeholder(body, named))  # type: ignore[no-any-return]
 
     return decorate

@@ -49,6 +49,20 @@ def from_cotangents(seen: Differentiated, rounding: Rounding | None = None) -> G
     return _once(seen, model, seen.loss, lambda: _from_cotangents(seen, model))
 
 
+def from_own_gradients(seen: Differentiated, rounding: Rounding | None = None) -> Gradients:
+    """All gradients of one layer whose gates read inputs of their own (`relations.gates_as_inputs`).
+
+    Each step is computed from the gradient that the subject found for the step after it.
+    """
+    model, output = rounding or allowed(seen), seen.output.values
+    of_input = seen.gradients.get("input", seen.zero_gradient("input")).values
+    assert seen.loss is not None, "only a call with a loss has gradients"
+    cotangents, asked = seen.loss.cotangents, (seen.loss, output.tobytes(), of_input.tobytes())
+    return _once(
+        seen, model, asked, lambda: reference.backward_forced(seen.problem, model, cotangents, output, of_input)
+    )
+
+
 def _from_cotangents(seen: Differentiated, rounding: Rounding) -> Gradients:
     assert seen.loss is not None, "only a call with a loss has gradients"
     return reference.backward(seen.problem, rounding, seen.loss.cotangents)

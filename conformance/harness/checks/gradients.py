@@ -20,11 +20,14 @@ from conformance.harness.checks.values import (
     number,
 )
 from conformance.harness.execution.observation import INDEX, Differentiated, LabelledArray
+from reference.backward import Gradients as Enclosures
 from reference.ball import Ball
 from reference.roundings import WIDEST, Rounding
 
 Gradients = Mapping[str, np.ndarray]
 """Gradients in canonical shape, by the name of their tensor."""
+
+Enclosing = Callable[[Differentiated, Rounding], Enclosures]
 
 
 def gradient(seen: Differentiated, name: str) -> LabelledArray:
@@ -33,22 +36,26 @@ def gradient(seen: Differentiated, name: str) -> LabelledArray:
 
 
 def assert_gradients_within(
-    seen: Differentiated, times: float = 1, clause: str | None = None, severity: str = RED
+    seen: Differentiated,
+    enclosing: Enclosing = from_cotangents,
+    times: float = 1,
+    clause: str | None = None,
+    severity: str = RED,
 ) -> None:
     """Every gradient lies in its enclosure, amber and red as for results. Where it must be zero there may be none.
 
-    times: what bounds are multiplied by. clause: the one that a deviation is of, if it is not the property's own.
-    severity: that of a deviation beyond the red limit.
+    enclosing: gives the enclosures. times: what bounds are multiplied by. clause: the one that a deviation is of, if
+    it is not the property's own. severity: that of a deviation beyond the red limit.
     """
 
     def compared(rounding: Rounding) -> list[Enclosed]:
-        enclosure = from_cotangents(seen, rounding)
+        enclosure = enclosing(seen, rounding)
         return [(labelled, _widened(enclosure.of(name), times), False) for name, labelled in seen.gradients.items()]
 
     wanted = seen.loss.wanted if seen.loss else ()
     for name in wanted:
         if name not in seen.gradients:
-            _may_be_missing(seen, name, clause, severity)
+            _may_be_missing(seen, name, enclosing(seen, allowed(seen)).of(name), clause, severity)
     assert_enclosed(seen, compared, clause, severity)
 
 
@@ -56,9 +63,9 @@ def _widened(ball: Ball, times: float) -> Ball:
     return ball if times == 1 else Ball(ball.midpoint, times * ball.radius, ball.rounding, ball.overflows)
 
 
-def _may_be_missing(seen: Differentiated, name: str, clause: str | None, severity: str) -> None:
+def _may_be_missing(seen: Differentiated, name: str, ball: Ball, clause: str | None, severity: str) -> None:
     """Records a finding if zeros, which None stands for, lie outside the bounds."""
-    ball, zero = from_cotangents(seen).of(name), seen.zero_gradient(name)
+    zero = seen.zero_gradient(name)
     apart = np.abs(ball.midpoint) - ball.radius
     case = case_record.current()
     case.checked(1, 0.0, 0.0)

@@ -295,6 +295,32 @@ class Differentiated(Observation):
 
 
 @dataclass(frozen=True, eq=False)
+class DifferentiatedByLayers(Differentiated):
+    """A call that was differentiated, and `layers`: the same as a composition of one-layer modules.
+
+    The loss of each layer is made of the gradient that was found at its output, and of its own last states.
+    """
+
+    layers: tuple[Differentiated, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Observation, ...]:
+        return self.layers
+
+    @property
+    def composition(self) -> Differentiated:
+        """The gradients of all layers as those of the whole stack."""
+        found = {"input": self.layers[0].raw_gradients["input"]} if "input" in self.layers[0].raw_gradients else {}
+        for name in ("h_0", "c_0"):
+            states = [layer.raw_gradients[name] for layer in self.layers if name in layer.raw_gradients]
+            found |= {name: np.concatenate(states)} if states else {}
+        for number, layer in enumerate(self.layers):
+            own = {name: layer.raw_gradients[name] for name in layer.problem.parameters if name in layer.raw_gradients}
+            found |= {name.replace("_l0", f"_l{number}"): values for name, values in own.items()}
+        return Differentiated(self.problem, self.subject, self.route, loss=self.loss, raw_gradients=found)
+
+
+@dataclass(frozen=True, eq=False)
 class DifferentiatedByApi(Differentiated):
     """A call that was differentiated by one API of autograd.
 

@@ -7,6 +7,7 @@ from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.requests import (
     autograd_apis,
     backward,
+    backward_by_layers,
     forward,
     life_cycle,
     packing,
@@ -25,6 +26,7 @@ REQUESTS = (
     forward.ForwardPoisoned,
     life_cycle.ForwardAfterChange,
     backward.Backward,
+    backward_by_layers.BackwardByLayers,
     surroundings.CallSurrounded,
     autograd_apis.DifferentiateByApi,
     autograd_apis.CheckSecondDerivatives,
@@ -41,6 +43,7 @@ RESULTS = (
     observation.Changed,
     observation.Constructed,
     observation.Differentiated,
+    observation.DifferentiatedByLayers,
     observation.DifferentiatedByApi,
     observation.Surrounded,
     observation.GradgradChecked,

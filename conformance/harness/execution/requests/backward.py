@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from conformance.harness.execution.observation import Differentiated
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
 from conformance.harness.execution.subject import Subject
 from reference.problem import Loss, Problem
+
+Seen = TypeVar("Seen", bound=Differentiated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +37,7 @@ class Backward(ProblemRequest[Differentiated]):
 
     def differentiated(self, module: torch.nn.Module, given: Inputs, blank: Differentiated) -> Differentiated:
         """Calls a module with these tensors and differentiates the call."""
-        parameters, wanted = dict(module.named_parameters()), self.loss.wanted
-        for name, parameter in parameters.items():
-            parameter.grad = None
-            parameter.requires_grad_(name in wanted)
+        parameters = requiring(module, self.loss.wanted)
         with masks_repeatable(self.problem):
             seen, returned = call_module(module, given, blank)
             if seen.failure is not None or seen.misshapen:
@@ -47,13 +46,14 @@ class Backward(ProblemRequest[Differentiated]):
             passes: list[Differentiated] = []
             for _ in range(self.loss.passes if results else 1):
                 try:
-                    self._pull_back(blank.route, results, cotangents)
+                    self.pull_back(blank.route, results, cotangents)
                 except Exception as error:  # the subject's own, whatever it is
                     return replace(seen, failure=Failure.raised(error, during="in the backward pass"))
-                passes.append(_with_gradients(seen, given.by_name(), parameters))
+                passes.append(with_gradients(seen, given.by_name(), parameters))
         return replace(passes[0], later_passes=tuple(passes[1:]))
 
-    def _pull_back(self, route: str, results: list[torch.Tensor], cotangents: list[torch.Tensor]) -> None:
+    def pull_back(self, route: str, results: list[torch.Tensor], cotangents: list[torch.Tensor]) -> None:
+        """One backward pass from these results, if there are any."""
         retained = self.loss.passes > 1
         if results:
             guarded_call(
@@ -63,9 +63,16 @@ class Backward(ProblemRequest[Differentiated]):
             )
 
 
-def _with_gradients(
-    seen: Differentiated, leaves: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.Tensor]
-) -> Differentiated:
+def requiring(module: torch.nn.Module, wanted: Collection[str]) -> dict[str, torch.Tensor]:
+    """A module's parameters by name, without gradients; those that are `wanted` require one."""
+    parameters: dict[str, torch.Tensor] = dict(module.named_parameters())
+    for name, parameter in parameters.items():
+        parameter.grad = None
+        parameter.requires_grad_(name in wanted)
+    return parameters
+
+
+def with_gradients(seen: Seen, leaves: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.Tensor]) -> Seen:
     """The call with the gradients that are there now."""
     gradients = {name: leaf.grad for name, leaf in {**leaves, **parameters}.items()}
     got = {name: tensors.array(gradient) for name, gradient in gradients.items() if gradient is not None}
