@@ -6,34 +6,26 @@ from conformance.harness.api import (
     FORWARD,
     LSTM,
     MEMORY_OF_ITS_OWN,
-    ONE_STEP,
     REVERSE,
     assert_agree,
-    assert_gradients_within,
     assert_same,
     assert_same_or_agree,
     assert_unchanged,
     assert_within,
     cases,
     clause,
-    differentiate,
     from_inputs,
     from_own_states,
     is_exact,
-    losses,
     observe,
     observe_layers,
     observe_poisoned,
-    real_cases,
 )
+from strategies.case import ONE_STEP
+from strategies.large import EVERY_SIZE, NOT_UNITS, OF_ONE_STEP, SEQUENCES, far_out
+from strategies.real import real_cases
 
 ALL = np.s_[:]
-FAR = {"rows": "batch_size", "steps": "steps", "units": "hidden_size", "features": "input_size", "layers": "num_layers"}
-SEQUENCES = {"rows": "batch_size", "steps": "steps"}
-NOT_STEPS = {name: field for name, field in FAR.items() if name != "steps"}
-NOT_UNITS = {name: field for name, field in NOT_STEPS.items() if name != "units"}
-TRAINING = {"dropout": False, "dtype": losses.WIDE}
-
 PAST_65535 = {
     "rows_by_steps": {"batch_size": range(32_769, 40_000), "steps": (2,), "hidden_size": (1,), "input_size": (1,)},
     "rows": {"batch_size": range(65_537, 70_000), "steps": (1,), "hidden_size": (1,), "input_size": (1,)},
@@ -41,16 +33,6 @@ PAST_65535 = {
     "rows_by_features": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (1,), "input_size": (8, 9)},
 }
 """Sizes whose product is past the largest number of blocks of a grid."""
-
-
-def far_out(sizes=FAR, **pinned):
-    """A family of cases for each of these sizes."""
-    return {name: cases(far=field, **pinned) for name, field in sizes.items()}
-
-
-def far_out_in_one_step():
-    """The same for the classes that take a single step."""
-    return {name: cases(far=field, **ONE_STEP) for name, field in FAR.items() if field not in ONE_STEP}
 
 
 def past_65535():
@@ -66,7 +48,7 @@ def every_step_lies_within(case, cell):
             assert_within(layer, from_own_states)
 
 
-@clause("B2", given=far_out())
+@clause("B2", given=far_out(EVERY_SIZE))
 def test_every_step_of_a_large_call_lies_within_its_error_bound(case, cell):
     every_step_lies_within(case, cell)
 
@@ -81,7 +63,7 @@ def test_every_step_of_a_large_projected_call_lies_within_its_error_bound(case, 
     every_step_lies_within(case, cell)
 
 
-@clause("B1", given=far_out(NOT_UNITS, steps=(1, 2)), single_step=far_out_in_one_step())
+@clause("B1", given=far_out(NOT_UNITS, steps=(1, 2)), single_step=far_out(OF_ONE_STEP, **ONE_STEP))
 def test_results_of_a_large_call_lie_within_their_error_bound(case, cell):
     for seen in observe(case.on(cell)):
         assert_within(seen, from_inputs)
@@ -105,20 +87,13 @@ def test_forward_output_at_the_end_of_each_row_of_a_real_configuration_is_its_la
             assert_same(seen, seen.output[row, length - 1, FORWARD], seen.h_n[-1, FORWARD, row])
 
 
-@clause("C1", given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING) | far_out({"steps": "steps"}, **TRAINING))
-def test_gradients_of_a_large_call_lie_within_their_error_bound(case, cell):
-    problem = case.on(cell)
-    for seen in differentiate(problem, losses.loss(case, problem)):
-        assert_gradients_within(seen)
-
-
-@clause("D1", given=far_out(bidirectional=False))
+@clause("D1", given=far_out(EVERY_SIZE, bidirectional=False))
 def test_last_output_of_a_large_call_is_its_last_hidden_state(case, cell):
     for seen in observe(case.on(cell)):
         assert_same(seen, seen.output[:, -1, FORWARD], seen.h_n[-1, FORWARD])
 
 
-@clause("D2", given=far_out(bidirectional=True))
+@clause("D2", given=far_out(EVERY_SIZE, bidirectional=True))
 def test_backward_half_of_the_first_output_of_a_large_call_is_the_backward_state(case, cell):
     for seen in observe(case.on(cell)):
         assert_same(seen, seen.output[:, 0, REVERSE], seen.h_n[-1, REVERSE])

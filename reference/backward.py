@@ -13,11 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from reference.ball import Ball, Summand, alone, concatenate, linear, outer, stack, summed, where
-from reference.cells import Weights
-from reference.network import given, in_own_time, layer_weights, reversed_in_time, running_rows, states_before
+from reference.cells import Weights, lstm_gates
+from reference.network import (
+    cell_states,
+    given,
+    in_own_time,
+    layer_weights,
+    reversed_in_time,
+    running_rows,
+    states_before,
+)
 from reference.problem import GATES, LSTM, RNN_RELU, Problem
 from reference.roundings import Rounding
-from reference.steps import STEPS, ReluStep, Step, StepGradients
+from reference.steps import STEPS, ReluStep, Step
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def backward_forced(
         _at_last_step(problem, Ball.exact(h_n[0], rounding)),
     ]
     from_c = _at_last_step(problem, Ball.exact(c_n[0], rounding))
-    done = _layer_backward(layer, from_h, from_c, _observed(problem, rounding, of_input))
+    done = _layer_backward_forced(layer, from_h, from_c, _found(problem, rounding, of_input))
     parts = _in_input_time(problem, done.x)
     return _gradients(problem, summed(*parts), [done])
 
@@ -188,17 +196,17 @@ def _forward(problem: Problem, rounding: Rounding) -> list[LayerRun]:
 
 
 def _forward_forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> LayerRun:
-    """The only layer, each step run from the state that the subject returned before it; an LSTM's c is carried."""
+    """The only layer, each step run from the state that the subject returned before it, all steps as one."""
     weights, x = layer_weights(problem, 0), in_own_time(problem, Ball.exact(given(problem), rounding, problem.granule))
-    before, c = states_before(problem, rounding, output), Ball.exact(problem.state("c_0")[0], rounding)
-    steps: list[Step] = []
-    for t in range(problem.steps):
-        steps.append(STEPS[problem.architecture.cell].forward(x[:, :, t], before[:, :, t], c, weights))
-        c = c if steps[-1].c is None else steps[-1].c
-    return LayerRun(weights, x, before, steps)
+    before = states_before(problem, rounding, output)
+    c = None
+    if problem.architecture.cell == LSTM:
+        states = cell_states(problem, rounding, *lstm_gates(x, before, weights)[:3])
+        c = stack([Ball.exact(problem.state("c_0")[0], rounding), *states[:-1]], 2)
+    return LayerRun(weights, x, before, [STEPS[problem.architecture.cell].forward(x, before, c, weights)])
 
 
-def _observed(problem: Problem, rounding: Rounding, of_input: np.ndarray) -> Ball:
+def _found(problem: Problem, rounding: Rounding, of_input: np.ndarray) -> Ball:
     """The gradients of the pre-activations (D, N, T, G*H) that the subject found, in each direction's own time.
 
     They may have been rounded, or flushed to zero, on their way through the identity.
@@ -220,44 +228,58 @@ def distance_from_kinks(problem: Problem, rounding: Rounding) -> float:
     return min(float(np.abs(step.z.midpoint).min()) for step in steps if isinstance(step, ReluStep))
 
 
-def _layer_backward(
-    layer: LayerRun, from_h: Sequence[Summand], from_c: Summand, observed: Ball | None = None
-) -> LayerGradients:
+def _layer_backward(layer: LayerRun, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
     """The gradients of one layer, last step first.
 
-    from_h    the parts of the gradient of h (D, N, T, R) that come from above and from the loss
-    from_c    the part of the gradient of c (D, N, T, H) that comes from the loss
-    observed  the gradients of the pre-activations (D, N, T, G*H) that the subject found: what earlier steps and the
-              parameters get is computed from them; None if from the enclosures
+    from_h  the parts of the gradient of h (D, N, T, R) that come from above and from the loss
+    from_c  the part of the gradient of c (D, N, T, H) that comes from the loss
     """
-    w, pulled, enclosed = layer.weights, [], []
+    w, pulled = layer.weights, []
     dh: list[Summand] = []
     dc: list[Summand] = []
     for t in reversed(range(len(layer.steps))):
         dh_now = summed(*(_at(t, part) for part in from_h), *dh)
         step = layer.steps[t].backward(dh_now, [_at(t, from_c), *dc], w)
-        enclosed.append(step.ih)
-        if observed is not None:
-            step = step._replace(ih=observed[:, :, t], hh=layer.steps[t].hidden(observed[:, :, t]))
         dh = [linear(step.hh, w.weight_hh), *step.h]
         dc = [] if step.c is None else [alone(step.c)]
         pulled.append(step)
     pulled.reverse()
-    x = linear(stack(enclosed[::-1], 2), w.weight_ih)
     ih, hh = (stack([getattr(step, name) for step in pulled], 2) for name in ("ih", "hh"))
-    return LayerGradients(x, summed(*dh), pulled[0].c, _parameters(layer, ih, hh, pulled))
+    pairs = [step.projection for step in pulled if step.projection is not None]
+    projection = (stack([dh for dh, _ in pairs], 2), stack([m for _, m in pairs], 2)) if pairs else None
+    parameters = _parameters(layer, ih, hh, projection)
+    return LayerGradients(linear(ih, w.weight_ih), summed(*dh), pulled[0].c, parameters)
 
 
-def _parameters(layer: LayerRun, ih: Ball, hh: Ball, pulled: Sequence[StepGradients]) -> dict[str, Ball]:
+def _layer_backward_forced(layer: LayerRun, from_h: Sequence[Summand], from_c: Summand, found: Ball) -> LayerGradients:
+    """The same of a layer whose only step stands for all, from the gradients of the pre-activations that were found.
+
+    found  (D, N, T, G*H)
+    """
+    w, (step,) = layer.weights, layer.steps
+    hh = step.hidden(found)
+    through_weights = linear(hh, w.weight_hh)
+    dh, dc = step.carried([*from_h, through_weights.rearranged(_one_step_earlier)], [from_c], w)
+    pulled = step.backward(summed(*dh), dc, w)
+    first = [_at(0, through_weights), *(_at(0, part) for part in pulled.h)]
+    c_0 = None if pulled.c is None else pulled.c[:, :, 0]
+    parameters = _parameters(layer, found, hh, pulled.projection)
+    return LayerGradients(linear(pulled.ih, w.weight_ih), summed(*first), c_0, parameters)
+
+
+def _one_step_earlier(values: np.ndarray) -> np.ndarray:
+    """values (D, N, T, features) with those of step t + 1 at step t, zero at the last."""
+    return np.concatenate([values[:, :, 1:], np.zeros_like(values[:, :, :1])], 2)
+
+
+def _parameters(layer: LayerRun, ih: Ball, hh: Ball, projection: tuple[Ball, Ball] | None) -> dict[str, Ball]:
     """The gradients of a layer's parameters: sums over rows and steps of gradients times the values they multiplied."""
     gradients = {"weight_ih": outer(ih, layer.x), "weight_hh": outer(hh, layer.before)}
     if layer.weights.bias_ih is not None:
         one = Ball.exact(np.ones((*ih.midpoint.shape[:3], 1)), ih.rounding)
         gradients |= {"bias_ih": outer(ih, one)[..., 0], "bias_hh": outer(hh, one)[..., 0]}
-    projections = [step.projection for step in pulled if step.projection is not None]
-    if projections:
-        dh, m = (stack([pair[k] for pair in projections], 2) for k in (0, 1))
-        gradients["weight_hr"] = outer(dh, m)
+    if projection is not None:
+        gradients["weight_hr"] = outer(*projection)
     return gradients
 
 

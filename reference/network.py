@@ -86,14 +86,20 @@ def _forced(problem: Problem, rounding: Rounding, output: np.ndarray) -> Enclosu
     h = states_before(problem, rounding, output)
     if problem.architecture.cell == LSTM:
         i, f, g, o = cells.lstm_gates(x, h, weights)
-        c, written, states = Ball.exact(problem.state("c_0")[0], rounding), i * g, []
-        for t in range(problem.steps):
-            c = _if_running(problem, t, cells.lstm_cell_state(f[:, :, t], c, written[:, :, t]), c)
-            states.append(c)
+        states = cell_states(problem, rounding, i, f, g)
         after = cells.lstm_hidden_state(o, stack(states, 2), weights)
-        return Enclosure.of(_output(problem, after), _last(problem, after)[None], c[None])
+        return Enclosure.of(_output(problem, after), _last(problem, after)[None], states[-1][None])
     after = NEXT_STATE[problem.architecture.cell](x, h, weights)
     return Enclosure.of(_output(problem, after), _last(problem, after)[None])
+
+
+def cell_states(problem: Problem, rounding: Rounding, i: Ball, f: Ball, g: Ball) -> list[Ball]:
+    """An LSTM's c (D, N, H) after each step, carried from c_0, from its gates (D, N, T, H) in own time."""
+    c, written, states = Ball.exact(problem.state("c_0")[0], rounding), i * g, []
+    for t in range(problem.steps):
+        c = _if_running(problem, t, cells.lstm_cell_state(f[:, :, t], c, written[:, :, t]), c)
+        states.append(c)
+    return states
 
 
 def layer_weights(problem: Problem, layer: int) -> Weights:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from reference import cells
 from reference.ball import (
     Ball,
@@ -26,6 +28,7 @@ from reference.ball import (
     relu_backward,
     sigmoid,
     sigmoid_slope,
+    stack,
     summed,
     tanh,
     tanh_slope,
@@ -67,6 +70,13 @@ class Step(Protocol):
         """The gradient with respect to W_hh h + b_hh, from that with respect to W_ih x + b_ih: the same but for GRU."""
         ...
 
+    def carried(self, dh: list[Summand], dc: list[Summand], w: Weights) -> tuple[list[Summand], list[Summand]]:
+        """The summands of the gradients of h and c, with what each step gets from the one after it past the weights.
+
+        Of a step that stands for all steps: balls are (D, N, T, features).
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class TanhStep:
@@ -86,6 +96,9 @@ class TanhStep:
 
     def hidden(self, ih: Ball) -> Ball:
         return ih
+
+    def carried(self, dh: list[Summand], dc: list[Summand], w: Weights) -> tuple[list[Summand], list[Summand]]:
+        return dh, dc
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,9 @@ class ReluStep:
 
     def hidden(self, ih: Ball) -> Ball:
         return ih
+
+    def carried(self, dh: list[Summand], dc: list[Summand], w: Weights) -> tuple[list[Summand], list[Summand]]:
+        return dh, dc
 
 
 @dataclass(frozen=True)
@@ -133,8 +149,8 @@ class LstmStep:
         """dc' += dm o (1 - tanh(c')^2); di = dc' g i (1 - i), df = dc' c f (1 - f), dg = dc' i (1 - g^2),
         do = dm tanh(c') o (1 - o); dc = dc' f"""
         i, f, g, o, tanh_c = self.i, self.f, self.g, self.o, tanh(self.c)
-        dm = dh if w.weight_hr is None else linear(dh, w.weight_hr).ball
-        dc_new = summed(*dc, alone(product(dm, o, tanh_slope(tanh_c))))
+        dm = self._before_projection(dh, w)
+        dc_new = summed(*dc, alone(self._through_h(dm)))
         di = product(dc_new, g, sigmoid_slope(i))
         df = product(dc_new, self.c_before, sigmoid_slope(f))
         dg = product(dc_new, i, tanh_slope(g))
@@ -143,8 +159,22 @@ class LstmStep:
         projection = None if w.weight_hr is None else (dh, o * tanh_c)
         return StepGradients(dz, dz, c=product(dc_new, f), projection=projection)
 
+    @staticmethod
+    def _before_projection(dh: Ball, w: Weights) -> Ball:
+        """dm = W_hr^T dh'"""
+        return dh if w.weight_hr is None else linear(dh, w.weight_hr).ball
+
+    def _through_h(self, dm: Ball) -> Ball:
+        """dm o (1 - tanh(c')^2)"""
+        return product(dm, self.o, tanh_slope(tanh(self.c)))
+
     def hidden(self, ih: Ball) -> Ball:
         return ih
+
+    def carried(self, dh: list[Summand], dc: list[Summand], w: Weights) -> tuple[list[Summand], list[Summand]]:
+        """dc = dc' f"""
+        through_h = alone(self._through_h(self._before_projection(summed(*dh), w)))
+        return dh, [*dc, alone(_past_the_weights([*dc, through_h], self.f))]
 
 
 @dataclass(frozen=True)
@@ -180,6 +210,20 @@ class GruStep:
         """da = dn r"""
         both, dn = ih[..., : -self.r.midpoint.shape[-1]], ih[..., -self.r.midpoint.shape[-1] :]
         return concatenate([both, product(dn, self.r)], -1)
+
+    def carried(self, dh: list[Summand], dc: list[Summand], w: Weights) -> tuple[list[Summand], list[Summand]]:
+        """dh = dh' z"""
+        return [*dh, alone(_past_the_weights(dh, self.z))], dc
+
+
+def _past_the_weights(parts: Sequence[Summand], factor: Ball) -> Ball:
+    """What each step of (D, N, T, features) gets from the one after it: the sum of all parts there, times `factor`."""
+    after, steps = Ball.exact(np.zeros(factor.midpoint[:, :, 0].shape), factor.rounding), []
+    for t in reversed(range(factor.midpoint.shape[2])):
+        steps.append(after)
+        now = [part.rearranged(lambda values, t=t: values[:, :, t]) for part in parts]  # type: ignore[misc]
+        after = product(summed(*now, alone(after)), factor[:, :, t])
+    return stack(steps[::-1], 2)
 
 
 STEPS: dict[str, type[TanhStep] | type[ReluStep] | type[LstmStep] | type[GruStep]] = {

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from reference.problem import GATES, LSTM
 from strategies import axes
 from strategies.axes import Axes, AxesInForce
 from strategies.case import Case, Cases
@@ -30,8 +31,11 @@ REAL: Mapping[str, Case] = {
 }
 """Each in full."""
 
-PART = 2
-"""They have at most one in so many of the numbers that a case with a size far out has: all their axes are long."""
+PART, PART_OF_GATES = 2, 16
+"""They have at most one in so many of the numbers that a case with a size far out has: all their axes are long.
+
+The second is of those in which every gate has an input of its own.
+"""
 
 
 def reduced(case: Case, most: int) -> Case | None:
@@ -44,21 +48,37 @@ def reduced(case: Case, most: int) -> Case | None:
     return case if case.numbers() <= most else None
 
 
+def gates_as_inputs(case: Case) -> Case:
+    """One layer of the case, with an input for every gate of any cell; without projection."""
+    inputs = len(GATES[LSTM]) * (1 + case.bidirectional) * case.hidden_size
+    return replace(case, input_size=inputs, num_layers=1, proj_size=0)
+
+
+OF_GATES: Mapping[str, Case] = {name: gates_as_inputs(case) for name, case in REAL.items()}
+
+
 @cache
-def that_fit(most: int) -> tuple[Case, ...]:
+def that_fit(most: int, of_gates: bool = False) -> tuple[Case, ...]:
     """The configurations whose parameters alone have at most so many numbers, reduced."""
-    return tuple(case for case in (reduced(case, most) for case in REAL.values()) if case is not None)
+    whole = OF_GATES if of_gates else REAL
+    return tuple(case for case in (reduced(case, most) for case in whole.values()) if case is not None)
 
 
 @dataclass(frozen=True)
 class RealCases(Cases):
-    """Cases whose sizes are those of `REAL`, reduced to what the run allows."""
+    """Cases whose sizes are those of `REAL`, reduced to what the run allows.
+
+    of_gates  one layer of them, with an input for every gate
+    """
+
+    of_gates: bool = False
 
     def strategy(self, axes_in_force: AxesInForce = Axes) -> st.SearchStrategy[Case]:
         """Draws one of the configurations that the run allows, a dtype, a device and numbers; shrinks to the first."""
 
         def chosen(place: int, dtype: str, device: str, seed: int, pick: int) -> Case:
-            fitting = that_fit(axes_in_force().most_numbers // PART)
+            part = PART_OF_GATES if self.of_gates else PART
+            fitting = that_fit(axes_in_force().most_numbers // part, self.of_gates)
             case = fitting[place % len(fitting)]
             return replace(case, dtype=dtype, device=device, fill=INITIAL, seed=seed, pick=pick)
 
@@ -72,7 +92,7 @@ class RealCases(Cases):
         )
 
     def __contains__(self, case: Case) -> bool:
-        return any(_sizes(case) == _sizes(real) for real in REAL.values())
+        return any(_sizes(case) == _sizes(real) for real in (OF_GATES if self.of_gates else REAL).values())
 
 
 def _sizes(case: Case) -> tuple[Any, ...]:
@@ -80,9 +100,12 @@ def _sizes(case: Case) -> tuple[Any, ...]:
     return case.input_size, case.hidden_size, case.proj_size, case.num_layers, case.bidirectional, bool(case.lengths)
 
 
-def real_cases(share: int = 40) -> RealCases:
-    """The family; a property draws one case where it draws `share` of an ordinary family."""
-    return RealCases({}, share=share)
+def real_cases(share: int = 40, gates_as_inputs: bool = False) -> RealCases:
+    """The family; a property draws one case where it draws `share` of an ordinary family.
+
+    gates_as_inputs: of one layer, with an input for every gate.
+    """
+    return RealCases({}, share=share, of_gates=gates_as_inputs)
 
 
 def in_full(most: int) -> list[str]:

@@ -1,0 +1,77 @@
+"""Chapter C at sizes as users have them: one size far out, the others small, and real configurations."""
+
+from dataclasses import replace
+
+from conformance import relations
+from conformance.harness.api import (
+    assert_gradients_unchanged,
+    assert_gradients_within,
+    cases,
+    clause,
+    differentiate,
+    differentiate_layers,
+    from_own_gradients,
+    losses,
+)
+from strategies.large import EVERY_SIZE, NOT_STEPS, SEQUENCES, far_out
+from strategies.real import real_cases
+
+TRAINING = {"dropout": False, "dtype": losses.WIDE}
+SHORT = {"dropout": False, "steps": (1, 2)}
+GATES_AS_INPUTS = {"dropout": False, "num_layers": 1, "hidden_size": (1, 2, 3, 4), "input_size": 32}
+"""Enough inputs for the gates of both directions."""
+
+PACKED = {f"packed_{name}": family for name, family in far_out(SEQUENCES, packed=True, **TRAINING).items()}
+
+
+@clause(
+    "C1",
+    given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING) | far_out({"steps": "steps"}, **TRAINING) | PACKED,
+)
+def test_gradients_of_a_large_call_lie_within_their_error_bound(case, cell):
+    problem = case.on(cell)
+    for seen in differentiate(problem, losses.loss(case, problem)):
+        assert_gradients_within(seen)
+
+
+@clause("C1", given={"rows": cases(far="batch_size", dtype=losses.NARROW, **SHORT)})
+def test_gradients_of_one_row_of_a_large_batch_in_16_bits_lie_within_their_error_bound(case, cell):
+    problem = case.on(cell)
+    loss = losses.at(losses.loss(case, problem), row=case.pick % problem.batch_size)
+    for seen in differentiate(problem, loss):
+        assert_gradients_within(seen)
+
+
+def every_step_lies_within(case, cell):
+    """Each step lies within its bound, from the subject's own gradient of the step after it."""
+    problem = relations.gates_as_inputs(case.on(cell))
+    for seen in differentiate(problem, losses.loss(case, problem)):
+        assert_gradients_within(seen, from_own_gradients)
+
+
+@clause("C1", given=far_out(SEQUENCES, packed=None, **GATES_AS_INPUTS))
+def test_gradients_of_every_step_of_a_large_call_lie_within_their_error_bound(case, cell):
+    every_step_lies_within(case, cell)
+
+
+@clause("C1", given=real_cases(gates_as_inputs=True))
+def test_gradients_of_every_step_of_a_real_configuration_lie_within_their_error_bound(case, cell):
+    every_step_lies_within(case, cell)
+
+
+DEEP = {"layers": EVERY_SIZE["layers"]}
+
+
+@clause("C1", given=far_out(DEEP, **SHORT))
+def test_gradients_of_each_layer_of_a_deep_stack_lie_within_their_error_bound(case, cell):
+    problem = case.on(cell)
+    for seen in differentiate_layers(problem, losses.loss(case, problem)):
+        for layer in seen.layers:
+            assert_gradients_within(layer)
+
+
+@clause("E1", given={"": cases(dropout=False, num_layers=(2, 3))} | far_out(DEEP, **SHORT))
+def test_gradients_of_a_stack_are_those_of_the_composition_of_its_layers(case, cell):
+    problem = case.on(cell)
+    for seen in differentiate_layers(problem, losses.loss(replace(case, pick=0), problem)):
+        assert_gradients_unchanged(seen, seen.composition, "of the composition of its layers")

@@ -1,0 +1,28 @@
+"""Families of cases in which one size is far out, by the name of that size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from strategies.case import ONE_STEP, Cases, cases
+
+EVERY_SIZE: Mapping[str, str] = {
+    "rows": "batch_size",
+    "steps": "steps",
+    "units": "hidden_size",
+    "features": "input_size",
+    "layers": "num_layers",
+}
+"""The fields of a case that can be far out."""
+
+SEQUENCES = {name: EVERY_SIZE[name] for name in ("rows", "steps")}
+NOT_STEPS = {name: field for name, field in EVERY_SIZE.items() if name != "steps"}
+NOT_UNITS = {name: field for name, field in NOT_STEPS.items() if name != "units"}
+NOT_LAYERS = {name: field for name, field in NOT_STEPS.items() if name != "layers"}
+OF_ONE_STEP = {name: field for name, field in EVERY_SIZE.items() if field not in ONE_STEP}
+"""Those that the classes have that take a single step."""
+
+
+def far_out(sizes: Mapping[str, str], **pinned: object) -> dict[str, Cases]:
+    """A family of cases for each of these sizes, by name; `pinned` as for `cases`."""
+    return {name: cases(far=field, **pinned) for name, field in sizes.items()}
