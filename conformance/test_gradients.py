@@ -13,6 +13,7 @@ from conformance.harness.api import (
     differentiate,
     losses,
 )
+from strategies.large import NOT_LAYERS, far_out
 
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False}
 SHORT_IN_16_BITS = losses.short("float16") | {"dtype": losses.NARROW, "dropout": False}
@@ -75,7 +76,11 @@ def test_only_what_requires_a_gradient_gets_one(case, cell):
         assert_gradients_within(seen, clause="C1")
 
 
-@clause("C2", given=cases(packed=None, dropout=False, projection=None), single_step=SINGLE_STEP)
+@clause(
+    "C2",
+    given={"": cases(packed=None, dropout=False, projection=None)} | far_out(NOT_LAYERS, dropout=False),
+    single_step={"": SINGLE_STEP},
+)
 def test_a_second_backward_pass_adds_the_same_gradients(case, cell):
     problem = case.on(cell)
     for seen in differentiate(problem, losses.loss(case, problem, passes=2)):
