@@ -14,7 +14,8 @@ from conformance.harness.cells import CELL_NAMES
 from conformance.harness.findings.recorder import claim
 from conformance.harness.property import Property, properties
 from conformance.selftest.arguments import Parser
-from conformance.selftest.soundness.campaign_state import GRADIENTS, RESULTS, State, StateError, table
+from conformance.selftest.soundness.campaign_state import GRADIENTS, RESULTS, State, table
+from conformance.selftest.soundness.state_file import StateError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
