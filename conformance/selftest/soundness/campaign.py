@@ -32,7 +32,7 @@ from conformance.harness.execution.requests.forward import Forward, ForwardByLay
 from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.routes import BACKWARD_ROUTES, EAGER_ROUTES
 from conformance.harness.execution.subject import Subject, torch_nn
-from conformance.selftest.arguments import Parser
+from conformance.selftest.arguments import Parser, end_with
 from conformance.selftest.implementations import plain
 from conformance.selftest.soundness.adversary import ALL_COMBINATIONS, KINDS, ORDINARY, Trial, draw
 from conformance.selftest.soundness.campaign_state import (
@@ -339,8 +339,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 __all__ = ["Campaign", "Row", "main"]
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BrokenPipeError:  # the reader closed the pipe
-        sys.stdout = None  # type: ignore[assignment]
-        sys.exit(0)
+    end_with(main)

@@ -26,7 +26,7 @@ from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.property import Property, derived_seed, properties_of
 from conformance.harness.session import Session
-from conformance.selftest.arguments import Parser
+from conformance.selftest.arguments import Parser, end_with
 from conformance.selftest.drawn_cases import look_at
 from conformance.selftest.soundness.large_cases_state import Row, State, table
 from conformance.selftest.soundness.state_file import Kept, StateError, resumed, sources_hash
@@ -182,4 +182,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)
