@@ -89,11 +89,17 @@ class State(StateFile):
 def table(states: Iterable[State]) -> str:
     """What the states count, releases added up, as markdown. Raises StateError for other bounds."""
     states = of_the_same_bounds(states)
+    total = _together(states)
+    parts = (_runs(states), _said(states, total), _rows(total), [f"    {line}" for line in total.findings])
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _together(states: Sequence[State]) -> State:
+    """The counts of several states, releases added up."""
     total = State(states[0].sources, "", "", "", 0)
     for state in states:
         total.add(state)
-    parts = (_runs(states), _said(total), _rows(total), [f"    {line}" for line in total.findings])
-    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+    return total
 
 
 def _runs(states: Sequence[State]) -> list[str]:
@@ -105,12 +111,17 @@ def _runs(states: Sequence[State]) -> list[str]:
     return lines
 
 
-def _said(total: State) -> list[str]:
+def _said(states: Sequence[State], total: State) -> list[str]:
+    """What all rows come to, and which rows say little: of each release, whose bounds differ."""
     counted = total.total()
-    flagged = [f"{key} ({row.nothing_said:.0%})" for key, row in sorted(total.rows.items()) if is_flagged(row)]
+    flagged = []
+    for release in sorted({state.torch for state in states}):
+        rows = _together([state for state in states if state.torch == release]).rows
+        found = [f"{key} {row.nothing_said:.0%}" for key, row in sorted(rows.items()) if is_flagged(row)]
+        flagged += [f"torch {release}: {', '.join(found)}"] if found else []
     return [
         f"{counted.cases:,} cases in all, {counted.each:.2f} seconds each; bounds and cases `{total.sources}`.",
-        f"More than {TOO_VACUOUS:.0%} says nothing in: {', '.join(flagged) or 'no row'}.",
+        f"More than {TOO_VACUOUS:.0%} says nothing in: {'; '.join(flagged) or 'no row'}.",
     ]
 
 

@@ -125,7 +125,7 @@ def test_table_adds_states_up_and_flags_rows_that_say_little():
     text = table([one, other])
     assert "| B2 | rows | float16 | 3 | 20 | 15.0% | 0.75 | 0 | 0.00 |" in text
     assert "| B1 | layers | bfloat16 | 1 | 4 | **25.0%** | 0 | 0 | 0.00 |" in text
-    assert "More than 20% says nothing in: B1 layers bfloat16 (25%)." in text
+    assert f"More than 20% says nothing in: torch {one.torch}: B1 layers bfloat16 25%." in text
     assert "4 cases in all" in text
     with pytest.raises(StateError):
         table([one, a_state(sources="other")])
