@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import hypothesis
 
-from strategies import Case, Cases
+from strategies import Axes, Case, Cases
+from strategies.axes import AxesInForce
 
 
-def look_at(family: Cases, count: int, seed: int, look: Callable[[Case], None]) -> None:
-    """Calls `look` on `count` cases of a family, the same ones for the same seed."""
+def look_at(
+    family: Cases, count: int, seed: int, look: Callable[[Case], None], axes_in_force: AxesInForce = Axes
+) -> None:
+    """Calls `look` on `count` cases of a family, the smallest first, the same ones for the same seed."""
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -21,7 +24,7 @@ def look_at(family: Cases, count: int, seed: int, look: Callable[[Case], None]) 
         phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    @hypothesis.given(family.strategy())
+    @hypothesis.given(family.strategy(axes_in_force))
     def each(case: Case) -> None:
         look(case)
 

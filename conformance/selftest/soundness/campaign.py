@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
 from functools import cache
@@ -33,7 +32,7 @@ from conformance.harness.execution.requests.forward import Forward, ForwardByLay
 from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.routes import BACKWARD_ROUTES, EAGER_ROUTES
 from conformance.harness.execution.subject import Subject, torch_nn
-from conformance.selftest.arguments import Parser
+from conformance.selftest.arguments import Parser, end_with
 from conformance.selftest.implementations import plain
 from conformance.selftest.soundness.adversary import ALL_COMBINATIONS, KINDS, ORDINARY, Trial, draw
 from conformance.selftest.soundness.campaign_state import (
@@ -41,13 +40,11 @@ from conformance.selftest.soundness.campaign_state import (
     RESULTS,
     Row,
     State,
-    StateError,
     Worst,
-    resumed,
-    sources_hash,
     table,
 )
 from conformance.selftest.soundness.sound_variations import variations
+from conformance.selftest.soundness.state_file import Kept, StateError, resumed, sources_hash
 from reference.backward import Gradients
 from reference.ball import Ball
 from reference.network import Enclosure
@@ -63,9 +60,6 @@ ADVERSARY = "adversary"
 
 BATCH = 250
 """Trials that one worker does before it reports."""
-
-SAVE_EVERY = 5.0
-"""Seconds between two writes of the state file."""
 
 UNION_CHECKED_EVERY = 4
 """One trial in this many is also judged under the union. Its bounds are wider, constant by constant, so every excess
@@ -244,32 +238,22 @@ def summits(state: State) -> list[Trial]:
     return [Trial.of(row.worst.line, row.worst.kind) for row in rows if 0 < row.worst.ratio <= 1]
 
 
-class Campaign:
-    """Batches done by this process or by several, added to a state that is saved every few seconds."""
+class Campaign(Kept[State]):
+    """Batches done by this process or by several."""
 
     def __init__(self, state: State, path: Path) -> None:
-        self.state = state
-        self.path = path
-        self.saved = time.monotonic()
+        super().__init__(state, path)
         self.began, self.before = self.saved, state.trials
 
     def run(self, cases: int, jobs: int) -> None:
-        """Continues until the state counts `cases` trials; also saves when interrupted."""
-        try:
-            for done in self._batches(cases, jobs):
-                self.state.add(done)
-                tell_excesses(done)
-                if time.monotonic() - self.saved > SAVE_EVERY:
-                    self._save()
-        finally:
-            self._save()
+        """Continues until the state counts `cases` trials."""
+        self.add_all(told_excesses(self._batches(cases, jobs)))
 
-    def _save(self) -> None:
-        self.state.save(self.path)
-        self.saved = time.monotonic()
+    def told(self) -> str:
+        """Cases, cases per second, and excesses."""
         rate = (self.state.trials - self.before) / (self.saved - self.began)
         beyond = f"{self.state.excesses(SHARP)} beyond sharp, {self.state.excesses(UNION)} beyond union"
-        print(f"{self.state.trials:,} cases, {rate:.0f}/s: {beyond}", file=sys.stderr, flush=True)
+        return f"{self.state.trials:,} cases, {rate:.0f}/s: {beyond}"
 
     def _arguments(self, number: int) -> tuple[str, int, str, int, list[Trial]]:
         return self.state.subject, self.state.seed, self.state.of, number, summits(self.state)
@@ -290,11 +274,13 @@ class Campaign:
                     yield one.result()
 
 
-def tell_excesses(state: State) -> None:
-    """A line for each excess that a batch found."""
-    for key, row in state.rows.items():
-        for worst in row.beyond:
-            print(f"BEYOND {key}: {worst}", flush=True)
+def told_excesses(batches: Iterable[State]) -> Iterator[State]:
+    """The batches, and a line for each excess that one found."""
+    for done in batches:
+        for key, row in done.rows.items():
+            for worst in row.beyond:
+                print(f"BEYOND {key}: {worst}", flush=True)
+        yield done
 
 
 def replay(trial: Trial, subject: Subject, of: str) -> None:
@@ -353,8 +339,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 __all__ = ["Campaign", "Row", "main"]
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BrokenPipeError:  # the reader closed the pipe
-        sys.stdout = None  # type: ignore[assignment]
-        sys.exit(0)
+    end_with(main)

@@ -5,41 +5,23 @@ Ratios are error / bound, the worst of a trial; above 1 is an excess.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-ROOT = Path(__file__).resolve().parents[3]
+from conformance.selftest import markdown
+from conformance.selftest.soundness.state_file import StateFile, of_the_same_bounds
 
 RESULTS, GRADIENTS = "results", "gradients"
 """The kinds of values that a campaign judges."""
 
-FORMAT = 2
 BINS_PER_OCTAVE, OCTAVES = 4, 20
 BINS = BINS_PER_OCTAVE * OCTAVES + 2
 """Ratios from 2^-20 to 1 in quarter octaves; the first bin holds all below, the last all above 1."""
 
 EXCESSES_KEPT = 20
 """Of each row, and the worst: a defect found a thousand times would fill the file."""
-
-
-class StateError(ValueError):
-    """A state file that cannot be added to; the message is one line with the reason and the remedy."""
-
-
-def sources_hash() -> str:
-    """A hash of what decides cases and bounds: the code of reference and strategies, without that of their tests."""
-    digest = hashlib.sha256()
-    for folder in ("reference", "strategies"):
-        for path in sorted((ROOT / folder).glob("*.py")):
-            if not path.name.startswith(("test_", "testing")):
-                digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
 
 
 def bin_of(ratio: float) -> int:
@@ -123,14 +105,12 @@ class Row:
 
 
 @dataclass
-class State:
-    """A campaign of results or gradients: what its counts depend on, how far it is, its rows, and refused calls."""
+class State(StateFile):
+    """A campaign of results or gradients: how far it is, its rows, and refused calls."""
 
-    sources: str
-    torch: str
-    capability: str
-    subject: str
-    seed: int
+    FORMAT: ClassVar[object] = 2
+    TERMS: ClassVar[tuple[str, ...]] = (*StateFile.TERMS, "of")
+
     of: str = RESULTS
     batches: int = 0
     trials: int = 0
@@ -157,50 +137,14 @@ class State:
         """How many comparisons exceeded a bound of the `sharp` or `union` model."""
         return sum(row.excesses for key, row in self.rows.items() if key.endswith(" " + model))
 
-    def same_terms(self, other: State) -> bool:
-        """Whether the counts of the two add up."""
-        return all(
-            getattr(self, n) == getattr(other, n) for n in ("sources", "torch", "capability", "subject", "seed", "of")
-        )
-
-    def save(self, path: Path) -> None:
-        """Writes the file in one piece: a reader sees the old or the new one. Raises OSError."""
-        beside = path.with_name(path.name + f".{os.getpid()}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps({"format": FORMAT} | asdict(self), indent=0), encoding="utf-8")
-        beside.replace(path)
-
     @classmethod
-    def load(cls, path: Path) -> State:
-        """Raises StateError for a file that no campaign wrote."""
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("format") != FORMAT:
-                raise ValueError("another format")
-            return cls(**(data | {"rows": {key: Row.from_json(row) for key, row in data["rows"].items()}}))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StateError(f"{path}: not the state of a campaign ({type(error).__name__}: {error})") from None
-
-
-def resumed(path: Path, fresh: State) -> State:
-    """The state in `path`, or `fresh` where there is no such file. Raises StateError where the two do not add up."""
-    if not path.exists():
-        return fresh
-    found = State.load(path)
-    if not found.same_terms(fresh):
-        raise StateError(
-            f"{path}: counts {found.subject} in torch {found.torch}, {found.capability}, seed {found.seed}, "
-            f"{found.of}, bounds {found.sources}; now it is {fresh.subject}, {fresh.torch}, {fresh.capability}, "
-            f"{fresh.seed}, {fresh.of}, {fresh.sources}: name another file"
-        )
-    return found
+    def from_json(cls, data: dict[str, Any]) -> State:
+        return cls(**(data | {"rows": {key: Row.from_json(row) for key, row in data["rows"].items()}}))
 
 
 def table(states: Iterable[State]) -> str:
     """What the states count, releases added up, as markdown. Raises StateError for other bounds."""
-    states = list(states)
-    if len({state.sources for state in states}) > 1:
-        raise StateError("the state files were counted under different bounds; their rows do not add up")
+    states = of_the_same_bounds(states)
     total = State(states[0].sources, "", "", "", 0)
     for state in states:
         total.add(state)
@@ -208,20 +152,11 @@ def table(states: Iterable[State]) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
-def _row(*cells: object) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
-
-
-def _head(left: Sequence[str], right: Sequence[str]) -> list[str]:
-    """A table's head: texts to the left, figures to the right."""
-    return [_row(*left, *right), _row(*["---"] * len(left), *["---:"] * len(right))]
-
-
 def _runs(states: Sequence[State]) -> list[str]:
-    lines = _head(["torch", "capability"], ["seed", "cases", "beyond sharp", "beyond union"])
+    lines = markdown.head(["torch", "capability"], ["seed", "cases", "beyond sharp", "beyond union"])
     for one in states:
         counts = (one.trials, one.excesses("sharp"), one.excesses("union"))
-        lines.append(_row(one.torch, one.capability, one.seed, *(f"{count:,}" for count in counts)))
+        lines.append(markdown.row(one.torch, one.capability, one.seed, *(f"{count:,}" for count in counts)))
     return [*lines, "", f"{sum(one.trials for one in states):,} cases in all; bounds and cases `{states[0].sources}`."]
 
 
@@ -233,7 +168,7 @@ def _layouts(total: State) -> list[str]:
 def _rows(total: State, model: str) -> list[str]:
     """A line for each cell, dtype, mode and route: all trials, then the health of the bounds on ordinary ones."""
     right = ["cases", "beyond", "worst", "ordinary cases", "worst", "median", "says nothing"]
-    lines = _head([f"{model} model: cell", "dtype", "mode", "route"], right)
+    lines = markdown.head([f"{model} model: cell", "dtype", "mode", "route"], right)
     for key in sorted({key.replace(" adversary ", " ordinary ") for key in total.rows if key.endswith(" " + model)}):
         ordinary, both = total.rows.get(key, Row()), Row()
         both.add(ordinary)
@@ -242,5 +177,5 @@ def _rows(total: State, model: str) -> list[str]:
         counts = (f"{both.cases:,}", f"{both.excesses:,}", f"{max(both.worst.ratio, 0):.3g}", f"{ordinary.cases:,}")
         health = (f"{max(ordinary.worst.ratio, 0):.3g}", f"{ordinary.median():.2g}")
         share = f"{ordinary.vacuous / max(ordinary.cases, 1):.1%}"
-        lines.append(_row(cell, dtype, mode, route, *counts, *health, share))
+        lines.append(markdown.row(cell, dtype, mode, route, *counts, *health, share))
     return lines

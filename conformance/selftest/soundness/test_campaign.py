@@ -6,7 +6,8 @@ import pytest
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.soundness import campaign
 from conformance.selftest.soundness.adversary import KINDS, Trial
-from conformance.selftest.soundness.campaign_state import BINS, Row, State, Worst, bin_of, middle_of, resumed, table
+from conformance.selftest.soundness.campaign_state import BINS, Row, State, Worst, bin_of, middle_of, table
+from conformance.selftest.soundness.state_file import resumed
 from reference.formats import FORMATS
 from reference.problem import GATES
 from strategies import Case
