@@ -354,6 +354,11 @@ class Cases:
     far: str = ""
     share: int = 1
 
+    @property
+    def large(self) -> bool:
+        """Whether some size is far out, or pinned to values that are."""
+        return bool(self.far) or any(min(self.pinned.get(name, (0,))) >= least for name, (least, _) in axes.FAR.items())
+
     def strategy(self, axes: AxesInForce = Axes) -> st.SearchStrategy[Case]:
         """Draws from the family; shrinks towards one step of one unit in float32, without further words.
 

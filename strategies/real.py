@@ -73,6 +73,10 @@ class RealCases(Cases):
 
     of_gates: bool = False
 
+    @property
+    def large(self) -> bool:
+        return True
+
     def strategy(self, axes_in_force: AxesInForce = Axes) -> st.SearchStrategy[Case]:
         """Draws one of the configurations that the run allows, a dtype, a device and numbers; shrinks to the first."""
 

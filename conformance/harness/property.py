@@ -217,12 +217,8 @@ def properties() -> tuple[Property, ...]:
     names = sorted(
         module.name for module in pkgutil.iter_modules(conformance.__path__) if module.name.startswith("test_")
     )
-    return tuple(tested for name in names for tested in properties_of(f"conformance.{name}"))
-
-
-def properties_of(module: str) -> tuple[Property, ...]:
-    """The properties of one chapter, named as a module, in the order of their definition."""
-    tests = vars(importlib.import_module(module)).values()
+    modules = [importlib.import_module(f"conformance.{name}") for name in names]
+    tests = [value for module in modules for value in vars(module).values()]
     marks = [mark for test in tests for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
     found = [one.args[0] for mark in marks for test in mark.args[1] for one in test.marks if one.name == MARK]
     return tuple({tested.name: tested for tested in found}.values())

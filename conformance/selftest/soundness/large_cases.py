@@ -2,8 +2,8 @@
 
     python -m conformance.selftest.soundness.large_cases --cases 10000 --state FILE
 
-Every property of `conformance/test_sizes.py` judges torch.nn, batch by batch, on cases as the effort `default` draws
-them. Counts add up over runs; a kill loses what was done since the state file was written, a few seconds.
+Every property of a family of large cases judges torch.nn, batch by batch, on cases as the effort `default` draws them.
+Counts add up over runs; a kill loses what was done since the state file was written, a few seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from conformance.harness.execution import machine
 from conformance.harness.execution.subject import Subject, torch_nn
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.rendering import counted, one_line
-from conformance.harness.property import Property, derived_seed, properties_of
+from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.session import Session
 from conformance.selftest.arguments import Parser, end_with
 from conformance.selftest.drawn_cases import look_at
@@ -34,9 +34,6 @@ from strategies import Axes, Case
 from strategies.axes import MOST_NUMBERS
 from strategies.case import LARGEST_SEED
 from strategies.real import RealCases
-
-CHAPTER = "conformance.test_sizes"
-"""The module whose properties are about large cases."""
 
 REAL = "real"
 """The axis of real configurations, in which every size is large."""
@@ -56,8 +53,8 @@ def differentiates(tested: Property) -> bool:
 @cache
 def judging() -> tuple[tuple[Property, ...], tuple[Property, ...]]:
     """The properties of large cases: those about gradients, and the others."""
-    drawing = [tested for tested in properties_of(CHAPTER) if tested.draws]
-    return tuple(filter(differentiates, drawing)), tuple(one for one in drawing if not differentiates(one))
+    large = [tested for tested in properties() if any(cases and cases.large for _, cases in tested.families)]
+    return tuple(filter(differentiates, large)), tuple(one for one in large if not differentiates(one))
 
 
 def turn(number: int) -> tuple[Property, str]:
