@@ -112,6 +112,11 @@ def real_cases(share: int = 40, gates_as_inputs: bool = False) -> RealCases:
     return RealCases({}, share=share, of_gates=gates_as_inputs)
 
 
-def in_full(most: int) -> list[str]:
-    """The configurations that have at most so many numbers as they are."""
-    return [name for name, case in REAL.items() if case.numbers() <= most]
+def name_of(case: Case) -> tuple[str, bool]:
+    """The name of the configuration that a case of the family is, and whether it has all its rows and steps.
+
+    Raises KeyError for another case.
+    """
+    whole = {_sizes(real): (name, real) for name, real in REAL.items()}
+    name, real = whole[_sizes(case)]
+    return name, (case.batch_size, case.steps) == (real.batch_size, real.steps)

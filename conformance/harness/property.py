@@ -23,6 +23,7 @@ from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, as_repeat
 from conformance.harness.session import Session
 from strategies import Case, Cases
+from strategies.real import RealCases, name_of
 
 MARK = "conformance"
 """The pytest marker whose arguments are the properties of a test."""
@@ -89,6 +90,8 @@ class Property:
         if (case := record.case) is not None:
             sizes = {name: getattr(case, name) for name in ("batch_size", "steps", "hidden_size", "num_layers")}
             here.recorder.looked_at(**sizes, rows_by_steps=case.batch_size * case.steps)
+            if isinstance(family := self.cases(record.cell), RealCases) and not family.of_gates:
+                here.recorder.looked_at_real(*name_of(case))
         tally.vacuous_cases += record.elements == 0 or record.vacuous >= record.elements
 
     @staticmethod

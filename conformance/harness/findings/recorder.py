@@ -146,7 +146,8 @@ class LeftOut:
 @dataclass
 class Recorder:
     """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, how often
-    each kernel was recorded, and the worst error of a function over every 16-bit value, in units of roundoff."""
+    each kernel was recorded, the worst error of a function over every 16-bit value, in units of roundoff, the largest
+    sizes, and for each real configuration that was tried whether it was in full."""
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
     quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)
@@ -154,6 +155,7 @@ class Recorder:
     kernels: dict[str, int] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)
     largest: dict[str, int] = field(default_factory=dict)
+    real: dict[str, bool] = field(default_factory=dict)
 
     def measured(self, function: str, error: float) -> None:
         """The worst error of a function, such as `float16 tanh`, over every value."""
@@ -163,6 +165,10 @@ class Recorder:
         """A case of these sizes; the largest of each is kept."""
         for name, size in sizes.items():
             self.largest[name] = max(size, self.largest.get(name, 0))
+
+    def looked_at_real(self, name: str, in_full: bool) -> None:
+        """A case of a real configuration, as it is in use or reduced."""
+        self.real[name] = in_full or self.real.get(name, False)
 
     def tally(self, node: str) -> PropertyStats:
         return self.tallies.setdefault(node, PropertyStats())
@@ -205,6 +211,8 @@ class Recorder:
             for what, count in theirs.items():
                 ours[what] = ours.get(what, 0) + count
         self.looked_at(**data["largest"])
+        for name, in_full in data["real"].items():
+            self.looked_at_real(name, in_full)
         for function, error in data["accuracy"].items():
             self.measured(function, error)
 
@@ -216,6 +224,7 @@ class Recorder:
             "kernels": self.kernels,
             "accuracy": self.accuracy,
             "largest": self.largest,
+            "real": self.real,
         }
 
 

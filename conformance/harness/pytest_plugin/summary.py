@@ -24,6 +24,7 @@ from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, likenes
 from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
 from strategies.axes import DTYPES
+from strategies.real import REAL
 
 RELIABLE_SHARE = 0.95
 """The share of tests that counts as nearly all."""
@@ -77,6 +78,7 @@ class Summary:
         before = [*self._grouped_lines(), *self.report.unfinished]
         facts = [
             ("JUDGED", self._judged()),
+            ("REAL", self._real()),
             ("LIMIT", self._limit()),
             ("VACUOUS", self._vacuous()),
             ("16-BIT", self._accuracy()),
@@ -227,6 +229,17 @@ class Summary:
         named = (("batch_size", "row"), ("steps", "step"), ("hidden_size", "unit"), ("num_layers", "layer"))
         most = ", ".join(counted(largest[name], what) for name, what in named)
         return f"up to {most}, rows x steps {largest['rows_by_steps']:,}"
+
+    def _real(self) -> str:
+        """Which real configurations were tried in full, which reduced and which not at all; "" if none was."""
+        tried = self.session.recorder.real
+        kinds = {
+            "in full": [name for name in REAL if tried.get(name) is True],
+            "with fewer rows or steps": [name for name in REAL if tried.get(name) is False],
+            "too large for this effort or not drawn": [name for name in REAL if name not in tried],
+        }
+        told = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+        return "; ".join(told) if tried else ""
 
     def _limit(self) -> str:
         """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""

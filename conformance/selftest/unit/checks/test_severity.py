@@ -18,6 +18,7 @@ from conformance.harness.execution.observation import (
     BySteps,
     Changed,
     Differentiated,
+    DifferentiatedByLayers,
     Observation,
     Poisoned,
     Repeated,
@@ -99,6 +100,7 @@ def test_gradient_that_is_missing_is_a_finding_unless_it_may_be_zero(name):
 
 PARTS = {
     ByLayers: "layers",
+    DifferentiatedByLayers: "layers",
     BySteps: "steps",
     Repeated: "again",
     Poisoned: "poisoned",

@@ -75,6 +75,18 @@ def joined(lines):
     return " ".join(" ".join(lines).split())
 
 
+def test_real_configurations_are_named_by_how_they_ran():
+    made = report()
+    assert "REAL" not in joined(lines_of(made))
+    made.session.recorder.looked_at_real("tagger", True)
+    made.session.recorder.looked_at_real("tagger", False)
+    made.session.recorder.looked_at_real("forecaster", False)
+    said = joined(lines_of(made))
+    assert (
+        "REAL in full: tagger; with fewer rows or steps: forecaster; too large for this effort or not drawn: " in said
+    )
+
+
 def test_sound_run_passes_in_its_first_line_and_names_nothing_but_what_was_judged():
     made = report("-n", "auto")
     assert " computes LSTM as documented" in lines_of(made)[0], "no other cell was looked at"
