@@ -160,8 +160,8 @@ def clause_of_shape(name: str) -> str:
 NOT_TESTED = {
     "A4-fake": "packed sequences: FakeTensorMode refuses to read their lengths (DataDependentOutputException), whether "
     "batch_sizes was made outside of the mode or inside, in every release that was tried",
-    "C": "gradients of calls in evaluation mode, which cuDNN does not have; in 16 bits of more than 3 steps, of more "
-    "than 2 layers, or of unbatched calls",
+    "C": "gradients of calls in evaluation mode, which cuDNN does not have; of unbatched calls in 16 bits; of a whole "
+    "stack in 16 bits or of many steps, whose layers and steps are judged one by one",
     "C3": "saturated gates and numbers far from 1, of which difference quotients say nothing; relu at its kink; other "
     "devices than the CPU",
     "C6": "hooks other than full backward hooks, vmap over derivatives, and calls of more than one step or layer",
