@@ -9,6 +9,7 @@ from conformance.harness.checks.derivatives import (
 )
 from conformance.harness.checks.gradients import (
     assert_balanced,
+    assert_gradients_add_up,
     assert_gradients_agree,
     assert_gradients_unchanged,
     assert_gradients_within,
@@ -59,6 +60,8 @@ from conformance.harness.observe import (
     devices,
     differentiate,
     differentiate_by,
+    differentiate_change,
+    differentiate_parts,
     distance_from_kinks,
     in_float64,
     observe,

@@ -7,6 +7,7 @@ from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.requests import (
     autograd_apis,
     backward,
+    backward_of_parts,
     forward,
     life_cycle,
     packing,
@@ -24,7 +25,9 @@ REQUESTS = (
     forward.ForwardByStep,
     forward.ForwardPoisoned,
     life_cycle.ForwardAfterChange,
+    life_cycle.BackwardAfterChange,
     backward.Backward,
+    backward_of_parts.BackwardOfParts,
     surroundings.CallSurrounded,
     autograd_apis.DifferentiateByApi,
     autograd_apis.CheckSecondDerivatives,
