@@ -1,4 +1,4 @@
-"""The requests that differentiate calls by backward passes."""
+"""The request that differentiates a call by backward passes."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Backward(ProblemRequest[Differentiated]):
         """The loss of every pass."""
         return (self.loss, *self.later)
 
-    def parameters_of(self, module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    def parameters_of(self, module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
         """The parameters of a module, by name: none has a gradient, and those that are wanted require one."""
         parameters = dict(module.named_parameters())
         for name, parameter in parameters.items():
             parameter.grad = None
             parameter.requires_grad_(name in self.loss.wanted)
-        return {**parameters}
+        return parameters
 
     def after_passes(
         self,
@@ -72,7 +72,10 @@ class Backward(ProblemRequest[Differentiated]):
         parameters: Mapping[str, torch.Tensor],
         of_inputs: Callable[[], dict[str, np.ndarray]],
     ) -> Differentiated:
-        """Makes the passes, one for each loss, and looks at all gradients after each; `of_inputs` gives a part."""
+        """Makes the passes, one for each loss, and reads all gradients after each.
+
+        of_inputs: reads those of inputs and states, by name
+        """
         done: list[Differentiated] = []
         for loss, pairs in zip(self.losses, passes, strict=True):
             is_last = len(done) + 1 == len(passes)
