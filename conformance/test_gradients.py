@@ -83,6 +83,7 @@ def test_only_what_requires_a_gradient_gets_one(case, cell):
 )
 def test_a_second_backward_pass_adds_the_same_gradients(case, cell):
     problem = case.on(cell)
-    for seen in differentiate(problem, losses.loss(case, problem, passes=2)):
+    loss = losses.loss(case, problem)
+    for seen in differentiate(problem, loss, later=(loss,)):
         for twice in seen.later_passes:
             assert_twice(twice, seen)

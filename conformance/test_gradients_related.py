@@ -236,7 +236,7 @@ def of_rows(problem, loss, route):
     seen = []
     for row in range(problem.batch_size):
         alone = relations.row_alone(problem, row)
-        seen += differentiate(alone, losses.of_row(loss, row, alone.steps), (route,))
+        seen += differentiate(alone, loss.rows([row], alone.steps), (route,))
     return seen
 
 

@@ -175,14 +175,21 @@ class Loss:
     cotangents  by the name of a result: output (N, T, D, R), h_n (L, D, N, R), an LSTM's c_n (L, D, N, H). Numbers
                 that the problem's dtype stores; results without a cotangent do not enter the loss
     wanted      the names of the tensors to differentiate with respect to: input, h_0, c_0, parameters
-    passes      the number of backward passes over the same graph
     memory      how the cotangents lie in memory; "summed": one number, expanded with stride 0, as `.sum()` hands it on
     """
 
     cotangents: Mapping[str, np.ndarray]
     wanted: tuple[str, ...]
-    passes: int = 1
     memory: str = "contiguous"
+
+    def rows(self, chosen: Sequence[int], steps: int) -> Loss:
+        """The loss of the chosen rows of the batch, in this order, as a separate batch of `steps` steps."""
+        kept = list(chosen)
+        found = {
+            name: numbers[kept, :steps] if name == "output" else numbers[:, :, kept]
+            for name, numbers in self.cotangents.items()
+        }
+        return replace(self, cotangents=found)
 
 
 def results_of(problem: Problem) -> dict[str, tuple[int, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference.problem import GRU, LSTM, Architecture, Problem
+from reference.problem import GRU, LSTM, Architecture, Loss, Problem
 from reference.testing.models import EACH_CELL
 
 ROWS, STEPS = 4, 5
@@ -96,6 +96,15 @@ def test_rows_of_rows_are_rows() -> None:
     twice, once = _problem().rows([3, 1, 0]).rows([2, 0]), _problem().rows([0, 3])
     np.testing.assert_array_equal(twice.input, once.input)
     np.testing.assert_array_equal(twice.state("h_0"), once.state("h_0"))
+
+
+def test_the_loss_of_rows_is_theirs_in_the_shape_of_their_call() -> None:
+    output, h_n = _counted(ROWS, STEPS, 2, 4), _counted(2, 2, ROWS, 4)
+    whole = Loss({"output": output, "h_n": h_n}, ("input", "h_0"), memory="sliced")
+    part = whole.rows(range(2, 4), steps=3)
+    np.testing.assert_array_equal(part.cotangents["output"], output[2:, :3])
+    np.testing.assert_array_equal(part.cotangents["h_n"], h_n[:, :, 2:])
+    assert (part.wanted, part.memory) == (whole.wanted, whole.memory)
 
 
 def test_a_layer_alone_has_no_dropout_and_the_mode_and_memory_of_the_whole() -> None:

@@ -45,12 +45,14 @@ def shortened(case: Case) -> Case:
     return replace(case, steps=min(case.steps, steps), num_layers=min(case.num_layers, layers), lengths=lengths)
 
 
-def loss(case: Case, problem: Problem, passes: int = 1) -> Loss:
-    """The loss that the case's pick chooses for its `problem`: some of the results, with respect to all tensors.
+def loss(case: Case, problem: Problem) -> Loss:
+    """The loss that the case's pick chooses for its `problem`: some of the results, with respect to all tensors."""
+    return Loss(cotangents(case, problem), differentiable(problem))
 
-    passes  the number of backward passes over the same graph
-    """
-    return Loss(cotangents(case, problem), differentiable(problem), passes)
+
+def another(case: Case, problem: Problem) -> Loss:
+    """A further loss of the same call: other numbers, and the results that the next pick chooses."""
+    return loss(replace(case, seed=case.seed + 1, pick=case.pick + 1), problem)
 
 
 def cotangents(case: Case, problem: Problem) -> dict[str, np.ndarray]:
@@ -91,10 +93,10 @@ def some(case: Case, problem: Problem) -> tuple[str, ...]:
     return tuple(name for place, name in enumerate(names) if chosen >> place % 25 & 1)
 
 
-def at(given: Loss, row: int | None = None, before: int | None = None) -> Loss:
+def at(given: Loss, row: int | slice | None = None, before: int | None = None) -> Loss:
     """The loss with the cotangents of all other rows set to zero, or those of later steps and of the last states.
 
-    row     the row of the batch to keep; None keeps all
+    row     the row of the batch to keep, or several; None keeps all
     before  the step from which on cotangents become zero; None keeps all steps and the last states
     """
     found = {}
@@ -120,15 +122,6 @@ def laid_out(given: Loss, memory: str) -> Loss:
 def times(given: Loss, factor: float) -> Loss:
     """The loss times `factor`, which is a power of two, so that the products are exact."""
     return replace(given, cotangents={name: factor * numbers for name, numbers in given.cotangents.items()})
-
-
-def of_row(given: Loss, row: int, steps: int) -> Loss:
-    """The loss of one row, `steps` steps long, as a separate batch."""
-    found = {
-        name: numbers[row : row + 1, :steps] if name == "output" else numbers[:, :, row : row + 1]
-        for name, numbers in given.cotangents.items()
-    }
-    return replace(given, cotangents=found)
 
 
 def of_first_steps(given: Loss, steps: int, states: Mapping[str, np.ndarray]) -> Loss:

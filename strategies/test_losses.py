@@ -70,6 +70,23 @@ def test_a_loss_in_a_row_is_zero_in_other_rows():
         assert not rows[[0, 2]].any()
 
 
+def test_losses_in_some_rows_and_in_the_others_make_up_the_whole():
+    _, loss = of(0)
+    one, other = losses.at(loss, slice(2)), losses.at(loss, slice(2, None))
+    for name, values in loss.cotangents.items():
+        assert np.array_equal(one.cotangents[name] + other.cotangents[name], values)
+
+
+@pytest.mark.parametrize("pick", range(0, 200, 7))
+def test_another_loss_has_other_numbers(pick):
+    case = Case(**(vars(CASE) | {"pick": pick}))
+    problem = case.on(LSTM)
+    loss, other = losses.loss(case, problem), losses.another(case, problem)
+    assert loss.cotangents.keys() != other.cotangents.keys()
+    for name in loss.cotangents.keys() & other.cotangents.keys():
+        assert not np.array_equal(loss.cotangents[name], other.cotangents[name])
+
+
 def test_the_losses_of_two_parts_make_up_the_whole():
     _, loss = of(0)
     first, later = losses.of_first_steps(loss, 1, {"h_0": np.ones(3)}), losses.of_later_steps(loss, 1)

@@ -9,6 +9,7 @@ from conformance.harness.checks.derivatives import (
 )
 from conformance.harness.checks.gradients import (
     assert_balanced,
+    assert_gradients_add_up,
     assert_gradients_agree,
     assert_gradients_unchanged,
     assert_gradients_within,
@@ -59,7 +60,9 @@ from conformance.harness.observe import (
     devices,
     differentiate,
     differentiate_by,
+    differentiate_change,
     differentiate_layers,
+    differentiate_parts,
     distance_from_kinks,
     in_float64,
     observe,

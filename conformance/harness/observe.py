@@ -36,6 +36,7 @@ from conformance.harness.execution.requests.autograd_apis import (
 )
 from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.backward_by_layers import BackwardByLayers
+from conformance.harness.execution.requests.backward_of_parts import BackwardOfParts
 from conformance.harness.execution.requests.forward import (
     Forward,
     ForwardByLayers,
@@ -43,7 +44,7 @@ from conformance.harness.execution.requests.forward import (
     ForwardPoisoned,
     ForwardTwice,
 )
-from conformance.harness.execution.requests.life_cycle import ForwardAfterChange
+from conformance.harness.execution.requests.life_cycle import BackwardAfterChange, ForwardAfterChange, doubled
 from conformance.harness.execution.requests.packing import METHOD, Batch, Pack, takes_batch_first
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
@@ -87,7 +88,7 @@ def observe(
 
 def observe_change(problem: Problem, change: str) -> list[Changed]:
     """Each call, and the call after the weights were doubled in one of the `CHANGES`."""
-    return _returned(ForwardAfterChange(problem, change=change))
+    return _returned(ForwardAfterChange(problem, change=change, changed=doubled(problem, change)))
 
 
 def observe_layers(problem: Problem) -> list[ByLayers]:
@@ -120,9 +121,26 @@ def differentiate(
     loss: Loss,
     routes: tuple[str, ...] = BACKWARD_ROUTES,
     parameter_memory: str = "contiguous",
+    later: tuple[Loss, ...] = (),
 ) -> list[Differentiated]:
-    """The subject's gradients of `loss`, one observation for each route."""
-    return _returned(Backward(problem, routes, loss=loss, parameter_memory=parameter_memory))
+    """The subject's gradients of `loss`, one observation for each route; `later` losses get passes of their own."""
+    return _returned(Backward(problem, routes, loss=loss, later=later, parameter_memory=parameter_memory))
+
+
+def differentiate_parts(problem: Problem, first: int, loss: Loss, later: tuple[Loss, ...] = ()) -> list[Differentiated]:
+    """The gradients of a batch that two calls of one module take: its first rows, and the others."""
+    return _returned(BackwardOfParts(problem, BACKWARD_ROUTES, loss=loss, later=later, first=first))
+
+
+def differentiate_change(problem: Problem, loss: Loss, change: str, first_too: bool) -> list[Differentiated]:
+    """The gradients of each call after the weights were doubled in one of the `CHANGES`.
+
+    first_too: the call before was differentiated too
+    """
+    changed = doubled(problem, change)
+    return _returned(
+        BackwardAfterChange(problem, BACKWARD_ROUTES, loss=loss, change=change, changed=changed, first_too=first_too)
+    )
 
 
 def differentiate_layers(problem: Problem, loss: Loss) -> list[DifferentiatedByLayers]:

@@ -125,7 +125,7 @@ def bare(problem: Problem, requiring: Sequence[str] = ()) -> Callable[[], object
 def bare_backward(problem: Problem, loss: Loss) -> Callable[[], object]:
     """The same, and differentiating it once; cotangents are made beforehand."""
     call, a = bare(problem, loss.wanted), problem.architecture
-    _, cotangents = pulled(problem, loss, named_results(call(), a))
+    cotangents = [cotangent for _, cotangent in pulled(problem, loss, named_results(call(), a))]
 
     def work() -> None:
         results = named_results(call(), a)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -48,14 +49,41 @@ def assert_gradients_within(
     it is not the property's own. severity: that of a deviation beyond the red limit.
     """
 
-    def compared(rounding: Rounding) -> list[Enclosed]:
-        enclosure = enclosing(seen, rounding)
-        return [(labelled, _widened(enclosure.of(name), times), False) for name, labelled in seen.gradients.items()]
+    def enclosed(name: str, rounding: Rounding) -> Ball:
+        return _widened(enclosing(seen, rounding).of(name), times)
 
-    wanted = seen.loss.wanted if seen.loss else ()
+    _assert_each_within(seen, enclosed, clause, severity)
+
+
+def assert_gradients_add_up(seen: Differentiated) -> None:
+    """After each later pass every gradient lies in the sum of the enclosures of all passes so far."""
+    passes = (seen, *seen.later_passes)
+    for count, last in enumerate(passes[1:], 2):
+        _assert_each_within(last, partial(_sum, passes[:count]), after=f" after {count} passes")
+
+
+def _sum(passes: Sequence[Differentiated], name: str, rounding: Rounding) -> Ball:
+    """The enclosure of a sum of gradients that is rounded once for each summand, and may underflow as often."""
+    first, *others = (from_cotangents(one, rounding).of(name) for one in passes)
+    return sum((other.widened(rounding.floor) for other in others), first).slackened()
+
+
+def _assert_each_within(
+    seen: Differentiated,
+    enclosed: Callable[[str, Rounding], Ball],
+    clause: str | None = None,
+    severity: str = RED,
+    after: str = "",
+) -> None:
+    """Every gradient lies in the enclosure of its name; `after` says when, in a finding."""
+
+    def compared(rounding: Rounding) -> list[Enclosed]:
+        return [(got.called(got.field + after), enclosed(name, rounding), False) for name, got in gradients.items()]
+
+    gradients, wanted = seen.gradients, seen.loss.wanted if seen.loss else ()
     for name in wanted:
-        if name not in seen.gradients:
-            _may_be_missing(seen, name, enclosing(seen, allowed(seen)).of(name), clause, severity)
+        if name not in gradients:
+            _may_be_missing(seen, name, enclosed(name, allowed(seen)), clause, severity)
     assert_enclosed(seen, compared, clause, severity)
 
 

@@ -77,6 +77,10 @@ class LabelledArray:
         """An elementwise function of the values, the labels kept."""
         return LabelledArray(self.field, function(self.values), self.axes, self.fixed)
 
+    def called(self, field: str) -> LabelledArray:
+        """The same array as another field."""
+        return LabelledArray(field, self.values, self.axes, self.fixed)
+
     def __abs__(self) -> LabelledArray:
         return self.mapped(np.abs)
 
@@ -255,10 +259,10 @@ class Constructed(Observation):
 class Differentiated(Observation):
     """A call that was differentiated.
 
-    loss           what was differentiated
+    loss           what was differentiated, in this pass
     raw_gradients  of inputs, states and parameters, by name, as returned, float64; one that is None is left out
     shared         pairs of parameters whose gradients share memory
-    later_passes   the same after each further backward pass over the same graph
+    later_passes   the same after each further backward pass, with the loss of that pass
     """
 
     loss: Loss | None = None

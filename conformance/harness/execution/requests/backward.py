@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,15 +18,22 @@ from conformance.harness.execution.requests.problem_request import Modules, Prob
 from conformance.harness.execution.subject import Subject
 from reference.problem import Loss, Problem
 
-Seen = TypeVar("Seen", bound=Differentiated)
+Pulled = list[tuple[torch.Tensor, torch.Tensor]]
+"""Results that a pass goes back from, each with its cotangent."""
 
 
 @dataclass(frozen=True, eq=False)
 class Backward(ProblemRequest[Differentiated]):
-    """Call a module, and make as many backward passes over its graph as the loss says."""
+    """Call a module, and pull losses of its results back, each in a backward pass of its own.
+
+    later: the losses of the passes after the first
+    """
 
     loss: Loss = field(kw_only=True)
+    later: tuple[Loss, ...] = field(default=(), kw_only=True)
     result = Differentiated
+
+    passes_share_a_graph: ClassVar[bool] = True
 
     def blank(self, subject: Subject, route: str) -> Differentiated:
         return Differentiated(self.problem, subject.name, route, loss=self.loss)
@@ -42,24 +49,45 @@ class Backward(ProblemRequest[Differentiated]):
             seen, returned = call_module(module, given, blank)
             if seen.failure is not None or seen.misshapen:
                 return seen
-            results, cotangents = pulled(self.problem, self.loss, returned)
-            passes: list[Differentiated] = []
-            for _ in range(self.loss.passes if results else 1):
-                try:
-                    self.pull_back(blank.route, results, cotangents)
-                except Exception as error:  # the subject's own, whatever it is
-                    return replace(seen, failure=Failure.raised(error, during="in the backward pass"))
-                passes.append(with_gradients(seen, given.by_name(), parameters))
-        return replace(passes[0], later_passes=tuple(passes[1:]))
+            passes = [pulled(self.problem, loss, returned) for loss in self.losses]
+            return self.after_passes(seen, passes, parameters, lambda: gradients_of(given.by_name()))
 
-    def pull_back(self, route: str, results: list[torch.Tensor], cotangents: list[torch.Tensor]) -> None:
-        """One backward pass from these results, if there are any."""
-        retained = self.loss.passes > 1
-        if results:
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """The loss of every pass."""
+        return (self.loss, *self.later)
+
+    def after_passes(
+        self,
+        seen: Differentiated,
+        passes: Sequence[Pulled],
+        parameters: Mapping[str, torch.Tensor],
+        of_inputs: Callable[[], dict[str, np.ndarray]],
+    ) -> Differentiated:
+        """Makes the passes, one for each loss, and reads all gradients after each.
+
+        of_inputs: reads those of inputs and states, by name
+        """
+        done: list[Differentiated] = []
+        for loss, pairs in zip(self.losses, passes, strict=True):
+            is_last = len(done) + 1 == len(passes)
+            try:
+                self.pull_back(seen.route, pairs, retain_graph=self.passes_share_a_graph and not is_last)
+            except Exception as error:  # the subject's own, whatever it is
+                return replace(seen, failure=Failure.raised(error, during="in the backward pass"))
+            shared = sharing({name: parameter.grad for name, parameter in parameters.items()})
+            got = of_inputs() | gradients_of(parameters)
+            done.append(replace(seen, loss=loss, raw_gradients=got, shared=shared))
+        return replace(done[0], later_passes=tuple(done[1:]))
+
+    def pull_back(self, route: str, pairs: Pulled, retain_graph: bool = False) -> None:
+        """One backward pass, if there is anything to go back from."""
+        if pairs:
+            results, cotangents = zip(*pairs, strict=True)
             guarded_call(
                 self.problem.case,
                 route,
-                lambda: torch.autograd.backward(results, cotangents, retain_graph=retained),
+                lambda: torch.autograd.backward(results, cotangents, retain_graph=retain_graph),
             )
 
 
@@ -72,23 +100,20 @@ def requiring(module: torch.nn.Module, wanted: Collection[str]) -> dict[str, tor
     return parameters
 
 
-def with_gradients(seen: Seen, leaves: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.Tensor]) -> Seen:
-    """The call with the gradients that are there now."""
-    gradients = {name: leaf.grad for name, leaf in {**leaves, **parameters}.items()}
-    got = {name: tensors.array(gradient) for name, gradient in gradients.items() if gradient is not None}
-    return replace(seen, raw_gradients=got, shared=sharing({name: gradients[name] for name in parameters}))
+def gradients_of(leaves: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """The gradients that are there now, by name."""
+    return {name: tensors.array(leaf.grad) for name, leaf in leaves.items() if leaf.grad is not None}
 
 
-def pulled(problem: Problem, loss: Loss, returned: dict[str, Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def pulled(problem: Problem, loss: Loss, returned: dict[str, Any]) -> Pulled:
     """The results that the loss is made of, padded, and their cotangents; those that require no gradient left out."""
-    results, cotangents = [], []
+    pairs = []
     for name, values in loss.cotangents.items():
         result = padded_output(returned[name], problem) if name == "output" else returned[name]
         if result.requires_grad:
-            results.append(result)
             cotangent = tensors.tensor(as_returned(problem, name, values), problem.dtype, problem.device)
-            cotangents.append(memory_layouts.laid_out(cotangent, loss.memory))
-    return results, cotangents
+            pairs.append((result, memory_layouts.laid_out(cotangent, loss.memory)))
+    return pairs
 
 
 def as_returned(problem: Problem, name: str, values: np.ndarray) -> np.ndarray:

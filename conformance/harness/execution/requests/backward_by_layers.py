@@ -13,7 +13,7 @@ from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import Inputs, PaddedOrPacked, inputs
 from conformance.harness.execution.module_call import call_module
 from conformance.harness.execution.observation import Differentiated, DifferentiatedByLayers
-from conformance.harness.execution.requests.backward import Backward, pulled, requiring, with_gradients
+from conformance.harness.execution.requests.backward import Backward, gradients_of, pulled, requiring
 from conformance.harness.execution.requests.problem_request import Modules
 from conformance.harness.execution.subject import Subject
 from reference.problem import Loss, differentiable
@@ -42,13 +42,10 @@ class BackwardByLayers(Backward):
         calls = self._called(modules, blank)
         if calls[-1].seen.failure is not None or calls[-1].seen.misshapen:
             return tuple(call.seen for call in calls)
-        own, results, cotangents = [], list[torch.Tensor](), list[torch.Tensor]()
-        for call in calls:
-            own.append(call.own_loss(self.loss, is_top=call is calls[-1]))
-            more = pulled(call.seen.problem, own[-1], call.returned)
-            results, cotangents = [*results, *more[0]], [*cotangents, *more[1]]
+        own = [call.own_loss(self.loss, is_top=call is calls[-1]) for call in calls]
+        parts = [pulled(call.seen.problem, loss, call.returned) for call, loss in zip(calls, own, strict=True)]
         try:
-            self.pull_back(blank.route, results, cotangents)
+            self.pull_back(blank.route, [pair for part in parts for pair in part])
         except Exception as error:  # the subject's own, whatever it is
             return (replace(calls[0].seen, failure=Failure.raised(error, during="in the backward pass")),)
         return tuple(call.differentiated(loss) for call, loss in zip(calls, own, strict=True))
@@ -105,5 +102,5 @@ class _LayerCall:
         if arrived is not None:
             at_output = replace(self.seen, raw=self.seen.raw | {"output": tensors.array(arrived)})
             cotangents["output"] = at_output.output.values
-        seen = replace(self.seen, loss=replace(own, cotangents=cotangents))
-        return with_gradients(seen, self.given.by_name(), self.parameters)
+        gradients = gradients_of({**self.given.by_name(), **self.parameters})
+        return replace(self.seen, loss=replace(own, cotangents=cotangents), raw_gradients=gradients)

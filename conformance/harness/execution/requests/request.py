@@ -38,7 +38,9 @@ class Request(ABC, Generic[Result]):
 
     def shared(self) -> tuple[object, ...]:
         """The objects in it that results refer to."""
-        return tuple(value for value in (getattr(self, f.name) for f in fields(self)) if is_dataclass(value))  # type: ignore[arg-type]
+        values = [getattr(self, f.name) for f in fields(self)]  # type: ignore[arg-type]
+        several = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+        return tuple(one for one in several if is_dataclass(one))
 
 
 class Executor(Protocol):

@@ -44,7 +44,7 @@ def stored():
     rows = batches(Case(2, 1, batch_size=2, steps=2, lengths=(2, 1)).on(LSTM))[0]
     requests: dict[str, Any] = {
         "call": Forward(problem, ("grad",)),
-        "gradients": Backward(problem, ("grad",), loss=loss),
+        "gradients": Backward(problem, ("grad",), loss=loss, later=(losses.another(CASE, problem),)),
         "twice": DifferentiateByApi(problem, ("grad",), loss=loss, api=DOUBLE_BACKWARD),
         "second": CheckSecondDerivatives(problem, ("grad",), loss=loss),
         "packed": Pack(rows, "pad_sequence", "list", {"batch_first": True}),
@@ -88,6 +88,7 @@ CHECKS = {
     "assert_returned": lambda s: values.assert_returned(refused()),
     "assert_documented_shape": lambda s: values.assert_documented_shape(s["call"]),
     "assert_gradients_within": lambda s: api.assert_gradients_within(s["gradients"]),
+    "assert_gradients_add_up": lambda s: api.assert_gradients_add_up(s["gradients"]),
     "assert_zero": lambda s: api.assert_zero(
         s["gradients"], api.gradient(s["gradients"], "input"), np.zeros((2, 2, 2), bool)
     ),

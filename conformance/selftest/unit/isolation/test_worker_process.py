@@ -18,6 +18,7 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests import autograd_apis, packing
 from conformance.harness.execution.requests.autograd_apis import CheckSecondDerivatives, DifferentiateByApi
 from conformance.harness.execution.requests.backward import Backward
+from conformance.harness.execution.requests.backward_of_parts import BackwardOfParts
 from conformance.harness.execution.requests.forward import (
     Forward,
     ForwardByLayers,
@@ -25,6 +26,7 @@ from conformance.harness.execution.requests.forward import (
     ForwardPoisoned,
     ForwardTwice,
 )
+from conformance.harness.execution.requests.life_cycle import BackwardAfterChange, doubled
 from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.packing import Pack
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
@@ -156,6 +158,8 @@ LINES = [
 def differentiating(problem, loss, lengths):
     """Requests for derivatives, and whether each is refused."""
     yield Backward(problem, ("grad",), loss=loss), False
+    yield Backward(problem, ("grad",), loss=loss, later=(loss,)), False
+    yield BackwardOfParts(problem, ("grad",), loss=loss, first=1), False
     yield CheckSecondDerivatives(problem, ("grad",), loss=loss), False
     yield DifferentiateByApi(problem, ("grad",), loss=loss, api=autograd_apis.DOUBLE_BACKWARD), False
     yield DifferentiateByApi(problem, ("grad",), loss=loss, api=autograd_apis.FUNC_IN_REVERSE), bool(lengths)
@@ -181,6 +185,17 @@ def test_child_sees_what_this_process_sees(forking, pools):
         for here, there in pairs:
             assert_equal(here, there)
             assert there.problem is request.problem
+
+
+def test_what_a_request_refers_to_is_what_its_results_refer_to(pool):
+    case = Case(dtype="float64")
+    problem = case.on(GRU)
+    loss, other, changed = losses.loss(case, problem), losses.another(case, problem), doubled(problem, "in place")
+    (seen,) = executed(pool, TORCH_NN, Backward(problem, ("grad",), loss=loss, later=(other,)))
+    assert (seen.problem, seen.loss, seen.later_passes[0].loss) == (problem, loss, other)
+    after = BackwardAfterChange(problem, ("grad",), loss=loss, change="in place", changed=changed, first_too=True)
+    (seen,) = executed(pool, TORCH_NN, after)
+    assert (seen.problem, seen.loss) == (changed, loss)
 
 
 WORKER_IMPORTS = """
