@@ -15,21 +15,23 @@ COUNTED = ("Anonymous:", "Swap:")
 """The lines that count: memory of the process's own. Files, such as libraries, are read whenever the system likes."""
 
 
-def held() -> int | None:
-    """Bytes that this process holds, without what the allocator keeps of freed memory. None where no one tells."""
+def held() -> int:
+    """Bytes that this process holds, without what the allocator keeps of freed memory."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if STATUS.exists() else None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-    try:
-        lines = [line.split() for line in STATUS.read_text(encoding="ascii").splitlines()]
-    except OSError:
-        return None
+    lines = [line.split() for line in STATUS.read_text(encoding="ascii").splitlines()]
     return sum(int(line[1]) * 1024 for line in lines if line[0] in COUNTED)
 
 
 def added_by_each(count: int, work: Callable[[], None]) -> tuple[int, ...]:
-    """Bytes that this process holds more, or less, after each of so many times of `work`; () where no one tells."""
+    """Bytes that this process holds more, or less, after each of so many times of `work`.
+
+    Where the system does not tell what a process holds, nothing is done, and () returned.
+    """
+    if not STATUS.exists():
+        return ()
     gc.freeze()  # what is there already is not searched for garbage each time
     try:
         levels = [held()]
@@ -38,5 +40,4 @@ def added_by_each(count: int, work: Callable[[], None]) -> tuple[int, ...]:
             levels.append(held())
     finally:
         gc.unfreeze()
-    known = [level for level in levels if level is not None]
-    return tuple(after - before for before, after in pairwise(known))
+    return tuple(after - before for before, after in pairwise(levels))

@@ -7,6 +7,7 @@ from conformance.selftest.faults import (
     gradients,
     gradients_in_part,
     layouts,
+    memory,
     packing,
     results,
     second_derivatives,
@@ -27,6 +28,7 @@ _THEMES = (
     sizes.FAULTS,
     layouts.FAULTS,
     surroundings.FAULTS,
+    memory.FAULTS,
     second_derivatives.FAULTS,
     packing.FAULTS,
 )
