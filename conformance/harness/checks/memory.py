@@ -1,4 +1,7 @@
-"""What calls may leave behind in memory."""
+"""What calls may leave behind in memory.
+
+A call whose results were let go has nothing to keep that an earlier call of the same sizes has not kept already.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ FIRST_LAPS = 2
 """Laps in which caches may fill, and the allocator finds its sizes."""
 
 MOST_PER_CALL = 2**13
-"""Bytes that a later lap may add for each of its calls."""
+"""Bytes that a later lap may add for each of its calls. Sound modules added at most 500, in releases from 2.0 to
+2.15; an output takes 27,000."""
 
 
 def assert_no_more_memory(seen: InLaps) -> None:
