@@ -6,9 +6,18 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 """NumPy's products in one thread, as PyTorch's are: several processes with several each wait for one another."""
 
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
-"""How many compiled kernels oneDNN keeps, instead of 1,024: those of one shape are a few dozen and take megabytes, and
-hardly a shape is drawn twice. A kernel that was let go is compiled anew, and is the same."""
+SMALLER_CACHES = {
+    # The kernels of one shape are a few dozen and take megabytes, and hardly a shape is drawn twice. A kernel that was
+    # let go is compiled anew, and is the same.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+    # PyTorch's own layer over oneDNN has more caches, for products and convolutions.
+    "LRU_CACHE_CAPACITY": "32",
+}
+"""How much caches keep instead of 1,024 kernels each."""
 
-os.environ.setdefault("LRU_CACHE_CAPACITY", "32")
-"""The same for each of the caches of 1,024 that PyTorch's own layer over oneDNN keeps for products and convolutions."""
+SET_HERE = "CONFORMANCE_SMALLER_CACHES"
+"""The variable that names those of `SMALLER_CACHES` that were set here, and not by the user."""
+
+if SET_HERE not in os.environ:
+    _not_given = [name for name in SMALLER_CACHES if name not in os.environ]
+    os.environ.update({name: SMALLER_CACHES[name] for name in _not_given} | {SET_HERE: " ".join(_not_given)})

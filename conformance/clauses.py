@@ -111,6 +111,7 @@ CLAUSES = {
         _clause("D2", "bidirectional outputs and states split into forward and backward", "="),
         _clause("D3", "states stay inside the bounds that the equations give", "<=b"),
         _clause("D4", "a call is repeatable and changes nothing", "="),
+        _clause("D5", "calls of lengths met before take no more memory", "bytes", "../notes/faq.html"),
         _clause("J2", "what one cell accepts, its siblings accept", "raise", severity=REMARK),
         _clause(
             "E1",
@@ -165,6 +166,8 @@ NOT_TESTED = {
     "C3": "saturated gates and numbers far from 1, of which difference quotients say nothing; relu at its kink; other "
     "devices than the CPU",
     "C6": "hooks other than full backward hooks, vmap over derivatives, and calls of more than one step or layer",
+    "D5": "what takes less than 8 kB a call; calls of more than 25 steps with gradients on; packed, bidirectional and "
+    "deeper calls, and Cells; memory of devices; systems other than Linux, which do not tell what a process holds",
     "E3": "dynamic int8 quantization, whose rows share a scale",
     "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",
     "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",

@@ -14,6 +14,7 @@ from conformance.harness.api import (
     allowed,
     assert_at_most,
     assert_different_where_disjoint,
+    assert_no_more_memory,
     assert_not_negative,
     assert_nothing,
     assert_same,
@@ -24,6 +25,7 @@ from conformance.harness.api import (
     from_inputs,
     limits,
     observe,
+    observe_laps,
     observe_twice,
 )
 
@@ -124,3 +126,9 @@ def test_same_call_gives_the_same_again(case, cell):
 def test_call_changes_no_input_state_or_parameter_and_draws_no_random_number(case, cell):
     for seen in observe_twice(case.on(cell)):
         assert_nothing(seen, "call", "changes", seen.changed)
+
+
+@clause("D5")
+def test_later_laps_over_the_same_lengths_take_no_more_memory(cell):
+    for seen in observe_laps(cell):
+        assert_no_more_memory(seen)

@@ -19,6 +19,7 @@ from conformance.harness.checks.gradients import (
     gradient,
     summed,
 )
+from conformance.harness.checks.memory import assert_no_more_memory
 from conformance.harness.checks.packing import assert_array
 from conformance.harness.checks.values import (
     assert_accepted,
@@ -68,6 +69,7 @@ from conformance.harness.observe import (
     observe,
     observe_chain,
     observe_change,
+    observe_laps,
     observe_layers,
     observe_packed,
     observe_packing,

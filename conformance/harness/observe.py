@@ -23,6 +23,7 @@ from conformance.harness.execution.observation import (
     DifferentiatedByApi,
     DifferentiatedByLayers,
     GradgradChecked,
+    InLaps,
     Observation,
     PackingObservation,
     Poisoned,
@@ -44,26 +45,31 @@ from conformance.harness.execution.requests.forward import (
     ForwardPoisoned,
     ForwardTwice,
 )
+from conformance.harness.execution.requests.laps import CallInLaps
 from conformance.harness.execution.requests.life_cycle import BackwardAfterChange, ForwardAfterChange, doubled
 from conformance.harness.execution.requests.packing import METHOD, Batch, Pack, takes_batch_first
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
+from conformance.harness.execution.requests.request import Executor
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.findings.rendering import one_line
+from conformance.harness.isolation.worker_process import ALONE
 from conformance.harness.support import features, smallest
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses
+from strategies.axes import MOST_NUMBERS
+from strategies.values import INITIAL
 
 Seen = TypeVar("Seen", bound=Observation)
 
 
-def _returned(request: ProblemRequest[Seen], values: bool = True) -> list[Seen]:
+def _returned(request: ProblemRequest[Seen], values: bool = True, executor: Executor | None = None) -> list[Seen]:
     """The observations of the request, without failed calls, which are findings.
 
-    Results of wrong shapes are findings too; values=False keeps them, for their facts.
+    Results of wrong shapes are findings too; values=False keeps them, for their facts. executor: as in a session.
     """
-    seen = session.current().execute(request)
+    seen = session.current().execute(request, executor)
     usable: list[Seen] = []
     for one in seen:
         whole: Observation = one
@@ -104,6 +110,28 @@ def observe_steps(problem: Problem) -> list[BySteps]:
 def observe_twice(problem: Problem) -> list[Repeated]:
     """Each call twice, and the changes that the calls made."""
     return _returned(ForwardTwice(problem))
+
+
+FEW_LENGTHS = Case(4, 32, batch_size=16, steps=25, layout=("nohx",), fill=INITIAL)
+MANY_LENGTHS = replace(FEW_LENGTHS, batch_size=4, steps=300)
+"""What is called in laps, with every length up to its steps. An output has 27 or 77 kB in float32, on the average."""
+
+
+def observe_laps(cell: str) -> list[InLaps]:
+    """A module that is called over the same lengths again and again, in a process of its own: for each dtype on CPUs.
+
+    In smoke the first dtype of the run alone, with few lengths. From default on that has many, and the others have few.
+    A subject that exists in this process alone is called in it.
+    """
+    here = session.current()
+    in_full = here.axes.most_numbers >= MOST_NUMBERS["default"]
+    dtypes = here.axes.dtypes if in_full else here.axes.dtypes[:1]
+    seen: list[InLaps] = []
+    for dtype in dtypes if "cpu" in here.axes.devices else ():
+        case = MANY_LENGTHS if in_full and dtype == dtypes[0] else FEW_LENGTHS
+        request = CallInLaps(replace(case, dtype=dtype).on(cell), _one_route(0), differentiated=FEW_LENGTHS.steps)
+        seen += _returned(request, executor=ALONE if here.subject.texts else None)
+    return seen
 
 
 def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poisoned]:

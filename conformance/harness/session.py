@@ -81,15 +81,18 @@ class Session:
         """Whether PyTorch's own calls were measured to repeat every bit with this release and instruction set."""
         return machine.release() in BITS_REPEAT_ON_RELEASES and machine.capability() in BITS_REPEAT_ON
 
-    def execute(self, request: ProblemRequest[Seen]) -> tuple[Seen, ...]:
-        """One observation for each of the request's routes that the run takes and that the subject supports."""
+    def execute(self, request: ProblemRequest[Seen], executor: Executor | None = None) -> tuple[Seen, ...]:
+        """One observation for each of the request's routes that the run takes and that the subject supports.
+
+        executor: makes the calls instead of the run's.
+        """
         problem = request.problem
         taken = [r for r in request.routes if r in self.routes or r not in EAGER_ROUTES]
         request = replace(request, routes=tuple(taken) if problem.dtype in self.dtypes else ())
         self._requests += 1
         if isinstance(request, ModuleCall) and self._requests % KERNELS_RECORDED_EVERY == 1:
             request = replace(request, record_kernels=True)
-        seen = self.executor.execute(self.subject, request)
+        seen = (executor or self.executor).execute(self.subject, request)
         for kernel in (kernel for observation in seen for kernel in observation.kernels):
             self.recorder.kernels[kernel] = self.recorder.kernels.get(kernel, 0) + 1
         return tuple(one for one in seen if not self._left_out(one))

@@ -249,6 +249,18 @@ class Changed(Observation):
 
 
 @dataclass(frozen=True, eq=False)
+class InLaps(Observation):
+    """Calls of one module over the same lengths again and again.
+
+    laps   bytes that each lap added to what its process holds; () where the system does not tell
+    calls  of each lap
+    """
+
+    laps: tuple[int, ...] = ()
+    calls: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class Constructed(Observation):
     """A module without any call: the facts of its parameters, by name, and its repr."""
 

@@ -15,13 +15,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, BinaryIO
 
+from conformance import SET_HERE
 from conformance.harness.execution.failure import TIMED_OUT, Failure
+from conformance.harness.execution.requests.laps import LAPS
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject
 from conformance.harness.isolation import limits
@@ -64,6 +66,7 @@ class WorkerProcess:
     limit        seconds that a call may take; 0 for ever
     memory       bytes that a child may take beside what it begins with; 0 for any number
     environment  variables that differ from this process's, such as MALLOC_PERTURB_
+    without      variables of this process that they do not have
     forking      whether a server forks them; else each is a Python of its own
     deaths       the deaths since `new_test`
     """
@@ -71,6 +74,7 @@ class WorkerProcess:
     limit: float = limits.CALL_LIMIT
     memory: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    without: Collection[str] = ()
     forking: bool = CAN_FORK
     deaths: list[Failure] = field(default_factory=list)
     _server: _Server | None = None
@@ -145,7 +149,8 @@ class WorkerProcess:
     def _living(self, texts: Sequence[str]) -> _Child:
         """The child at hand, begun if there is none. It imports the subject before any time limit starts."""
         if self._child is None:
-            begun = {**os.environ, **self.environment}
+            kept = {name: value for name, value in os.environ.items() if name not in self.without}
+            begun = {**kept, **self.environment}
             if self.forking and self._server is None:
                 self._server = _Server(begun)
             new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
@@ -155,13 +160,18 @@ class WorkerProcess:
             self._child = new
         return self._child
 
-    def close(self) -> None:
-        """Ends every child, whatever it is doing."""
+    def end_child(self) -> None:
+        """Ends the child at hand, whatever it is doing: the next request is answered by another."""
         if self._child is not None:
             self._child.end()
+        self._child = None
+
+    def close(self) -> None:
+        """Ends every child, whatever it is doing."""
+        self.end_child()
         if self._server is not None:
             self._server.close()
-        self._child = self._server = None
+        self._server = None
 
 
 class _Server:
@@ -301,3 +311,28 @@ class _InChildren:
 
 IN_CHILDREN = _InChildren()
 """The executor of this process's pool, which is begun on first use."""
+
+
+@cache
+def _lone() -> WorkerProcess:
+    """Children that live for one request, and whose caches have the sizes that the user or PyTorch gives them."""
+    made = WorkerProcess(without=os.environ[SET_HERE].split())
+    atexit.register(made.close)
+    return made
+
+
+class _Alone:
+    """Carries each request out in a child that makes no other call. Each lap may take as long as a call elsewhere."""
+
+    def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+        lone = _lone()
+        lone.limit, lone.memory = LAPS * pool().limit, pool().memory
+        lone.new_test()
+        try:
+            return lone.execute(subject, request)
+        finally:
+            lone.end_child()
+
+
+ALONE = _Alone()
+"""The executor of requests about the memory that a process takes."""

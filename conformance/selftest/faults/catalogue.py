@@ -9,6 +9,7 @@ from conformance.selftest.faults import (
     graphs,
     large_gradients,
     layouts,
+    memory,
     packing,
     results,
     second_derivatives,
@@ -31,6 +32,7 @@ _THEMES = (
     sizes.FAULTS,
     layouts.FAULTS,
     surroundings.FAULTS,
+    memory.FAULTS,
     second_derivatives.FAULTS,
     packing.FAULTS,
 )

@@ -16,6 +16,7 @@ import reference
 from conformance.harness.execution import tensors
 from conformance.harness.execution.subject import Subject
 from conformance.selftest.implementations.plain import Elsewhere, Plain, States, name_by_docstring, subject
+from conformance.selftest.implementations.workspaces import Workspaces
 from reference.ball import Ball
 from reference.formats import FORMATS
 from reference.problem import GRU, LSTM, Architecture, Problem
@@ -154,6 +155,9 @@ class _BeginsAtBias(Plain):
         for a, b in zip(x.to(kind).unbind(-1), weight.to(kind).unbind(-1), strict=True):
             total = total + a[:, None] * b
         return total.to(x.dtype)
+
+
+variation(Workspaces)
 
 
 class _Joined(Plain):

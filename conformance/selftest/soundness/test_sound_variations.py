@@ -45,6 +45,12 @@ def test_sound_variation_passes_a_few_cases(variation):
     assert red_findings(variation.subject, JUDGED_QUICKLY, FEW) == []
 
 
+def test_variation_that_keeps_a_workspace_for_each_length_takes_no_more_memory_later():
+    (tested,) = (tested for tested in properties() if tested.clause.id == "D5")
+    (keeping,) = (one for one in variations() if one.name == "keeps-a-workspace-for-each-length")
+    assert list(findings_by(tested, keeping.subject, ALL, 0)) == []
+
+
 @pytest.mark.thorough(reason="20 cases of each property, those of structure too")
 @each_variation
 def test_sound_variation_passes(variation):

@@ -8,10 +8,10 @@ import pytest
 
 from conformance.clauses import CLAUSES
 from conformance.harness import api
-from conformance.harness.checks import case_record, derivatives, gradients, packing, values
+from conformance.harness.checks import case_record, derivatives, gradients, memory, packing, values
 from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution.failure import RAISED, Failure
-from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.observation import InLaps, Observation
 from conformance.harness.execution.requests.autograd_apis import (
     DOUBLE_BACKWARD,
     CheckSecondDerivatives,
@@ -104,6 +104,9 @@ CHECKS = {
     "assert_open": lambda s: api.assert_open(DOUBLE_BACKWARD, [refused()], [s["twice"]]),
     "assert_second_derivatives": lambda s: api.assert_second_derivatives(s["second"]),
     "assert_second_derivatives_near": lambda s: api.assert_second_derivatives_near(s["twice"], s["twice"]),
+    "assert_no_more_memory": lambda s: api.assert_no_more_memory(
+        InLaps(CASE.on(LSTM), "torch.nn", "grad", laps=(9, 0, 0), calls=1)
+    ),
     "assert_array": lambda s: api.assert_array(s["packed"], "padded", s["packed"].raw["padded"], np.zeros((2, 2))),
 }
 
@@ -119,6 +122,6 @@ def test_check_judges_a_stored_observation_without_calling_the_subject(name):
 
 
 def test_every_check_is_tried():
-    rooms = (values, gradients, derivatives, packing)
+    rooms = (values, gradients, derivatives, memory, packing)
     found = {name for room in rooms for name, value in vars(room).items() if name.startswith("assert_")}
     assert found == set(CHECKS)
