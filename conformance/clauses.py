@@ -165,6 +165,7 @@ NOT_TESTED = {
     "C3": "saturated gates and numbers far from 1, of which difference quotients say nothing; relu at its kink; other "
     "devices than the CPU",
     "C6": "hooks other than full backward hooks, vmap over derivatives, and calls of more than one step or layer",
+    "E2": "calls of more than 5 steps whose gates are not all open or shut: there two bounds together say nothing",
     "E3": "dynamic int8 quantization, whose rows share a scale",
     "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",
     "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",

@@ -26,12 +26,24 @@ from conformance.harness.api import (
     observe_poisoned,
     real_cases,
 )
+from conformance.parts import (
+    ALL,
+    directions_agree,
+    parts_in_time_agree,
+    row_agrees,
+    steps_of_the_cell_agree,
+)
 
-ALL = np.s_[:]
 FAR = {"rows": "batch_size", "steps": "steps", "units": "hidden_size", "features": "input_size", "layers": "num_layers"}
 SEQUENCES = {"rows": "batch_size", "steps": "steps"}
 NOT_STEPS = {name: field for name, field in FAR.items() if name != "steps"}
 NOT_UNITS = {name: field for name, field in NOT_STEPS.items() if name != "units"}
+WIDTHS = {"units": "hidden_size", "features": "input_size"}
+ONE_LAYER = {"rows": "batch_size", **WIDTHS}
+UNROUNDED = {"fill": "digital", "bias": True}
+"""Numbers of which error bounds stay narrow at any length."""
+
+RARELY = {"share": 20}
 TRAINING = {"dropout": False, "dtype": losses.WIDE}
 
 PAST_65535 = {
@@ -128,6 +140,39 @@ def test_backward_half_of_the_first_output_of_a_large_call_is_the_backward_state
 def test_deep_stack_is_the_composition_of_its_layers(case, cell):
     for seen in observe_layers(case.on(cell)):
         (assert_same_or_agree if is_exact(seen) else assert_agree)(seen, seen.layers[-1], ("output", ALL, ALL))
+
+
+@clause(
+    "E2",
+    given=far_out(ONE_LAYER, bidirectional=True, num_layers=1, short=True, **RARELY)
+    | far_out({"steps": "steps"}, bidirectional=True, num_layers=1, **UNROUNDED, **RARELY),
+)
+def test_large_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell):
+    directions_agree(case, cell)
+
+
+@clause(
+    "E2",
+    given=far_out({"rows": "batch_size"}, short=True, **RARELY)
+    | far_out(WIDTHS, batch_size=(2, 3), short=True, **RARELY),
+)
+def test_row_of_a_large_batch_is_that_row_alone(case, cell):
+    row_agrees(case.on(cell), cell, case.pick % case.batch_size)
+
+
+@clause(
+    "E2",
+    given=far_out(WIDTHS, bidirectional=False, steps=(2, 3), **RARELY)
+    | far_out({"steps": "steps"}, bidirectional=False, **UNROUNDED, **RARELY),
+)
+def test_large_call_is_its_first_steps_and_the_rest_from_the_states_they_returned(case, cell):
+    if case.steps > 1:
+        parts_in_time_agree(case, cell)
+
+
+@clause("E2", given=far_out(ONE_LAYER, bidirectional=False, num_layers=1, short=True, **RARELY))
+def test_large_module_is_a_loop_of_its_cell(case, cell):
+    steps_of_the_cell_agree(case, cell)
 
 
 @clause("E3", given={"rows": cases(far="batch_size", memory=MEMORY_OF_ITS_OWN)})
