@@ -168,7 +168,8 @@ NOT_TESTED = {
     "E2": "calls of more than 5 steps whose gates are not all open or shut: there two bounds together say nothing",
     "E3": "dynamic int8 quantization, whose rows share a scale",
     "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",
-    "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",
+    "F5": "the LSTM, whose tanh of a whole number is rounded; relu with small integers; in 16 bits more than 120 units "
+    "or features, whose sums are rounded",
     "G": "what dropout leaves out and how often, and its gradient but for one row and step between two layers on a CPU",
     "H": "initialisation",
     "I": "the life cycle of a module but for changed weights: copies, conversions, parametrizations, failed calls",

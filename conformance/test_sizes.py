@@ -4,11 +4,14 @@ import numpy as np
 
 from conformance.harness.api import (
     FORWARD,
+    GRU,
     LSTM,
     MEMORY_OF_ITS_OWN,
     ONE_STEP,
     REVERSE,
+    RNN_TANH,
     assert_agree,
+    assert_exact,
     assert_gradients_within,
     assert_same,
     assert_same_or_agree,
@@ -39,6 +42,7 @@ SEQUENCES = {"rows": "batch_size", "steps": "steps"}
 NOT_STEPS = {name: field for name, field in FAR.items() if name != "steps"}
 NOT_UNITS = {name: field for name, field in NOT_STEPS.items() if name != "units"}
 WIDTHS = {"units": "hidden_size", "features": "input_size"}
+NOT_WIDTHS = {name: field for name, field in FAR.items() if name not in WIDTHS}
 ONE_LAYER = {"rows": "batch_size", **WIDTHS}
 UNROUNDED = {"fill": "digital", "bias": True}
 """Numbers of which error bounds stay narrow at any length."""
@@ -184,3 +188,13 @@ def test_rows_of_a_large_batch_do_not_depend_on_another_row(case, cell):
             for poisoned in seen.poisoned:
                 parts = [("output", others, others) for others in thirds if others is not third]
                 assert_unchanged(seen, poisoned, *parts, relation=relation)
+
+
+@clause(
+    "F5",
+    on=(RNN_TANH, GRU),
+    given=far_out(NOT_WIDTHS, **UNROUNDED, **RARELY) | far_out(WIDTHS, dtype=losses.WIDE, **UNROUNDED, **RARELY),
+)
+def test_gates_of_a_large_call_that_are_open_or_shut_give_exactly_what_the_equations_say(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_exact(seen, from_inputs)

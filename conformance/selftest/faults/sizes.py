@@ -11,7 +11,7 @@ import torch
 from conformance.harness.execution.subject import Subject
 from conformance.selftest.faults.fault import ALL, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, States, subject
-from reference.problem import LSTM
+from reference.problem import GRU, LSTM, RNN_TANH
 
 FAULTS = Faults()
 fault = FAULTS.seed
@@ -225,8 +225,10 @@ class _LateBackwardStates(Plain):
 
 LARGE: dict[str, tuple[str, int, Condition]] = {
     "65-rows": ("batch_size", 65, lambda module, x: x.shape[1] > 64),
+    "101-steps": ("steps", 101, lambda module, x: len(x) > 100),
     "257-units": ("hidden_size", 257, lambda module, x: module.hidden_size > 256),
     "257-features": ("input_size", 257, lambda module, x: module.input_size > 256),
+    "7-layers": ("num_layers", 7, lambda module, x: module.num_layers > 6),
 }
 """Sizes from which on a call is wrong: the field of a case, its value, and the condition."""
 
@@ -278,3 +280,22 @@ class _LongReverseDirectionBeginsLate(Plain):
     def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
         late = direction == 1 and len(sequence) > 100
         return super().input_at(sequence, min(t + 1, len(sequence) - 1) if late else t, direction)
+
+
+class _LosesASixtyFourth(Plain):
+    """Returns outputs that are too small by one part in 64 if a condition holds."""
+
+    condition: Condition
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        outputs, after = super().run(sequence, states, layer, direction)
+        return outputs * (1 - 2**-6) if self.condition(self, sequence) else outputs, after
+
+
+def _inexact() -> Iterator[Fault]:
+    for size, (field, least, large) in LARGE.items():
+        name = f"loses-a-sixty-fourth-with-{size}"
+        yield Fault(name, ("F5",), (RNN_TANH, GRU), wrong_when(name, large, _LosesASixtyFourth), ((field, least),))
+
+
+FAULTS.extend(_inexact())
