@@ -168,9 +168,11 @@ NOT_TESTED = {
     "C6": "hooks other than full backward hooks, vmap over derivatives, and calls of more than one step or layer",
     "D5": "what takes less than 8 kB a call; calls of more than 25 steps with gradients on; packed, bidirectional and "
     "deeper calls, and Cells; memory of devices; systems other than Linux, which do not tell what a process holds",
+    "E2": "calls of more than 5 steps whose gates are not all open or shut: there two bounds together say nothing",
     "E3": "dynamic int8 quantization, whose rows share a scale",
     "F1 to F4": "symmetries and closed forms, but for data in which nothing is rounded (F5)",
-    "F5": "the LSTM, whose tanh of a whole number is rounded, and relu with small integers",
+    "F5": "the LSTM, whose tanh of a whole number is rounded; relu with small integers; in 16 bits more than 120 units "
+    "or features, whose sums are rounded",
     "G": "what dropout leaves out and how often, and its gradient but for one row and step between two layers on a CPU",
     "H": "initialisation",
     "I": "the life cycle of a module but for changed weights: copies, conversions, parametrizations, failed calls",

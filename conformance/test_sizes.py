@@ -4,10 +4,13 @@ import numpy as np
 
 from conformance.harness.api import (
     FORWARD,
+    GRU,
     LSTM,
     MEMORY_OF_ITS_OWN,
     REVERSE,
+    RNN_TANH,
     assert_agree,
+    assert_exact,
     assert_same,
     assert_same_or_agree,
     assert_unchanged,
@@ -17,15 +20,27 @@ from conformance.harness.api import (
     from_inputs,
     from_own_states,
     is_exact,
+    losses,
     observe,
     observe_layers,
     observe_poisoned,
 )
+from conformance.parts import (
+    ALL,
+    directions_agree,
+    parts_in_time_agree,
+    row_agrees,
+    steps_of_the_cell_agree,
+)
 from strategies.case import ONE_STEP
-from strategies.large import EVERY_SIZE, NOT_UNITS, OF_ONE_STEP, SEQUENCES, far_out
+from strategies.large import EVERY_SIZE, NOT_LAYERS, NOT_UNITS, NOT_WIDTHS, OF_ONE_STEP, SEQUENCES, WIDTHS, far_out
 from strategies.real import real_cases
 
-ALL = np.s_[:]
+UNROUNDED = {"fill": "digital", "bias": True}
+"""Numbers of which error bounds stay narrow at any length."""
+
+RARELY = {"share": 20}
+
 PAST_65535 = {
     "rows_by_steps": {"batch_size": range(32_769, 40_000), "steps": (2,), "hidden_size": (1,), "input_size": (1,)},
     "rows": {"batch_size": range(65_537, 70_000), "steps": (1,), "hidden_size": (1,), "input_size": (1,)},
@@ -105,6 +120,39 @@ def test_deep_stack_is_the_composition_of_its_layers(case, cell):
         (assert_same_or_agree if is_exact(seen) else assert_agree)(seen, seen.layers[-1], ("output", ALL, ALL))
 
 
+@clause(
+    "E2",
+    given=far_out(NOT_LAYERS, bidirectional=True, num_layers=1, short=True, **RARELY)
+    | far_out({"steps": "steps"}, bidirectional=True, num_layers=1, **UNROUNDED, **RARELY),
+)
+def test_large_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell):
+    directions_agree(case, cell)
+
+
+@clause(
+    "E2",
+    given=far_out({"rows": "batch_size"}, short=True, **RARELY)
+    | far_out(WIDTHS, batch_size=(2, 3), short=True, **RARELY),
+)
+def test_row_of_a_large_batch_is_that_row_alone(case, cell):
+    row_agrees(case.on(cell), cell, case.pick % case.batch_size)
+
+
+@clause(
+    "E2",
+    given=far_out(WIDTHS, bidirectional=False, steps=(2, 3), **RARELY)
+    | far_out({"steps": "steps"}, bidirectional=False, **UNROUNDED, **RARELY),
+)
+def test_large_call_is_its_first_steps_and_the_rest_from_the_states_they_returned(case, cell):
+    if case.steps > 1:
+        parts_in_time_agree(case, cell)
+
+
+@clause("E2", given=far_out(NOT_LAYERS, bidirectional=False, num_layers=1, short=True, **RARELY))
+def test_large_module_is_a_loop_of_its_cell(case, cell):
+    steps_of_the_cell_agree(case, cell)
+
+
 @clause("E3", given={"rows": cases(far="batch_size", memory=MEMORY_OF_ITS_OWN)})
 def test_rows_of_a_large_batch_do_not_depend_on_another_row(case, cell):
     thirds = [np.s_[first::3] for first in range(3)]
@@ -114,3 +162,13 @@ def test_rows_of_a_large_batch_do_not_depend_on_another_row(case, cell):
             for poisoned in seen.poisoned:
                 parts = [("output", others, others) for others in thirds if others is not third]
                 assert_unchanged(seen, poisoned, *parts, relation=relation)
+
+
+@clause(
+    "F5",
+    on=(RNN_TANH, GRU),
+    given=far_out(NOT_WIDTHS, **UNROUNDED, **RARELY) | far_out(WIDTHS, dtype=losses.WIDE, **UNROUNDED, **RARELY),
+)
+def test_gates_of_a_large_call_that_are_open_or_shut_give_exactly_what_the_equations_say(case, cell):
+    for seen in observe(case.on(cell)):
+        assert_exact(seen, from_inputs)

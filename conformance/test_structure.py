@@ -5,7 +5,6 @@ import numpy as np
 from conformance import relations
 from conformance.harness.api import (
     FORWARD,
-    LSTM,
     MEMORY_OF_ITS_OWN,
     REVERSE,
     assert_agree,
@@ -19,33 +18,26 @@ from conformance.harness.api import (
     from_inputs,
     is_exact,
     observe,
-    observe_chain,
     observe_layers,
     observe_pairs,
     observe_poisoned,
 )
+from conformance.parts import (
+    ALL,
+    directions_agree,
+    everything,
+    parts_in_time_agree,
+    row_agrees,
+    states,
+    steps_of_the_cell_agree,
+)
 
-ALL = np.s_[:]
 SHORT, SEVERAL = range(1, 6), range(2, 6)
 """Steps before the bounds of two computed sides grow vacuous."""
 
 LATER = range(2, 13)
 
 OTHER_MEMORY = ("transposed", "sliced", "expanded", "guarded", "offset")
-
-
-def states(cell):
-    return ("h_n", "c_n") if cell == LSTM else ("h_n",)
-
-
-def returned(seen, cell):
-    """The states that a call returned, for the next call."""
-    return seen.h_n.values, seen.c_n.values if cell == LSTM else None
-
-
-def everything(cell, rows=ALL):
-    """These rows of the output and of the states, which are all that the other call has."""
-    return (("output", rows, ALL), *((name, np.s_[:, :, rows], ALL) for name in states(cell)))
 
 
 # E1: the same by definition
@@ -113,11 +105,7 @@ def test_packed_batch_of_equal_lengths_is_a_padded_one(case, cell):
 
 @clause("E2", given=cases(bidirectional=True, num_layers=1, short=True, projection=None))
 def test_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell):
-    problem = case.on(cell)
-    for direction, in_time in ((FORWARD, np.s_[:, :, 0]), (REVERSE, np.s_[:, ::-1, 0])):
-        for seen, alone in observe_pairs(problem, relations.one_direction(problem, direction)):
-            assert_agree(seen, alone, ("output", np.s_[:, :, direction], in_time))
-            assert_agree(seen, alone, *((name, np.s_[:, direction], np.s_[:, 0]) for name in states(cell)))
+    directions_agree(case, cell)
 
 
 @clause("E2", given=cases(bidirectional=True, num_layers=1, short=True, packed=True, projection=None))
@@ -130,29 +118,12 @@ def test_packed_bidirectional_call_ends_as_a_forward_run_and_a_run_of_turned_row
 
 @clause("E2", given=cases(bidirectional=False, steps=SEVERAL, projection=None))
 def test_call_is_its_first_steps_and_the_rest_from_the_states_they_returned(case, cell):
-    problem, split = case.on(cell), 1 + case.pick % (case.steps - 1)
-
-    def part(number, before):
-        if number == 0:
-            return relations.first_steps(problem, split)
-        return relations.later_steps(problem, split, returned(before, cell))
-
-    for seen in observe(problem):
-        if parts := observe_chain(seen.route, 2, part):
-            assert_agree(seen, parts[0], ("output", np.s_[:, :split], ALL))
-            assert_agree(seen, parts[1], ("output", np.s_[:, split:], ALL), *everything(cell)[1:])
+    parts_in_time_agree(case, cell)
 
 
 @clause("E2", given=cases(bidirectional=False, num_layers=1, short=True))
 def test_module_is_a_loop_of_its_cell(case, cell):
-    problem = case.on(cell)
-
-    def step(t, before):
-        return relations.single_step(problem, t, None if before is None else returned(before, cell))
-
-    for seen in observe(problem):
-        for t, one in enumerate(observe_chain(seen.route, case.steps, step)):
-            assert_agree(seen, one, ("output", np.s_[:, t, 0], np.s_[0, 0], "h_n"))
+    steps_of_the_cell_agree(case, cell)
 
 
 @clause("E2", given=cases(unbatched=False, short=True, packed=None, projection=None))
@@ -174,10 +145,8 @@ def test_rows_moved_within_the_batch_give_the_same_rows(case, cell):
 @clause("E2", given=cases(batch_size=range(2, 6), short=True, packed=None, projection=None))
 def test_batch_is_its_rows_one_by_one(case, cell):
     problem = case.on(cell)
-    for row, length in enumerate(case.lengths or (case.steps,) * case.batch_size):
-        only = np.s_[row : row + 1]
-        for seen, alone in observe_pairs(problem, relations.row_alone(problem, row)):
-            assert_agree(seen, alone, ("output", np.s_[only, :length], ALL), *everything(cell, only)[1:])
+    for row in range(case.batch_size):
+        row_agrees(problem, cell, row)
 
 
 @clause("E2", given=cases(packed=True, batch_size=range(2, 6), short=True, projection=None))

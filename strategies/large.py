@@ -19,6 +19,8 @@ SEQUENCES = {name: EVERY_SIZE[name] for name in ("rows", "steps")}
 NOT_STEPS = {name: field for name, field in EVERY_SIZE.items() if name != "steps"}
 NOT_UNITS = {name: field for name, field in NOT_STEPS.items() if name != "units"}
 NOT_LAYERS = {name: field for name, field in NOT_STEPS.items() if name != "layers"}
+WIDTHS = {name: EVERY_SIZE[name] for name in ("units", "features")}
+NOT_WIDTHS = {name: field for name, field in EVERY_SIZE.items() if name not in WIDTHS}
 OF_ONE_STEP = {name: field for name, field in EVERY_SIZE.items() if field not in ONE_STEP}
 """Those that the classes have that take a single step."""
 

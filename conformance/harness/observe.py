@@ -235,7 +235,8 @@ def parameters_drawn(seed: int, *architectures: Architecture) -> list[tuple[dict
 
 def probes(cells: Sequence[str]) -> list[list[Observation]]:
     """Calls of size 1: for each dtype, device and route of the run, a list with one call for each cell."""
-    here, routes = session.current(), EAGER_ROUTES + UNREAL_ROUTES
+    here = session.current()
+    routes = here.taken(EAGER_ROUTES + UNREAL_ROUTES)
     combinations = [(dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in routes]
     return [[here.probe(cell, *combination) for cell in cells] for combination in combinations]
 
@@ -295,7 +296,7 @@ def check_second_derivatives(problem: Problem, loss: Loss, pick: int) -> list[Gr
 
 def _one_route(pick: int) -> tuple[str, ...]:
     """The differentiable route of the run that `pick` chooses, if there is any."""
-    routes = [route for route in BACKWARD_ROUTES if route in session.current().routes]
+    routes = session.current().taken(BACKWARD_ROUTES)
     return (routes[pick % len(routes)],) if routes else ()
 
 

@@ -20,7 +20,7 @@ def reproduces(entry: Known) -> bool:
     outer = session.current()
     may_end_process = entry.field == "call" and outer.subject.texts
     executor = worker_process.IN_CHILDREN if may_end_process else outer.executor
-    with session.nested(Session(outer.subject, outer.axes, executor=executor)) as here:
+    with session.nested(Session(outer.subject, outer.axes, routes=outer.routes, executor=executor)) as here:
         try:
             tested.check(cell, case)
             found = []

@@ -18,7 +18,7 @@ from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.requests.request import Executor, InProcess
-from conformance.harness.execution.routes import EAGER_ROUTES
+from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import TORCH_NN, Subject
 from conformance.harness.findings.known import Known, matching
 from conformance.harness.findings.recorder import Finding, Recorder
@@ -48,7 +48,7 @@ class Session:
     subject      the implementation under test
     axes         the dtypes and devices that cases are drawn from
     known        known deviations in force
-    routes       those of `EAGER_ROUTES` that calls take; others are taken where a property names them
+    routes       those of `ROUTES` that calls take; modules that are only built, and packing, have none
     dtypes       those in which calls are made, whether drawn or not
     executor     makes the calls, in this process or in children (`worker_process.IN_CHILDREN`)
     latest       the last failure of each property and cell
@@ -63,7 +63,7 @@ class Session:
     latest: dict[str, Finding] = field(default_factory=dict)
     put_right: tuple[str, ...] = ()
     on_case: Callable[[CaseRecord], None] = lambda record: None
-    routes: tuple[str, ...] = EAGER_ROUTES
+    routes: tuple[str, ...] = tuple(ROUTES)
     dtypes: tuple[str, ...] = DTYPES
     executor: Executor = field(default_factory=InProcess)
     _probes: dict[tuple[str, str, str, str, tuple[str, ...]], Observation] = field(default_factory=dict)
@@ -87,8 +87,7 @@ class Session:
         executor: makes the calls instead of the run's.
         """
         problem = request.problem
-        taken = [r for r in request.routes if r in self.routes or r not in EAGER_ROUTES]
-        request = replace(request, routes=tuple(taken) if problem.dtype in self.dtypes else ())
+        request = replace(request, routes=self.taken(request.routes) if problem.dtype in self.dtypes else ())
         self._requests += 1
         if isinstance(request, ModuleCall) and self._requests % KERNELS_RECORDED_EVERY == 1:
             request = replace(request, record_kernels=True)
@@ -96,6 +95,13 @@ class Session:
         for kernel in (kernel for observation in seen for kernel in observation.kernels):
             self.recorder.kernels[kernel] = self.recorder.kernels.get(kernel, 0) + 1
         return tuple(one for one in seen if not self._left_out(one))
+
+    def taken(self, routes: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of a call's routes that the run takes. Where it takes none, the case's record keeps what was wanted."""
+        taken = tuple(route for route in routes if route in self.routes or route not in ROUTES)
+        if routes and not taken:
+            case_record.current().wanted_in_vain(routes)
+        return taken
 
     def _left_out(self, seen: Observation) -> bool:
         """Whether `seen` failed because of a feature that the subject does not support; if so, it is counted."""
@@ -149,16 +155,20 @@ class Session:
         return self._probes[key]
 
     def leave_out_unsupported_dtypes(self) -> None:
-        """Removes dtypes that every cell refuses on every device and route, and records them as skipped."""
+        """Removes dtypes that every cell refuses on every device and route, and records them as skipped.
+
+        On the eager routes of the run if it has any: meta tensors take dtypes that no kernel does.
+        """
+        routes = [route for route in EAGER_ROUTES if route in self.routes] or self.routes
         for dtype in self.axes.dtypes:
             pairs = [(cell, device) for device in self.axes.devices for cell in self.subject.classes]
-            combinations = [(cell, dtype, device, route) for route in EAGER_ROUTES for cell, device in pairs]
+            combinations = [(cell, dtype, device, route) for route in routes for cell, device in pairs]
             needed = dtype in ALWAYS_SUPPORTED and self.subject.name == TORCH_NN
             if needed or not all(self._refuses(*combination) for combination in combinations):
                 continue
             self.axes.dtypes = tuple(name for name in self.axes.dtypes if name != dtype)
             for cell, device in pairs:
-                failure = self.probe(cell, dtype, device, "grad").failure or Failure(RAISED)
+                failure = self.probe(cell, dtype, device, routes[0]).failure or Failure(RAISED)
                 self.recorder.skipped(cell, dtype, device, "every route", failure)
 
     def repeats(self, node: str, finding: Finding) -> bool:

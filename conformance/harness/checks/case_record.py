@@ -37,6 +37,7 @@ class CaseRecord:
     run        the session; its record while no property runs has no clause
     test       the name of the property's test, with the value of its parameter if it has one
     findings   each with the observation that shows it
+    untaken    the routes of calls of which the run takes none
     enclosures cached by `bounds` for the current problem
     """
 
@@ -50,11 +51,16 @@ class CaseRecord:
     worst: float = 0.0
     detectable_error: dict[str, float] = field(default_factory=dict)
     findings: list[tuple[Finding, Observation]] = field(default_factory=list)
+    untaken: tuple[str, ...] = ()
     enclosures: MutableMapping[tuple[object, ...], tuple[object, Any]] = field(default_factory=dict)
 
     @property
     def node(self) -> str:
         return node(self.test, self.cell)
+
+    def wanted_in_vain(self, routes: tuple[str, ...]) -> None:
+        """A call was left out, because the run takes none of its routes."""
+        self.untaken = tuple(dict.fromkeys((*self.untaken, *routes)))
 
     def checked(self, elements: int, vacuous: float, ratio: float) -> None:
         """Counts a comparison; `vacuous` is the vacuous share of its elements, `ratio` its worst error / bound."""

@@ -7,6 +7,7 @@ deviation once the whole case has been checked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -130,11 +131,16 @@ def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relat
 
 def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
     """Every result is the exact one, rounded to the dtype: of data in which nothing is rounded before the end."""
-    a = seen.problem.architecture
-    enclosure = enclosing(seen, reference.model(a.cell, "float64", "cpu", "", "", "").red)  # for its midpoints alone
+    enclosure = enclosing(seen, _in_float64(seen.problem.architecture.cell))  # for its midpoints alone
     for name, labelled in seen.results.items():
         rounded = allowed(seen).format.round(getattr(enclosure, name).midpoint)
         assert_same(seen, labelled, LabelledArray(name, rounded, labelled.axes, labelled.fixed), "exactly")
+
+
+@cache
+def _in_float64(cell: str) -> Rounding:
+    """A rounding model for float64; the same object each time, so that an enclosure is computed once."""
+    return reference.model(cell, "float64", "cpu", "", "", "").red
 
 
 def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from conformance.harness.execution import machine, subject
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.requests.request import Executor, InProcess
-from conformance.harness.execution.routes import EAGER_ROUTES
+from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN, Subject, SubjectError
 from conformance.harness.findings import known as known_deviations
 from conformance.harness.findings.known import Known, KnownError
@@ -75,7 +75,8 @@ class Options:
     def _require_documented_parameters(self, session: Session) -> None:
         """Raises OptionError if a module of size 1 has undocumented parameters or lacks documented ones."""
         for cell in self.cells:
-            probes = [session.probe(cell, t, d, "grad") for t in session.axes.dtypes for d in session.axes.devices]
+            route, axes = session.routes[0], session.axes
+            probes = [session.probe(cell, dtype, device, route) for dtype in axes.dtypes for device in axes.devices]
             for failure in [seen.failure for seen in probes if seen.failure is not None]:
                 if failure.kind == MISMATCHED:
                     raise OptionError(f"{self.subject.name}, {cell}, {one_line(failure.message)}; {ADAPTER}")
@@ -109,7 +110,7 @@ def read(
         "cells": _chosen("--cell", cells, judged.classes, f"no such cell of {judged.name}; it has"),
         "devices": _chosen("--device", devices, present, "no such device here; present:"),
         "dtypes": _chosen("--dtype", dtypes, DTYPES, "no such dtype; one of"),
-        "routes": _chosen("--route", routes, EAGER_ROUTES, "no such route; one of"),
+        "routes": _chosen("--route", routes, ROUTES, "no such route; one of"),
     }
     try:
         parsed, cell = parse(case) if case is not None else (None, "")

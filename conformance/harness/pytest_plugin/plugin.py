@@ -22,7 +22,8 @@ AXES = {
     "cell": "this cell: rnn_tanh, rnn_relu, lstm, gru, or one of these with _cell",
     "device": "this device, instead of all that are present",
     "dtype": "this dtype: float32, float64, float16, bfloat16",
-    "route": "this route: grad, no_grad, no_mkldnn; checks of the constructor and of meta and fake tensors still run",
+    "route": "this route: grad, no_grad, no_mkldnn, inference_mode, frozen, input_grad, meta (compared with grad), "
+    "fake (likewise); checks of constructors and of packing still run",
 }
 """Options that leave out a part of the contract, and what each keeps."""
 
@@ -307,7 +308,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.excinfo is not None and call.when == "call" and found is not None:
         from conformance.harness.pytest_plugin import report
 
-        report.rewrite(outcome.get_result(), found, item, call.excinfo.value)  # type: ignore[attr-defined]
+        told = outcome.get_result()  # type: ignore[attr-defined]
+        if isinstance(call.excinfo.value, pytest.skip.Exception):
+            told.user_properties.append((report.LACKING, str(call.excinfo.value)))
+        else:
+            report.rewrite(told, found, item, call.excinfo.value)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

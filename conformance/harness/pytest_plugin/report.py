@@ -12,6 +12,7 @@ import pytest
 from conformance.clauses import CLAUSES
 from conformance.harness import session
 from conformance.harness.execution import machine
+from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, PropertyStats, as_repeat
 from conformance.harness.findings.recorder import node as node_of
@@ -93,9 +94,12 @@ class Report:
         self.unfinished: list[str] = []
 
     def header(self, seed: str | None) -> list[str]:
+        judged, effort = self.session.subject.name, self.options.effort
+        left_out = ", ".join(route for route in ROUTES if route not in self.options.routes)
+        without = f", left out by --route: {left_out}" if left_out else ""
         return [
             machine.describe(),
-            f"conformance: subject {self.session.subject.name}, effort {self.options.effort}, seed {seed or 'fixed'}",
+            f"conformance: subject {judged}, effort {effort}, seed {seed or 'fixed'}{without}",
             *(f"conformance: {one} was set; undone for this run" for one in self.session.put_right),
         ]
 
@@ -112,7 +116,7 @@ class Report:
                 self.gone.append(str(value))
             elif name == STILL_THERE and report.when == "call":
                 self.still_there.append(str(value))
-            elif name == LACKING and report.when == "setup":
+            elif name == LACKING and report.when != "teardown":
                 self.lacking[str(value)] += 1
         if report.outcome == "failed" and not explained:
             self.other_failures.append(report.nodeid)

@@ -15,7 +15,7 @@ import torch
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness.cells import CELL_NAMES, MODULES, SINGLE_STEPS
 from conformance.harness.execution import kernels, machine
-from conformance.harness.execution.routes import EAGER_ROUTES
+from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import most_frequent
@@ -158,7 +158,7 @@ class Summary:
         axes = (
             ("--cell", options.cells, options.subject.classes),
             ("--dtype", options.dtypes, DTYPES),
-            ("--route", options.routes, EAGER_ROUTES),
+            ("--route", options.routes, ROUTES),
             ("--device", options.devices, machine.devices()),
         )
         text = [f"{name} {' '.join(some)}" for name, some, every in axes if len(some) < len(tuple(every))]
@@ -275,10 +275,11 @@ class Summary:
 
     def _lacks(self) -> list[tuple[str, str]]:
         """What the subject does not have, or rejects however small the call is."""
+        eager = self._eager_routes()
         lacks = [("LACKS", f"{counted(n, 'property')} left out: {reason}") for reason, n in self.report.lacking.items()]
         for row in self.session.recorder.left_out():
             narrowed = [row.dtypes - {row.what}] if not row.dtypes.issuperset(self.session.axes.dtypes) else []
-            narrowed += [row.routes] if not row.routes.issuperset(self.session.routes) else []
+            narrowed += [row.routes] if not row.routes.issuperset(eager) else []
             where = "; ".join(", ".join(sorted(names)) for names in (row.cells, *narrowed) if names)
             on = f" on {row.device}" if row.device != "cpu" else ""
             text = (
@@ -286,6 +287,10 @@ class Summary:
             )
             lacks.append(("LACKS", f"{text}: {one_line(row.message, 90)}"))
         return lacks
+
+    def _eager_routes(self) -> list[str]:
+        """The routes that a property takes unless it names others, as far as asked."""
+        return [route for route in EAGER_ROUTES if route in self.session.routes]
 
     def _empty(self) -> str:
         silent = self.report.vacuous_tests()
@@ -297,7 +302,7 @@ class Summary:
             return ""
         cells = [cell for cell in MODULES if cell in self.options.cells]
         judged = cells if self.session.subject.name == TORCH_NN else []
-        combinations = product(judged, self.session.axes.dtypes, self.session.routes)
+        combinations = product(judged, self.session.axes.dtypes, self._eager_routes())
         expected = {label for combination in combinations for label in kernels.expected(*combination)}
         missed = sorted(expected - self.session.recorder.kernels.keys())
         return f"kernels of this machine that no call reached: {', '.join(missed)}" if missed else ""

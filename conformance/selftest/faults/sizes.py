@@ -10,8 +10,8 @@ import torch
 
 from conformance.harness.execution.subject import Subject
 from conformance.selftest.faults.fault import ALL, Fault, Faults
-from conformance.selftest.implementations.plain import Plain, States
-from reference.problem import LSTM
+from conformance.selftest.implementations.plain import Plain, States, subject
+from reference.problem import GRU, LSTM, RNN_TANH
 
 FAULTS = Faults()
 fault = FAULTS.seed
@@ -19,19 +19,26 @@ fault = FAULTS.seed
 # Special sizes and values
 
 
-class _When(Plain):
-    """Adds 1/2 to the input of every step if a condition on the module and the input holds."""
+Condition = Callable[[Plain, torch.Tensor], bool]
+"""Of a module and its input (T, N, features)."""
 
-    def __init__(self, *args: Any, condition: Callable[[Plain, torch.Tensor], bool], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.condition = condition
+
+class _When(Plain):
+    """Adds 1/2 to the input of every step if a condition holds. A single step is sound."""
+
+    condition: Condition
 
     def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
         x = super().input_at(sequence, t, direction)
         return x + 2**-1 if self.condition(self, sequence) else x
 
 
-SPECIAL: dict[str, Callable[[Plain, torch.Tensor], bool]] = {
+def wrong_when(name: str, condition: Condition, kind: type[Plain] = _When) -> Subject:
+    """The subject that is wrong, as `kind` says, where a condition holds."""
+    return subject(name, type(kind.__name__, (kind,), {"condition": staticmethod(condition)}))
+
+
+SPECIAL: dict[str, Condition] = {
     "one-unit": lambda module, x: module.hidden_size == 1,
     "one-feature": lambda module, x: module.input_size == 1,
     "one-row": lambda module, x: x.shape[1] == 1,
@@ -42,7 +49,7 @@ SPECIAL: dict[str, Callable[[Plain, torch.Tensor], bool]] = {
     "an-input-of-zeros": lambda module, x: _has_values(x) and not bool(x.any()),
     "equal-rows": lambda module, x: _has_values(x) and x.shape[1] > 1 and bool((x == x[:, :1]).all()),
 }
-"""Conditions under which `_When` is wrong; the input is (T, N, features)."""
+"""Conditions under which `_When` is wrong."""
 
 
 def _has_values(x: torch.Tensor) -> bool:
@@ -51,9 +58,8 @@ def _has_values(x: torch.Tensor) -> bool:
 
 def _special() -> Iterator[Fault]:
     for name, condition in SPECIAL.items():
-        classes = {cell: partial(_When, cell, condition=condition) for cell in ALL}
         effort = "default" if name in ("an-input-of-zeros",) else "smoke"
-        yield Fault(f"wrong-with-{name}", ("B1", "B2"), ALL, Subject(name, classes), effort=effort)
+        yield Fault(f"wrong-with-{name}", ("B1", "B2"), ALL, wrong_when(name, condition), effort=effort)
 
 
 FAULTS.extend(_special())
@@ -213,3 +219,83 @@ class _LateBackwardStates(Plain):
         outputs, after = super().run(sequence, states, layer, direction)
         halved = direction and len(sequence) > 100
         return outputs, tuple(state / 2 for state in after) if halved else after
+
+
+# Large calls, of which the parts are sound
+
+LARGE: dict[str, tuple[str, int, Condition]] = {
+    "65-rows": ("batch_size", 65, lambda module, x: x.shape[1] > 64),
+    "101-steps": ("steps", 101, lambda module, x: len(x) > 100),
+    "257-units": ("hidden_size", 257, lambda module, x: module.hidden_size > 256),
+    "257-features": ("input_size", 257, lambda module, x: module.input_size > 256),
+    "7-layers": ("num_layers", 7, lambda module, x: module.num_layers > 6),
+}
+"""Sizes from which on a call is wrong: the field of a case, its value, and the condition."""
+
+WHOLE: dict[str, Condition] = {
+    "in-two-directions": lambda module, x: module.directions == 2,
+    "of-several-rows": lambda module, x: x.shape[1] > 1,
+    "over-several-steps": lambda module, x: len(x) > 1,
+    "outside-of-cells": lambda module, x: True,
+}
+"""What a call has and the parts that it is compared with have not."""
+
+WRONG_AS_A_WHOLE = {
+    "in-two-directions": ("65-rows", "257-units", "257-features"),
+    "of-several-rows": ("257-units", "257-features"),
+    "over-several-steps": ("257-units", "257-features"),
+    "outside-of-cells": ("65-rows", "257-units", "257-features"),
+}
+
+
+def _wrong_as_a_whole() -> Iterator[Fault]:
+    for whole, sizes in WRONG_AS_A_WHOLE.items():
+        for size in sizes:
+            field, least, large = LARGE[size]
+            name, conditions = f"wrong-with-{size}-{whole}", (large, WHOLE[whole])
+            judged = wrong_when(name, partial(_all_hold, conditions))
+            yield Fault(name, ("E2",), ALL, judged, ((field, least),))
+
+
+def _all_hold(conditions: tuple[Condition, ...], module: Plain, x: torch.Tensor) -> bool:
+    return all(holds(module, x) for holds in conditions)
+
+
+FAULTS.extend(_wrong_as_a_whole())
+
+
+@fault("E2", steps=101)
+class _ForgetsAtStep100(Plain):
+    """Starts from zero states again after step 100."""
+
+    def if_running(self, t: int, after: States, before: States) -> States:
+        states = super().if_running(t, after, before)
+        return tuple(torch.zeros_like(state) for state in states) if t == 100 else states
+
+
+@fault("E2", steps=101)
+class _LongReverseDirectionBeginsLate(Plain):
+    """Reads from the last step but one on in the reverse direction of more than 100 steps."""
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        late = direction == 1 and len(sequence) > 100
+        return super().input_at(sequence, min(t + 1, len(sequence) - 1) if late else t, direction)
+
+
+class _LosesASixtyFourth(Plain):
+    """Returns outputs that are too small by one part in 64 if a condition holds."""
+
+    condition: Condition
+
+    def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
+        outputs, after = super().run(sequence, states, layer, direction)
+        return outputs * (1 - 2**-6) if self.condition(self, sequence) else outputs, after
+
+
+def _inexact() -> Iterator[Fault]:
+    for size, (field, least, large) in LARGE.items():
+        name = f"loses-a-sixty-fourth-with-{size}"
+        yield Fault(name, ("F5",), (RNN_TANH, GRU), wrong_when(name, large, _LosesASixtyFourth), ((field, least),))
+
+
+FAULTS.extend(_inexact())

@@ -8,12 +8,15 @@ from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness import replay, session
 from conformance.harness.checks import case_record
 from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.routes import EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import node
+from conformance.harness.observe import observe
 from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.session import Session
+from conformance.selftest import trial
 from reference.problem import GRU
 from strategies import Case, cases
 
@@ -70,6 +73,26 @@ def test_case_is_vacuous_where_nothing_that_was_compared_could_have_failed(compa
     tally = here.recorder.tally("test_own[gru]")
     assert (tally.cases, tally.vacuous_cases) == (1, is_vacuous)
     assert tally.elements == sum(elements for elements, _ in compared)
+
+
+@pytest.mark.parametrize(("compared", "is_skipped"), [((), True), (((4, 0.0),), False)])
+def test_property_that_compared_nothing_because_its_routes_are_left_out_is_skipped_with_the_reason(
+    compared, is_skipped
+):
+    def body(case, cell):
+        for elements, vacuous in compared:
+            case_record.current().checked(elements, vacuous, 0.5)
+        assert observe(case.on(cell), UNREAL_ROUTES) == []
+
+    tested = Property(CLAUSES["A4-fake"], "test_own", (((GRU,), cases()),), body)
+    reasons = []
+    with session.nested(Session(torch_nn(), routes=EAGER_ROUTES)) as here:
+        try:
+            tested.test(GRU, trial.settings("few"), 0)(cell=GRU)
+        except pytest.skip.Exception as skipped:
+            reasons.append(str(skipped))
+    assert reasons == (["--route leaves out meta, fake"] if is_skipped else [])
+    assert bool(here.recorder.tallies) is not is_skipped
 
 
 def test_case_that_fails_is_counted_too():

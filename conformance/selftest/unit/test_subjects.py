@@ -1,8 +1,10 @@
 """Any subject: how it is named, what it may lack, and what the axes of the command line leave of a run."""
 
+import contextlib
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ from conformance.harness.checks.bounds import from_inputs
 from conformance.harness.checks.values import assert_within
 from conformance.harness.execution import subject
 from conformance.harness.execution.requests.forward import Forward
+from conformance.harness.execution.requests.request import InProcess
+from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES, UNREAL_ROUTES
 from conformance.harness.execution.subject import Subject
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.observe import observe
-from conformance.harness.property import Property
+from conformance.harness.property import Property, properties
 from conformance.harness.pytest_plugin import options, summary
 from conformance.harness.pytest_plugin.report import Report
 from conformance.harness.session import Session
@@ -101,7 +105,7 @@ def test_only_torch_nn_itself_is_judged_by_what_was_measured_of_it():
         ({"cell": ["mlp"]}, "--cell mlp", "rnn_tanh, rnn_relu, lstm, gru"),
         ({"cell": ["gru"], "subject": ["lstm=torch.nn:LSTM"]}, "--cell gru", "it has lstm"),
         ({"dtype": ["float8"]}, "--dtype float8", "one of float32, float64, float16, bfloat16"),
-        ({"route": ["meta"]}, "--route meta", "one of grad, no_grad, no_mkldnn"),
+        ({"route": ["jit"]}, "--route jit", "no_mkldnn, inference_mode, frozen, input_grad, meta, fake"),
         ({"dtype": ["float64"], "case": "v1 lstm float16"}, "float16 is none of --dtype float64", "leave --dtype out"),
     ],
 )
@@ -297,9 +301,39 @@ def test_routes_and_dtypes_that_are_not_asked_for_are_not_taken():
     chosen = read(route=["no_grad"], dtype=["float64"])
     with session.nested(chosen.session()) as here:
         taken = here.execute(Forward(Case(dtype="float64").on(GRU), ("grad", "no_grad", "meta")))
-        assert [seen.route for seen in taken] == ["no_grad", "meta"]
+        assert [seen.route for seen in taken] == ["no_grad"]
         assert here.axes.dtypes == ("float64",)
         assert not here.execute(Forward(Case().on(GRU)))
+
+
+class Noting(InProcess):
+    """An executor that notes the routes of all calls."""
+
+    def __init__(self):
+        self.routes = set[str]()
+
+    def execute(self, subject, request):
+        self.routes |= set(getattr(request, "routes", ()))
+        return super().execute(subject, request)
+
+
+@pytest.mark.parametrize("asked", [("no_grad",), ("meta", "fake"), tuple(r for r in ROUTES if r not in UNREAL_ROUTES)])
+def test_no_property_and_no_probe_calls_a_route_that_is_left_out(asked):
+    noting = Noting()
+    with session.nested(read(route=asked, dtype=["float32", "bfloat16"]).session(noting)):
+        for tested in properties():
+            case = Case(hidden_size=2, steps=2) if tested.draws else None
+            if tested.fits(case, LSTM) if case else LSTM in tested.cells:
+                with contextlib.suppress(pytest.skip.Exception):
+                    tested.check(LSTM, case)
+    assert noting.routes - {CONSTRUCTOR} == set(asked)
+
+
+def test_subject_that_refuses_every_route_asked_for_but_takes_meta_tensors_lacks_the_dtype():
+    judged = refusing(lambda self, x: x.dtype == torch.bfloat16 and x.device.type != "meta")
+    here = replace(read(route=["no_grad", "meta"]), subject=judged, cells=(LSTM,)).session()
+    assert "bfloat16" not in here.axes.dtypes
+    assert left_out(here) == {"bfloat16": 1}
 
 
 def test_adapter_gives_the_quantizable_lstm_its_documented_parameters_and_passes_on_values():

@@ -167,6 +167,15 @@ def test_run_that_did_not_end_is_incomplete():
     assert "PASS" not in said
 
 
+def test_routes_that_are_left_out_are_in_the_header_and_their_properties_in_the_summary():
+    made = report(route=["grad", "no_grad", "no_mkldnn", "inference_mode", "frozen", "input_grad"], no_stale=True)
+    tell(made, LACKING, "--route leaves out meta, fake", "skipped")
+    assert made.header("7")[1].endswith("seed 7, left out by --route: meta, fake")
+    assert "LACKS 1 property left out: --route leaves out meta, fake" in joined(lines_of(made))
+    assert lines_of(made)[0].startswith("PASS ")
+    assert "left out" not in report().header("7")[1]
+
+
 def test_run_that_tested_nothing_does_not_pass():
     made = report(cases=0)
     tell(made, LACKING, "no gru: mine has none", "skipped", "setup")
