@@ -13,7 +13,7 @@ from conformance.harness.api import (
     from_own_gradients,
     losses,
 )
-from strategies.large import EVERY_SIZE, NOT_STEPS, SEQUENCES, far_out
+from strategies.large import EVERY_SIZE, NOT_LAYERS, NOT_STEPS, SEQUENCES, far_out, past_65535
 from strategies.real import real_cases
 from strategies.values import INITIAL
 
@@ -33,7 +33,10 @@ PACKED = {
 
 @clause(
     "C1",
-    given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING) | far_out({"steps": "steps"}, **CONTRACTING) | PACKED,
+    given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING)
+    | far_out({"steps": "steps"}, **CONTRACTING)
+    | PACKED
+    | {f"past_65535_{name}": family for name, family in past_65535(bidirectional=False, **TRAINING).items()},
 )
 def test_gradients_of_a_large_call_lie_within_their_error_bound(case, cell):
     problem = case.on(cell)
@@ -41,8 +44,8 @@ def test_gradients_of_a_large_call_lie_within_their_error_bound(case, cell):
         assert_gradients_within(seen)
 
 
-@clause("C1", given={"rows": cases(far="batch_size", dtype=losses.NARROW, **SHORT)})
-def test_gradients_of_one_row_of_a_large_batch_in_16_bits_lie_within_their_error_bound(case, cell):
+@clause("C1", given=far_out(NOT_LAYERS, dtype=losses.NARROW, num_layers=1, **SHORT))
+def test_gradients_of_one_row_of_a_large_call_in_16_bits_lie_within_their_error_bound(case, cell):
     problem = case.on(cell)
     loss = losses.at(losses.loss(case, problem), row=case.pick % problem.batch_size)
     for seen in differentiate(problem, loss):

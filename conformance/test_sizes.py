@@ -33,27 +33,23 @@ from conformance.parts import (
     steps_of_the_cell_agree,
 )
 from strategies.case import ONE_STEP
-from strategies.large import EVERY_SIZE, NOT_LAYERS, NOT_UNITS, NOT_WIDTHS, OF_ONE_STEP, SEQUENCES, WIDTHS, far_out
+from strategies.large import (
+    EVERY_SIZE,
+    NOT_LAYERS,
+    NOT_UNITS,
+    NOT_WIDTHS,
+    OF_ONE_STEP,
+    SEQUENCES,
+    WIDTHS,
+    far_out,
+    past_65535,
+)
 from strategies.real import real_cases
 
 UNROUNDED = {"fill": "digital", "bias": True}
 """Numbers of which error bounds stay narrow at any length."""
 
 RARELY = {"share": 20}
-
-PAST_65535 = {
-    "rows_by_steps": {"batch_size": range(32_769, 40_000), "steps": (2,), "hidden_size": (1,), "input_size": (1,)},
-    "rows": {"batch_size": range(65_537, 70_000), "steps": (1,), "hidden_size": (1,), "input_size": (1,)},
-    "rows_by_units": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (8, 9), "input_size": (1,)},
-    "rows_by_features": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (1,), "input_size": (8, 9)},
-}
-"""Sizes whose product is past the largest number of blocks of a grid."""
-
-
-def past_65535():
-    """A family of cases for each product of sizes."""
-    pinned = {"num_layers": 1, "memory": "contiguous", "share": 20}
-    return {name: cases(**sizes, **pinned) for name, sizes in PAST_65535.items()}
 
 
 def every_step_lies_within(case, cell):

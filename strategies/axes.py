@@ -59,7 +59,7 @@ NEAR = {
 }
 """The other fields of a case in which one is far out. No two are equal, see below."""
 
-MOST_NUMBERS = {"smoke": 2**20, "default": 2**22, "ci": 2**22, "deep": 2**26}
+MOST_NUMBERS = {"smoke": 2**20, "default": 3 * 2**21, "ci": 3 * 2**21, "deep": 2**26}
 """The largest `Case.numbers` of a case with a field far out, by effort."""
 
 

@@ -28,3 +28,18 @@ OF_ONE_STEP = {name: field for name, field in EVERY_SIZE.items() if field not in
 def far_out(sizes: Mapping[str, str], **pinned: object) -> dict[str, Cases]:
     """A family of cases for each of these sizes, by name; `pinned` as for `cases`."""
     return {name: cases(far=field, **pinned) for name, field in sizes.items()}
+
+
+PAST_65535: Mapping[str, Mapping[str, tuple[int, ...] | range]] = {
+    "rows_by_steps": {"batch_size": range(32_769, 40_000), "steps": (2,), "hidden_size": (1,), "input_size": (1,)},
+    "rows": {"batch_size": range(65_537, 70_000), "steps": (1,), "hidden_size": (1,), "input_size": (1,)},
+    "rows_by_units": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (8, 9), "input_size": (1,)},
+    "rows_by_features": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (1,), "input_size": (8, 9)},
+}
+"""Sizes whose product is past the largest number of blocks of a grid."""
+
+
+def past_65535(**pinned: object) -> dict[str, Cases]:
+    """A family of cases for each product of sizes, by name."""
+    common = {"num_layers": 1, "memory": "contiguous", "share": 20} | pinned
+    return {name: cases(**sizes, **common) for name, sizes in PAST_65535.items()}

@@ -21,7 +21,7 @@ from conformance.harness.pytest_plugin import plugin
 from conformance.harness.pytest_plugin.report import findings_of
 from conformance.harness.session import Session
 from strategies import Axes, Case
-from strategies.axes import MOST_NUMBERS
+from strategies.axes import DTYPES, MOST_NUMBERS
 
 FEW = "few"
 EFFORTS = plugin.EFFORTS | {FEW: 5}
@@ -100,6 +100,7 @@ def findings_by(
     known: tuple[Known, ...] = (),
     enough: Enough | None = None,
     deadline: float = math.inf,
+    dtypes: tuple[str, ...] = DTYPES,
 ) -> Iterator[Finding]:
     """What one property finds in `subject`, cell by cell; quiet findings come last.
 
@@ -108,9 +109,8 @@ def findings_by(
     if enough is not None:
         given = {each.name: getattr(tested, each.name) for each in fields(tested)}
         tested = _Sought(**given, enough=enough, deadline=deadline)
-    with session.nested(
-        Session(subject, Axes(most_numbers=MOST_NUMBERS.get(effort, MOST_NUMBERS["smoke"])), known)
-    ) as here:
+    axes = Axes(dtypes, most_numbers=MOST_NUMBERS.get(effort, MOST_NUMBERS["smoke"]))
+    with session.nested(Session(subject, axes, known, dtypes=dtypes)) as here:
         for cell in tested.cells:
             if cell in cells:
                 yield from _failures(tested, cell, seed, effort)

@@ -185,6 +185,39 @@ def steeper_beyond(what: str, size: int, effort: str = "smoke") -> Fault:
 FAULTS.extend(steeper_beyond(*what_and_size) for what_and_size in _FAR[1:])
 
 
+PRODUCTS: dict[str, Callable[[Plain, torch.Tensor], int]] = {
+    "rows-by-steps": lambda module, x: x.shape[0] * x.shape[1],
+    "rows-by-units": lambda module, x: x.shape[1] * module.hidden_size,
+    "rows-by-features": lambda module, x: x.shape[1] * x.shape[2],
+}
+"""Products of sizes; the input is (T, N, features)."""
+
+
+class PastAProduct(Plain):
+    """Wrong in the last row where a product of sizes exceeds `past`: its values, or with `steeper` its gradients."""
+
+    def __init__(self, *args: Any, product: str, past: int, steeper: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.product, self.past, self.steeper = PRODUCTS[product], past, steeper
+
+    def input_at(self, sequence: torch.Tensor, t: int, direction: int) -> torch.Tensor:
+        x = super().input_at(sequence, t, direction)
+        if self.product(self, sequence) <= self.past:
+            return x
+        return torch.cat([x[:-1], _steeper(x[-1:]) if self.steeper else x[-1:] + 0.5])
+
+
+def past_a_product(product: str, past: int, steeper: bool = False, effort: str = "smoke") -> Fault:
+    """The fault of every module that is wrong in the last row where a product of sizes exceeds `past`."""
+    classes = {cell: partial(PastAProduct, cell, product=product, past=past, steeper=steeper) for cell in ALL}
+    name = f"wrong-{'gradient-' if steeper else ''}past-{past}-{product}"
+    needs = (("batch_size", past + 1), ("steps", past + 1), ("hidden_size", past + 1), ("input_size", past + 1))
+    return Fault(name, ("C1",) if steeper else ("B1", "B2"), ALL, Subject(name, classes), needs, effort)
+
+
+FAULTS.extend(past_a_product(product, 65_535, steeper) for product in PRODUCTS for steeper in (False, True))
+
+
 @fault("E3", batch_size=66)
 class _RowsReadLaterRows(Plain):
     """Adds row 65 of the input to row 0."""
