@@ -78,7 +78,7 @@ class Property:
         if record.untaken and not record.elements and not record.findings:
             pytest.skip(f"--route leaves out {', '.join(record.untaken)}")
         self._count(here, record)
-        failing = [(one, seen) for one, seen in record.findings if not self._is_quiet(here, one, seen, case)]
+        failing = [(one, seen) for one, seen, _ in record.findings if not self._is_quiet(here, one, seen, case)]
         if failing:
             finding, seen = failing[0]
             shown = replace(finding, kernels=here.kernels(seen))

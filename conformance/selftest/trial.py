@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
@@ -26,6 +26,9 @@ from strategies.axes import DTYPES, MOST_NUMBERS
 FEW = "few"
 EFFORTS = plugin.EFFORTS | {FEW: 5}
 """Cases per property: the efforts of the command line, and one for trials that must be quick."""
+
+NUMBERS = MOST_NUMBERS | {FEW: 2**17}
+"""The largest `Case.numbers` of a case with a field far out, by effort."""
 
 Enough = Callable[[Finding], bool]
 """Whether a finding is all that a trial is made for."""
@@ -100,17 +103,19 @@ def findings_by(
     known: tuple[Known, ...] = (),
     enough: Enough | None = None,
     deadline: float = math.inf,
-    dtypes: tuple[str, ...] = DTYPES,
+    dtypes: tuple[str, ...] = (),
 ) -> Iterator[Finding]:
     """What one property finds in `subject`, cell by cell; quiet findings come last.
 
-    Where a finding can be `enough`, OutOfTime is raised after `deadline`, a time of `time.perf_counter`.
+    Where a finding can be `enough`, OutOfTime is raised after `deadline`, a time of `time.perf_counter`. dtypes: those
+    that are drawn; all of them unless given.
     """
     if enough is not None:
         given = {each.name: getattr(tested, each.name) for each in fields(tested)}
         tested = _Sought(**given, enough=enough, deadline=deadline)
-    axes = Axes(dtypes, most_numbers=MOST_NUMBERS.get(effort, MOST_NUMBERS["smoke"]))
-    with session.nested(Session(subject, axes, known, dtypes=dtypes)) as here:
+    axes = Axes(most_numbers=NUMBERS[effort])
+    axes = replace(axes, dtypes=dtypes or axes.dtypes)
+    with session.nested(Session(subject, axes, known, dtypes=dtypes or DTYPES)) as here:
         for cell in tested.cells:
             if cell in cells:
                 yield from _failures(tested, cell, seed, effort)

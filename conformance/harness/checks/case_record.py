@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from conformance.clauses import CLAUSES, Clause
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.observation import Observation
-from conformance.harness.findings.recorder import Finding, Recorder, node
+from conformance.harness.findings.recorder import Element, Finding, Recorder, node
 from reference.problem import Problem
 from reference.roundings import Judgement
 from strategies import Case
@@ -30,13 +30,21 @@ class Run(Protocol):
     def judgement(self, problem: Problem) -> Judgement: ...
 
 
+class Found(NamedTuple):
+    """A finding, the observation that shows it, and that of another call with which it was compared."""
+
+    finding: Finding
+    seen: Observation
+    other: Observation | None = None
+
+
 @dataclass
 class CaseRecord:
     """The record of one property on one case.
 
     run        the session; its record while no property runs has no clause
     test       the name of the property's test, with the value of its parameter if it has one
-    findings   each with the observation that shows it
+    findings   each with the observations that show it
     untaken    the routes of calls of which the run takes none
     enclosures cached by `bounds` for the current problem
     """
@@ -50,7 +58,7 @@ class CaseRecord:
     vacuous: float = 0.0
     worst: float = 0.0
     detectable_error: dict[str, float] = field(default_factory=dict)
-    findings: list[tuple[Finding, Observation]] = field(default_factory=list)
+    findings: list[Found] = field(default_factory=list)
     untaken: tuple[str, ...] = ()
     enclosures: MutableMapping[tuple[object, ...], tuple[object, Any]] = field(default_factory=dict)
 
@@ -78,10 +86,12 @@ class CaseRecord:
         severity: str = "",
         clause: str | None = None,
         failure: Failure | None = None,
+        element: Element | None = None,
+        other: Observation | None = None,
     ) -> None:
         """A deviation of `seen`; its severity and clause are the property's own unless given.
 
-        failure: set if the deviation is that the call gave no result.
+        failure: set if the deviation is that the call gave no result. other: the call that it was compared with.
         """
         assert self.clause is not None, "assertions belong in a property marked with @clause"
         of = CLAUSES[clause or self.clause.id]
@@ -99,8 +109,9 @@ class CaseRecord:
             case=seen.problem.case if self.case is not None else "",
             options=self.run.subject.options(self.cell),
             failure=failure,
+            element=element,
         )
-        self.findings.append((finding, seen))
+        self.findings.append(Found(finding, seen, other))
 
 
 _stack: list[CaseRecord] = []

@@ -192,7 +192,7 @@ def _within(seen: Differentiated, got: LabelledArray, wanted: np.ndarray, radius
     comparison = compare_with_bounds(got.values, Ball(wanted, radius, allowed(seen), overflows=True), bounded=False)
     case_record.current().checked(got.values.size, comparison.vacuous, comparison.worst)
     beside = _beside(relation, wanted, radius)
-    assert_every(seen, got, wanted, comparison.ratios <= 1, "does not agree", beside, telling=0)
+    assert_every(seen, got, wanted, comparison.ratios <= 1, "does not agree", beside, telling=0, allowed=radius)
 
 
 def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None) -> Callable[[tuple[int, ...]], str]:

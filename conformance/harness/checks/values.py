@@ -19,6 +19,7 @@ from conformance.harness.checks.bounds import allowed, from_inputs, judgement
 from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
+from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import one_line
 from reference.ball import Ball
 from reference.network import Enclosure
@@ -69,8 +70,18 @@ def assert_enclosed(
         beyond = _outside(seen, compared(models.red), count=False)
         severity, outside = (beyond_red, beyond) if beyond else (AMBER, outside)
     for labelled, ball, ratios in outside[:1]:
-        lines = _describe_within(labelled, ball, ratios)
-        case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause)
+        at = _first_outside(labelled, ratios)
+        lines = _describe_within(labelled, ball, ratios, at)
+        element = _element(labelled, at, ball.midpoint[at], ball.radius[at])
+        case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause, element=element)
+
+
+def _element(
+    got: LabelledArray, at: tuple[int, ...], wanted: Any, allowed: Any = 0.0, other: LabelledArray | None = None
+) -> Element:
+    """Element `at` of a result as data, beside what it should be, or the element of another result there."""
+    there = ("", {}) if other is None else (other.field, other.where(at))
+    return Element(got.field, got.where(at), float(got.values[at]), float(wanted), float(allowed), *there)
 
 
 def assert_at_most(seen: Observation, got: LabelledArray, limit: np.ndarray, kind: str) -> None:
@@ -104,16 +115,26 @@ def assert_signs_agree(seen: Observation, got: LabelledArray, other: LabelledArr
 
 
 def assert_same(
-    seen: Observation, got: LabelledArray, wanted: LabelledArray, relation: str = "", severity: str = ""
+    seen: Observation,
+    got: LabelledArray,
+    wanted: LabelledArray,
+    relation: str = "",
+    severity: str = "",
+    other: Observation | None = None,
 ) -> None:
-    """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0; `relation` says of which call `wanted` is."""
+    """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0.
+
+    relation: says of which call `wanted` is. other: that call, if it is not `seen`.
+    """
     of = f"{relation}: " if relation else ""
 
     def there(at: tuple[int, ...]) -> str:
         return f"{of}{wanted.at(at)} {number(wanted.values[at])}"
 
     kind = f"differs from {wanted.field}"
-    assert_every(seen, got, wanted.values, _equal(got, wanted), kind, there, severity=severity)
+    assert_every(
+        seen, got, wanted.values, _equal(got, wanted), kind, there, severity=severity, compared=(wanted, other)
+    )
 
 
 def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relation: str = "") -> None:
@@ -126,7 +147,7 @@ def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relat
         severity = ""
         if not _equal(got, wanted).all() and not is_measured(seen):
             severity = RED if _apart(seen, other, [part], allowed(seen), count=False) else AMBER
-        assert_same(seen, got, wanted, relation, severity)
+        assert_same(seen, got, wanted, relation, severity, other)
 
 
 def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
@@ -161,7 +182,10 @@ def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
         f"{other.problem.relation or 'other call'}: {wanted.at(at)} {number(wanted.values[at])}   "
         f"allowed to differ by {radius[at]:.2g}   {_times(ratios[at])}",
     ]
-    case_record.current().found(seen, got.field, "does not agree", lines, severity=severity)
+    element = _element(got, at, wanted.values[at], radius[at], wanted)
+    case_record.current().found(
+        seen, got.field, "does not agree", lines, severity=severity, element=element, other=other
+    )
 
 
 def assert_same_or_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
@@ -170,7 +194,7 @@ def assert_same_or_agree(seen: Observation, other: Observation, *parts: Slice) -
         assert_agree(seen, other, *parts)
         return
     for part in parts:
-        assert_same(seen, *_both(seen, other, part), other.problem.relation)
+        assert_same(seen, *_both(seen, other, part), other.problem.relation, other=other)
 
 
 def is_exact(seen: Observation) -> bool:
@@ -246,8 +270,13 @@ def assert_every(
     beside: Callable[[tuple[int, ...]], str],
     telling: int | None = None,
     severity: str = "",
+    compared: tuple[LabelledArray | None, Observation | None] = (None, None),
+    allowed: np.ndarray | None = None,
 ) -> None:
-    """Counts a comparison with `other`; its first wrong element is the finding, with the text `beside`."""
+    """Counts a comparison with `other`; its first wrong element is the finding, with the text `beside`.
+
+    compared: the labels of `other`, and the call that it is of. allowed: by how much each element may differ.
+    """
     assert got.values.shape == other.shape, "a comparison never broadcasts"
     case = case_record.current()
     case.checked(got.values.size if telling is None else telling, 0.0, 0.0)
@@ -255,7 +284,9 @@ def assert_every(
         index = tuple(int(i) for i in np.argwhere(~right)[0])
         lines = [f"{got.at(index)}:  got {number(got.values[index])}   {beside(index)}"]
         lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
-        case.found(seen, got.field, kind, lines, severity=severity)
+        labels, call = compared
+        element = _element(got, index, other[index], 0.0 if allowed is None else allowed[index], labels)
+        case.found(seen, got.field, kind, lines, severity=severity, element=element, other=call)
 
 
 def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact: np.ndarray, most: float) -> None:
@@ -338,12 +369,16 @@ def _outside(
     return found
 
 
-def _describe_within(got: LabelledArray, ball: Ball, ratios: np.ndarray) -> list[str]:
-    """Where an output first left its bounds, and by how much; of states, the element that is farthest out."""
-    names = [name for name, _ in got.axes]
-    began = _own_time(ratios.shape, names)
+def _first_outside(got: LabelledArray, ratios: np.ndarray) -> tuple[int, ...]:
+    """Where an output first left its bounds; of states, the element that is farthest out."""
+    began = _own_time(ratios.shape, [name for name, _ in got.axes])
     first = began[ratios > 1].min()
-    index = tuple(int(i) for i in np.unravel_index(int(np.where(began == first, ratios, -1).argmax()), ratios.shape))
+    return tuple(int(i) for i in np.unravel_index(int(np.where(began == first, ratios, -1).argmax()), ratios.shape))
+
+
+def _describe_within(got: LabelledArray, ball: Ball, ratios: np.ndarray, index: tuple[int, ...]) -> list[str]:
+    """An element outside its bounds, by how much, and which steps are right."""
+    names = [name for name, _ in got.axes]
     value, radius, ratio = got.values[index], ball.radius[index], ratios[index]
     times = _times(ratio)
     lines = [

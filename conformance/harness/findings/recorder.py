@@ -33,12 +33,31 @@ def node(test: str, cell: str) -> str:
 
 
 @dataclass(frozen=True)
+class Element:
+    """One element of a result, beside what it should be.
+
+    where         its place in the result `name`: a number for each of layer, direction, row, step, unit, ...
+    got, wanted   its value, and that of the reference or of the element that it is compared with
+    allowed       by how much they may differ: 0 where bits must be equal
+    other, there  the result and the place of the element that it is compared with; "" and {} for the reference
+    """
+
+    name: str
+    where: dict[str, int]
+    got: float
+    wanted: float
+    allowed: float = 0.0
+    other: str = ""
+    there: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Finding:
     """One deviation of one case.
 
     test is the property's name, cell "" where it is about no cell; field and kind say what deviates and how; known
     is the id of the known deviation that it is; repeatable is False where the same case gave something else before;
-    options are those that name the subject on a command line.
+    options are those that name the subject on a command line; element is the one that the lines show, if any.
     """
 
     severity: str
@@ -57,6 +76,7 @@ class Finding:
     kernels: tuple[str, ...] = ()
     options: str = ""
     failure: Failure | None = None
+    element: Element | None = None
 
     @property
     def signature(self) -> tuple[str, str, str]:
@@ -95,7 +115,9 @@ class Finding:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Finding:
         failure = Failure(**data["failure"]) if data["failure"] else None
-        return cls(**(data | {name: tuple(data[name]) for name in ("lines", "kernels")} | {"failure": failure}))
+        element = Element(**data["element"]) if data["element"] else None
+        own = {name: tuple(data[name]) for name in ("lines", "kernels")} | {"failure": failure, "element": element}
+        return cls(**(data | own))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -118,7 +118,7 @@ def judged(here: Session, tested: Property, cell: str, case: Case) -> tuple[Row,
     record = records[0]
     line = ""
     if record.findings:
-        finding, _ = record.findings[0]
+        finding = record.findings[0].finding
         shown = one_line(" ".join((finding.severity + ",", finding.kind + ":", *finding.lines)))
         line = f"{counted(len(record.findings), 'finding')}, the first {shown}; {finding.again}"
     return Row(1, record.elements, record.vacuous, record.worst, bool(line), seconds), line

@@ -35,7 +35,7 @@ def test_first_laps_may_fill_caches_and_later_ones_may_add_what_is_allowed(laps)
 
 @pytest.mark.parametrize("later", [(MOST + 1, 0, 0, 0), (MOST / 2, -MOST / 4, MOST / 2, MOST / 2)])
 def test_laps_that_add_more_are_a_finding_that_lists_them_all(later):
-    ((finding, _),) = judged(72_100_000, 600_000, *later).findings
+    ((finding, *_),) = judged(72_100_000, 600_000, *later).findings
     assert (finding.severity, finding.clause, finding.kind) == ("red", "D5", "grows")
     assert "added 72.1, 0.6, " in finding.lines[0]
     assert "allowed 8 kB a call" in finding.lines[1]

@@ -42,7 +42,7 @@ def found(check, executor=None):
     with session.nested(Session(torch_nn(), **given)) as here:
         with case_record.entered(CaseRecord(here, CLAUSES["B1"], "test_own", GRU, CASE)) as record:
             check()
-        return [finding for finding, _ in record.findings]
+        return [found.finding for found in record.findings]
 
 
 def placed(between, name, times=1):

@@ -29,7 +29,7 @@ def severities(subject, change):
         record = CaseRecord(here, CLAUSES["D4"], "test_own", GRU, case)
         with case_record.entered(record):
             api.assert_unchanged(seen, other, PART)
-    return [finding.severity for finding, _ in record.findings]
+    return [found.finding.severity for found in record.findings]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def severities_of_gradients(subject, check, change):
         doubled = {name: change(2 * values) for name, values in once.raw_gradients.items()}
         with case_record.entered(CaseRecord(here, CLAUSES["C2"], "test_own", GRU, case)) as record:
             check(once, replace(once, raw_gradients=doubled, loss=losses.times(loss, 2.0)))
-    return {finding.severity for finding, _ in record.findings}
+    return {found.finding.severity for found in record.findings}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from conformance.clauses import AMBER, REMARK
 from conformance.harness.execution.failure import KILLED, Failure
-from conformance.harness.findings.recorder import Finding, PropertyStats, Recorder
+from conformance.harness.findings.recorder import Element, Finding, PropertyStats, Recorder
 
 FINDING = Finding(
     severity=AMBER,
@@ -27,6 +27,7 @@ FINDING = Finding(
     kernels=("addmm", "tanh"),
     options="--subject mine",
     failure=Failure(KILLED, "none", "died", 11),
+    element=Element("output", {"row": 1, "step": 2}, 0.5, 0.25, 1e-6, "h_n", {"row": 1}),
 )
 """No field of it has its default."""
 
