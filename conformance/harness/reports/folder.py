@@ -1,0 +1,141 @@
+"""A folder for a finding: a script that shows it, the facts for a report, and the finding as data."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from conformance.clauses import CLAUSES
+from conformance.harness.checks.case_record import Found
+from conformance.harness.execution import machine
+from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
+from conformance.harness.reports.script import ENVIRONMENT, WITH_DEFECT, NoScript, script
+
+SCHEMA = 1
+SCRIPT, FACTS, CASE = "repro.py", "facts.md", "case.json"
+SECONDS = 120
+"""How long a script may run before it counts as one that shows nothing."""
+
+WIDTH = 80
+LONGEST_NAME = 60
+
+
+def name_of(finding: Finding) -> str:
+    """The name of a finding's folder: `B1-lstm-output-outside-its-bound`."""
+    words = " ".join((finding.clause, finding.cell, finding.field, finding.kind))
+    return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:LONGEST_NAME].rstrip("-")
+
+
+def write(parent: Path, found: Found, seed: str = "") -> tuple[Path, str]:
+    """Writes the folder of a finding under `parent`; returns it, and in words what its script did.
+
+    A folder that tells of the same case already is left as it is; another of the same name is never overwritten.
+    Raises OSError.
+    """
+    data = as_data(found.finding, seed)
+    for folder in _candidates(parent, found.finding):
+        if not folder.exists():
+            break
+        if _told(folder) == data["finding"]:
+            return folder, "was there already"
+    folder.mkdir(parents=True)
+    (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    outcome = _write_script(folder / SCRIPT, found)
+    (folder / FACTS).write_text(facts(found.finding, outcome), encoding="utf-8")
+    return folder, outcome
+
+
+def as_data(finding: Finding, seed: str) -> dict[str, Any]:
+    """The finding as JSON, with what it was found on."""
+    return {
+        "schema": SCHEMA,
+        "finding": finding.to_json(),
+        "seed": seed,
+        "subject": finding.subject,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": machine.describe(),
+    }
+
+
+def _candidates(parent: Path, finding: Finding) -> list[Path]:
+    """The folder of this name, and with a number where others have it."""
+    name = name_of(finding)
+    return [parent / name, *(parent / f"{name}-{number}" for number in range(2, 1000))]
+
+
+def _told(folder: Path) -> Any:
+    """The finding that a folder tells of, or None."""
+    try:
+        return json.loads((folder / CASE).read_text(encoding="utf-8")).get("finding")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _write_script(path: Path, found: Found) -> str:
+    """Writes the script and runs it; returns in words what it did. One that shows nothing says so in its first line."""
+    try:
+        text = script(found.finding, found.seen)
+    except NoScript as reason:
+        return f"no script: {reason}"
+    path.write_text(text, encoding="utf-8")
+    code = exit_code(path)
+    if code == WITH_DEFECT:
+        return f"{SCRIPT} ran: exit {code}"
+    path.write_text(
+        f"# This script did not show the defect when it was written: {_ended(code)}.\n{text}", encoding="utf-8"
+    )
+    return f"{SCRIPT} did not show it: {_ended(code)}"
+
+
+def exit_code(path: Path) -> int | None:
+    """How a script ends in a fresh interpreter; None if it does not end in time."""
+    try:
+        done = subprocess.run(
+            [sys.executable, path.name], cwd=path.parent, capture_output=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return done.returncode
+
+
+def _ended(code: int | None) -> str:
+    return f"it did not end within {SECONDS} s" if code is None else f"exit {code}"
+
+
+def facts(finding: Finding, outcome: str) -> str:
+    """What a human needs to write a report in their own words, as Markdown."""
+    clause, text = CLAUSES[finding.clause], finding_text(finding, WIDTH)
+    versions = "\n".join((machine.describe(), f"numpy {np.__version__}", f"python {sys.version.split()[0]}"))
+    longest = max((len(run) for run in re.findall("`+", text + versions)), default=0)
+    return ENVIRONMENT.get_template("facts.md.j2").render(
+        title=_plain(f"{CELL_NAMES[finding.cell]}: {finding.field} {finding.kind}"),
+        fence="`" * max(3, longest + 1),
+        text=text,
+        claim=clause.claim,
+        link=clause.link,
+        reason=_plain("; ".join(finding.lines[:2])),
+        script=_plain(outcome),
+        again=_plain(finding.again),
+        searches=", ".join(f'"{_plain(words)}"' for words in _searches(finding)),
+        versions=versions,
+    )
+
+
+def _searches(finding: Finding) -> list[str]:
+    name = CELL_NAMES[finding.cell]
+    words = [f"{name} {finding.field} {finding.kind}", f"{name} {finding.dtype} wrong result"]
+    return [*words, finding.failure.message] if finding.failure is not None and finding.failure.message else words
+
+
+def _plain(text: str) -> str:
+    """Foreign text as one line of Markdown without markup."""
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", one_line(text, 300))
