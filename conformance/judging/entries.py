@@ -25,6 +25,7 @@ from strategies.case import MOST_NUMBERS
 MODULE = "module"
 """The entry of an npz file, or key of a safetensors file's metadata, that holds the module's arguments as JSON."""
 
+MOST_BYTES = 16 * MOST_NUMBERS
 MOST_ENTRIES = 4096
 MOST_TEXT = 10_000
 LONGEST_HEADER = 10_000
@@ -59,8 +60,14 @@ class Entries:
 
 def read(path: Path) -> Entries:
     """The entries of a file. Raises JudgeError, which names the entry and the remedy."""
-    if not path.is_file():
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError:
+        size = None
+    if size is None:
         raise JudgeError("no such file; give the path of an npz or safetensors file")
+    if size > MOST_BYTES:
+        raise JudgeError(f"{size:,} bytes, up to {MOST_BYTES:,} are read; keep fewer rows")
     if path.suffix not in _READERS:
         raise JudgeError("neither .npz nor .safetensors; numpy.savez or safetensors writes such a file")
     return _READERS[path.suffix](path)

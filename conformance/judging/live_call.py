@@ -87,7 +87,8 @@ def _cell(module: torch.nn.Module, rows: int, hidden_size: int) -> str:
 
 def _problem(module: torch.nn.Module, a: Architecture, x: PaddedOrPacked, hx: Any) -> Problem:
     """The call as a problem. Raises JudgeError."""
-    data = data_of(x)
+    if not isinstance(data := data_of(x), torch.Tensor):
+        raise JudgeError(f"the input is a {type(data).__name__}; give a tensor or PackedSequence")
     dtype = tensors.dtype_name(data.dtype)
     if dtype not in FORMATS:
         raise JudgeError(f"the input is of type {dtype}; judged are {', '.join(FORMATS)}")
@@ -97,13 +98,24 @@ def _problem(module: torch.nn.Module, a: Architecture, x: PaddedOrPacked, hx: An
         given |= {"input": tensors.array(padded), "lengths": np.array(lengths.tolist())}
     else:
         given["input"] = tensors.array(x)
-    states = () if hx is None else hx if a.cell == LSTM else (hx,)
-    given |= {name: _array(state, name, dtype) for name, state in zip(STATES, states, strict=False)}
+    given |= {name: _array(state, name, dtype) for name, state in zip(STATES, _states(a, hx), strict=False)}
     return problem_of(Arguments(a, dtype, str(data.device)), given)
 
 
-def _array(value: torch.Tensor, name: str, dtype: str) -> np.ndarray:
-    """A tensor's values. Raises JudgeError if it has another dtype than the input."""
+def _states(a: Architecture, hx: Any) -> tuple[Any, ...]:
+    """The initial states of a call: none, h_0, or h_0 and c_0. Raises JudgeError for another build."""
+    if hx is None:
+        return ()
+    states = hx if a.cell == LSTM else (hx,)
+    if not isinstance(states, tuple | list) or len(states) > len(STATES):
+        raise JudgeError("hx of an LSTM is a tuple (h_0, c_0); give both")
+    return tuple(states)
+
+
+def _array(value: Any, name: str, dtype: str) -> np.ndarray:
+    """A tensor's values. Raises JudgeError if it is none, or has another dtype than the input."""
+    if not isinstance(value, torch.Tensor):
+        raise JudgeError(f"{name} is a {type(value).__name__}; give a tensor")
     if tensors.dtype_name(value.dtype) != dtype:
         raise JudgeError(f"{name} is of type {tensors.dtype_name(value.dtype)}, the input of {dtype}; give one dtype")
     return tensors.array(value)

@@ -180,19 +180,21 @@ def _lengths(values: np.ndarray, x: np.ndarray, a: Architecture, unbatched: bool
 def _observed(
     problem: Problem, given: Mapping[str, np.ndarray], parts: Mapping[str, Part]
 ) -> dict[str, Differentiated]:
-    """The results by label. Raises JudgeError for a wrong shape, and where there are none."""
+    """The results by label. Raises JudgeError for a wrong shape, and where there is none."""
     shapes = documented_shapes(problem)
     cotangents = {name.partition(".")[2]: values for name, values in given.items() if name.startswith(COTANGENT)}
     loss = loss_of(problem, cotangents) if cotangents else None
     for label, part in parts.items():
         end = f".{label}" if label else ""
+        if not part.raw:
+            raise JudgeError(f"entry {GRADIENT}.{next(iter(part.gradients))}{end}: of which call? add output{end}")
         for name, values in part.raw.items():
             _require_shape(name + end, values, shapes.get(name))
         for name, values in part.gradients.items():
             if loss is None:
                 raise JudgeError(f"entry {GRADIENT}.{name}{end}: of which loss? add {COTANGENT}.output, or of h_n, c_n")
             _require_shape(f"{GRADIENT}.{name}{end}", values, given[name].shape if name in given else None)
-    if not any(part.raw for part in parts.values()):
+    if not parts:
         raise JudgeError("no result; add output, h_n or c_n, or several as output.cpu and output.cuda")
     return {label: observation(problem, label, part.raw, loss, part.gradients) for label, part in parts.items()}
 

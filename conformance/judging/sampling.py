@@ -21,6 +21,9 @@ MOST_OF_ONE_ROW = 2**34
 MOST_PREACTIVATIONS = 2**23
 """The gates of all rows and steps of a layer: the reference holds about ten arrays of so many numbers."""
 
+MOST_STEPS = 2**16
+"""The steps of all layers, which the reference computes one by one: half a minute."""
+
 FLOAT64_TIMES = 8
 """How much longer products of float64 take, whose reference is wider than what processors multiply in blocks."""
 
@@ -36,10 +39,12 @@ def products(problem: Problem) -> int:
 def rows_judged(problem: Problem, results: Sequence[LabelledArray], seed: int) -> tuple[int, ...]:
     """The rows of the batch to judge, in order; drawn with `seed` if not all of them.
 
-    Rows that hold NaN or inf, and those in which two results (pairs of arrays of one name) differ most, come first.
-    Raises JudgeError if a single row is too much.
+    Half of them are those that hold NaN or inf, or in which two results (arrays of one name) differ most. Raises
+    JudgeError if a single row is too much.
     """
     a, in_row = problem.architecture, products(problem)
+    if (steps := problem.steps * a.num_layers) > MOST_STEPS:
+        raise JudgeError(f"{steps:,} steps of layers, up to {MOST_STEPS:,} are judged; give fewer steps")
     if in_row > MOST_OF_ONE_ROW:
         raise JudgeError(f"a row has {in_row:,} products, up to {MOST_OF_ONE_ROW:,} are judged; give fewer steps")
     gates = problem.steps * a.directions * len(GATES[a.cell]) * a.hidden_size

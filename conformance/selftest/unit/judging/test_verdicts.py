@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -176,6 +178,9 @@ WRONG_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "linear": (lambda: conformance.judge(nn.Linear(3, 4), torch.zeros(1, 3)), "no weight_ih_l0"),
     "integers": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3, dtype=torch.int64)), "type int64"),
     "mixed": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3).double()), "give one dtype"),
+    "no tensor": (lambda: conformance.judge(nn.GRU(3, 4), [1.0]), "give a tensor"),
+    "one state": (lambda: conformance.judge(nn.LSTM(3, 4), torch.zeros(1, 1, 3), torch.zeros(1, 1, 4)), "give both"),
+    "two states": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3), (1, 2)), "h_0 is a tuple"),
     "narrow": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 2)), "with I = 3"),
     "nan": (lambda: conformance.judge(nn.GRU(3, 4), torch.full((1, 1, 3), float("nan"))), "finite"),
     "no tuple": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3), None, torch.zeros(1)), "documented"),
@@ -202,3 +207,15 @@ def test_gates_may_overflow_where_their_sums_may(scale: float, may: bool) -> Non
     output, h_n = module(x)
     verdict = conformance.judge(module, x, None, (torch.full_like(output, float("nan")), h_n))
     assert verdict.allowed == may
+
+
+@pytest.mark.parametrize("limit", ["MOST_STEPS", "MOST_OF_ONE_ROW"])
+def test_call_that_would_take_hours_is_refused(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, limit, 5)
+    with pytest.raises(JudgeError, match="give fewer steps"):
+        conformance.judge(nn.GRU(1, 1), torch.zeros(6, 1, 1))
+
+
+def test_package_is_imported_without_torch() -> None:
+    asked = "import sys, conformance; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
