@@ -1,6 +1,14 @@
 """The contract of PyTorch's recurrent modules as tests, one module per chapter, and the harness that runs them."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from conformance.judging.verdict import Verdict
 
 # Libraries read these variables once, on first use. Values set by the user are kept.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -21,3 +29,17 @@ SET_HERE = "CONFORMANCE_SMALLER_CACHES"
 if SET_HERE not in os.environ:
     _not_given = [name for name in SMALLER_CACHES if name not in os.environ]
     os.environ.update({name: SMALLER_CACHES[name] for name in _not_given} | {SET_HERE: " ".join(_not_given)})
+
+
+def judge(module: torch.nn.Module, x: Any, hx: Any = None, result: Any = None) -> Verdict:
+    """Whether a call's result is one that a correct implementation may return.
+
+    module  an nn.RNN, LSTM, GRU or Cell, or anything with their parameters' names; without active dropout
+    x, hx   what it was called with; x a tensor or PackedSequence
+    result  what it returned; None: the module is called
+
+    Raises `conformance.judging.errors.JudgeError`, a ValueError, if the call cannot be judged.
+    """
+    from conformance.judging.live_call import judged  # torch takes seconds to import
+
+    return judged(module, x, hx, result)

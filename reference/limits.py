@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from reference.network import given, layer_weights
 from reference.problem import GRU, LSTM, RNN_TANH, Problem
 from reference.roundings import Rounding
 
@@ -29,6 +30,23 @@ def cell_state(problem: Problem, rounding: Rounding) -> np.ndarray:
     """The largest abs(c_n) of an LSTM (L, D, N, H), float64: abs(c_0) + T, rounding included."""
     grown = (1 + (_gated(rounding) + 3) * rounding.unit_roundoff) ** problem.steps
     return (np.abs(problem.state("c_0")) + problem.steps) * grown + problem.steps * 4 * rounding.floor
+
+
+def preactivation(problem: Problem, rounding: Rounding) -> float:
+    """The largest abs(gate) of any layer and step before its function, of any partial sum too; inf for RNN(relu) and
+    with a projection."""
+    a = problem.architecture
+    if a.proj_size:
+        return float("inf")
+    h = hidden_state(problem, rounding)
+    read, largest = float(np.abs(given(problem)).max()), 0.0
+    for layer in range(a.num_layers):
+        w, top = layer_weights(problem, layer), float(h[layer].max())
+        sums = read * np.abs(w.weight_ih).sum(-1) + top * np.abs(w.weight_hh).sum(-1)
+        if w.bias_ih is not None and w.bias_hh is not None:
+            sums = sums + np.abs(w.bias_ih) + np.abs(w.bias_hh)
+        read, largest = top, max(largest, 2 * float(sums.max()))
+    return largest
 
 
 def gated_by(c_n: np.ndarray, rounding: Rounding) -> np.ndarray:

@@ -37,10 +37,14 @@ def compare_with_bounds(values: np.ndarray, ball: Ball, bounded: bool) -> BoundC
     ratios[error == 0] = 0.0
     if ball.overflows:
         ratios[~np.isfinite(ball.radius)] = 0.0
-    scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
-    vacuous = ball.radius >= scale if scale else ~np.isfinite(ball.radius)
-    share = float(np.count_nonzero(vacuous) / values.size) if values.size else 0.0
+    share = float(np.count_nonzero(says_nothing(ball, bounded)) / values.size) if values.size else 0.0
     return BoundComparison(ratios, float(ratios.max(initial=0.0)), share, _smallest_seen(error, ball))
+
+
+def says_nothing(ball: Ball, bounded: bool) -> np.ndarray:
+    """Which bounds are vacuous: at least as wide as the values themselves, which are at most 1 if `bounded`."""
+    scale = 1.0 if bounded else float(np.abs(ball.midpoint).max(initial=0.0))
+    return np.asarray(ball.radius >= scale if scale else ~np.isfinite(ball.radius))
 
 
 def _smallest_seen(error: np.ndarray, ball: Ball) -> float:

@@ -70,8 +70,8 @@ def assert_enclosed(
         beyond = _outside(seen, compared(models.red), count=False)
         severity, outside = (beyond_red, beyond) if beyond else (AMBER, outside)
     for labelled, ball, ratios in outside[:1]:
-        at = _first_outside(labelled, ratios)
-        lines = _describe_within(labelled, ball, ratios, at)
+        at = farthest_out(labelled, ratios)
+        lines = describe_within(labelled, ball, ratios)
         element = _element(labelled, at, ball.midpoint[at], ball.radius[at])
         case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause, element=element)
 
@@ -369,31 +369,45 @@ def _outside(
     return found
 
 
-def _first_outside(got: LabelledArray, ratios: np.ndarray) -> tuple[int, ...]:
-    """Where an output first left its bounds; of states, the element that is farthest out."""
-    began = _own_time(ratios.shape, [name for name, _ in got.axes])
-    first = began[ratios > 1].min()
-    return tuple(int(i) for i in np.unravel_index(int(np.where(began == first, ratios, -1).argmax()), ratios.shape))
+def farthest_out(got: LabelledArray, ratios: np.ndarray) -> tuple[int, ...]:
+    """The element of the largest error / bound; of those of an output, at the step that first left its bounds."""
+    outside = ratios > 1
+    if outside.any():
+        began = _own_time(ratios.shape, [name for name, _ in got.axes])
+        ratios = np.where(began == began[outside].min(), ratios, -1)
+    return tuple(int(i) for i in np.unravel_index(int(ratios.argmax()), ratios.shape))
 
 
-def _describe_within(got: LabelledArray, ball: Ball, ratios: np.ndarray, index: tuple[int, ...]) -> list[str]:
-    """An element outside its bounds, by how much, and which steps are right."""
-    names = [name for name, _ in got.axes]
-    value, radius, ratio = got.values[index], ball.radius[index], ratios[index]
-    times = _times(ratio)
+def describe_within(got: LabelledArray, ball: Ball, ratios: np.ndarray) -> list[str]:
+    """Where an output first left its bounds, and by how much; of states, the element that is farthest out."""
+    names, index = [name for name, _ in got.axes], farthest_out(got, ratios)
+    value, radius, times = got.values[index], ball.radius[index], _times(ratios[index])
     lines = [
         f"{got.at(index)}:  got {number(value)}   allowed {float(ball.midpoint[index]):.9g} +- {radius:.2g}   {times}"
     ]
-    if "direction" in names and "step" in names and ratios.shape[names.index("step")] > 1:
+    if ratios[index] > 1 and {"direction", "step"} <= set(names) and ratios.shape[names.index("step")] > 1:
         along = tuple(axis for axis, name in enumerate(names) if name != "step")
-        right = [str(got.axes[names.index("step")][1][t]) for t in np.flatnonzero((ratios <= 1).all(axis=along))]
-        lines.append(f"right at step {', '.join(right)}" if right else "wrong at every step")
+        lines.append(_right_at(got.axes[names.index("step")][1], np.asarray((ratios <= 1).all(axis=along))))
     return lines
+
+
+MOST_STEPS_NAMED = 12
+
+
+def _right_at(steps: Sequence[int], is_right: np.ndarray) -> str:
+    """The steps of an output whose values are within their bounds, or the first of the others if these are fewer."""
+    right, wrong = ([str(steps[t]) for t in np.flatnonzero(which).tolist()] for which in (is_right, ~is_right))
+    if len(right) <= MOST_STEPS_NAMED:
+        return f"right at step {', '.join(right)}" if right else "wrong at every step"
+    more = " and later ones" if len(wrong) > MOST_STEPS_NAMED else ""
+    return f"right at {len(right)} of {len(steps)} steps, wrong at step {', '.join(wrong[:MOST_STEPS_NAMED])}{more}"
 
 
 def _times(ratio: float) -> str:
     if not np.isfinite(ratio):
         return "no error is allowed"
+    if ratio <= 1:
+        return f"{ratio:.2g} of the bound"
     return f"{ratio:.2g} times the bound" if ratio >= 1.05 else "just beyond the bound"
 
 

@@ -44,7 +44,11 @@ class LabelledArray:
     __slots__ = ("axes", "field", "fixed", "values")
 
     def __init__(
-        self, field: str, values: np.ndarray, axes: Sequence[tuple[str, range]], fixed: Sequence[tuple[str, int]] = ()
+        self,
+        field: str,
+        values: np.ndarray,
+        axes: Sequence[tuple[str, Sequence[int]]],
+        fixed: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.field = field
         self.values = values
@@ -61,7 +65,7 @@ class LabelledArray:
         if Ellipsis in keys:
             at = keys.index(Ellipsis)
             keys = (*keys[:at], *[slice(None)] * (len(self.axes) - len(keys) + 1), *keys[at + 1 :])
-        axes: list[tuple[str, range]] = []
+        axes: list[tuple[str, Sequence[int]]] = []
         fixed = list(self.fixed)
         for place, (name, positions) in enumerate(self.axes):
             one = keys[place] if place < len(keys) else slice(None)
@@ -72,6 +76,16 @@ class LabelledArray:
             else:
                 raise TypeError(f"a labelled array is sliced with integers and slices, not {one!r}")
         return LabelledArray(self.field, self.values[keys], axes, fixed)
+
+    def rows(self, chosen: Sequence[int], steps: int) -> LabelledArray:
+        """The chosen rows of the batch, in this order, and of an output their first `steps` steps; labels are kept."""
+        values, axes = self.values, list(self.axes)
+        for place, (name, positions) in enumerate(axes):
+            kept = {"row": chosen, "step": range(steps)}.get(name)
+            if kept is not None:
+                values = values.take(list(kept), place)
+                axes[place] = (name, [positions[one] for one in kept])
+        return LabelledArray(self.field, values, axes, self.fixed)
 
     def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> LabelledArray:
         """An elementwise function of the values, the labels kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from conformance.harness.cells import CELL_NAMES
@@ -78,13 +78,13 @@ def finding_text(finding: Finding, width: int) -> str:
     clause = f"{finding.severity.upper():<4} {finding.clause:<3} "
     fails = "fails" if finding.cell else "fail"
     lines = wrapped(f"{CELL_NAMES[finding.cell]} {fails}: {finding.claim}", width, clause, " " * len(clause))
-    lines += _row("module", _module(finding), width)
+    lines += row("module", _module(finding), width)
     if (case := case_of(finding)) is not None:
-        lines += _row("input", _input(case), width)
+        lines += row("input", _input(case), width)
     if not finding.repeatable:
         lines += wrapped("NOT REPEATABLE: the same case gave something else before", width, "  ", "    ")
     for line in finding.lines:
-        lines += _line(line, width)
+        lines += detail(line, width)
     return "\n".join([*lines, f"  again    {finding.again}"])
 
 
@@ -120,22 +120,28 @@ def constructor(architecture: Architecture) -> str:
 
 def _input(case: Case) -> str:
     """The input in words: `2 rows, 3 steps`."""
-    words = [counted(case.batch_size, "row"), counted(case.steps, "step")]
-    words += [f"packed with lengths {' '.join(map(str, case.lengths))}"] if case.lengths else []
-    words += ["unbatched"] if "unb" in case.layout else []
-    words += ["no initial states"] if "nohx" in case.layout else []
-    words += [f"memory {case.memory}"] if case.memory != "contiguous" else []
-    return one_line(", ".join(words))
+    words = input_words(case.batch_size, case.steps, case.lengths, "unb" in case.layout, "nohx" not in case.layout)
+    return one_line(words if case.memory == "contiguous" else f"{words}, memory {case.memory}")
 
 
-def _row(label: str, text: str, width: int) -> list[str]:
+def input_words(rows: int, steps: int, lengths: Sequence[int], unbatched: bool, states: bool) -> str:
+    """The sizes of a call in words; lengths: those of a packed sequence, states: whether initial ones are passed."""
+    words = [counted(rows, "row"), counted(steps, "step")]
+    words += [f"packed with lengths {' '.join(map(str, lengths))}"] if lengths else []
+    words += ["unbatched"] if unbatched else []
+    words += [] if states else ["no initial states"]
+    return ", ".join(words)
+
+
+def row(label: str, text: str, width: int) -> list[str]:
+    """Text behind a label of at most 8 letters, wrapped into the column beside it."""
     return wrapped(text, width, f"  {label:<8} ", " " * 11)
 
 
-def _line(line: str, width: int) -> list[str]:
+def detail(line: str, width: int) -> list[str]:
     """A line of a finding: what deviates, and below it each part that three spaces set apart."""
     where, colon, rest = line.partition(":  ")
-    lines = _row("where", one_line(where, MOST), width) if colon else []
+    lines = row("where", one_line(where, MOST), width) if colon else []
     for number, part in enumerate(re.split(r" {3,}", rest if colon else line)):
         margin = "    " if colon or number else "  "
         word, _, more = one_line(part, MOST).partition(" ")
