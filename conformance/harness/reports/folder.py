@@ -17,7 +17,8 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
-from conformance.harness.reports.script import ENVIRONMENT, WITH_DEFECT, NoScript, script
+from conformance.harness.reports.call_text import ENVIRONMENT, NoScript
+from conformance.harness.reports.script import WITH_DEFECT, script
 
 SCHEMA = 1
 SCRIPT, FACTS, CASE = "repro.py", "facts.md", "case.json"
@@ -83,7 +84,7 @@ def _told(folder: Path) -> Any:
 def _write_script(path: Path, found: Found) -> str:
     """Writes the script and runs it; returns in words what it did. One that shows nothing says so in its first line."""
     try:
-        text = script(found.finding, found.seen)
+        text = script(found)
     except NoScript as reason:
         return f"no script: {reason}"
     path.write_text(text, encoding="utf-8")

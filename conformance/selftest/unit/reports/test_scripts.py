@@ -1,0 +1,82 @@
+"""Scripts exit with 10 on a fault and with 0 on a sound build, and are short."""
+
+import contextlib
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+
+from conformance.commands.report import found_by
+from conformance.harness import session
+from conformance.harness.execution.subject import SERVES, TORCH_NN
+from conformance.harness.property import properties
+from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.session import Session
+from conformance.selftest.faults.catalogue import faults
+from conformance.selftest.faults.caught_by import shows
+from conformance.selftest.trial import findings
+from strategies import parse
+
+MOST_LINES = 60
+
+FAULTS = (
+    "lstm-gates-read-as-figo",
+    "gru-swaps-z-and-1-z",
+    "rnn_relu-one-weight-off-by-1e-4",
+    "ignores-hx-in-a-single-step",
+    "keeps-updating-rows-of-a-packed-sequence-after-their-end",
+)
+
+
+def shown(fault):
+    """What a seeded fault shows in its smallest case, told of torch.nn."""
+    trial = findings(fault.subject, fault.clauses, fault.cells, 0, fault.effort, enough=shows(fault))
+    finding = next(one for one in trial if shows(fault)(one))
+    case, _ = parse(finding.case)
+    tested = next(one for one in properties() if one.name == finding.test)
+    with session.nested(Session(fault.subject)) as here:
+        found = next(
+            one for one in found_by(here, tested, finding.cell, case) if one.finding.signature == finding.signature
+        )
+    return found._replace(finding=replace(found.finding, subject=TORCH_NN))
+
+
+@contextlib.contextmanager
+def in_place_of_torch_nn(subject):
+    """The block sees the subject's classes under the names of PyTorch's."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, cells in SERVES.items():
+            if cells[0] in subject.classes:
+                patch.setattr(torch.nn, name, made_by(subject, cells))
+        yield
+
+
+def made_by(subject, cells):
+    """A constructor that takes what PyTorch's class takes."""
+
+    def construct(input_size, hidden_size, nonlinearity="tanh", **arguments):
+        cell = cells[-1] if nonlinearity == "relu" else cells[0]
+        return subject.classes[cell](input_size=input_size, hidden_size=hidden_size, **arguments)
+
+    return construct
+
+
+def ended(text):
+    """The exit code of a script, and what it printed."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as end:
+        exec(compile(text, "repro.py", "exec"), {"__name__": "__main__"})
+    return end.value.code, printed.getvalue()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_script_exits_with_10_on_the_fault_and_with_0_on_a_sound_build(name):
+    fault = next(fault for fault in faults() if fault.name == name)
+    text = script(shown(fault))
+    assert len(text.splitlines()) <= MOST_LINES
+    with in_place_of_torch_nn(fault.subject):
+        code, printed = ended(text)
+    assert code == WITH_DEFECT, printed
+    assert all(word in printed for word in ("expected", "got", "allowed"))
+    assert ended(text)[0] == WITHOUT_DEFECT
