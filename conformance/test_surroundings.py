@@ -26,7 +26,7 @@ from conformance.harness.api import (
 
 ALL = np.s_[:]
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False, "share": 20}
-CALLS = cases(projection=None, **SHORT)
+CALLS = cases(packed=None, projection=None, **SHORT)
 STEPS = dict.fromkeys(("another_default_device", "another_default_dtype"), cases(**SHORT | ONE_STEP))
 """Cells hold nothing else that could know where they are."""
 EXACT = {name: name for name, surrounding in SURROUNDINGS.items() if surrounding.exact}

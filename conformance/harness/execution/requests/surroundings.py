@@ -233,8 +233,7 @@ class CallSurrounded(Backward):
         if seen.failure is not None or seen.misshapen:
             return seen
         again = Differentiated(self.problem, blank.subject, blank.route, loss=self.loss)
-        for leaf in given.by_name().values():
-            leaf.grad = None
+        given = inputs(self.problem, requiring=self.loss.wanted, packing=modules.subject.packing)
         try:
             if surrounding.building is not None:
                 with surrounding.building():
