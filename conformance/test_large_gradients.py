@@ -13,7 +13,7 @@ from conformance.harness.api import (
     from_own_gradients,
     losses,
 )
-from strategies.large import EVERY_SIZE, NOT_LAYERS, NOT_STEPS, SEQUENCES, far_out, past_65535
+from strategies.large import EVERY_SIZE, NOT_LAYERS, NOT_STEPS, OFTEN, SEQUENCES, WIDTHS, far_out, past_65535
 from strategies.real import real_cases
 from strategies.values import INITIAL
 
@@ -34,6 +34,7 @@ PACKED = {
 @clause(
     "C1",
     given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING)
+    | far_out(WIDTHS, steps=(1, 2), **OFTEN, **TRAINING)
     | far_out({"steps": "steps"}, **CONTRACTING)
     | PACKED
     | {f"past_65535_{name}": family for name, family in past_65535(bidirectional=False, **TRAINING).items()},

@@ -39,7 +39,9 @@ from strategies.large import (
     NOT_UNITS,
     NOT_WIDTHS,
     OF_ONE_STEP,
+    OFTEN,
     SEQUENCES,
+    UNITS,
     WIDTHS,
     far_out,
     past_65535,
@@ -59,7 +61,7 @@ def every_step_lies_within(case, cell):
             assert_within(layer, from_own_states)
 
 
-@clause("B2", given=far_out(EVERY_SIZE))
+@clause("B2", given=far_out(EVERY_SIZE) | far_out(UNITS, steps=(1, 2, 3), **OFTEN))
 def test_every_step_of_a_large_call_lies_within_its_error_bound(case, cell):
     every_step_lies_within(case, cell)
 

@@ -19,10 +19,14 @@ SEQUENCES = {name: EVERY_SIZE[name] for name in ("rows", "steps")}
 NOT_STEPS = {name: field for name, field in EVERY_SIZE.items() if name != "steps"}
 NOT_UNITS = {name: field for name, field in NOT_STEPS.items() if name != "units"}
 NOT_LAYERS = {name: field for name, field in NOT_STEPS.items() if name != "layers"}
+UNITS = {"units": EVERY_SIZE["units"]}
 WIDTHS = {name: EVERY_SIZE[name] for name in ("units", "features")}
 NOT_WIDTHS = {name: field for name, field in EVERY_SIZE.items() if name not in WIDTHS}
 OF_ONE_STEP = {name: field for name, field in EVERY_SIZE.items() if field not in ONE_STEP}
 """Those that the classes have that take a single step."""
+
+OFTEN = {"share": 5}
+"""Twice as often as other large cases: a third of the draws of units and features are in the upper half."""
 
 
 def far_out(sizes: Mapping[str, str], **pinned: object) -> dict[str, Cases]:
