@@ -29,7 +29,7 @@ from conformance.harness.api import (
 )
 from reference.network import given
 from reference.problem import Loss
-from strategies.large import NOT_LAYERS, far_out
+from strategies.large import NOT_LAYERS, WIDTHS, far_out
 from strategies.values import INITIAL
 
 SHORT = {"steps": range(1, 6), "dtype": losses.WIDE, "dropout": False}
@@ -110,7 +110,12 @@ def test_gradients_grow_with_the_loss_by_powers_of_two(case, cell):
         assert_scaled(seen, scaled[seen.route], factor)
 
 
-@clause("C5", given={"": cases(packed=None, projection=None, **SHORT)} | far_out(NOT_LAYERS, **LARGE))
+@clause(
+    "C5",
+    given={"": cases(packed=None, projection=None, **SHORT)}
+    | far_out(ROWS, **LARGE)
+    | far_out(WIDTHS, **LARGE | {"dtype": "float64"}),
+)
 def test_input_pulls_as_much_as_the_weights_that_read_it(case, cell):
     problem = case.on(cell)
     names = [name for name in problem.parameters if name.startswith("weight_ih_l0")]
@@ -182,7 +187,7 @@ def test_gradients_of_parameters_share_no_memory(case, cell):
 
 @clause(
     "C5",
-    given={"": cases(projection=None, steps=range(2, 13), **IN_PARTS)} | far_out(STEPS, **IN_PARTS),
+    given={"": cases(projection=None, steps=range(2, 13), **IN_PARTS)} | far_out(STEPS, fill=INITIAL, **IN_PARTS),
 )
 def test_gradients_of_a_sequence_are_those_of_its_parts(case, cell):
     problem = case.on(cell)

@@ -49,7 +49,7 @@ from strategies.large import (
 from strategies.real import real_cases
 
 UNROUNDED = {"fill": "digital", "bias": True}
-"""Numbers of which error bounds stay narrow at any length."""
+"""Numbers of which error bounds stay narrow at any length; in 16 bits not where an LSTM's cell state counts on."""
 
 RARELY = {"share": 20}
 
@@ -121,7 +121,7 @@ def test_deep_stack_is_the_composition_of_its_layers(case, cell):
 @clause(
     "E2",
     given=far_out(NOT_LAYERS, bidirectional=True, num_layers=1, short=True, **RARELY)
-    | far_out({"steps": "steps"}, bidirectional=True, num_layers=1, **UNROUNDED, **RARELY),
+    | far_out({"steps": "steps"}, bidirectional=True, num_layers=1, dtype=losses.WIDE, **UNROUNDED, **RARELY),
 )
 def test_large_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case, cell):
     directions_agree(case, cell)
@@ -139,7 +139,7 @@ def test_row_of_a_large_batch_is_that_row_alone(case, cell):
 @clause(
     "E2",
     given=far_out(WIDTHS, bidirectional=False, steps=(2, 3), **RARELY)
-    | far_out({"steps": "steps"}, bidirectional=False, **UNROUNDED, **RARELY),
+    | far_out({"steps": "steps"}, bidirectional=False, dtype=losses.WIDE, **UNROUNDED, **RARELY),
 )
 def test_large_call_is_its_first_steps_and_the_rest_from_the_states_they_returned(case, cell):
     if case.steps > 1:
