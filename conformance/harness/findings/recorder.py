@@ -38,7 +38,7 @@ class Finding:
 
     test is the property's name, cell "" where it is about no cell; field and kind say what deviates and how; known
     is the id of the known deviation that it is; repeatable is False where the same case gave something else before;
-    options are those that name the subject on a command line.
+    options are those that name the subject on a command line; what says what the numbers would be right for.
     """
 
     severity: str
@@ -56,6 +56,7 @@ class Finding:
     repeatable: bool = True
     kernels: tuple[str, ...] = ()
     options: str = ""
+    what: tuple[str, ...] = ()
     failure: Failure | None = None
 
     @property
@@ -95,7 +96,7 @@ class Finding:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Finding:
         failure = Failure(**data["failure"]) if data["failure"] else None
-        return cls(**(data | {name: tuple(data[name]) for name in ("lines", "kernels")} | {"failure": failure}))
+        return cls(**(data | {name: tuple(data[name]) for name in ("lines", "kernels", "what")} | {"failure": failure}))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
