@@ -165,13 +165,15 @@ CARRIED: Mapping[str, Callable[[list[State]], State]] = {
 """What a step may start from instead of the latest states."""
 
 
-def starts(cell: str) -> dict[str, Callable[[list[State]], State]]:
-    """The same, for h and c apart too."""
-    found = dict(CARRIED)
-    if cell == LSTM:
-        for words, other in CARRIED.items():
+def starts(problem: Problem) -> dict[str, Callable[[list[State]], State]]:
+    """The same, for h and c of an LSTM apart too. A c of zeros is among its equations."""
+    passed = problem.h_0 is not None
+    found = {words: other for words, other in CARRIED.items() if passed or other is not _zeros}
+    if problem.architecture.cell == LSTM:
+        for words, other in list(found.items()):
             found[f"h of {words}"] = partial(_h_from, other)
-            found[f"c of {words}"] = partial(_c_from, other)
+            if other is not _zeros:
+                found[f"c of {words}"] = partial(_c_from, other)
     return found
 
 
@@ -183,39 +185,12 @@ def _from_the_longest_end(problem: Problem, values: np.ndarray) -> np.ndarray:
     return values[:, ::-1]
 
 
-def wirings(problem: Problem, since: int) -> Iterator[tuple[str, Wiring]]:
-    """Every other wiring of a call, by its words. since: its first wrong step in own time."""
-    a = problem.architecture
-    for words, step in EQUATIONS[a.cell].items():
-        yield words, Wiring(step=step)
-    if problem.steps > 1:
-        for words, start in starts(a.cell).items():
-            yield f"with {words} before every step", Wiring(start=start)
-    if since:
-        for at, when in (
-            (range(since, since + 1), f"at step {since}"),
-            (range(since, problem.steps), f"from step {since} on"),
-        ):
-            for words, start in starts(a.cell).items():
-                yield f"with {words} before the step, {when}", Wiring(start=start, at=at)
-            for words, step in EQUATIONS[a.cell].items():
-                yield f"{words}, {when}", Wiring(step=step, at=at)
-        yield (
-            f"with the states of step {since - 1} kept at step {since}",
-            Wiring(step=_kept, at=range(since, since + 1)),
-        )
-        yield f"with the states kept from step {since - 1} on", Wiring(step=_kept, at=range(since, problem.steps))
-    if a.bidirectional and problem.steps > 1:
-        yield "with the reverse direction in forward order", Wiring(turned=_as_they_are, back=_as_they_are)
-        yield "with the input of the reverse direction in forward order", Wiring(turned=_as_they_are)
-        yield "with the output of the reverse direction in its own order", Wiring(back=_as_they_are)
-        if problem.lengths is not None:
-            turn = _from_the_longest_end
-            yield "with the reverse direction from the end of the longest row", Wiring(turned=turn, back=turn)
-    if a.num_layers > 1 and a.input_size == a.layer_input_size(1):
-        yield "with the input of the call in every layer", Wiring(below=lambda layer: -1)
-    for layer in range(2, a.num_layers):
-        yield f"with the input of layer {layer - 1} in layer {layer}", Wiring(below=partial(_skipping, layer))
+def _before(t: int, steps: int) -> int:
+    return max(t - 1, 0)
+
+
+def _after(t: int, steps: int) -> int:
+    return min(t + 1, steps - 1)
 
 
 def _skipping(skipped: int, layer: int) -> int:
@@ -224,3 +199,85 @@ def _skipping(skipped: int, layer: int) -> int:
 
 def _kept(x: Ball, h: Ball, c: Ball, w: Weights) -> State:
     return h, c
+
+
+WITHOUT_GATES = (RNN_TANH, RNN_RELU)
+"""Cells whose h of zeros is the same as no product W_hh h."""
+
+READ: Mapping[str, Callable[[int, int], int]] = {"the step before": _before, "the step after": _after}
+"""The step that is read instead of step t, of so many."""
+
+Varied = Iterator[tuple[str, Wiring]]
+"""The words that complete `equals the documented results ...`, and the wiring."""
+
+
+def other_equations(problem: Problem, since: int) -> Varied:
+    for words, step in EQUATIONS[problem.architecture.cell].items():
+        yield words, Wiring(step=step)
+
+
+def other_states_carried(problem: Problem, since: int) -> Varied:
+    for words, start in starts(problem).items() if problem.steps > 1 else ():
+        without_w_hh = words == "h of states of zeros" or (
+            start is _zeros and problem.architecture.cell in WITHOUT_GATES
+        )
+        if not without_w_hh:
+            yield f"with {words} before every step", Wiring(start=start)
+
+
+def other_directions(problem: Problem, since: int) -> Varied:
+    if problem.architecture.bidirectional and problem.steps > 1:
+        yield "with the reverse direction in forward order", Wiring(turned=_as_they_are, back=_as_they_are)
+        yield "with the input of the reverse direction in forward order", Wiring(turned=_as_they_are)
+        yield "with the output of the reverse direction in its own order", Wiring(back=_as_they_are)
+        if problem.lengths is not None:
+            turn = _from_the_longest_end
+            yield "with the reverse direction from the end of the longest row", Wiring(turned=turn, back=turn)
+
+
+def other_layers(problem: Problem, since: int) -> Varied:
+    a = problem.architecture
+    if a.num_layers > 1 and a.input_size == a.layer_input_size(1):
+        yield "with the input of the call in every layer", Wiring(below=lambda layer: -1)
+    for layer in range(2, a.num_layers):
+        yield f"with the input of layer {layer - 1} in layer {layer}", Wiring(below=partial(_skipping, layer))
+
+
+def other_inputs(problem: Problem, since: int) -> Varied:
+    """The input of another step in its own time; of one layer and direction, `problems` has them."""
+    a = problem.architecture
+    for words, reads in READ.items() if a.num_layers * a.directions > 1 and problem.steps > 1 else ():
+        yield f"with the input of {words} in every layer and direction", Wiring(reads=reads)
+        if since:
+            at = range(since, since + 1)
+            where = f"at step {since} of every layer and direction"
+            yield f"with the input of {words} {where}", Wiring(reads=reads, at=at)
+
+
+def from_a_step_on(problem: Problem, since: int) -> Varied:
+    """At the first wrong step, or from there on."""
+    spans = {f"at step {since}": range(since, since + 1), f"from step {since} on": range(since, problem.steps)}
+    for when, at in spans.items() if since else ():
+        if len(at) > 1 or when.startswith("at"):
+            yield f"with the states kept {when}", Wiring(step=_kept, at=at)
+            for words, start in starts(problem).items():
+                yield f"with {words} before the step, {when}", Wiring(start=start, at=at)
+            for words, step in EQUATIONS[problem.architecture.cell].items():
+                yield f"{words}, {when}", Wiring(step=step, at=at)
+
+
+KINDS: tuple[Callable[[Problem, int], Varied], ...] = (
+    other_equations,
+    other_states_carried,
+    other_directions,
+    other_layers,
+    other_inputs,
+    from_a_step_on,
+)
+"""The table, the simplest first. A kind yields its variants for a problem and its first wrong step in own time."""
+
+
+def wirings(problem: Problem, since: int) -> Varied:
+    """Every other wiring of a call."""
+    for kind in KINDS:
+        yield from kind(problem, since)

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
-from conformance.harness.localiser.evidence import Balls
-from conformance.harness.localiser.problems import STACKED, Places, gate_orders, reordered, terms_dropped, with_tensors
+from conformance.harness.localiser.evidence import ENOUGH, Arrays, Balls, bits, inside
+from conformance.harness.localiser.problems import (
+    STACKED,
+    Places,
+    gate_orders,
+    reordered,
+    terms_dropped,
+    transposed,
+    with_tensors,
+)
 from reference.backward import Gradients, Rules, backward
-from reference.ball import Ball, Summand, alone, linear
+from reference.ball import Ball, Summand, alone, linear, where
 from reference.cells import Weights
 from reference.network import forward, reversed_in_time
 from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH, Loss, Problem
@@ -68,6 +77,27 @@ def factors(call: Differentiation) -> Varied:
         if factor not in seen:
             seen.add(factor)
             yield words, {name: times(ball, float(factor)) for name, ball in call.right.items()}
+
+
+def proportional(values: Arrays, right: Balls, out: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """All numbers out of bounds are the same multiple of the documented ones; the largest says which."""
+    sizes = {name: np.where(mask, np.abs(right[name].midpoint), 0) for name, mask in out.items()}
+    name = max(sizes, key=lambda name: float(sizes[name].max()))
+    at = np.unravel_index(int(sizes[name].argmax()), sizes[name].shape)
+    middle, radius = float(right[name].midpoint[at]), float(right[name].radius[at])
+    factor = float(values[name][at]) / middle if middle else 0.0
+    if not factor or not np.isfinite(factor) or not radius < abs(middle) / 8:
+        return
+    error = radius / abs(middle)
+    scaled = {each: times(right[each], factor) for each in out}
+    scaled = {each: ball.widened(ball.radius + np.abs(ball.midpoint) * error) for each, ball in scaled.items()}
+    multiples = {each: where(out[each], ball, right[each]) for each, ball in scaled.items()}
+    others = {each: mask.copy() for each, mask in out.items()}
+    others[name][at] = False
+    fits = all(inside(values[each], ball).all() for each, ball in multiples.items())
+    if fits and bits({each: values[each] for each in out}, multiples, right, others) >= ENOUGH:
+        digits = max(1, min(6, int(-np.log10(max(error, 1e-9)))))
+        yield f"the numbers out of bounds are the documented ones times {factor:.{digits}g}"
 
 
 def cotangents_missing(call: Differentiation) -> Varied:
@@ -127,7 +157,8 @@ def steps_cut(call: Differentiation) -> Varied:
     if p.lengths is not None or p.architecture.directions > 1 or p.steps == 1:
         return
     every = _in_chunks(call, range(1, p.steps))
-    yield "without what a step hands to the one before", every
+    if p.h_0 is not None:
+        yield "without what a step hands to the one before", every
     for since in range(1, p.steps) if 2 < p.steps <= 8 else ():
         yield f"with what step {since} hands to the one before left out", _in_chunks(call, [since])
     last = _chunk(call, p.steps - 1, p.steps, _states_after(call, p.steps - 1))
@@ -192,15 +223,9 @@ def in_another_place(call: Differentiation) -> Varied:
         changed = {n: b.rearranged(reordered(order)) for n, b in right.items() if n.startswith(STACKED)}
         yield f"with {words}", {**right, **changed}
     gates = len(GATES[p.architecture.cell])
-
-    def transposed(values: np.ndarray) -> np.ndarray:
-        return np.concatenate([block.T for block in np.split(values, gates)])
-
-    square = {
-        n: b for n, b in right.items() if n.startswith("weight_") and b.midpoint.shape[0] == gates * b.midpoint.shape[1]
-    }
-    if any(ball.midpoint.shape[1] > 1 for ball in square.values()):
-        yield "with each gate's block transposed", {**right, **{n: b.rearranged(transposed) for n, b in square.items()}}
+    weights = {n: b for n, b in right.items() if n.startswith(("weight_ih", "weight_hh"))}
+    changed = {n: b.rearranged(partial(transposed, gates)) for n, b in weights.items()}
+    yield "with each gate's block transposed", {**right, **changed}
     for what, (one, other) in {
         "of the two biases": ("bias_ih", "bias_hh"),
         "of the two weights": ("weight_ih", "weight_hh"),

@@ -51,7 +51,8 @@ class Wiring:
     turned     how the reverse direction reads its input
     back       how its output is turned back
     below      the layer whose output a layer reads, -1 for the input of the call
-    at         the steps, in own time, at which `step` and `start` hold; None for all
+    reads      the step whose input a step reads, of so many steps
+    at         the steps, in own time, at which `step`, `start` and `reads` hold; None for all
     """
 
     step: NextState | None = None
@@ -59,6 +60,7 @@ class Wiring:
     turned: Turn = reversed_in_time
     back: Turn = reversed_in_time
     below: Callable[[int], int] = lambda layer: layer - 1
+    reads: Callable[[int, int], int] = lambda t, steps: t
     at: range | None = None
 
 
@@ -104,7 +106,8 @@ def _run(problem: Problem, x: Ball, layer: int, direction: int, wiring: Wiring) 
         varied = wiring.at is None or t in wiring.at
         step = wiring.step if varied and wiring.step is not None else right
         before = wiring.start(states) if varied else states[-1]
-        after = step(x[:, t][None], *before, weights)
+        now = wiring.reads(t, problem.steps) if varied else t
+        after = step(x[:, now][None], *before, weights)
         if problem.lengths is not None:
             running = running_rows(problem)[:, t, None]
             after = (where(running, after[0], states[-1][0]), where(running, after[1], states[-1][1]))

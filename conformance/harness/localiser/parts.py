@@ -7,9 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from conformance.harness.localiser.evidence import ENOUGH, Arrays, Balls, bits, inside
+from conformance.harness.localiser.evidence import ENOUGH, Arrays, Balls, bits, inside, significant_bits
 from reference.ball import Ball
-from reference.formats import FORMATS, Format
+from reference.formats import FLOAT32, FORMATS, Format
+from reference.problem import Problem
 
 Masks = Mapping[str, np.ndarray]
 
@@ -41,14 +42,17 @@ def repeats(values: Arrays, documented: Balls, wrong: Masks) -> Iterator[str]:
             continue
         there = {name: axis for name, axis in axes.items() if name in values}
         fronted = {name: _fronted(axis, values[name]) for name, axis in there.items()}
-        size = max((len(numbers) for numbers in fronted.values()), default=0)
+        sizes = {len(numbers) for numbers in fronted.values()}
+        if len(sizes) != 1:
+            continue
+        (size,) = sizes
         out = {name: _fronted(axis, wrong[name]) for name, axis in there.items()}
         broken = [k for k in range(size) if any(mask[k].any() for mask in out.values())]
         if not 0 < len(broken) <= MOST_REPEATS or len(broken) == size:
             continue
         pairs = [(k, _twin(k, size, fronted)) for k in broken]
         balls = {name: documented[name].rearranged(partial(_fronted, axis)) for name, axis in there.items()}
-        told = sum(_told(k, name, fronted, balls, out) for k in broken for name in there)
+        told = sum(_told(k, fronted, balls, out) for k in broken)
         if all(twin is not None for _, twin in pairs) and told >= ENOUGH:
             of = "" if len(there) == len(values) else f" of {' and '.join(there)}"
             yield ", ".join(f"{what} {k}{of} equals {what} {twin}" for k, twin in pairs)
@@ -64,22 +68,38 @@ def _twin(k: int, size: int, values: Arrays) -> int | None:
     return next((j for j in others if all((v[j] == v[k]).all() for v in values.values())), None)
 
 
-def _told(k: int, name: str, values: Arrays, documented: Balls, wrong: Masks) -> float:
+def _told(k: int, values: Arrays, documented: Balls, wrong: Masks) -> float:
     """The bits that say that place k repeats another and is not near by chance."""
-    numbers, ball = values[name][k], documented[name][k]
-    same = Ball(numbers, ball.rounding.unit_roundoff * np.abs(numbers), ball.rounding)
-    return bits(numbers, same, ball, wrong[name][k])
+    numbers = {name: v[k] for name, v in values.items()}
+    right, out = {name: ball[k] for name, ball in documented.items()}, {name: mask[k] for name, mask in wrong.items()}
+    same = {
+        name: Ball(v, right[name].rounding.unit_roundoff * np.abs(v), right[name].rounding)
+        for name, v in numbers.items()
+    }
+    return bits(numbers, same, right, out)
+
+
+FEWEST_NUMBERS = 3
+"""How many numbers of a lower precision are no chance."""
+
+SPARE_BITS = 3
+"""How many of the last bits of a number may be zero if it was rounded to these bits."""
 
 
 def lower_precision(
-    values: Arrays, documented: Balls, wrong: Masks, dtype: str, enclosed: Callable[[Format], Balls]
+    values: Arrays, documented: Balls, wrong: Masks, problem: Problem, enclosed: Callable[[Format], Balls]
 ) -> Iterator[str]:
-    """All numbers are those of a lower precision, and lie within its bounds. enclosed: gives these."""
-    own = FORMATS[dtype]
+    """All numbers are those of a lower precision, and lie within its bounds. enclosed: gives these.
+
+    Of data whose sums are exact, few bits say nothing.
+    """
+    own = FORMATS[problem.dtype]
     numbers = np.unique(np.abs(np.concatenate([values[name][mask] for name, mask in wrong.items()])))
     for format in sorted(FORMATS.values(), key=lambda format: -format.precision):
-        told = (own.precision - format.precision) * numbers[np.isfinite(numbers) & (numbers != 0)].size
-        if format.precision < own.precision and told >= ENOUGH and all(format.holds(v) for v in values.values()):
+        if format.precision >= own.precision or (problem.granule and format is not FLOAT32):
+            continue
+        rounded = significant_bits(numbers) >= format.precision - SPARE_BITS
+        if rounded.sum() >= FEWEST_NUMBERS and all(format.holds(v) for v in values.values()):
             balls = enclosed(format)
             if all(
                 (inside(v, balls[name]) & _tells(balls[name], documented[name])).all() for name, v in values.items()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations, permutations
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from reference.formats import FORMATS, Format
 from reference.network import reversed_in_time
 from reference.problem import FORWARD, GATES, LSTM, REVERSE, Problem
+from reference.roundings import Rounding, model
 
 Varied = Iterator[tuple[str, Problem]]
 """The words that complete `equals the documented results ...`, and the problem whose documented results are meant."""
@@ -165,8 +167,11 @@ def gates_reordered_in_part(problem: Problem, places: Places) -> Varied:
 
 
 def gates_negated(problem: Problem, places: Places) -> Varied:
+    """Not r and z of a GRU, which are then 1 - r and 1 - z."""
     gates = GATES[problem.architecture.cell]
     for k, gate in enumerate(gates):
+        if gate in ("r", "z"):
+            continue
         signs = [-1.0 if k == other else 1.0 for other in range(len(gates))]
 
         def signed(values: np.ndarray, signs: Sequence[float] = signs) -> np.ndarray:
@@ -184,12 +189,15 @@ def signs_flipped(problem: Problem, places: Places) -> Varied:
             yield f"with the opposite sign of {name}", with_tensors(problem, {name: -state})
 
 
+def transposed(gates: int, values: np.ndarray) -> np.ndarray:
+    """Weights (G*H, features) with each gate's block transposed; unchanged where blocks are not square."""
+    blocks = np.split(values, gates)
+    return np.concatenate([block.T for block in blocks]) if blocks[0].shape[0] == blocks[0].shape[1] else values
+
+
 def weights_transposed(problem: Problem, places: Places) -> Varied:
     """Of each gate's block, where it is square; and all blocks read with the gates beside each other."""
     gates = len(GATES[problem.architecture.cell])
-
-    def transposed(values: np.ndarray) -> np.ndarray:
-        return np.concatenate([block.T for block in np.split(values, gates)])
 
     def interleaved(values: np.ndarray) -> np.ndarray:
         """Row k * G + g taken for row g * H + k."""
@@ -199,7 +207,7 @@ def weights_transposed(problem: Problem, places: Places) -> Varied:
         for name in WEIGHTS:
             rows, columns = problem.parameters[name + ends[0]].shape
             if rows // gates == columns > 1:
-                changed = with_parameters(problem, ends, [name], transposed)
+                changed = with_parameters(problem, ends, [name], partial(transposed, gates))
                 yield f"with each gate's block of {name} transposed{where}", changed
         if gates > 1 and problem.architecture.hidden_size > 1:
             changed = with_parameters(problem, ends, STACKED, interleaved)
@@ -225,9 +233,10 @@ def input_from_elsewhere(problem: Problem, places: Places) -> Varied:
                 taken = x.copy()
                 taken[:, t] = x[:, other]
                 yield f"with the input of step {other} at step {t}", replace(problem, input=taken)
-        taken = x.copy()
-        taken[:, t:] = x[:, t - 1 : -1]
-        yield f"with the input of the step before from step {t} on", replace(problem, input=taken)
+        if t > 1:
+            taken = x.copy()
+            taken[:, t:] = x[:, t - 1 : -1]
+            yield f"with the input of the step before from step {t} on", replace(problem, input=taken)
         taken = x.copy()
         taken[:, t] = 0
         yield f"with an input of zeros at step {t}", replace(problem, input=taken)
@@ -285,6 +294,11 @@ def rounded(problem: Problem, format: Format) -> Problem:
     tensors = {name: format.round(values) for name, values in given.items() if values is not None}
     parameters = {name: format.round(values) for name, values in problem.parameters.items()}
     return replace(with_tensors(problem, tensors), dtype=format.name, parameters=parameters, granule=0.0)
+
+
+def widest_model(problem: Problem) -> Rounding:
+    """The rounding model of all correct implementations."""
+    return model(problem.architecture.name, problem.dtype, problem.device, "", "", "").red
 
 
 def numbers_of_a_lower_precision(problem: Problem, places: Places) -> Varied:

@@ -150,7 +150,8 @@ def rows_run_on(problem: Problem, rounding: Rounding, right: Balls) -> Varied:
         cut = where(running[:, :, None, None], whole["output"], _zero(whole["output"]))
         yield "with every row as long as the longest", {**whole, "output": cut}
         yield "with every row as long as the longest, and their output", whole
-        yield "with the last states of the longest row's last step", {**whole, "output": right["output"]}
+        if problem.architecture.bidirectional:
+            yield "with last states as if every row were as long", {**whole, "output": right["output"]}
 
 
 KINDS: tuple[Callable[[Problem, Rounding, Balls], Varied], ...] = (

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 MOST = 4
 """How many candidates are named."""
 
+MOST_NAMES = 3
+"""How many rows or tensors are named."""
+
 NOT_TOLD_APART = "the case does not tell these apart"
 
 
@@ -22,3 +25,8 @@ def sentence(equal: str, candidates: Sequence[str]) -> list[str]:
     named, more = list(candidates[:MOST]), len(candidates) - MOST
     text = f"{equal} {', or '.join(named)}" + (f", or {more} more" if more > 0 else "")
     return [f"{text}; {NOT_TOLD_APART}" if len(candidates) > 1 else text]
+
+
+def few(names: Sequence[str]) -> str:
+    """At most `MOST_NAMES` of them, and how many more."""
+    return listed(names if len(names) <= MOST_NAMES else [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"])
