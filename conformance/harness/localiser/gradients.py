@@ -158,9 +158,9 @@ def steps_cut(call: Differentiation) -> Varied:
         return
     every = _in_chunks(call, range(1, p.steps))
     if p.h_0 is not None:
-        yield "without what a step hands to the one before", every
+        yield "without what a step hands back to another step", every
     for since in range(1, p.steps) if 2 < p.steps <= 8 else ():
-        yield f"with what step {since} hands to the one before left out", _in_chunks(call, [since])
+        yield f"with what step {since} hands back left out", _in_chunks(call, [since])
     last = _chunk(call, p.steps - 1, p.steps, _states_after(call, p.steps - 1))
     only = {name: ball for name, ball in last.items() if name in p.parameters}
     yield "of the last step alone", {**call.right, **only}
@@ -344,7 +344,7 @@ def rules(cell: str, hidden_is_square: bool) -> dict[str, Rules]:
     }
     detached = {LSTM: _NoCellState, GRU: _NoBlend}.get(cell, STEPS[cell])
     found = {
-        "without what a step hands to the one before, or to the initial states": Rules({cell: detached}, _nothing),
+        "without what a step hands back, to the initial states too": Rules({cell: detached}, _nothing),
         "without the gradient of h through W_hh": Rules(to_h=_nothing),
     }
     if hidden_is_square:

@@ -26,6 +26,7 @@ FINDING = Finding(
     repeatable=False,
     kernels=("addmm", "tanh"),
     options="--subject mine",
+    what=("equals one", "equals two"),
     failure=Failure(KILLED, "none", "died", 11),
 )
 """No field of it has its default."""

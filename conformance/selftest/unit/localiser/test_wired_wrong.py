@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+import pytest
 import torch
 
 from conformance.harness.execution.requests.backward import Backward
-from conformance.harness.execution.requests.forward import Forward
+from conformance.harness.findings.rendering import finding_text
 from conformance.harness.localiser.localise import localise
 from conformance.selftest.implementations.plain import Plain, subject
 from conformance.selftest.trial import findings
@@ -16,10 +16,10 @@ from reference.problem import GATES, GRU, LSTM, RNN_RELU, RNN_TANH
 from reference.testing.models import red_model
 from strategies import Case, losses
 
-PADDED = Case(3, 3, 1, 3, 3)
-STACK = Case(3, 3, 2, 2, 3)
-BOTH_WAYS = Case(2, 3, 1, 2, 3, bidirectional=True)
-PACKED = Case(2, 3, 1, 2, 3, lengths=(3, 1))
+PADDED = Case(2, 2, 1, 3, 3)
+STACK = Case(2, 2, 2, 1, 2)
+BOTH_WAYS = Case(2, 2, 1, 1, 2, bidirectional=True)
+PACKED = Case(2, 2, 1, 2, 2, lengths=(2, 1))
 
 
 class OneBias(Plain):
@@ -120,8 +120,8 @@ class Forgetful(Plain):
 
 class WithoutReset(Plain):
     def gru(self, x, h, w_ih, w_hh, b_ih, b_hh):
-        i_r, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)
-        h_r, h_z, h_n = self.linear(h, w_hh, b_hh).chunk(3, -1)
+        _, i_z, i_n = self.linear(x, w_ih, b_ih).chunk(3, -1)
+        _, h_z, h_n = self.linear(h, w_hh, b_hh).chunk(3, -1)
         return self.blend(self.sigmoid(i_z + h_z), self.tanh(i_n + h_n), h)
 
 
@@ -180,13 +180,13 @@ RESULTS: dict[str, tuple[type[Plain], str, Case, str]] = {
     "batch_first ignored": (
         BatchFirstIgnored,
         GRU,
-        Case(2, 3, 1, 3, 3, layout=("bf",)),
+        Case(2, 2, 1, 2, 2, layout=("bf",)),
         "with rows and steps exchanged, as for the other batch_first",
     ),
     "unprojected": (
         Unprojected,
         LSTM,
-        Case(2, 3, 1, 2, 2, proj_size=2),
+        Case(2, 3, 1, 1, 2, proj_size=2),
         "with the first units instead of their projection",
     ),
     "run on": (RunOn, RNN_TANH, PACKED, "with every row as long as the longest"),
@@ -281,7 +281,7 @@ class FirstRowOnly(Plain):
 
 
 GRADIENTS: dict[str, tuple[type[Plain], str, Case, str]] = {
-    "detached": (Detached, GRU, STACK, "without what a step hands to the one before, or to the initial states"),
+    "detached": (Detached, GRU, STACK, "without what a step hands back, to the initial states too"),
     "cell state detached": (CellStateDetached, LSTM, PADDED, "without what the cell state hands to the step before"),
     "last states detached": (LastStatesDetached, RNN_TANH, PADDED, "without the cotangent of h_n"),
     "doubled": (Doubled, LSTM, PADDED, "the documented ones times 2"),
@@ -294,49 +294,66 @@ GRADIENTS: dict[str, tuple[type[Plain], str, Case, str]] = {
     ),
     "linear": (Linear, RNN_TANH, STACK, "with 1 as the derivative of y = tanh"),
     "other slope": (OtherSlope, GRU, PADDED, "with 1 - y as the derivative of y = sigmoid"),
-    "truncated": (Truncated, LSTM, PADDED, "with what step 2 hands to the one before left out"),
+    "truncated": (Truncated, LSTM, PADDED, "with what step 2 hands back left out"),
     "first row only": (FirstRowOnly, RNN_TANH, PADDED, "of row 0 alone"),
 }
 
 
-def said_of(kind: type[Plain], cell: str, case: Case, dtype: str = "float32") -> list[str]:
-    problem = case.on(cell)
-    (seen,) = Forward(problem, ("grad",)).execute(subject("wired wrongly", kind))
-    return localise(seen, red_model(cell, problem.dtype))
+ALIKE = {"last states detached": 1}
+"""Where several variants are the same by their nature, how many more there are."""
 
 
-def said_of_gradients(kind: type[Plain], cell: str, case: Case) -> list[str]:
+def said_of(kind: type[Plain], cell: str, case: Case) -> list[str]:
+    """What the localiser says of a call and its gradients."""
     problem = case.on(cell)
     (seen,) = Backward(problem, ("grad",), loss=losses.loss(case, problem)).execute(subject("wired wrongly", kind))
     return localise(seen, red_model(cell, problem.dtype))
 
 
-if __name__ == "__main__":
-    import sys
+@pytest.mark.parametrize("wired", [*RESULTS, *GRADIENTS])
+def test_what_is_wired_wrongly_is_named_and_nothing_else_is(wired):
+    kind, cell, case, words = (RESULTS | GRADIENTS)[wired]
+    (said,) = said_of(kind, cell, case)
+    assert words in said
+    assert said.count(", or ") == ALIKE.get(wired, 0)
 
-    if "run" not in sys.argv:
-        for table, said_by in ((RESULTS, said_of), (GRADIENTS, said_of_gradients)):
-            for name, (kind, cell, case, words) in table.items():
-                t = time.perf_counter()
-                said = said_by(kind, cell, case)
-                print(
-                    "ok " if any(words in one for one in said) else "BAD", name, f"{time.perf_counter() - t:.2f}", said
-                )
-    else:
-        for table, clauses in ((RESULTS, ("B1", "B2")), (GRADIENTS, ("C1",))):
-            for name, (kind, cell, case, words) in table.items():
-                t = time.perf_counter()
-                for f in findings(subject("x", kind), clauses, (cell,), 0, "few"):
-                    print(
-                        "ok " if any(words in one for one in f.what) else "BAD",
-                        name,
-                        f"{time.perf_counter() - t:.2f}",
-                        f.case,
-                        f.test,
-                        f.kind,
-                        f.what,
-                        flush=True,
-                    )
-                    break
-                else:
-                    print("NONE", name)
+
+@pytest.mark.parametrize("case", [PADDED, STACK, BOTH_WAYS, PACKED], ids=["padded", "stack", "both ways", "packed"])
+@pytest.mark.parametrize("cell", GATES)
+def test_of_a_sound_implementation_nothing_is_said(cell, case):
+    assert said_of(Plain, cell, case) == []
+
+
+class Inexact(Plain):
+    """tanh off by one part in ten thousand."""
+
+    def tanh(self, z):
+        return torch.tanh(z) * (1 + 1e-4)
+
+
+class Leaky(Plain):
+    """Half of the state before is kept."""
+
+    def step(self, x, states, layer, direction):
+        after = super().step(x, states, layer, direction)
+        return tuple(0.5 * new + 0.5 * old for new, old in zip(after, states, strict=True))
+
+
+class Residual(Plain):
+    """A quarter of the output is added to it."""
+
+    def output(self, sequence):
+        return super().output(sequence * 1.25)
+
+
+@pytest.mark.parametrize("case", [PADDED, Case(1, 1, 1, 1, 1, fill="dyadic"), Case(2, 2, 2, 2, 2, fill="integers")])
+@pytest.mark.parametrize("kind", [Inexact, Leaky, Residual])
+def test_no_variant_is_named_for_what_is_none(kind, case):
+    assert said_of(kind, GRU, case) == []
+
+
+def test_finding_of_a_run_says_it():
+    kind, cell, _, words = GRADIENTS["truncated"]
+    found = next(findings(subject("wired wrongly", kind), ("C1",), (cell,), seed=0, effort="few"))
+    assert any(words in one for one in found.what)
+    assert "\n  what     the gradients equal" in finding_text(found, width=200)
