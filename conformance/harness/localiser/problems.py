@@ -233,7 +233,7 @@ def input_from_elsewhere(problem: Problem, places: Places) -> Varied:
                 taken = x.copy()
                 taken[:, t] = x[:, other]
                 yield f"with the input of step {other} at step {t}", replace(problem, input=taken)
-        if t > 1:
+        if 1 < t < last:
             taken = x.copy()
             taken[:, t:] = x[:, t - 1 : -1]
             yield f"with the input of the step before from step {t} on", replace(problem, input=taken)

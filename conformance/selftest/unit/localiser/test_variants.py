@@ -30,7 +30,7 @@ from strategies import Case, losses
 
 CASES = (
     Case(2, 2, 1, 3, 3),
-    Case(2, 2, 2, 3, 3, bidirectional=True),
+    Case(2, 2, 2, 1, 2, bidirectional=True),
     Case(2, 2, 1, 3, 3, bidirectional=True, lengths=(3, 1, 2)),
     Case(2, 3, 3, 1, 2, proj_size=2),
 )
@@ -59,15 +59,20 @@ def said_of(problem: Problem, values: dict[str, np.ndarray]) -> list[str]:
     return localise(observed(problem, values), model(problem))
 
 
+def first_wrong(problem: Problem) -> int:
+    """The step at which variants of a single step differ; in both directions and packed there are none."""
+    return 0 if problem.architecture.bidirectional else problem.steps - 1
+
+
 def of_problems(kind: Callable, problem: Problem) -> Iterator[tuple[str, Balls]]:
     a = problem.architecture
     ends = tuple(a.end(layer, direction) for layer in range(a.num_layers) for direction in range(a.directions))
-    for words, changed in kind(problem, problems.Places({"": ends}, problem.steps - 1)):
+    for words, changed in kind(problem, problems.Places({"": ends}, first_wrong(problem))):
         yield words, enclosed(changed)
 
 
 def of_wirings(kind: Callable, problem: Problem) -> Iterator[tuple[str, Balls]]:
-    for words, wiring in kind(problem, problem.steps - 1):
+    for words, wiring in kind(problem, first_wrong(problem)):
         yield words, results.by_name(compute(problem, model(problem), wiring), problem)
 
 
