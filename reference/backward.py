@@ -7,8 +7,8 @@ bounds grow with the steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from reference.network import (
 )
 from reference.problem import GATES, LSTM, RNN_RELU, Problem
 from reference.roundings import Rounding
-from reference.steps import STEPS, ReluStep, Step
+from reference.steps import STEPS, ReluStep, Step, Steps
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,35 @@ class LayerGradients:
     parameters: Mapping[str, Ball]
 
 
+@dataclass(frozen=True)
+class Rules:
+    """The chain rule: the steps of each cell, and from the gradient of W_hh h + b_hh to that of h."""
+
+    steps: Steps = field(default_factory=lambda: STEPS)
+    to_h: Callable[[Ball, np.ndarray], Summand] = linear
+
+
+CHAIN_RULE = Rules()
+
+
 @np.errstate(all="ignore")  # a vacuous ball carries inf and nan through the arithmetic
-def backward(problem: Problem, rounding: Rounding, cotangents: Mapping[str, np.ndarray]) -> Gradients:
+def backward(
+    problem: Problem, rounding: Rounding, cotangents: Mapping[str, np.ndarray], rules: Rules = CHAIN_RULE
+) -> Gradients:
     """All gradients of a loss, given the `cotangents`: its gradients with respect to the results of the call.
 
     Cotangents are output (N, T, D, R), h_n (L, D, N, R) and an LSTM's c_n (L, D, N, H), in numbers that the problem's
     dtype stores. Missing ones are zero, and the padding of a packed output is ignored. Dropout is not applied.
+    rules: the chain rule; others than the default give the gradients of an implementation that is wrong.
 
     Raises ValueError for an unknown name or a wrong shape.
     """
     output, h_n, c_n = _complete(problem, cotangents)
-    layers, done = _forward(problem, rounding), []
+    layers, done = _forward(problem, rounding, rules.steps), []
     seen = [_output_in_own_time(problem, alone(Ball.exact(output, rounding)))]
     for layer in reversed(range(len(layers))):
         at_end = [_at_last_step(problem, Ball.exact(state[layer], rounding)) for state in (h_n, c_n)]
-        done.append(_layer_backward(layers[layer], [*seen, at_end[0]], at_end[1]))
+        done.append(_layer_backward(layers[layer], [*seen, at_end[0]], at_end[1], rules))
         read = _in_input_time(problem, done[-1].x)
         seen = [_output_in_own_time(problem, part) for part in read] if layer else read
     done.reverse()
@@ -173,7 +187,7 @@ def _complete(problem: Problem, cotangents: Mapping[str, np.ndarray]) -> tuple[n
     return output, h_n, c_n
 
 
-def _forward(problem: Problem, rounding: Rounding) -> list[LayerRun]:
+def _forward(problem: Problem, rounding: Rounding, of_cell: Steps = STEPS) -> list[LayerRun]:
     """Every layer, run from the inputs alone. A row that has ended continues from zeros, which no gradient reaches."""
     below, layers = Ball.exact(given(problem), rounding, problem.granule), []
     running = np.ones(problem.input.shape[:2], bool) if problem.lengths is None else running_rows(problem)
@@ -184,7 +198,7 @@ def _forward(problem: Problem, rounding: Rounding) -> list[LayerRun]:
         steps: list[Step] = []
         states = [h]
         for t in range(problem.steps):
-            steps.append(STEPS[problem.architecture.cell].forward(x[:, :, t], h, c, weights))
+            steps.append(of_cell[problem.architecture.cell].forward(x[:, :, t], h, c, weights))
             goes_on = running[:, t, None]
             h = where(goes_on, steps[-1].h, nothing)
             c = c if steps[-1].c is None else where(goes_on, steps[-1].c, no_c)
@@ -228,7 +242,7 @@ def distance_from_kinks(problem: Problem, rounding: Rounding) -> float:
     return min(float(np.abs(step.z.midpoint).min()) for step in steps if isinstance(step, ReluStep))
 
 
-def _layer_backward(layer: LayerRun, from_h: Sequence[Summand], from_c: Summand) -> LayerGradients:
+def _layer_backward(layer: LayerRun, from_h: Sequence[Summand], from_c: Summand, rules: Rules) -> LayerGradients:
     """The gradients of one layer, last step first.
 
     from_h  the parts of the gradient of h (D, N, T, R) that come from above and from the loss
@@ -240,7 +254,7 @@ def _layer_backward(layer: LayerRun, from_h: Sequence[Summand], from_c: Summand)
     for t in reversed(range(len(layer.steps))):
         dh_now = summed(*(_at(t, part) for part in from_h), *dh)
         step = layer.steps[t].backward(dh_now, [_at(t, from_c), *dc], w)
-        dh = [linear(step.hh, w.weight_hh), *step.h]
+        dh = [rules.to_h(step.hh, w.weight_hh), *step.h]
         dc = [] if step.c is None else [alone(step.c)]
         pulled.append(step)
     pulled.reverse()

@@ -7,9 +7,9 @@ step, dh' for the state after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,6 +35,14 @@ from reference.ball import (
 )
 from reference.cells import Weights, split
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """The derivatives of the functions, from their values."""
+
+    tanh: Callable[[Ball], Ball] = tanh_slope
+    sigmoid: Callable[[Ball], Ball] = sigmoid_slope
 
 
 class StepGradients(NamedTuple):
@@ -85,13 +93,15 @@ class TanhStep:
     h: Ball
     c: None = None
 
+    slopes: ClassVar[Slopes] = Slopes()
+
     @classmethod
     def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> TanhStep:
         return cls(cells.rnn_tanh(x, h, w))
 
     def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> StepGradients:
         """dz = dh' (1 - h'^2)"""
-        dz = product(dh, tanh_slope(self.h))
+        dz = product(dh, self.slopes.tanh(self.h))
         return StepGradients(dz, dz)
 
     def hidden(self, ih: Ball) -> Ball:
@@ -138,6 +148,8 @@ class LstmStep:
     c: Ball
     h: Ball
 
+    slopes: ClassVar[Slopes] = Slopes()
+
     @classmethod
     def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> LstmStep:
         assert c is not None
@@ -151,10 +163,10 @@ class LstmStep:
         i, f, g, o, tanh_c = self.i, self.f, self.g, self.o, tanh(self.c)
         dm = self._before_projection(dh, w)
         dc_new = summed(*dc, alone(self._through_h(dm)))
-        di = product(dc_new, g, sigmoid_slope(i))
-        df = product(dc_new, self.c_before, sigmoid_slope(f))
-        dg = product(dc_new, i, tanh_slope(g))
-        do = product(dm, tanh_c, sigmoid_slope(o))
+        di = product(dc_new, g, self.slopes.sigmoid(i))
+        df = product(dc_new, self.c_before, self.slopes.sigmoid(f))
+        dg = product(dc_new, i, self.slopes.tanh(g))
+        do = product(dm, tanh_c, self.slopes.sigmoid(o))
         dz = concatenate([di, df, dg, do], -1)
         projection = None if w.weight_hr is None else (dh, o * tanh_c)
         return StepGradients(dz, dz, c=product(dc_new, f), projection=projection)
@@ -166,7 +178,7 @@ class LstmStep:
 
     def _through_h(self, dm: Ball) -> Ball:
         """dm o (1 - tanh(c')^2)"""
-        return product(dm, self.o, tanh_slope(tanh(self.c)))
+        return product(dm, self.o, self.slopes.tanh(tanh(self.c)))
 
     def hidden(self, ih: Ball) -> Ball:
         return ih
@@ -189,6 +201,8 @@ class GruStep:
     h: Ball
     c: None = None
 
+    slopes: ClassVar[Slopes] = Slopes()
+
     @classmethod
     def forward(cls, x: Ball, h: Ball, c: Ball | None, w: Weights) -> GruStep:
         both, new = w.rows(0, 2, of=3), w.rows(2, 3, of=3)
@@ -200,9 +214,9 @@ class GruStep:
     def backward(self, dh: Ball, dc: Sequence[Summand], w: Weights) -> StepGradients:
         """dn = dh' (1 - z) (1 - n^2), dz = dh' (h - n) z (1 - z), dr = dn a r (1 - r), da = dn r; dh = dh' z"""
         z, n, h = blend_backward(self.z, self.n, self.h_before, dh)
-        dn = product(n, tanh_slope(self.n))
-        dz = product(z, sigmoid_slope(self.z))
-        dr = product(dn, self.a, sigmoid_slope(self.r))
+        dn = product(n, self.slopes.tanh(self.n))
+        dz = product(z, self.slopes.sigmoid(self.z))
+        dr = product(dn, self.a, self.slopes.sigmoid(self.r))
         ih = concatenate([dr, dz, dn], -1)
         return StepGradients(ih, self.hidden(ih), h=(alone(h),))
 
@@ -226,7 +240,9 @@ def _past_the_weights(parts: Sequence[Summand], factor: Ball) -> Ball:
     return stack(steps[::-1], 2)
 
 
-STEPS: dict[str, type[TanhStep] | type[ReluStep] | type[LstmStep] | type[GruStep]] = {
+Steps = Mapping[str, type[TanhStep] | type[ReluStep] | type[LstmStep] | type[GruStep]]
+
+STEPS: Steps = {
     RNN_TANH: TanhStep,
     RNN_RELU: ReluStep,
     LSTM: LstmStep,

@@ -8,6 +8,7 @@ import pkgutil
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import hypothesis
 import pytest
@@ -21,6 +22,7 @@ from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution.observation import Observation
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, as_repeat
+from conformance.harness.localiser.localise import explained
 from conformance.harness.session import Session
 from strategies import Case, Cases
 from strategies.real import RealCases, name_of
@@ -82,7 +84,8 @@ class Property:
         if failing:
             finding, seen = failing[0]
             shown = replace(finding, kernels=here.kernels(seen))
-            raise Deviation.of(shown if here.repeats(record.node, shown) else as_repeat(shown))
+            explain = partial(explained, shown, seen, here.judgement(seen.problem).red)
+            raise Deviation.of(shown if here.repeats(record.node, shown) else as_repeat(shown), explain)
 
     def _count(self, here: Session, record: CaseRecord) -> None:
         tally = here.recorder.tally(record.node)

@@ -57,7 +57,8 @@ class Finding:
 
     test is the property's name, cell "" where it is about no cell; field and kind say what deviates and how; known
     is the id of the known deviation that it is; repeatable is False where the same case gave something else before;
-    options are those that name the subject on a command line; element is the one that the lines show, if any.
+    options are those that name the subject on a command line; what says what the numbers would be right for; element
+    is the one that the lines show, if any.
     """
 
     severity: str
@@ -75,6 +76,7 @@ class Finding:
     repeatable: bool = True
     kernels: tuple[str, ...] = ()
     options: str = ""
+    what: tuple[str, ...] = ()
     failure: Failure | None = None
     element: Element | None = None
 
@@ -116,7 +118,10 @@ class Finding:
     def from_json(cls, data: dict[str, Any]) -> Finding:
         failure = Failure(**data["failure"]) if data["failure"] else None
         element = Element(**data["element"]) if data["element"] else None
-        own = {name: tuple(data[name]) for name in ("lines", "kernels")} | {"failure": failure, "element": element}
+        own = {name: tuple(data[name]) for name in ("lines", "kernels", "what")} | {
+            "failure": failure,
+            "element": element,
+        }
         return cls(**(data | own))
 
     def to_json(self) -> dict[str, Any]:

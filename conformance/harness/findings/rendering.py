@@ -78,6 +78,8 @@ def finding_text(finding: Finding, width: int) -> str:
     clause = f"{finding.severity.upper():<4} {finding.clause:<3} "
     fails = "fails" if finding.cell else "fail"
     lines = wrapped(f"{CELL_NAMES[finding.cell]} {fails}: {finding.claim}", width, clause, " " * len(clause))
+    for sentence in finding.what:
+        lines += row("what", one_line(sentence, MOST), width)
     lines += row("module", _module(finding), width)
     if (case := case_of(finding)) is not None:
         lines += row("input", _input(case), width)

@@ -52,7 +52,7 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
     if isinstance(error, Flaky):
         return [as_repeat(before)] if before is not None else []
     if isinstance(error, Deviation):
-        return [error.finding]
+        return [error.explained()]
     parts = [findings_of(part, before) for part in getattr(error, "exceptions", ())]
     found = [finding for part in parts for finding in part] if all(parts) else []
     return next(([finding] for finding in found if not finding.repeatable), found)

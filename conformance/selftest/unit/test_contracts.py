@@ -25,6 +25,8 @@ FORBIDDEN = {
     f"{HARNESS}/findings/recorder.py": "import conformance.harness.support",
     f"{HARNESS}/support.py": "import conformance.harness.checks.ratios",
     f"{HARNESS}/isolation/limits.py": "import conformance.harness.checks.ratios",
+    f"{HARNESS}/localiser/localise.py": "import conformance.harness.checks.ratios",
+    f"{HARNESS}/localiser/network.py": "import conformance.harness.execution.module_call",
     f"{HARNESS}/checks/ratios.py": "import conformance.harness.execution.requests.request",
     f"{HARNESS}/checks/packing.py": "import conformance.harness.execution.module_call",
     f"{HARNESS}/checks/derivatives.py": "import conformance.harness.session",
@@ -41,7 +43,7 @@ FORBIDDEN = {
 
 
 LAYERS = {"pytest_plugin", "api", "replay", "property", "observe", "session", "isolation", "checks", "support"}
-LAYERS |= {"findings", "execution", "cells"}
+LAYERS |= {"localiser", "findings", "execution", "cells"}
 """Everything that lies in the harness."""
 
 LINT = "from importlinter.cli import lint_imports_command as run; run()"

@@ -26,6 +26,7 @@ FINDING = Finding(
     repeatable=False,
     kernels=("addmm", "tanh"),
     options="--subject mine",
+    what=("equals one", "equals two"),
     failure=Failure(KILLED, "none", "died", 11),
     element=Element("output", {"row": 1, "step": 2}, 0.5, 0.25, 1e-6, "h_n", {"row": 1}),
 )
