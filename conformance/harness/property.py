@@ -72,9 +72,7 @@ class Property:
         Skips the test where the run takes none of the routes that it needs.
         """
         here = session.current()
-        with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case)) as record:
-            here.on_case(record)
-            self.body(case, cell) if case is not None else self.body(cell)
+        record = self.record(here, cell, case)
         if record.untaken and not record.elements and not record.findings:
             pytest.skip(f"--route leaves out {', '.join(record.untaken)}")
         self._count(here, record)
@@ -83,6 +81,13 @@ class Property:
             finding, seen = failing[0]
             shown = replace(finding, kernels=here.kernels(seen))
             raise Deviation.of(shown if here.repeats(record.node, shown) else as_repeat(shown))
+
+    def record(self, here: Session, cell: str, case: Case | None) -> CaseRecord:
+        """What it compares and finds in one case, of which a session counts nothing yet."""
+        with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case)) as record:
+            here.on_case(record)
+            self.body(case, cell) if case is not None else self.body(cell)
+        return record
 
     def _count(self, here: Session, record: CaseRecord) -> None:
         tally = here.recorder.tally(record.node)

@@ -80,7 +80,7 @@ def finding_text(finding: Finding, width: int) -> str:
     lines = wrapped(f"{CELL_NAMES[finding.cell]} {fails}: {finding.claim}", width, clause, " " * len(clause))
     lines += row("module", _module(finding), width)
     if (case := case_of(finding)) is not None:
-        lines += row("input", _input(case), width)
+        lines += row("input", _input(case) + (", values simplified" if finding.simplified else ""), width)
     if not finding.repeatable:
         lines += wrapped("NOT REPEATABLE: the same case gave something else before", width, "  ", "    ")
     for line in finding.lines:
@@ -99,9 +99,10 @@ def _module(finding: Finding) -> str:
 
 
 def case_of(finding: Finding) -> Case | None:
-    """The case of a finding; None where it has none."""
+    """The case of a finding, of the sizes that it shows; None where it has none."""
+    line = finding.simplified or finding.case
     try:
-        return parse(finding.case)[0] if finding.case and finding.cell else None
+        return parse(line)[0] if line and finding.cell else None
     except CaseError:
         return None
 
