@@ -37,6 +37,9 @@ GRIDS = (1.0, 0.5, 0.25, 0.125)
 LARGEST_FRACTION = 10
 """Fractions from here on are not short; only whole numbers are."""
 
+IN_TURN = ("gradient", "h_0", "c_0", "input", "weight", "bias")
+"""What is simplified first: cotangents, states, the input, weights, biases."""
+
 UNTOUCHED_FILLS = ("digital",)
 """Kinds of numbers on which a claim rests as a whole."""
 
@@ -66,7 +69,9 @@ class EditedCase(Case):
     def values_of(self, role: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
         key = (name, self.seed)
         numbers = self.edits.get(key, np.zeros(()))
-        if numbers.ndim == len(shape) and all(asked <= there for asked, there in zip(shape, numbers.shape)):
+        if numbers.ndim == len(shape) and all(
+            asked <= there for asked, there in zip(shape, numbers.shape, strict=False)
+        ):
             numbers = numbers[tuple(map(slice, shape))].copy()
         else:
             numbers = super().values_of(role, name, shape)
@@ -177,23 +182,34 @@ class _Search:
         finite = np.isfinite(new.element.got) or not np.isfinite(old.element.got)
         return bool(finite) and _ratio(new.element) >= self.least
 
+    def in_turn(self) -> list[Key]:
+        """The tensors in the order in which they are simplified, the last layer and direction first."""
+
+        def rank(key: Key) -> int:
+            return next((place for place, word in enumerate(IN_TURN) if key[0].startswith(word)), len(IN_TURN))
+
+        return sorted(sorted(self.best.asked, reverse=True), key=rank)
+
     def simplify_tensors(self) -> None:
-        """Whole tensors become simpler, those that a script shows last first."""
-        for key in sorted(self.best.asked, key=_rank):
+        """Whole tensors become simpler."""
+        for key in self.in_turn():
             for numbers in _simpler(self.best.asked.get(key, np.zeros(0))):
                 if self.tries(key, numbers):
                     break
 
     def simplify_elements(self) -> None:
-        """Parts of tensors become zeros, large parts first; then single elements become simpler."""
-        for key in sorted(self.best.asked, key=_rank):
+        """Parts of tensors become zeros, large parts first; then single elements become simpler.
+
+        The last come first: what is left then stands where smaller sizes keep it.
+        """
+        for key in self.in_turn():
             size = self.best.asked[key].size if key in self.best.asked else 0
             part = size // 2
             while part > 1:
-                for start in range(0, size, part):
+                for start in reversed(range(0, size, part)):
                     self.tries_part(key, slice(start, start + part), np.zeros(1))
                 part //= 2
-            for place in range(size):
+            for place in reversed(range(size)):
                 number = self.best.asked[key].reshape(-1)[place : place + 1]
                 any(self.tries_part(key, slice(place, place + 1), simpler) for simpler in _simpler(number))
 
@@ -221,13 +237,6 @@ def _ratio(element: Element | None) -> float:
     if element is None or not element.allowed > 0 or not np.isfinite(element.got):
         return float("inf")
     return abs(element.got - element.wanted) / element.allowed
-
-
-def _rank(key: Key) -> tuple[int, str, int]:
-    """Which tensor is simplified first: cotangents, states, the input, weights, biases."""
-    name, seed = key
-    words = ("gradient", "h_0", "c_0", "input", "weight")
-    return next((place for place, word in enumerate(words) if name.startswith(word)), len(words)), name, seed
 
 
 def _cost(numbers: np.ndarray) -> float:
