@@ -14,7 +14,7 @@ import pytest
 
 import conformance
 from conformance.clauses import CLAUSES, RED, Clause
-from conformance.harness import session
+from conformance.harness import evidence, session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
@@ -88,6 +88,15 @@ class Property:
             here.on_case(record)
             self.body(case, cell) if case is not None else self.body(cell)
         return record
+
+    def explained(self, here: Session, finding: Finding, case: Case | None) -> Finding:
+        """A finding of this property in `case` with what more calls tell of it, none of which the session counts."""
+        if case is None or finding.failed:
+            return finding
+        aside, cell = here.aside(), finding.cell
+        return evidence.explained(
+            finding, case, lambda one: self.record(aside, cell, one).findings, lambda one: self.fits(one, cell)
+        )
 
     def _count(self, here: Session, record: CaseRecord) -> None:
         tally = here.recorder.tally(record.node)

@@ -59,11 +59,13 @@ class Witness:
     working_error  the largest error of the same lines in the dtype of the call, over the whole result; None where
                    PyTorch has no such operations in it
     from_returned  whether the step was computed from the state that the call returned before it
+    agrees         whether the value is what the reference says, or what it is compared with is another call
     """
 
     value: float
     working_error: float | None
     from_returned: bool = False
+    agrees: bool = True
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ SECONDS = 20.0
 DEADLY_TRIES = 24
 """So many calls are tried of a finding whose call ends its process."""
 
-FAR_OUT = 1000.0
-"""An error of so many bounds is as telling as a larger one."""
+NEAR, FAR_OUT = 2.0, 1000.0
+"""Errors below so many bounds are kept as large as they are; one of so many bounds is as telling as a larger one."""
 
 GRIDS = (1.0, 0.5, 0.25, 0.125)
 """Numbers are rounded to multiples of these: every dtype stores them, and they are short in decimal."""
@@ -94,14 +94,15 @@ def _granule(problem: Problem) -> float:
 def minimised(
     here: Session, tested: Property, cell: str, case: Case | None, found: Found, seconds: float = SECONDS
 ) -> Found:
-    """The same finding in the simplest case that was reached in so many seconds; the one given if none is simpler.
+    """The same finding, with its evidence, in the simplest case that was reached in so many seconds.
 
-    The finding keeps its case line; `simplified` says which sizes are left. An interruption keeps the best so far.
+    The finding keeps its case line; `simplified` says which sizes are left, and is "" where nothing is simpler. An
+    interruption keeps the best so far.
     """
     finding, family = found.finding, tested.cases(cell)
     hangs = finding.failure is not None and finding.failure.kind == TIMED_OUT
     if case is None or family is None or hangs or set(UNTOUCHED_FILLS) & set(family.pinned.get("fill", ())):
-        return found
+        return found._replace(finding=tested.explained(here, finding, case))
     search = _Search(here, tested, cell, found, EditedCase.of(case, finding.case), time.perf_counter() + seconds)
     with suppress(_OutOfTime, KeyboardInterrupt):
         search.run()
@@ -122,7 +123,8 @@ class _Search:
         self.tested, self.cell, self.deadline = tested, cell, deadline
         self.narrow, self.wide = here.aside((route,) if route in ROUTES else ()), here.aside()
         self.given, self.found, self.best = found, found, case
-        self.least = min(_ratio(found.finding.element) / 4, FAR_OUT)
+        ratio = _ratio(found.finding.element)
+        self.least = max(min(ratio / 4, FAR_OUT), min(ratio, NEAR))
         self.tries_left = DEADLY_TRIES if found.finding.ended_process else -1
 
     def run(self) -> None:
@@ -140,14 +142,10 @@ class _Search:
 
     def told(self) -> Found:
         """What the property finds in the best case, under the line of the given one."""
-        if self.found is self.given or not self.changed():
-            return self.given
-        finding = replace(
-            self.found.finding,
-            kernels=self.given.finding.kernels,
-            simplified=Case.line(replace(self.best, edits={}), self.cell),
-        )
-        return self.found._replace(finding=finding)
+        found = self.found if self.changed() else self.given
+        finding = self.tested.explained(self.wide, found.finding, self.best)
+        left = self.best.line(self.cell) if self.changed() else ""
+        return found._replace(finding=replace(finding, kernels=self.given.finding.kernels, simplified=left))
 
     def changed(self) -> bool:
         """Whether the best case is another than the one given."""
