@@ -86,6 +86,7 @@ def _order(problem: Problem, direction: int) -> torch.Tensor:
     return torch.tensor((reversed_in_time(problem, in_turn) if direction == REVERSE else in_turn).tolist())
 
 
+@torch.enable_grad()
 def computed(
     problem: Problem, dtype: str, loss: Loss | None = None, returned: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
@@ -97,8 +98,7 @@ def computed(
     given = {name: tensors.tensor(values, dtype) for name, values in arrays.items() if values is not None}
     for tensor in given.values():
         tensor.requires_grad_(loss is not None)
-    with torch.enable_grad():
-        found = results(problem, given, None if returned is None else tensors.tensor(returned, dtype))
+    found = results(problem, given, None if returned is None else tensors.tensor(returned, dtype))
     named = {name: tensors.array(values) for name, values in found.items()}
     if loss is not None:
         total = [(found[name] * tensors.tensor(values, dtype)).sum() for name, values in loss.cotangents.items()]
