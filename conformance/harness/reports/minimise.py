@@ -133,6 +133,7 @@ class _Search:
             self.narrow = self.wide  # the property compares several routes
             if not self.takes(self.best):
                 return
+        self.reduce_sizes()
         cost = float("inf")
         while (now := self.cost()) < cost:
             cost = now
