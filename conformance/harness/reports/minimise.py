@@ -40,6 +40,9 @@ LARGEST_FRACTION = 10
 IN_TURN = ("gradient", "h_0", "c_0", "input", "weight", "bias")
 """What is simplified first: cotangents, states, the input, weights, biases."""
 
+LONGEST = 6
+"""The most characters of a number that is easily read."""
+
 UNTOUCHED_FILLS = ("digital",)
 """Kinds of numbers on which a claim rests as a whole."""
 
@@ -114,7 +117,11 @@ class _OutOfTime(Exception):
 
 
 class _Search:
-    """The search for the simplest case: `best` and `found`, what the property finds in it."""
+    """The search for the simplest case.
+
+    best, found  the simplest so far, and what the property finds in it
+    others       the same of searches that are over
+    """
 
     def __init__(
         self, here: Session, tested: Property, cell: str, found: Found, case: EditedCase, deadline: float
@@ -123,6 +130,7 @@ class _Search:
         self.tested, self.cell, self.deadline = tested, cell, deadline
         self.narrow, self.wide = here.aside((route,) if route in ROUTES else ()), here.aside()
         self.given, self.found, self.best = found, found, case
+        self.others: list[tuple[EditedCase, Found]] = []
         ratio = _ratio(found.finding.element)
         self.least = max(min(ratio / 4, FAR_OUT), min(ratio, NEAR))
         self.tries_left = DEADLY_TRIES if found.finding.ended_process else -1
@@ -133,9 +141,18 @@ class _Search:
             self.narrow = self.wide  # the property compares several routes
             if not self.takes(self.best):
                 return
+        start = self.best, self.found
         self.reduce_sizes()
+        self.simplify()
+        if _has_long(self.best):  # the sizes that are gone may be what short numbers need
+            self.others.append((self.best, self.found))
+            self.best, self.found = start
+            self.simplify()
+
+    def simplify(self) -> None:
+        """Numbers and sizes become simpler in turn. Raises _OutOfTime."""
         cost = float("inf")
-        while (now := self.cost()) < cost:
+        while (now := _cost_of_case(self.best)) < cost:
             cost = now
             self.simplify_tensors()
             self.reduce_sizes()
@@ -143,6 +160,8 @@ class _Search:
 
     def told(self) -> Found:
         """What the property finds in the best case, under the line of the given one."""
+        reached = [(self.best, self.found), *self.others]
+        self.best, self.found = min(reached, key=lambda one: (_has_long(one[0]), _cost_of_case(one[0])))
         found = self.found if self.changed() else self.given
         finding = self.tested.explained(self.wide, found.finding, self.best)
         left = self.best.line(self.cell) if self.changed() else ""
@@ -151,11 +170,6 @@ class _Search:
     def changed(self) -> bool:
         """Whether the best case is another than the one given."""
         return bool(self.best.edits) or self.best.line(self.cell) != self.best.before
-
-    def cost(self) -> float:
-        """How much there is to read in the best case: sizes, words and numbers."""
-        case = self.best
-        return case.numbers() + len(case.line()) + sum(_cost(numbers) for numbers in case.asked.values())
 
     def takes(self, case: EditedCase) -> bool:
         """Whether the finding is in a case too, which then is the best. Raises _OutOfTime."""
@@ -238,6 +252,20 @@ def _ratio(element: Element | None) -> float:
     return abs(element.got - element.wanted) / element.allowed
 
 
+def _cost_of_case(case: EditedCase) -> float:
+    """How much there is to read in a case: sizes, words and numbers."""
+    return case.numbers() + len(case.line()) + sum(_cost(numbers) for numbers in case.asked.values())
+
+
+def _has_long(case: EditedCase) -> bool:
+    """Whether some number is longer than `LONGEST`."""
+    return any(len(_text(one)) > LONGEST for numbers in case.asked.values() for one in numbers.reshape(-1).tolist())
+
+
+def _text(number: float) -> str:
+    return repr(number).removesuffix(".0")
+
+
 def _cost(numbers: np.ndarray) -> float:
     """How much there is to read in numbers: nothing in zeros, most in long ones."""
     return float(sum(_cost_of(number) for number in numbers.reshape(-1).tolist()))
@@ -246,7 +274,7 @@ def _cost(numbers: np.ndarray) -> float:
 def _cost_of(number: float) -> int:
     if number in (0.0, 1.0):
         return int(number)
-    return len(f"{number!r}".removesuffix(".0")) + (number != -1)
+    return len(_text(number)) + (number != -1)
 
 
 def _simpler(numbers: np.ndarray) -> Iterator[np.ndarray]:

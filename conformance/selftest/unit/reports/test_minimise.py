@@ -16,13 +16,11 @@ from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import finding_text
 from conformance.harness.property import Property, properties
 from conformance.harness.reports.call_text import literal
-from conformance.harness.reports.minimise import DEADLY_TRIES, minimised
+from conformance.harness.reports.minimise import DEADLY_TRIES, LONGEST, minimised
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from reference.problem import GRU
 from strategies import Case, cases, parse
-
-LONGEST_LITERAL = 6
 
 SHOWN = {
     "lstm-gates-read-as-figo": ("test_results_lie_within_their_error_bound", "v1 lstm i2 h2 t2 n2"),
@@ -80,7 +78,7 @@ def test_fault_is_shown_by_numbers_that_are_short_and_mostly_zero(name):
     assert (found.finding.signature, found.finding.severity) == (given.finding.signature, RED)
     assert found.finding.case == given.finding.case == found.seen.problem.case
     numbers = numbers_of(found)
-    assert max(len(literal(one)) for one in numbers) <= LONGEST_LITERAL
+    assert max(len(literal(one)) for one in numbers) <= LONGEST
     assert np.count_nonzero(numbers) <= 6
     assert parse(found.finding.simplified)[0].numbers() < case.numbers()
     assert "values simplified" in " ".join(finding_text(found.finding, 80).split())
