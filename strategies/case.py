@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -38,6 +38,9 @@ SHORT_STEPS = {"bfloat16": 2}
 
 class CaseError(ValueError):
     """Raised for a line that is not a case. The message names the word and the accepted values."""
+
+
+C = TypeVar("C", bound="Case")
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,17 @@ class Case:
         if self.numbers() <= most:
             return self
 
-        def of_size(size: int) -> Case:
-            changed: dict[str, Any] = {field: size}
-            case = replace(self, **changed)
-            lengths = tuple(min(length, case.steps) for length in self.lengths[: case.batch_size])
-            steps = max(lengths, default=case.steps)
-            return replace(case, lengths=lengths, steps=steps, proj_size=min(self.proj_size, case.hidden_size - 1))
-
         smaller = range(1, getattr(self, field))
-        return of_size(max(1, bisect_right(smaller, most, key=lambda size: of_size(size).numbers())))
+        fitting = bisect_right(smaller, most, key=lambda size: self.of_size(field, size).numbers())
+        return self.of_size(field, max(1, fitting))
+
+    def of_size(self: C, field: str, size: int) -> C:
+        """The case with a size reduced, and what hangs on it."""
+        changed: dict[str, Any] = {field: size}
+        case = replace(self, **changed)
+        lengths = tuple(min(length, case.steps) for length in self.lengths[: case.batch_size])
+        steps = max(lengths, default=case.steps)
+        return replace(case, lengths=lengths, steps=steps, proj_size=min(self.proj_size, case.hidden_size - 1))
 
     def architecture(self, cell: str) -> Architecture:
         """The module of the case for `cell`, one of `CELLS`."""
@@ -182,13 +187,13 @@ class Case:
     def _parameter(self, architecture: Architecture, name: str) -> np.ndarray:
         shape = architecture.parameter_shapes()[name]
         if name.startswith("weight_hr"):
-            return self._values(values.WEIGHT, name, shape)
+            return self.values_of(values.WEIGHT, name, shape)
         role = next((role for role in (values.INPUT_BIAS, values.HIDDEN_BIAS) if name.startswith(role)), values.WEIGHT)
         read = shape[1:]
         if name.startswith("weight_ih_l") and "_l0" not in name:  # one axis for each direction, so a crop keeps both
             read = (architecture.directions, architecture.output_size)
         apart = (len(GATES[architecture.cell]), architecture.hidden_size, *read)
-        return self._values(role, name, apart).reshape(shape)
+        return self.values_of(role, name, apart).reshape(shape)
 
     def _state(self, architecture: Architecture, name: str, features: int) -> np.ndarray | None:
         if "nohx" in self.layout:
@@ -199,11 +204,12 @@ class Case:
     def _rows(self, role: str, name: str, shape: tuple[int, ...], batch_axis: int) -> np.ndarray:
         """Numbers with a batch axis; if memory is expanded, every row equals the first."""
         if self.memory != "expanded":
-            return self._values(role, name, shape)
+            return self.values_of(role, name, shape)
         one = tuple(1 if axis == batch_axis else size for axis, size in enumerate(shape))
-        return np.repeat(self._values(role, name, one), shape[batch_axis], batch_axis)
+        return np.repeat(self.values_of(role, name, one), shape[batch_axis], batch_axis)
 
-    def _values(self, role: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def values_of(self, role: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The numbers of a tensor, an axis for each way in which it can be cropped. All numbers come from here."""
         return values.fill(self.fill, role, name, self.seed, shape, self.dtype)
 
 

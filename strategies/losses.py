@@ -65,11 +65,11 @@ def cotangents(case: Case, problem: Problem) -> dict[str, np.ndarray]:
     chosen = every - case.pick % every
     support = list(SUPPORT_AXES)[case.pick // every % len(SUPPORT_AXES)]
     place = case.pick // every // len(SUPPORT_AXES)
+    drawn = replace(case, fill="uniform") if case.fill == "subnormal" else case  # so small gradients underflow to zero
     found = {}
     for bit, (name, shape) in enumerate(results_of(problem).items()):
         if chosen >> bit & 1:
-            kind = "uniform" if case.fill == "subnormal" else case.fill  # gradients that small underflow to zero
-            numbers = values.fill(kind, values.STATE, f"gradient of {name}", case.seed, shape, case.dtype)
+            numbers = drawn.values_of(values.STATE, f"gradient of {name}", shape)
             found[name] = _within(SUPPORT_AXES[support].get(name), place, numbers)
     return found
 

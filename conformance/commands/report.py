@@ -16,6 +16,7 @@ from conformance.harness.isolation.worker_process import IN_CHILDREN
 from conformance.harness.property import Property, properties
 from conformance.harness.pytest_plugin.options import OptionError, read
 from conformance.harness.reports import folder
+from conformance.harness.reports.minimise import minimised
 from conformance.harness.session import Session
 from strategies import Case
 
@@ -42,11 +43,12 @@ def report(line: str, subjects: Sequence[str], test: str, parent: Path) -> int:
     machine.pin()
     written = dict[tuple[str, ...], str]()
     with session.nested(Session(options.subject, routes=options.routes, executor=IN_CHILDREN)) as here:
-        for found in (found for one, cell in asked for found in found_by(here, one, cell, options.case)):
+        each = ((one, cell, found) for one, cell in asked for found in found_by(here, one, cell, options.case))
+        for one, cell, found in each:
             key = (*found.finding.signature, found.finding.cell)
             if key not in written:
                 try:
-                    path, outcome = folder.write(parent, found)
+                    path, outcome = folder.write(parent, minimised(here, one, cell, options.case, found))
                 except OSError as error:
                     return _usage(f"{parent}: {error.strerror}; name a folder that can be written with --reports")
                 written[key] = f"{path}  {outcome}"

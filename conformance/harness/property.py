@@ -15,7 +15,7 @@ import pytest
 
 import conformance
 from conformance.clauses import CLAUSES, RED, Clause
-from conformance.harness import session
+from conformance.harness import evidence, session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
@@ -74,9 +74,7 @@ class Property:
         Skips the test where the run takes none of the routes that it needs.
         """
         here = session.current()
-        with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case)) as record:
-            here.on_case(record)
-            self.body(case, cell) if case is not None else self.body(cell)
+        record = self.record(here, cell, case)
         if record.untaken and not record.elements and not record.findings:
             pytest.skip(f"--route leaves out {', '.join(record.untaken)}")
         self._count(here, record)
@@ -86,6 +84,22 @@ class Property:
             shown = replace(finding, kernels=here.kernels(seen))
             explain = partial(explained, shown, seen, here.judgement(seen.problem).red)
             raise Deviation.of(shown if here.repeats(record.node, shown) else as_repeat(shown), explain)
+
+    def record(self, here: Session, cell: str, case: Case | None) -> CaseRecord:
+        """What it compares and finds in one case, of which a session counts nothing yet."""
+        with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case)) as record:
+            here.on_case(record)
+            self.body(case, cell) if case is not None else self.body(cell)
+        return record
+
+    def explained(self, here: Session, finding: Finding, case: Case | None) -> Finding:
+        """A finding of this property in `case` with what more calls tell of it, none of which the session counts."""
+        if case is None or finding.failed:
+            return finding
+        aside, cell = here.aside(), finding.cell
+        return evidence.explained(
+            finding, case, lambda one: self.record(aside, cell, one).findings, lambda one: self.fits(one, cell)
+        )
 
     def _count(self, here: Session, record: CaseRecord) -> None:
         tally = here.recorder.tally(record.node)

@@ -171,6 +171,12 @@ class Session:
                 failure = self.probe(cell, dtype, device, routes[0]).failure or Failure(RAISED)
                 self.recorder.skipped(cell, dtype, device, "every route", failure)
 
+    def aside(self, routes: tuple[str, ...] = ()) -> Session:
+        """The same settings with records of its own, for calls that the run does not count; of these routes alone."""
+        fresh = Session(self.subject, self.axes, self.known, routes=routes or self.routes, dtypes=self.dtypes)
+        fresh.executor, fresh._probes = self.executor, self._probes
+        return fresh
+
     def repeats(self, node: str, finding: Finding) -> bool:
         """Whether the case failed the same way before, or not at all; remembers `finding`."""
         self.latest[node] = finding

@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
-from conformance.harness.findings.rendering import finding_text
+from conformance.harness import session
+from conformance.harness.findings.rendering import case_of, finding_text
+from conformance.harness.property import properties
+from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.trial import findings
 from strategies.axes import LAYOUT_WORDS
@@ -14,7 +17,10 @@ README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding=
 def test_failure_in_the_readme_is_what_a_run_prints():
     fault = next(fault for fault in faults() if fault.name == "step-9-sees-the-input-of-step-8")
     finding = next(findings(fault.subject, ("B2",), ("lstm",), seed=0))
-    assert f"```\n{finding_text(finding, width=80)}\n```" in README
+    tested = next(one for one in properties() if one.name == finding.test)
+    with session.nested(Session(fault.subject)) as here:
+        shown = tested.explained(here, finding, case_of(finding))
+    assert f"```\n{finding_text(shown, width=80)}\n```" in README
 
 
 def test_number_of_seeded_faults_in_the_readme_is_right():

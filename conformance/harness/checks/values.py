@@ -20,7 +20,7 @@ from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
 from conformance.harness.findings.recorder import Element
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.findings.rendering import one_line, rounded
 from reference.ball import Ball
 from reference.network import Enclosure
 from reference.problem import REVERSE
@@ -180,7 +180,7 @@ def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
     lines = [
         f"{got.at(at)}:  got {number(got.values[at])}",
         f"{other.problem.relation or 'other call'}: {wanted.at(at)} {number(wanted.values[at])}   "
-        f"allowed to differ by {radius[at]:.2g}   {_times(ratios[at])}",
+        f"allowed to differ by {radius[at]:.2g}; {_times(ratios[at])}",
     ]
     element = _element(got, at, wanted.values[at], radius[at], wanted)
     case_record.current().found(
@@ -381,10 +381,9 @@ def farthest_out(got: LabelledArray, ratios: np.ndarray) -> tuple[int, ...]:
 def describe_within(got: LabelledArray, ball: Ball, ratios: np.ndarray) -> list[str]:
     """Where an output first left its bounds, and by how much; of states, the element that is farthest out."""
     names, index = [name for name, _ in got.axes], farthest_out(got, ratios)
-    value, radius, times = got.values[index], ball.radius[index], _times(ratios[index])
-    lines = [
-        f"{got.at(index)}:  got {number(value)}   allowed {float(ball.midpoint[index]):.9g} +- {radius:.2g}   {times}"
-    ]
+    value, wanted, radius = got.values[index], float(ball.midpoint[index]), ball.radius[index]
+    far = _times(ratios[index])
+    lines = [f"{got.at(index)}:  got {number(value)}   reference {wanted:.9g} +- {radius:.2g} allowed; {far}"]
     if ratios[index] > 1 and {"direction", "step"} <= set(names) and ratios.shape[names.index("step")] > 1:
         along = tuple(axis for axis, name in enumerate(names) if name != "step")
         lines.append(_right_at(got.axes[names.index("step")][1], np.asarray((ratios <= 1).all(axis=along))))
@@ -407,8 +406,8 @@ def _times(ratio: float) -> str:
     if not np.isfinite(ratio):
         return "no error is allowed"
     if ratio <= 1:
-        return f"{ratio:.2g} of the bound"
-    return f"{ratio:.2g} times the bound" if ratio >= 1.05 else "just beyond the bound"
+        return f"off by {ratio:.2g} of that"
+    return f"off by {rounded(ratio)} times that" if ratio >= 1.05 else "off by just more than that"
 
 
 def _own_time(shape: tuple[int, ...], names: list[str]) -> np.ndarray:

@@ -52,13 +52,51 @@ class Element:
 
 
 @dataclass(frozen=True)
+class Witness:
+    """The element of a finding as the documented equations in plain lines of torch give it.
+
+    value          in float64
+    working_error  the largest error of the same lines in the dtype of the call, over the whole result; None where
+                   PyTorch has no such operations in it
+    from_returned  whether the step was computed from the state that the call returned before it
+    agrees         whether the value is what the reference says, or what it is compared with is another call
+    """
+
+    value: float
+    working_error: float | None
+    from_returned: bool = False
+    agrees: bool = True
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was found out about a finding that is shown.
+
+    witness         a second opinion on its element, where it has one
+    least           sizes that fail while one less passes, by the name of a case's field
+    calls, failing  how often its case was called, and how often that gave the finding
+    """
+
+    witness: Witness | None = None
+    least: tuple[tuple[str, int], ...] = ()
+    calls: int = 1
+    failing: int = 1
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Evidence:
+        witness = Witness(**data["witness"]) if data["witness"] else None
+        return cls(witness, tuple((name, size) for name, size in data["least"]), data["calls"], data["failing"])
+
+
+@dataclass(frozen=True)
 class Finding:
     """One deviation of one case.
 
     test is the property's name, cell "" where it is about no cell; field and kind say what deviates and how; known
     is the id of the known deviation that it is; repeatable is False where the same case gave something else before;
-    options are those that name the subject on a command line; what says what the numbers would be right for; element
-    is the one that the lines show, if any.
+    options are those that name the subject on a command line; element is the one that the lines show, if any; what and
+    evidence are added where it is shown: what the numbers would be right for, and what else was computed; simplified
+    is the line of the sizes that are left where numbers were made simpler than those of the case.
     """
 
     severity: str
@@ -79,6 +117,8 @@ class Finding:
     what: tuple[str, ...] = ()
     failure: Failure | None = None
     element: Element | None = None
+    evidence: Evidence | None = None
+    simplified: str = ""
 
     @property
     def signature(self) -> tuple[str, str, str]:
@@ -118,11 +158,9 @@ class Finding:
     def from_json(cls, data: dict[str, Any]) -> Finding:
         failure = Failure(**data["failure"]) if data["failure"] else None
         element = Element(**data["element"]) if data["element"] else None
-        own = {name: tuple(data[name]) for name in ("lines", "kernels", "what")} | {
-            "failure": failure,
-            "element": element,
-        }
-        return cls(**(data | own))
+        evidence = Evidence.from_json(data["evidence"]) if data["evidence"] else None
+        texts = {name: tuple(data[name]) for name in ("lines", "kernels", "what")}
+        return cls(**(data | texts | {"failure": failure, "element": element, "evidence": evidence}))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

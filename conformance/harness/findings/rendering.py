@@ -23,8 +23,22 @@ LINK = re.compile(r"https?://[^\s)\],;]+")
 MOST = 1000
 """The most characters of one part of a finding; longer parts are cut."""
 
-_PADDED = ("got", "allowed", "documented", "printed")
+_PADDED = ("got", "reference", "allowed", "documented", "printed")
 """Words whose numbers are aligned in a column."""
+
+_COLUMN = 14
+"""The width of their numbers, behind which what is said of each is aligned too."""
+
+_SAID_OF_NUMBER = re.compile(r"(-?[0-9][0-9.e+-]*|-?inf|nan) (.+)")
+
+SIZE_WORDS = {
+    "batch_size": "row",
+    "steps": "step",
+    "hidden_size": "unit",
+    "input_size": "feature",
+    "num_layers": "layer",
+}
+"""What the sizes of a case count."""
 
 
 def terminal_width() -> int:
@@ -36,6 +50,11 @@ def one_line(text: str, most: int = 200) -> str:
     """Foreign text on one line, its control characters escaped as in Python, cut to `most` characters."""
     line = " ".join("".join(c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in text).split())
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def rounded(times: float) -> str:
+    """How many times, to two digits: `1.3`, `690,000`, `4e+12`."""
+    return f"{float(f'{times:.2g}'):,.0f}" if 10 <= times < 1e9 else f"{times:.2g}"
 
 
 def counted(number: int, what: str) -> str:
@@ -82,11 +101,13 @@ def finding_text(finding: Finding, width: int) -> str:
         lines += row("what", one_line(sentence, MOST), width)
     lines += row("module", _module(finding), width)
     if (case := case_of(finding)) is not None:
-        lines += row("input", _input(case), width)
+        lines += row("input", _input(case) + _about_values(finding), width)
     if not finding.repeatable:
         lines += wrapped("NOT REPEATABLE: the same case gave something else before", width, "  ", "    ")
-    for line in finding.lines:
+    for number, line in enumerate(finding.lines):
         lines += detail(line, width)
+        lines += _by_hand(finding, width) if number == 0 else []
+    lines += _rate(finding, width)
     return "\n".join([*lines, f"  again    {finding.again}"])
 
 
@@ -101,9 +122,10 @@ def _module(finding: Finding) -> str:
 
 
 def case_of(finding: Finding) -> Case | None:
-    """The case of a finding; None where it has none."""
+    """The case of a finding, of the sizes that it shows; None where it has none."""
+    line = finding.simplified or finding.case
     try:
-        return parse(finding.case)[0] if finding.case and finding.cell else None
+        return parse(line)[0] if line and finding.cell else None
     except CaseError:
         return None
 
@@ -124,6 +146,41 @@ def _input(case: Case) -> str:
     """The input in words: `2 rows, 3 steps`."""
     words = input_words(case.batch_size, case.steps, case.lengths, "unb" in case.layout, "nohx" not in case.layout)
     return one_line(words if case.memory == "contiguous" else f"{words}, memory {case.memory}")
+
+
+def _about_values(finding: Finding) -> str:
+    """Which sizes the finding needs, and whether its numbers are simpler than those of its case."""
+    least = finding.evidence.least if finding.evidence is not None else ()
+    fewer = [f"{counted(size - 1, SIZE_WORDS[name])} pass" for name, size in least]
+    words = f": the smallest that fails; {'; '.join(fewer)}" if fewer else ""
+    return words + (", values simplified" if finding.simplified else "")
+
+
+def _by_hand(finding: Finding, width: int) -> list[str]:
+    """What the equations in plain lines of torch say of the element, and how far off such lines are themselves."""
+    witness, element = finding.evidence.witness if finding.evidence else None, finding.element
+    if witness is None or element is None:
+        return []
+    start = ", from the state returned before" if witness.from_returned else ""
+    words = f"the equations in torch, float64{start}"
+    words += "" if witness.agrees else ", which are not the reference's: please report it"
+    if witness.working_error is not None and finding.dtype != "float64":
+        words += f"; the same in {finding.dtype} are off by {witness.working_error:.2g}"
+    elif witness.working_error:
+        words += f"; off by {witness.working_error:.2g}"
+    times = abs(element.got - witness.value) / witness.working_error if witness.working_error else 0
+    if 2 <= times < float("inf"):
+        words += f", got by {rounded(times)} times that"
+    first = f"    {'by hand':<11} {witness.value:<{_COLUMN}.9g} "
+    return wrapped(words, width, first, " " * len(first))
+
+
+def _rate(finding: Finding, width: int) -> list[str]:
+    """How often the call gave the finding, where that is not each time."""
+    evidence = finding.evidence
+    if evidence is None or evidence.failing == evidence.calls:
+        return []
+    return row("rate", f"in {counted(evidence.failing, 'call')} of {evidence.calls}", width)
 
 
 def input_words(rows: int, steps: int, lengths: Sequence[int], unbatched: bool, states: bool) -> str:
@@ -149,6 +206,8 @@ def detail(line: str, width: int) -> list[str]:
         word, _, more = one_line(part, MOST).partition(" ")
         if word in _PADDED and more:
             first = f"{margin}{word:<11} "
+            if said := _SAID_OF_NUMBER.fullmatch(more):
+                first, more = f"{first}{said[1]:<{_COLUMN}} ", re.sub(r"^\((\S+)\)$", r"\1", said[2])
             lines += wrapped(more, width, first, " " * len(first))
         else:
             lines += wrapped(f"{word} {more}", width, margin, "    ")

@@ -16,7 +16,7 @@ from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, PropertyStats, as_repeat
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import case_of, counted, one_line
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.session import Session
@@ -31,7 +31,8 @@ LACKING = "conformance lacking"
 def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error: BaseException) -> None:
     """Gives a failed property's report our own shape. An error of the suite keeps its traceback, and says so."""
     node = node_of(found.name, item.callspec.params["cell"])  # type: ignore[attr-defined]
-    findings = findings_of(error, session.current().latest.get(node))
+    here = session.current()
+    findings = [found.explained(here, one, case_of(one)) for one in findings_of(error, here.latest.get(node))]
     if findings:
         report.longrepr = "\n\n".join(finding.text() for finding in findings)
         report.user_properties.append((FINDINGS, [finding.to_json() for finding in findings]))

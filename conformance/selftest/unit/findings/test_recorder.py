@@ -8,7 +8,7 @@ import pytest
 
 from conformance.clauses import AMBER, REMARK
 from conformance.harness.execution.failure import KILLED, Failure
-from conformance.harness.findings.recorder import Element, Finding, PropertyStats, Recorder
+from conformance.harness.findings.recorder import Element, Evidence, Finding, PropertyStats, Recorder, Witness
 
 FINDING = Finding(
     severity=AMBER,
@@ -29,6 +29,8 @@ FINDING = Finding(
     what=("equals one", "equals two"),
     failure=Failure(KILLED, "none", "died", 11),
     element=Element("output", {"row": 1, "step": 2}, 0.5, 0.25, 1e-6, "h_n", {"row": 1}),
+    evidence=Evidence(Witness(0.25, 1e-8, True, False), (("steps", 10),), 8, 3),
+    simplified="v1 lstm i1 h1 t9 float16",
 )
 """No field of it has its default."""
 
