@@ -57,8 +57,9 @@ def assert_enclosed(
     compared: Callable[[Rounding], list[Enclosed]],
     clause: str | None = None,
     beyond_red: str = RED,
+    other: Observation | None = None,
 ) -> None:
-    """Every array lies in its enclosure; the first that does not is the finding."""
+    """Every array lies in its enclosure; the first that does not is the finding. other: the pass before `seen`."""
     case = case_record.current()
     models = judgement(seen)
     sharp = models.amber or models.red
@@ -72,11 +73,19 @@ def assert_enclosed(
     for labelled, ball, ratios in outside[:1]:
         at = farthest_out(labelled, ratios)
         lines = describe_within(labelled, ball, ratios)
-        element = _element(labelled, at, ball.midpoint[at], ball.radius[at])
-        case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause, element=element)
+        case.found(
+            seen,
+            labelled.field,
+            "outside its bound",
+            lines,
+            severity=severity,
+            clause=clause,
+            element=element_of(labelled, at, ball.midpoint[at], ball.radius[at]),
+            other=other,
+        )
 
 
-def _element(
+def element_of(
     got: LabelledArray, at: tuple[int, ...], wanted: Any, allowed: Any = 0.0, other: LabelledArray | None = None
 ) -> Element:
     """Element `at` of a result as data, beside what it should be, or the element of another result there."""
@@ -182,7 +191,7 @@ def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
         f"{other.problem.relation or 'other call'}: {wanted.at(at)} {number(wanted.values[at])}   "
         f"allowed to differ by {radius[at]:.2g}   {_times(ratios[at])}",
     ]
-    element = _element(got, at, wanted.values[at], radius[at], wanted)
+    element = element_of(got, at, wanted.values[at], radius[at], wanted)
     case_record.current().found(
         seen, got.field, "does not agree", lines, severity=severity, element=element, other=other
     )
@@ -258,6 +267,7 @@ def assert_different_where_disjoint(
         f"equals {other.field}",
         lambda at: f"the same as {other.at(at)}",
         int(apart.sum()),
+        compared=(other, None),
     )
 
 
@@ -285,7 +295,7 @@ def assert_every(
         lines = [f"{got.at(index)}:  got {number(got.values[index])}   {beside(index)}"]
         lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
         labels, call = compared
-        element = _element(got, index, other[index], 0.0 if allowed is None else allowed[index], labels)
+        element = element_of(got, index, other[index], 0.0 if allowed is None else allowed[index], labels)
         case.found(seen, got.field, kind, lines, severity=severity, element=element, other=call)
 
 

@@ -125,6 +125,25 @@ def _place(where: dict[str, int]) -> str:
     return ", ".join(head + ([f"index [{', '.join(index)}]"] if index else []))
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a call was made, beyond what its problem, loss and route say.
+
+    parameter_memory  how parameters lie in memory
+    change            in which way all weights were doubled after a first call of the module; "" if they were not
+    first_too         whether that first call was differentiated
+    first_rows        how many rows a call of the same module took before this one took the others; 0 if it took all
+    rows, steps       those whose input became NaN before the call was made again
+    """
+
+    parameter_memory: str = "contiguous"
+    change: str = ""
+    first_too: bool = False
+    first_rows: int = 0
+    rows: slice = field(default_factory=lambda: slice(None))
+    steps: slice = field(default_factory=lambda: slice(None))
+
+
 @dataclass(frozen=True, eq=False)
 class Observation:
     """One call: where it ran and what it returned. Canonical values are made on first use.
@@ -138,6 +157,8 @@ class Observation:
     repacked  what of a packed output's packing is not the input's
     kernels   labels of `kernels.KERNEL_LABELS`, where the request asked for them
     layer, step  where a part of a larger call begins
+    manner    how it was made
+    before    the calls whose last states were handed on to it, each to the next
     """
 
     problem: Problem
@@ -151,6 +172,8 @@ class Observation:
     kernels: tuple[str, ...] = ()
     layer: int = 0
     step: int = 0
+    manner: Manner = field(default_factory=Manner)
+    before: tuple[Observation, ...] = ()
 
     @property
     def parts(self) -> tuple[Observation, ...]:

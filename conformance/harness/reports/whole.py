@@ -1,0 +1,53 @@
+"""What scripts of every kind are put together from: title, imports, literals, functions, calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from conformance.harness.execution.observation import Observation
+from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.rendering import constructor, one_line
+from conformance.harness.reports.call_text import Call, in_context
+from conformance.harness.reports.memory_text import functions
+
+MOST_LINES = 60
+"""The most lines of a script: a screen."""
+
+
+def title(finding: Finding, seen: Observation, says: str) -> str:
+    """The first line of a script."""
+    return one_line(f"{constructor(seen.problem.architecture)}, {finding.dtype}: {says}")
+
+
+def where(finding: Finding) -> str:
+    """The place of the element that a finding shows: `h_n, layer 0 forward, row 0, unit 0`."""
+    return one_line(finding.lines[0].partition(":  ")[0])
+
+
+def parts(
+    calls: Sequence[Call],
+    lines: Sequence[str],
+    memories: Sequence[str] = (),
+    more_literals: str = "",
+    equations: bool = True,
+    math: str = "math",
+) -> dict[str, Any]:
+    """What the templates need of these calls, the first of which the equations are about.
+
+    lines: what is done with the modules. memories: those of further tensors. math: the module of the equations.
+    """
+    first = calls[0]
+    laid_out = functions([*(memory for call in calls for memory in call.memories), *memories])
+    computes = equations and not (first.problem.architecture.cell == "rnn_relu")
+    modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else []), "sys"]
+    literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
+    made = [line for call in calls for line in call.module_lines()]
+    return {
+        **first.fields(),
+        "math": math,
+        "equations": equations,
+        "imports": sorted(set(modules)),
+        "literals": "\n".join(literals),
+        "call": "\n".join([*([laid_out] if laid_out else []), *made, in_context(first.route, list(lines))]),
+    }
