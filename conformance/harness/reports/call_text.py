@@ -49,6 +49,10 @@ DOUBLED = {
 """The lines that double a module's weights, by the ways of `life_cycle.CHANGES`."""
 
 
+WIDTH = 110
+"""The columns of a script's literals, where they can be broken."""
+
+
 class NoScript(ValueError):
     """No script shows a finding of this kind; the message says why."""
 
@@ -56,6 +60,17 @@ class NoScript(ValueError):
 def literal(values: np.ndarray) -> str:
     """An array as nested lists of Python numbers, each as short as it is exact."""
     return str(np.asarray(values, np.float64).tolist()).replace(".0]", "]").replace(".0,", ",")
+
+
+def _filled(items: list[str]) -> list[str]:
+    """Items of a dict, as many on a line as fit."""
+    lines = list[str]()
+    for item in items:
+        if lines and len(lines[-1]) + len(item) + 2 <= WIDTH:
+            lines[-1] += f" {item},"
+        else:
+            lines.append(f"    {item},")
+    return lines
 
 
 def in_context(route: str, lines: list[str]) -> str:
@@ -108,6 +123,9 @@ class Call:
         a, p = self.problem.architecture, self.problem
         return {
             "cell": a.cell,
+            "bias": a.bias,
+            "stacked": a.num_layers * a.directions > 1,
+            "end": a.end(0, 0),
             "hidden": a.hidden_size,
             "layers": a.num_layers,
             "directions": a.directions,
@@ -175,20 +193,16 @@ class Call:
 
     def _shares_weights(self) -> bool:
         same = {name: f'WEIGHTS["{name}"]' for name in self.problem.parameters}
-        return (
-            self.like is not None
-            and self._weights() == same
-            and len(self.like.problem.parameters) == len(same)
-        )
+        return self.like is not None and self._weights() == same and len(self.like.problem.parameters) == len(same)
 
     def literals(self) -> str:
         """The literals of the call that the first one does not have."""
         weights, all_of_like = self._weights(), []
         if self.like is not None and all(weights.get(n) == f'WEIGHTS["{n}"]' for n in self.like.problem.parameters):
             weights = {name: text for name, text in weights.items() if not text.startswith("WEIGHTS")}
-            all_of_like = ["    **WEIGHTS,"]
-        rows = [f'    "{name}": {text},' for name, text in weights.items()]
-        lines = [] if self._shares_weights() else [f"{self.name('WEIGHTS')} = {{", *all_of_like, *rows, "}"]
+            all_of_like = ["**WEIGHTS"]
+        rows = [*all_of_like, *(f'"{name}": {text}' for name, text in weights.items())]
+        lines = [] if self._shares_weights() else [f"{self.name('WEIGHTS')} = {{", *_filled(rows), "}"]
         lines += [f"{self.name(name)} = {text}" for name, text in self._texts().items() if not self._shares(name)]
         return "\n".join(lines)
 
@@ -217,7 +231,7 @@ class Call:
     def _tensor(self, name: str, tensor: str, row_axis: int | None) -> str:
         """An input or state, laid out; it requires a gradient where one is asked for. tensor: its canonical name."""
         asked = ROUTES[self.route].input_gradient if self.wanted is None else tensor in self.wanted
-        made, memory = f"torch.tensor({self._literal(name)}, dtype=torch.{self.problem.dtype})", self.problem.memory
+        made, memory = f"torch.tensor({name}, dtype=torch.{self.problem.dtype})", self.problem.memory
         if tensor == "input" and self.problem.lengths is not None:
             made = laid_out(made, memory if self._input_asked else CONTIGUOUS, None)
             asked = self._input_asked
@@ -233,11 +247,17 @@ class Call:
         """The tensors that the call takes."""
         p, a = self.problem, self.problem.architecture
         of_rows = None if p.unbatched else 0 if self._rows_first else 1
-        lines = [f"{self.name('x')} = {self._tensor('X', 'input', of_rows)}", *self._packed_lines()]
+        made = {("x", "X"): self._tensor("{0}", "input", of_rows)}
         of_rows = None if p.unbatched else 0 if a.single_step else 1
         for name, state in (("h_0", p.h_0), ("c_0", p.c_0)):
-            lines += [] if state is None else [f"{self.name(name)} = {self._tensor(name.upper(), name, of_rows)}"]
-        return lines
+            made |= {} if state is None else {(name, name.upper()): self._tensor("{0}", name, of_rows)}
+        names = ", ".join(self.name(name) for name, _ in made)
+        literals = ", ".join(self._literal(name) for _, name in made)
+        if len(made) > 1 and len(set(made.values())) == 1:
+            lines = [f"{names} = ({made['x', 'X'].format('values')} for values in ({literals}))"]
+        else:
+            lines = [f"{self.name(n)} = {text.format(self._literal(of))}" for (n, of), text in made.items()]
+        return [*lines, *self._packed_lines()]
 
     def _packed_lines(self) -> list[str]:
         p = self.problem

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.findings.rendering import one_line
-from conformance.harness.reports.call_text import ENVIRONMENT, Call, within
-from conformance.harness.reports.whole import parts, title, where
+from conformance.harness.reports.call_text import Call, within
+from conformance.harness.reports.whole import parts, rendered, title, where
 
 
 def number(found: Found) -> str | None:
@@ -15,7 +15,8 @@ def number(found: Found) -> str | None:
     if element is None or element.other or finding.kind != "outside its bound" or element.name.startswith("gradient"):
         return None
     element, call = within(seen, element), Call.of(seen)
-    return ENVIRONMENT.get_template("number.py.j2").render(
+    return rendered(
+        "number.py.j2",
         **parts([call], call.lines()),
         title=title(finding, seen, f"{element.name} is wrong"),
         what=[one_line(f"{where(finding)} lies outside of what rounding errors explain.")],

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.reports.call_text import NoScript
+from conformance.harness.reports.gradients import gradient
 from conformance.harness.reports.numbers import number
 
 WITH_DEFECT, WITHOUT_DEFECT, CANNOT_RUN = 10, 0, 2
 """Exit codes of every script."""
 
-WRITERS: tuple[Callable[[Found], str | None], ...] = (number,)
+WRITERS: tuple[Callable[[Found], str | None], ...] = (number, gradient)
 """Each writes the script of one kind of finding, and returns None for others."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from conformance.harness.execution.observation import Observation
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import constructor, one_line
-from conformance.harness.reports.call_text import Call, in_context
+from conformance.harness.reports.call_text import ENVIRONMENT, Call, in_context
 from conformance.harness.reports.memory_text import functions
 
 MOST_LINES = 60
@@ -23,6 +23,20 @@ def title(finding: Finding, seen: Observation, says: str) -> str:
 def where(finding: Finding) -> str:
     """The place of the element that a finding shows: `h_n, layer 0 forward, row 0, unit 0`."""
     return one_line(finding.lines[0].partition(":  ")[0])
+
+
+def fitted(text: str) -> str:
+    """The script, without blank lines between its functions where it would be too long otherwise."""
+    lines = text.splitlines()
+    if len(lines) <= MOST_LINES:
+        return text
+    begin = next((at for at, line in enumerate(lines) if line.startswith("def ")), len(lines))
+    return "\n".join([*lines[:begin], *filter(None, lines[begin:])]) + "\n"
+
+
+def rendered(template: str, **fields: Any) -> str:
+    """The script that a template makes of these fields."""
+    return fitted(ENVIRONMENT.get_template(template).render(**fields))
 
 
 def parts(
