@@ -329,7 +329,7 @@ class Call:
 
     def got(self, name: str, where: Mapping[str, int]) -> str:
         """An element of what the call returned."""
-        p, a = self.problem, self.problem.architecture
+        a = self.problem.architecture
         if name == "output":
             unit = where["direction"] * a.output_size + where["unit"]
             return f"{self.padded()}{self.place_in_time(where, unit)}"

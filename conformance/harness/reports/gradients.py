@@ -50,7 +50,7 @@ def gradient(found: Found) -> str | None:
         title=title(finding, seen, f"the {OF}{name} is {'missing' if finding.kind == 'is missing' else 'wrong'}"),
         what=[one_line(f"{where(finding)} lies outside of what rounding errors explain.")],
         terms=[one.by_hand() for one in done],
-        got=got(call, name, element.where),
+        got=got(call, name, element.where, may_be_none=not element.got),
         number=in_literal(call, element),
         allowed=f"{element.allowed:.2g}",
         origin=f"the most that rounding errors in {seen.problem.dtype} can add up to here",

@@ -106,10 +106,11 @@ def index(call: Call, name: str, where: Mapping[str, int]) -> str:
     return call.place_in_state(where)
 
 
-def got(call: Call, name: str, where: Mapping[str, int]) -> str:
+def got(call: Call, name: str, where: Mapping[str, int], may_be_none: bool = False) -> str:
     """An element of a gradient as a number; None stands for zeros."""
     gradient = f"{leaf(call, name)}.grad"
-    return f"0.0 if {gradient} is None else {gradient}{index(call, name, where)}.item()"
+    element = f"{gradient}{index(call, name, where)}.item()"
+    return f"0.0 if {gradient} is None else {element}" if may_be_none else element
 
 
 def in_literal(call: Call, element: Element) -> str:

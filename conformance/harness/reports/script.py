@@ -9,11 +9,13 @@ from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.reports.call_text import NoScript
 from conformance.harness.reports.gradients import gradient
 from conformance.harness.reports.numbers import number
+from conformance.harness.reports.pairs import pair
+from conformance.harness.reports.relations import relation
 
 WITH_DEFECT, WITHOUT_DEFECT, CANNOT_RUN = 10, 0, 2
 """Exit codes of every script."""
 
-WRITERS: tuple[Callable[[Found], str | None], ...] = (number, gradient)
+WRITERS: tuple[Callable[[Found], str | None], ...] = (number, gradient, pair, relation)
 """Each writes the script of one kind of finding, and returns None for others."""
 
 

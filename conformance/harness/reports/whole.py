@@ -25,11 +25,16 @@ def where(finding: Finding) -> str:
     return one_line(finding.lines[0].partition(":  ")[0])
 
 
+def fits(text: str) -> bool:
+    """Whether a script fits a screen."""
+    return len(text.splitlines()) <= MOST_LINES
+
+
 def fitted(text: str) -> str:
     """The script, without blank lines between its functions where it would be too long otherwise."""
-    lines = text.splitlines()
-    if len(lines) <= MOST_LINES:
+    if fits(text):
         return text
+    lines = text.splitlines()
     begin = next((at for at, line in enumerate(lines) if line.startswith("def ")), len(lines))
     return "\n".join([*lines[:begin], *filter(None, lines[begin:])]) + "\n"
 
