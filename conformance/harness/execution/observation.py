@@ -103,7 +103,7 @@ class LabelledArray:
 
     def at(self, index: Sequence[int]) -> str:
         """The field and place of element `index`: `output, layer 0 forward, row 0, step 1, unit 1`."""
-        return ", ".join(filter(None, (self.field, _place(self.where(index)))))
+        return ", ".join(filter(None, (self.field, place_of(self.where(index)))))
 
     def where(self, index: Sequence[int]) -> dict[str, int]:
         """The place of element `index`: a number for each axis of the whole tensor."""
@@ -112,7 +112,7 @@ class LabelledArray:
         }
 
 
-def _place(where: dict[str, int]) -> str:
+def place_of(where: dict[str, int]) -> str:
     """A place as text: `layer 0 forward, row 0, step 1, unit 1`."""
     words = []
     if "layer" in where:

@@ -7,7 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.execution.observation import ByLayers, Differentiated, Observation, Poisoned, Repeated
+from conformance.harness.execution.observation import (
+    ByLayers,
+    Differentiated,
+    Observation,
+    Poisoned,
+    Repeated,
+    place_of,
+)
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import constructor, one_line
 from conformance.harness.reports.call_text import Call, NoScript, within
@@ -56,15 +63,15 @@ def _values(call: Call, seen: Observation, element: Element, other: str) -> list
 def _within_one_call(found: Found, element: Element) -> str:
     finding, seen, _ = found
     call, differ = Call.of(seen), finding.kind.startswith("equals")
-    there = call.got(element.other, element.there)
+    value, there = call.got(element.other, element.there), f"{element.other}, {place_of(element.there)}"
     return _script(
         found,
         [call],
-        [*call.lines(), *_values(call, seen, element, there)],
+        [*call.lines(), *_values(call, seen, element, value)],
         element,
         equations=True,
         title=title(finding, seen, f"{element.name} {'equals' if differ else 'differs from'} {element.other}"),
-        what=[one_line(f"{where(finding)} {'must not be' if differ else 'must be'} {element.other} there.")],
+        what=[f"{where(finding)} {'must not equal' if differ else 'must equal'}", f"{there}."],
         must_differ=differ,
         origin="the bits must differ" if differ else EQUAL,
         got_in=element.name,
@@ -136,9 +143,7 @@ def _two_calls(found: Found, other: Observation, element: Element) -> str:
     call = Call.of(seen)
     calls, lines, words = _other_call(call, seen, other)
     there = {name: at - (other.layer if name == "layer" else 0) for name, at in element.there.items()}
-    got_there = (
-        calls[-1].got(element.other, there) if len(calls) > 1 else _of_second(call, other).got(element.other, there)
-    )
+    got_there = call.after(other.problem).got(element.other, there)
     made = [*call.lines(), *lines, *_values(call, seen, element, got_there)]
 
     def text(equations: bool) -> str:
@@ -148,10 +153,10 @@ def _two_calls(found: Found, other: Observation, element: Element) -> str:
             made,
             element,
             equations=equations,
-            title=title(finding, seen, f"{element.name} differs from that of another call that says the same"),
-            what=[one_line(f"{where(finding)}; the other call: {words}.", 300)],
-            got_in="the first call",
-            other_in="the other one",
+            title=title(finding, seen, f"{element.name} is not that of another call, {words}"),
+            what=["Both calls say the same. Compared is", f"{where(finding)}."],
+            got_in="the call",
+            other_in="the other call",
         )
 
     whole = text(equations=True)
@@ -162,10 +167,10 @@ def _other_call(call: Call, seen: Observation, other: Observation) -> tuple[list
     """The calls of the script, the lines that make the second, and what it is, in words."""
     words = other.problem.relation or "the same numbers"
     if isinstance(seen, ByLayers):
-        return [call], _layers(call, seen, other), "a module for each layer, which reads the output of the one below"
+        return [call], _layers(call, seen, other), "of its layers one by one"
     if other.before and other.problem.architecture.single_step:
         second = call.after(other.before[0].problem)
-        return [call, second], _loop(call, second, len(other.before)), f"a loop of {_class(other)} over the steps"
+        return [call, second], _loop(call, second, len(other.before)), f"a loop of {_class(other)}"
     if other.before:
         second = call.after(other.before[0].problem)
         return [call, second], _parts_in_time(call, second), words
@@ -192,7 +197,7 @@ def _layers(call: Call, seen: ByLayers, other: Observation) -> list[str]:
         f"out_2 = {x}",
         f"for layer in range({other.layer + 1}):",
         f"    module_2 = torch.nn.{made}",
-        f'    own = {{name: values for name, values in WEIGHTS.items() if f"_l{{layer}}" in name}}',
+        '    own = {name: values for name, values in WEIGHTS.items() if f"_l{layer}" in name}',
         f'    own = {{name.replace(f"_l{{layer}}", "_l0"): {values} for name, values in own.items()}}',
         "    module_2.load_state_dict(own)",
         *([] if p.training else ["    module_2.eval()"]),

@@ -35,6 +35,7 @@ def _script(
     says: str,
     what: str,
     allowed: str = "",
+    origin: str = "what rounding errors can add up to in both",
 ) -> str:
     return rendered(
         "relation.py.j2",
@@ -48,7 +49,7 @@ def _script(
         title=title(found.finding, found.seen, says),
         what=[one_line(what)],
         allowed=allowed,
-        origin="what rounding errors can add up to in both",
+        origin=origin,
     )
 
 
@@ -99,7 +100,8 @@ def _scaled(found: Found, _: str) -> str:
     made += [f"expected = {factor:g} * {got(call, name, element.where)}", f"got = {got(second, name, element.where)}"]
     says = f"the gradient of {name} does not grow with the loss"
     what = f"{where(found.finding)}, of {factor:g} times the loss, must be {factor:g} times that of the loss."
-    return _script(found, [call, second], made, [one], says, what, f"{element.allowed:.2g}" if element.allowed else "")
+    allowed = f"{element.allowed:.2g}" if element.allowed else ""
+    return _script(found, [call, second], made, [one], says, what, allowed, "what may have underflowed")
 
 
 def _balanced(found: Found, _: str) -> str | None:
@@ -121,7 +123,7 @@ def _balanced(found: Found, _: str) -> str | None:
         ]
         values = [_pulled(call, ["input"]), _pulled(call, names)]
         says = "input and the weights that read it do not pull alike"
-        what = "The sum of x times its gradient must be that of the weights times theirs: the equations have their product alone."
+        what = "The sum of x times its gradient must be that of the weights times theirs: only their product matters."
     else:
         raise NoScript("the results would have to be added up beside the inputs")
     made = [*lines(call, [one]), f"got = {values[0]}", f"expected = {values[1]}"]
@@ -171,7 +173,12 @@ def _changed(found: Found, name: str) -> str:
     if name == RANDOM_STATE:
         after = [f"expected, got = True, torch.equal(before, {of})"]
     return _script(
-        found, [call], [*tensors, f"before = {copied}", made, *after], [], says, f"The {name} must be as before."
+        found,
+        [call],
+        [*tensors, f"before = {copied}", made, *after],
+        [],
+        says,
+        f"{'The random state' if name == RANDOM_STATE else name} must be the same after the call as before it.",
     )
 
 

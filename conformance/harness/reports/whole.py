@@ -10,6 +10,7 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import constructor, one_line
 from conformance.harness.reports.call_text import ENVIRONMENT, Call, in_context
 from conformance.harness.reports.memory_text import functions
+from reference.problem import RNN_RELU
 
 MOST_LINES = 60
 """The most lines of a script: a screen."""
@@ -58,7 +59,7 @@ def parts(
     """
     first = calls[0]
     laid_out = functions([*(memory for call in calls for memory in call.memories), *memories])
-    computes = equations and not (first.problem.architecture.cell == "rnn_relu")
+    computes = equations and first.problem.architecture.cell != RNN_RELU
     modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else []), "sys"]
     literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
     made = [line for call in calls for line in call.module_lines()]
