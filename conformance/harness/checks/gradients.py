@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.clauses import AMBER, RED
 from conformance.harness.checks import case_record
-from conformance.harness.checks.bounds import allowed, from_cotangents, underflow_of_gradients
+from conformance.harness.checks.bounds import allowed, from_cotangents, from_own_gradients, underflow_of_gradients
 from conformance.harness.checks.ratios import compare_with_bounds
 from conformance.harness.checks.values import (
     Enclosed,
@@ -53,7 +53,7 @@ def assert_gradients_within(
     def enclosed(name: str, rounding: Rounding) -> Ball:
         return _widened(enclosing(seen, rounding).of(name), times)
 
-    _assert_each_within(seen, enclosed, clause, severity)
+    _assert_each_within(seen, enclosed, clause, severity, forced=enclosing is from_own_gradients)
 
 
 def assert_gradients_add_up(seen: Differentiated) -> None:
@@ -76,10 +76,11 @@ def _assert_each_within(
     severity: str = RED,
     after: str = "",
     first: Differentiated | None = None,
+    forced: bool = False,
 ) -> None:
     """Every gradient lies in the enclosure of its name.
 
-    after: says when, in a finding. first: the first pass of several.
+    after: says when, in a finding. first: the first pass of several. forced: as in `assert_enclosed`
     """
 
     def compared(rounding: Rounding) -> list[Enclosed]:
@@ -89,7 +90,7 @@ def _assert_each_within(
     for name in wanted:
         if name not in gradients:
             _may_be_missing(seen, name, enclosed(name, allowed(seen)), clause, severity, first)
-    assert_enclosed(seen, compared, clause, severity, first)
+    assert_enclosed(seen, compared, clause, severity, first, forced)
 
 
 def _widened(ball: Ball, times: float) -> Ball:

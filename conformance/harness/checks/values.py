@@ -7,6 +7,7 @@ deviation once the whole case has been checked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import reference
 from conformance.clauses import AMBER, RED, clause_of_shape
 from conformance.harness.checks import case_record
-from conformance.harness.checks.bounds import allowed, from_inputs, judgement
+from conformance.harness.checks.bounds import allowed, from_inputs, from_own_states, judgement
 from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
@@ -45,7 +46,7 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
             for name, labelled in seen.results.items()
         ]
 
-    assert_enclosed(seen, compared)
+    assert_enclosed(seen, compared, forced=enclosing is from_own_states)
 
 
 Enclosed = tuple[LabelledArray, Ball, bool]
@@ -58,8 +59,12 @@ def assert_enclosed(
     clause: str | None = None,
     beyond_red: str = RED,
     other: Observation | None = None,
+    forced: bool = False,
 ) -> None:
-    """Every array lies in its enclosure; the first that does not is the finding. other: the pass before `seen`."""
+    """Every array lies in its enclosure; the first that does not is the finding.
+
+    other: the first pass of several. forced: whether the enclosures are those of single steps from own values
+    """
     case = case_record.current()
     models = judgement(seen)
     sharp = models.amber or models.red
@@ -80,7 +85,7 @@ def assert_enclosed(
             lines,
             severity=severity,
             clause=clause,
-            element=element_of(labelled, at, ball.midpoint[at], ball.radius[at]),
+            element=replace(element_of(labelled, at, ball.midpoint[at], ball.radius[at]), forced=forced),
             other=other,
         )
 

@@ -134,6 +134,7 @@ class Manner:
     first_too         whether that first call was differentiated
     first_rows        how many rows a call of the same module took before this one took the others; 0 if it took all
     rows, steps       those whose input became NaN before the call was made again
+    surrounding, api  what was set around the call, and what differentiated it; "" for nothing, and for a backward pass
     """
 
     parameter_memory: str = "contiguous"
@@ -142,6 +143,8 @@ class Manner:
     first_rows: int = 0
     rows: slice = field(default_factory=lambda: slice(None))
     steps: slice = field(default_factory=lambda: slice(None))
+    surrounding: str = ""
+    api: str = ""
 
 
 @dataclass(frozen=True, eq=False)

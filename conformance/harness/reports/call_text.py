@@ -49,6 +49,9 @@ DOUBLED = {
 """The lines that double a module's weights, by the ways of `life_cycle.CHANGES`."""
 
 
+MOST_NUMBERS = 5_000
+"""The most numbers of a call that a script has as literals."""
+
 WIDTH = 110
 """The columns of a script's literals, where they can be broken."""
 
@@ -101,6 +104,13 @@ class Call:
         """The call that was observed. Raises NoScript where a script cannot make it."""
         if seen.route not in CONTEXTS:
             raise NoScript(f"no script makes calls on the route {seen.route}")
+        if way := seen.manner.api or seen.manner.surrounding:
+            raise NoScript(f"no script makes calls with {way}")
+        numbers = sum(values.size for values in (*seen.problem.parameters.values(), seen.problem.input))
+        if numbers > MOST_NUMBERS:
+            raise NoScript(f"its {numbers:,} numbers are too many for a script")
+        if seen.problem.device != "cpu":
+            raise NoScript(f"no script makes calls on {seen.problem.device}")
         if seen.problem.training and seen.problem.architecture.dropout:
             raise NoScript("what dropout leaves out is drawn by the module")
         return cls(seen.problem, seen.route, seen.manner, wanted)

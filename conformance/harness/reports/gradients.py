@@ -35,6 +35,8 @@ def gradient(found: Found) -> str | None:
         return None
     if finding.clause == "G":
         raise NoScript("what dropout leaves out is drawn by the module")
+    if element.forced:
+        raise NoScript("its bound is that of one step from the module's own gradient of the step after it")
     call = Call.of(seen, loss_of(seen).wanted)
     done = passes_of(call, _passes(seen, first))
     name = name_of(element.name)
@@ -107,15 +109,15 @@ def _in_parts(call: Call, done: Sequence[Pass]) -> list[str]:
 
 def _pass_of_parts(whole: Pass, parts_of: Sequence[tuple[Call, range, str]]) -> list[str]:
     """One pass through some of the calls."""
-    terms = []
+    lines = list[str]()
     for call, _, text in parts_of:
-        a, dtype = call.problem.architecture, call.problem.dtype
+        a, own = call.problem.architecture, dict[str, str]()
         for result, name in whole.names().items():
             rows_first = a.single_step or (a.batch_first and result == "output")
-            own = f"torch.tensor({name}, dtype=torch.{dtype})" + (f"[{text}]" if rows_first else f"[:, {text}]")
-            tensor = call.padded() if result == "output" else call.name(result[0])
-            terms.append(f"({tensor} * {own}).sum()")
-    if not terms:
-        return []
-    first, *others = terms
-    return [f"loss = {first}", *(f"loss = loss + {term}" for term in others), *backward()]
+            pair = f"({call.padded() if result == 'output' else call.name(result[0])}, {name})"
+            own[pair] = f"[{text}]" if rows_first else f"[:, {text}]"
+        for at in dict.fromkeys(own.values()):
+            pairs = ", ".join(pair for pair, place in own.items() if place == at)
+            summed = f"sum((y * torch.tensor(d, dtype=y.dtype){at}).sum() for y, d in ({pairs},))"
+            lines.append(f"loss = loss + {summed}" if lines else f"loss = {summed}")
+    return [*lines, *backward()] if lines else []

@@ -60,8 +60,12 @@ class Pass:
             name: self.call.padded() if of == "output" else self.call.name(of[0]) for of, name in self.names().items()
         }
         if self.loss.memory != CONTIGUOUS:
-            numbers = [f"{self.loss.memory}({self._tensor(name)})" for name in results]
-            return [f"torch.autograd.backward([{', '.join(results.values())}], [{', '.join(numbers)}])"]
+            made = f"{self.loss.memory}(torch.tensor(values, dtype=torch.{self.call.problem.dtype}))"
+            literals = f"({', '.join(results)},)" if len(results) == 1 else f"({', '.join(results)})"
+            return [
+                f"cotangents = [{made} for values in {literals}]",
+                f"torch.autograd.backward([{', '.join(results.values())}], cotangents)",
+            ]
         if len(results) == 1:
             ((name, result),) = results.items()
             summed = f"({result} * {self._tensor(name)}).sum()"

@@ -23,7 +23,13 @@ def script(found: Found) -> str:
     """The script of a finding. Raises NoScript if there is none."""
     if TORCH_NN not in found.finding.subject:
         raise NoScript("scripts are written for torch.nn alone")
-    text = next((text for write in WRITERS if (text := write(found)) is not None), None)
-    if text is None:
-        raise NoScript(f"none is written of what {found.finding.kind}")
-    return text
+    reasons = list[NoScript]()
+    for write in WRITERS:
+        try:
+            text = write(found)
+        except NoScript as reason:
+            reasons.append(reason)
+        else:
+            if text is not None:
+                return text
+    raise reasons[0] if reasons else NoScript(f"none is written of what {found.finding.kind}")

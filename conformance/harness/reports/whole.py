@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.observation import Differentiated, Observation
+from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import constructor, one_line
 from conformance.harness.reports.call_text import ENVIRONMENT, Call, in_context
-from conformance.harness.reports.memory_text import functions
+from conformance.harness.reports.memory_text import CONTIGUOUS, functions
 from reference.problem import RNN_RELU
+
+PLAIN_ROUTE = "grad"
 
 MOST_LINES = 60
 """The most lines of a script: a screen."""
@@ -18,7 +21,23 @@ MOST_LINES = 60
 
 def title(finding: Finding, seen: Observation, says: str) -> str:
     """The first line of a script."""
-    return one_line(f"{constructor(seen.problem.architecture)}, {finding.dtype}: {says}")
+    module = f"{constructor(seen.problem.architecture)}, {finding.dtype}"
+    return one_line(f"{', '.join([module, *_circumstances(seen)])}: {says}", 300)
+
+
+def _circumstances(seen: Observation) -> Iterator[str]:
+    """What is unusual about a call, in words."""
+    manner, loss = seen.manner, seen.loss if isinstance(seen, Differentiated) else None
+    if seen.route != PLAIN_ROUTE:
+        yield ROUTES[seen.route].words
+    if manner.change:
+        yield f"weights doubled {manner.change} after a first call"
+    if manner.first_rows:
+        yield "two calls of one module"
+    memories = ("parameters", manner.parameter_memory), ("inputs", seen.problem.memory)
+    for what, memory in (*memories, ("cotangents", CONTIGUOUS if loss is None else loss.memory)):
+        if memory != CONTIGUOUS:
+            yield f"{what} {memory} in memory"
 
 
 def where(finding: Finding) -> str:
