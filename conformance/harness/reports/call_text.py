@@ -323,11 +323,11 @@ class Call:
         x = self.in_row("X") + ("" if p.lengths is None else "[: LENGTHS[n]]")
         return {"x_of_row": x, "h_of_row": h, "c_of_row": c if a.cell == LSTM else "None"}
 
-    def in_row(self, name: str) -> str:
+    def in_row(self, name: str, n: str = "n") -> str:
         """Row n of a literal in the layout of an input or output."""
         if self.problem.unbatched:
             return name
-        return f"{name}[n]" if self._rows_first else f"[step[n] for step in {name}]"
+        return f"{name}[{n}]" if self._rows_first else f"[step[{n}] for step in {name}]"
 
     def padded(self) -> str:
         """The output as a tensor."""

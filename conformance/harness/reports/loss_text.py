@@ -80,12 +80,16 @@ class Pass:
     def by_hand(self) -> str:
         """The same loss of the documented results."""
         a, p, names = self.call.problem.architecture, self.call.problem, self.names()
-        of_rows = [self.call.in_row(names["output"]) if "output" in names else "[]"]
+        n = "n" if p.batch_size > 1 else "0"
+        of_row = [self.call.in_row(names["output"], n) if "output" in names else "[]"]
         for state in ("h_n", "c_n"):
-            name = names.get(state, "")
-            of_row = name if p.unbatched else f"{name}[n]" if a.single_step else f"[d[n] for d in {name}]"
-            of_rows += [(f"[{of_row}]" if a.single_step else of_row) if name else "[]"]
-        return f"sum(dot([{', '.join(of_rows)}], row(n)) for n in range({p.batch_size}))"
+            name = names.get(state, "[]")
+            if state in names:
+                name = name if p.unbatched else f"{name}[{n}]" if a.single_step else f"[d[{n}] for d in {name}]"
+                name = f"[{name}]" if a.single_step else name
+            of_row.append(name)
+        dot = f"dot([{', '.join(of_row)}], row({n}))"
+        return dot if p.batch_size == 1 else f"sum({dot} for n in range({p.batch_size}))"
 
 
 def backward(retain: bool = False, guarded: bool = False) -> list[str]:
