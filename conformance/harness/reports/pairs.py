@@ -126,12 +126,14 @@ def _poisoning(call: Call) -> tuple[list[str], str]:
     filled = [f"x.detach()[{', '.join(place)}] = float('nan')"]
     if rows != ":":
         filled += [f"{state}.detach()[:, {rows}] = float('nan')" for state in call.passed()[1:]]
-        return filled, f"when another row, {call.manner.rows.start}, becomes NaN"
+        return filled, f"when other rows, {rows}, become NaN"
     return filled, f"when the steps {steps}, which it does not hang on, become NaN"
 
 
 def _text(one: slice) -> str:
-    return f"{'' if one.start is None else one.start}:{'' if one.stop is None else one.stop}"
+    """A slice as Python writes it."""
+    begin, end, by = ("" if at is None else at for at in (one.start, one.stop, one.step))
+    return f"{begin}:{end}" + (f":{by}" if by else "")
 
 
 # Another call

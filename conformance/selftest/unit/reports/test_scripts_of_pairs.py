@@ -8,13 +8,19 @@ from test_scripts import MOST_LINES, ended, in_place_of_torch_nn
 
 from conformance.commands.report import found_by
 from conformance.harness import session
+from conformance.harness.execution.requests.life_cycle import CHANGES as CHANGES_OF_WEIGHTS
+from conformance.harness.execution.requests.problem_request import PARAMETER_MEMORY
+from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
-from conformance.harness.reports.call_text import NoScript
+from conformance.harness.reports.call_text import CONTEXTS, DOUBLED, NoScript
+from conformance.harness.reports.memory_text import CONTIGUOUS, FUNCTIONS
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from strategies import parse
+from strategies.axes import MEMORY
+from strategies.losses import COTANGENT_MEMORY
 
 WIDTH, LONGEST_NUMBER = 120, 6
 LITERAL = re.compile(r"[A-Z]|    \"")
@@ -133,6 +139,11 @@ MORE = (
         "test_gradients_of_parameters_share_no_memory",
         "rnn_tanh i1 h1 t1",
     ),
+    (
+        "reads-its-input-from-the-beginning-of-the-storage",
+        "test_rows_of_a_large_batch_do_not_depend_on_another_row[rows]",
+        "rnn_tanh i1 h1 t1 n2 mem=offset",
+    ),
     ("halves-its-input-in-place", CHANGES, "gru i1 h1 t1"),
     ("halves-its-input-in-place", "test_same_call_gives_the_same_again", "gru i1 h1 t1"),
     ("draws-a-random-number-on-every-call", CHANGES, "lstm i1 h1 t1"),
@@ -216,3 +227,12 @@ def test_sums_over_several_calls_have_no_script_and_say_why():
     found = found_in(subject, "test_gradients_of_a_sequence_are_those_of_its_parts", "rnn_tanh i1 h1 t4 pick=1")
     with pytest.raises(NoScript, match="several calls"):
         script(found)
+
+
+def test_every_route_with_values_has_a_context():
+    assert CONTEXTS.keys() == {route.name for route in ROUTES.values() if route.has_values}
+
+
+def test_every_change_of_weights_and_every_memory_can_be_written():
+    assert DOUBLED.keys() == CHANGES_OF_WEIGHTS.keys()
+    assert {*MEMORY, *PARAMETER_MEMORY, *COTANGENT_MEMORY} - {CONTIGUOUS} == FUNCTIONS.keys()
