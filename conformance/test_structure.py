@@ -48,10 +48,10 @@ def test_stack_is_the_composition_of_its_layers(case, cell):
     for seen in observe_layers(case.on(cell)):
         # another subject may compute a call wider than it stores, and hand on more between layers than it returns
         if is_exact(seen):
-            assert_same(seen, seen.output, seen.layers[-1].output)
+            assert_same(seen, seen.output, seen.layers[-1].output, other=seen.layers[-1])
             for layer, alone in enumerate(seen.layers):
                 for name in states(cell):
-                    assert_same(seen, getattr(seen, name)[layer], getattr(alone, name)[0])
+                    assert_same(seen, getattr(seen, name)[layer], getattr(alone, name)[0], other=alone)
         elif case.short:
             layers_agree(seen, cell)
 

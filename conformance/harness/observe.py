@@ -213,7 +213,7 @@ def observe_chain(route: str, count: int, problem: Callable[[int, Any], Problem]
         one = observe(problem(number, seen[-1] if seen else None), (route,))
         if not one:
             return []
-        seen += one
+        seen += [replace(one[0], before=tuple(seen))]
     return seen
 
 

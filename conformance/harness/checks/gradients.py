@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.clauses import AMBER, RED
 from conformance.harness.checks import case_record
-from conformance.harness.checks.bounds import allowed, from_cotangents, underflow_of_gradients
+from conformance.harness.checks.bounds import allowed, from_cotangents, from_own_gradients, underflow_of_gradients
 from conformance.harness.checks.ratios import compare_with_bounds
 from conformance.harness.checks.values import (
     Enclosed,
@@ -17,6 +17,7 @@ from conformance.harness.checks.values import (
     assert_every,
     assert_nothing,
     assert_same,
+    element_of,
     is_measured,
     number,
 )
@@ -52,14 +53,14 @@ def assert_gradients_within(
     def enclosed(name: str, rounding: Rounding) -> Ball:
         return _widened(enclosing(seen, rounding).of(name), times)
 
-    _assert_each_within(seen, enclosed, clause, severity)
+    _assert_each_within(seen, enclosed, clause, severity, forced=enclosing is from_own_gradients)
 
 
 def assert_gradients_add_up(seen: Differentiated) -> None:
     """After each later pass every gradient lies in the sum of the enclosures of all passes so far."""
     passes = (seen, *seen.later_passes)
     for count, last in enumerate(passes[1:], 2):
-        _assert_each_within(last, partial(_sum, passes[:count]), after=f" after {count} passes")
+        _assert_each_within(last, partial(_sum, passes[:count]), after=f" after {count} passes", first=seen)
 
 
 def _sum(passes: Sequence[Differentiated], name: str, rounding: Rounding) -> Ball:
@@ -74,8 +75,13 @@ def _assert_each_within(
     clause: str | None = None,
     severity: str = RED,
     after: str = "",
+    first: Differentiated | None = None,
+    forced: bool = False,
 ) -> None:
-    """Every gradient lies in the enclosure of its name; `after` says when, in a finding."""
+    """Every gradient lies in the enclosure of its name.
+
+    after: says when, in a finding. first: the first pass of several. forced: as in `assert_enclosed`
+    """
 
     def compared(rounding: Rounding) -> list[Enclosed]:
         return [(got.called(got.field + after), enclosed(name, rounding), False) for name, got in gradients.items()]
@@ -83,15 +89,17 @@ def _assert_each_within(
     gradients, wanted = seen.gradients, seen.loss.wanted if seen.loss else ()
     for name in wanted:
         if name not in gradients:
-            _may_be_missing(seen, name, enclosed(name, allowed(seen)), clause, severity)
-    assert_enclosed(seen, compared, clause, severity)
+            _may_be_missing(seen, name, enclosed(name, allowed(seen)), clause, severity, first)
+    assert_enclosed(seen, compared, clause, severity, first, forced)
 
 
 def _widened(ball: Ball, times: float) -> Ball:
     return ball if times == 1 else Ball(ball.midpoint, times * ball.radius, ball.rounding, ball.overflows)
 
 
-def _may_be_missing(seen: Differentiated, name: str, ball: Ball, clause: str | None, severity: str) -> None:
+def _may_be_missing(
+    seen: Differentiated, name: str, ball: Ball, clause: str | None, severity: str, first: Differentiated | None
+) -> None:
     """Records a finding if zeros, which None stands for, lie outside the bounds."""
     zero = seen.zero_gradient(name)
     apart = np.abs(ball.midpoint) - ball.radius
@@ -101,7 +109,10 @@ def _may_be_missing(seen: Differentiated, name: str, ball: Ball, clause: str | N
         at = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
         bound = f"{float(ball.midpoint[at]):.9g} +- {ball.radius[at]:.2g}"
         lines = [f"{zero.field}:  got None, which stands for zeros   allowed at {zero.at(at)}: {bound}"]
-        case.found(seen, zero.field, "is missing", lines, severity=severity, clause=clause)
+        element = element_of(zero, at, ball.midpoint[at], ball.radius[at])
+        case.found(
+            seen, zero.field, "is missing", lines, severity=severity, clause=clause, element=element, other=first
+        )
 
 
 def assert_zero(seen: Differentiated, got: LabelledArray, may_overflow: np.ndarray) -> None:
@@ -127,7 +138,9 @@ def assert_twice(twice: Differentiated, once: Differentiated) -> None:
             _beside("after one pass it is half of", doubled),
             _of_bits(once, name, got, doubled, 2, right),
         )
-        assert_every(twice, got, doubled, right, "two passes do not add up", beside, severity=severity)
+        compared = (first, once)
+        kind = "two passes do not add up"
+        assert_every(twice, got, doubled, right, kind, beside, severity=severity, compared=compared)
 
 
 def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -> None:
@@ -145,7 +158,8 @@ def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -
         beside = _beside(f"of the loss times {factor:g}; times the gradient it is", wanted)
         right, telling = (got.values == wanted) | near | vacuous, int((~vacuous).sum())
         severity = _of_bits(seen, name, got, wanted, factor, right)
-        assert_every(seen, got, wanted, right, "does not grow with the loss", beside, telling, severity)
+        apart, kind = (1 + factor) * lost[name], "does not grow with the loss"
+        assert_every(seen, got, wanted, right, kind, beside, telling, severity, (once, scaled), apart)
 
 
 def _of_bits(
@@ -187,12 +201,20 @@ def assert_gradients_agree(seen: Differentiated, others: Gradients, relation: st
         _within(seen, gradient(seen, name), others[name], radius, relation)
 
 
-def _within(seen: Differentiated, got: LabelledArray, wanted: np.ndarray, radius: np.ndarray, relation: str) -> None:
-    """Two values of each element are at most `radius` apart; an infinite radius is vacuous."""
+def _within(
+    seen: Differentiated,
+    got: LabelledArray,
+    wanted: np.ndarray,
+    radius: np.ndarray,
+    relation: str,
+    labels: LabelledArray | None = None,
+) -> None:
+    """Two values of each element are at most `radius` apart; an infinite radius is vacuous. labels: of `wanted`."""
     comparison = compare_with_bounds(got.values, Ball(wanted, radius, allowed(seen), overflows=True), bounded=False)
     case_record.current().checked(got.values.size, comparison.vacuous, comparison.worst)
     beside = _beside(relation, wanted, radius)
-    assert_every(seen, got, wanted, comparison.ratios <= 1, "does not agree", beside, telling=0, allowed=radius)
+    right, compared = comparison.ratios <= 1, (labels, None)
+    assert_every(seen, got, wanted, right, "does not agree", beside, telling=0, compared=compared, allowed=radius)
 
 
 def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None) -> Callable[[tuple[int, ...]], str]:
@@ -212,9 +234,9 @@ def assert_balanced(
 
     field and other name them in a finding.
     """
-    got = np.asarray(left)
-    labelled = LabelledArray.of(field, got, *INDEX[: got.ndim])
-    _within(seen, labelled, np.asarray(right), np.asarray(radius), f"but {other} is")
+    got, wanted = np.asarray(left), np.asarray(right)
+    labelled, beside = (LabelledArray.of(*of, *INDEX[: got.ndim]) for of in ((field, got), (other, wanted)))
+    _within(seen, labelled, wanted, np.asarray(radius), f"but {other} is", beside)
 
 
 def summed(values: np.ndarray, gradient: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

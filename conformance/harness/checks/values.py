@@ -7,6 +7,7 @@ deviation once the whole case has been checked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import reference
 from conformance.clauses import AMBER, RED, clause_of_shape
 from conformance.harness.checks import case_record
-from conformance.harness.checks.bounds import allowed, from_inputs, judgement
+from conformance.harness.checks.bounds import allowed, from_inputs, from_own_states, judgement
 from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
@@ -45,7 +46,7 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
             for name, labelled in seen.results.items()
         ]
 
-    assert_enclosed(seen, compared)
+    assert_enclosed(seen, compared, forced=enclosing is from_own_states)
 
 
 Enclosed = tuple[LabelledArray, Ball, bool]
@@ -57,8 +58,13 @@ def assert_enclosed(
     compared: Callable[[Rounding], list[Enclosed]],
     clause: str | None = None,
     beyond_red: str = RED,
+    other: Observation | None = None,
+    forced: bool = False,
 ) -> None:
-    """Every array lies in its enclosure; the first that does not is the finding."""
+    """Every array lies in its enclosure; the first that does not is the finding.
+
+    other: the first pass of several. forced: whether the enclosures are those of single steps from own values
+    """
     case = case_record.current()
     models = judgement(seen)
     sharp = models.amber or models.red
@@ -72,11 +78,19 @@ def assert_enclosed(
     for labelled, ball, ratios in outside[:1]:
         at = farthest_out(labelled, ratios)
         lines = describe_within(labelled, ball, ratios)
-        element = _element(labelled, at, ball.midpoint[at], ball.radius[at])
-        case.found(seen, labelled.field, "outside its bound", lines, severity=severity, clause=clause, element=element)
+        case.found(
+            seen,
+            labelled.field,
+            "outside its bound",
+            lines,
+            severity=severity,
+            clause=clause,
+            element=replace(element_of(labelled, at, ball.midpoint[at], ball.radius[at]), forced=forced),
+            other=other,
+        )
 
 
-def _element(
+def element_of(
     got: LabelledArray, at: tuple[int, ...], wanted: Any, allowed: Any = 0.0, other: LabelledArray | None = None
 ) -> Element:
     """Element `at` of a result as data, beside what it should be, or the element of another result there."""
@@ -182,7 +196,7 @@ def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
         f"{other.problem.relation or 'other call'}: {wanted.at(at)} {number(wanted.values[at])}   "
         f"allowed to differ by {radius[at]:.2g}; {_times(ratios[at])}",
     ]
-    element = _element(got, at, wanted.values[at], radius[at], wanted)
+    element = element_of(got, at, wanted.values[at], radius[at], wanted)
     case_record.current().found(
         seen, got.field, "does not agree", lines, severity=severity, element=element, other=other
     )
@@ -258,6 +272,7 @@ def assert_different_where_disjoint(
         f"equals {other.field}",
         lambda at: f"the same as {other.at(at)}",
         int(apart.sum()),
+        compared=(other, None),
     )
 
 
@@ -285,7 +300,7 @@ def assert_every(
         lines = [f"{got.at(index)}:  got {number(got.values[index])}   {beside(index)}"]
         lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
         labels, call = compared
-        element = _element(got, index, other[index], 0.0 if allowed is None else allowed[index], labels)
+        element = element_of(got, index, other[index], 0.0 if allowed is None else allowed[index], labels)
         case.found(seen, got.field, kind, lines, severity=severity, element=element, other=call)
 
 

@@ -103,7 +103,7 @@ class LabelledArray:
 
     def at(self, index: Sequence[int]) -> str:
         """The field and place of element `index`: `output, layer 0 forward, row 0, step 1, unit 1`."""
-        return ", ".join(filter(None, (self.field, _place(self.where(index)))))
+        return ", ".join(filter(None, (self.field, place_of(self.where(index)))))
 
     def where(self, index: Sequence[int]) -> dict[str, int]:
         """The place of element `index`: a number for each axis of the whole tensor."""
@@ -112,7 +112,7 @@ class LabelledArray:
         }
 
 
-def _place(where: dict[str, int]) -> str:
+def place_of(where: dict[str, int]) -> str:
     """A place as text: `layer 0 forward, row 0, step 1, unit 1`."""
     words = []
     if "layer" in where:
@@ -123,6 +123,28 @@ def _place(where: dict[str, int]) -> str:
     head += [f"{name} {where[name]}" for name in ("row", "step", "unit", "feature") if name in where]
     index = [str(where[name]) for name in INDEX if name in where]
     return ", ".join(head + ([f"index [{', '.join(index)}]"] if index else []))
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a call was made, beyond what its problem, loss and route say.
+
+    parameter_memory  how parameters lie in memory
+    change            in which way all weights were doubled after a first call of the module; "" if they were not
+    first_too         whether that first call was differentiated
+    first_rows        how many rows a call of the same module took before this one took the others; 0 if it took all
+    rows, steps       those whose input became NaN before the call was made again
+    surrounding, api  what was set around the call, and what differentiated it; "" for nothing, and for a backward pass
+    """
+
+    parameter_memory: str = "contiguous"
+    change: str = ""
+    first_too: bool = False
+    first_rows: int = 0
+    rows: slice = field(default_factory=lambda: slice(None))
+    steps: slice = field(default_factory=lambda: slice(None))
+    surrounding: str = ""
+    api: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +160,8 @@ class Observation:
     repacked  what of a packed output's packing is not the input's
     kernels   labels of `kernels.KERNEL_LABELS`, where the request asked for them
     layer, step  where a part of a larger call begins
+    manner    how it was made
+    before    the calls whose last states were handed on to it, each to the next
     """
 
     problem: Problem
@@ -151,6 +175,8 @@ class Observation:
     kernels: tuple[str, ...] = ()
     layer: int = 0
     step: int = 0
+    manner: Manner = field(default_factory=Manner)
+    before: tuple[Observation, ...] = ()
 
     @property
     def parts(self) -> tuple[Observation, ...]:

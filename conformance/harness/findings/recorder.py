@@ -40,6 +40,7 @@ class Element:
     got, wanted   its value, and that of the reference or of the element that it is compared with
     allowed       by how much they may differ: 0 where bits must be equal
     other, there  the result and the place of the element that it is compared with; "" and {} for the reference
+    forced        whether the reference takes one step from the call's own values, not the whole way from its inputs
     """
 
     name: str
@@ -49,6 +50,7 @@ class Element:
     allowed: float = 0.0
     other: str = ""
     there: dict[str, int] = field(default_factory=dict)
+    forced: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ RESULTS = (
 )
 """Every result class."""
 
-_PARTS = (Problem, Architecture, Loss, packing.Batch, observation.Fact, Failure)
+_PARTS = (Problem, Architecture, Loss, packing.Batch, observation.Fact, observation.Manner, Failure)
 _CLASSES: dict[str, type] = {kind.__name__: kind for kind in (*REQUESTS, *RESULTS, *_PARTS)}
 """The dataclasses that may travel, by name."""
 

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.reports.call_text import NoScript
+from conformance.harness.reports.gradients import gradient
 from conformance.harness.reports.numbers import number
+from conformance.harness.reports.pairs import pair
+from conformance.harness.reports.relations import relation
 
 WITH_DEFECT, WITHOUT_DEFECT, CANNOT_RUN = 10, 0, 2
 """Exit codes of every script."""
 
-WRITERS: tuple[Callable[[Found], str | None], ...] = (number,)
+WRITERS: tuple[Callable[[Found], str | None], ...] = (number, gradient, pair, relation)
 """Each writes the script of one kind of finding, and returns None for others."""
 
 
@@ -20,7 +23,13 @@ def script(found: Found) -> str:
     """The script of a finding. Raises NoScript if there is none."""
     if TORCH_NN not in found.finding.subject:
         raise NoScript("scripts are written for torch.nn alone")
-    text = next((text for write in WRITERS if (text := write(found)) is not None), None)
-    if text is None:
-        raise NoScript(f"none is written of what {found.finding.kind}")
-    return text
+    reasons = list[NoScript]()
+    for write in WRITERS:
+        try:
+            text = write(found)
+        except NoScript as reason:
+            reasons.append(reason)
+        else:
+            if text is not None:
+                return text
+    raise reasons[0] if reasons else NoScript(f"none is written of what {found.finding.kind}")

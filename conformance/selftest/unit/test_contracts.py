@@ -35,15 +35,17 @@ FORBIDDEN = {
     f"{HARNESS}/checks/gradients.py": "import conformance.harness.isolation.limits",
     f"{HARNESS}/session.py": "import conformance.harness.observe",
     f"{HARNESS}/observe.py": "import conformance.harness.property",
+    f"{HARNESS}/evidence.py": "import conformance.harness.observe",
     f"{HARNESS}/property.py": "import conformance.harness.replay",
     f"{HARNESS}/replay.py": "import conformance.harness.api",
-    f"{HARNESS}/api.py": "import conformance.harness.pytest_plugin.plugin",
+    f"{HARNESS}/api.py": "import conformance.harness.reports.script",
+    f"{HARNESS}/reports/whole.py": "import conformance.harness.pytest_plugin.plugin",
 }
 """Modules, and what each of them may not import."""
 
 
 LAYERS = {"pytest_plugin", "api", "replay", "property", "observe", "session", "isolation", "checks", "support"}
-LAYERS |= {"localiser", "findings", "execution", "cells"}
+LAYERS |= {"localiser", "findings", "execution", "cells", "reports", "evidence"}
 """Everything that lies in the harness."""
 
 LINT = "from importlinter.cli import lint_imports_command as run; run()"

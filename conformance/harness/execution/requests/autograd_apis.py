@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.module_call import guarded_call
-from conformance.harness.execution.observation import Differentiated, DifferentiatedByApi, GradgradChecked
+from conformance.harness.execution.observation import Differentiated, DifferentiatedByApi, GradgradChecked, Manner
 from conformance.harness.execution.requests.backward import sharing
 from conformance.harness.execution.requests.differentiable_call import DifferentiableCall, Tensors
 from conformance.harness.execution.requests.gradgradcheck import gradgradcheck_failure
@@ -50,6 +50,10 @@ class DifferentiateByApi(ProblemRequest[DifferentiatedByApi]):
     api: str = field(kw_only=True)
     result = DifferentiatedByApi
 
+    @property
+    def manner(self) -> Manner:
+        return replace(super().manner, api=self.api)
+
     def blank(self, subject: Subject, route: str) -> DifferentiatedByApi:
         return DifferentiatedByApi(self.problem, subject.name, route, loss=self.loss)
 
@@ -61,11 +65,12 @@ class DifferentiateByApi(ProblemRequest[DifferentiatedByApi]):
             sets = [call.arrays(gradients) for gradients in found]
         except Exception as error:  # the subject's own, whatever it is
             return replace(blank, failure=Failure.raised(error))
-        first, *more = [
-            Differentiated(self.problem, blank.subject, blank.route, loss=self.loss, raw_gradients=one) for one in sets
-        ]
+        first, *more = [replace(self._plain(blank), raw_gradients=one) for one in sets]
         seen = replace(blank, raw_gradients=first.raw_gradients)
         return replace(seen, second=more[0]) if self.api == DOUBLE_BACKWARD else replace(seen, others=tuple(more))
+
+    def _plain(self, blank: DifferentiatedByApi) -> Differentiated:
+        return Differentiated(self.problem, blank.subject, blank.route, manner=blank.manner, loss=self.loss)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import torch
 
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import call_module, masks_repeatable
-from conformance.harness.execution.observation import Differentiated
+from conformance.harness.execution.observation import Differentiated, Manner
 from conformance.harness.execution.requests.backward import Backward, Pulled, gradients_of, pulled, requiring
 from conformance.harness.execution.requests.problem_request import Modules
 from reference.problem import Loss, Problem
@@ -47,6 +47,10 @@ class BackwardOfParts(Backward):
     first: int = field(kw_only=True)
 
     passes_share_a_graph: ClassVar[bool] = False
+
+    @property
+    def manner(self) -> Manner:
+        return replace(super().manner, first_rows=self.first)
 
     def observed(self, modules: Modules, blank: Differentiated) -> Differentiated:
         module, parts = modules.loaded(self.problem), list[Part]()

@@ -12,6 +12,7 @@ from conformance.harness.execution.module_call import call_module
 from conformance.harness.execution.observation import (
     ByLayers,
     BySteps,
+    Manner,
     Observation,
     Poisoned,
     Repeated,
@@ -129,6 +130,10 @@ class ForwardPoisoned(ModuleCall[Poisoned]):
     rows: slice = field(default_factory=lambda: slice(None), kw_only=True)
     steps: slice = field(default_factory=lambda: slice(None), kw_only=True)
     result = Poisoned
+
+    @property
+    def manner(self) -> Manner:
+        return replace(super().manner, rows=self.rows, steps=self.steps)
 
     def called(self, begun: Begun[Poisoned]) -> Poisoned:
         seen: Poisoned = begun.call()[0]

@@ -10,7 +10,7 @@ import torch
 
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import call_module, masks_repeatable
-from conformance.harness.execution.observation import Changed, Differentiated, Observation
+from conformance.harness.execution.observation import Changed, Differentiated, Manner, Observation
 from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall
 from conformance.harness.execution.requests.problem_request import Modules
@@ -87,7 +87,7 @@ class ForwardAfterChange(ModuleCall[Changed]):
         seen: Changed = begun.call()[0]
         if seen.failure is not None:
             return seen
-        blank = Observation(self.changed, seen.subject, seen.route)
+        blank = Observation(self.changed, seen.subject, seen.route, manner=Manner(change=self.change))
         with _weights_doubled(begun.module, self.change), masks_repeatable(self.changed):
             after, _ = call_module(begun.module, begun.given, blank)
         return replace(seen, after=(after,))
@@ -104,6 +104,10 @@ class BackwardAfterChange(Backward):
     change: str = field(kw_only=True)
     changed: Problem = field(kw_only=True)
     first_too: bool = field(kw_only=True)
+
+    @property
+    def manner(self) -> Manner:
+        return replace(super().manner, change=self.change, first_too=self.first_too)
 
     def blank(self, subject: Subject, route: str) -> Differentiated:
         return Differentiated(self.changed, subject.name, route, loss=self.loss)

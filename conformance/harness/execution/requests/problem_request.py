@@ -13,7 +13,7 @@ import torch
 from conformance.harness.execution import memory_layouts
 from conformance.harness.execution.failure import MISMATCHED, Failure
 from conformance.harness.execution.module_call import guarded_call
-from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.observation import Manner, Observation
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.routes import CONSTRUCTOR, EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import MismatchedParameters, Subject
@@ -93,6 +93,11 @@ class ProblemRequest(Request[Seen]):
 
     result: ClassVar[type[Observation]] = Observation
 
+    @property
+    def manner(self) -> Manner:
+        """How the call that is observed is made."""
+        return Manner(self.parameter_memory)
+
     def blank(self, subject: Subject, route: str) -> Seen:
         """The observation of a call that was not made yet."""
         return self.result(self.problem, subject.name, route)  # type: ignore[return-value]
@@ -108,7 +113,7 @@ class ProblemRequest(Request[Seen]):
         return tuple(self._on_route(modules, route) for route in self.routes)
 
     def _on_route(self, modules: Modules, route: str) -> Seen:
-        blank = self.blank(modules.subject, route)
+        blank = replace(self.blank(modules.subject, route), manner=self.manner)
         with ROUTES[route].settings() if route in ROUTES else nullcontext():
             try:
                 return self.observed(modules, blank)

@@ -232,7 +232,8 @@ class CallSurrounded(Backward):
         seen = self.differentiated(module, given, blank)
         if seen.failure is not None or seen.misshapen:
             return seen
-        again = Differentiated(self.problem, blank.subject, blank.route, loss=self.loss)
+        manner = replace(blank.manner, surrounding=self.surrounding)
+        again = Differentiated(self.problem, blank.subject, blank.route, manner=manner, loss=self.loss)
         given = inputs(self.problem, requiring=self.loss.wanted, packing=modules.subject.packing)
         try:
             if surrounding.building is not None:

@@ -1,0 +1,92 @@
+"""What scripts of every kind are put together from: title, imports, literals, functions, calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from conformance.harness.execution.observation import Differentiated, Observation
+from conformance.harness.execution.routes import ROUTES
+from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.rendering import constructor, one_line
+from conformance.harness.reports.call_text import ENVIRONMENT, Call, in_context
+from conformance.harness.reports.memory_text import CONTIGUOUS, functions
+from reference.problem import RNN_RELU
+
+PLAIN_ROUTE = "grad"
+
+MOST_LINES = 60
+"""The most lines of a script: a screen."""
+
+
+def title(finding: Finding, seen: Observation, says: str) -> str:
+    """The first line of a script."""
+    module = f"{constructor(seen.problem.architecture)}, {finding.dtype}"
+    return one_line(f"{', '.join([module, *_circumstances(seen)])}: {says}", 300)
+
+
+def _circumstances(seen: Observation) -> Iterator[str]:
+    """What is unusual about a call, in words."""
+    manner, loss = seen.manner, seen.loss if isinstance(seen, Differentiated) else None
+    if seen.route != PLAIN_ROUTE:
+        yield ROUTES[seen.route].words
+    if manner.change:
+        yield f"weights doubled {manner.change} after a first call"
+    if manner.first_rows:
+        yield "two calls of one module"
+    memories = ("parameters", manner.parameter_memory), ("inputs", seen.problem.memory)
+    for what, memory in (*memories, ("cotangents", CONTIGUOUS if loss is None else loss.memory)):
+        if memory != CONTIGUOUS:
+            yield f"{what} {memory} in memory"
+
+
+def where(finding: Finding) -> str:
+    """The place of the element that a finding shows: `h_n, layer 0 forward, row 0, unit 0`."""
+    return one_line(finding.lines[0].partition(":  ")[0])
+
+
+def fits(text: str) -> bool:
+    """Whether a script fits a screen."""
+    return len(text.splitlines()) <= MOST_LINES
+
+
+def fitted(text: str) -> str:
+    """The script, without blank lines between its functions where it would be too long otherwise."""
+    if fits(text):
+        return text
+    lines = text.splitlines()
+    begin = next((at for at, line in enumerate(lines) if line.startswith("def ")), len(lines))
+    return "\n".join([*lines[:begin], *filter(None, lines[begin:])]) + "\n"
+
+
+def rendered(template: str, **fields: Any) -> str:
+    """The script that a template makes of these fields."""
+    return fitted(ENVIRONMENT.get_template(template).render(**fields))
+
+
+def parts(
+    calls: Sequence[Call],
+    lines: Sequence[str],
+    memories: Sequence[str] = (),
+    more_literals: str = "",
+    equations: bool = True,
+    math: str = "math",
+) -> dict[str, Any]:
+    """What the templates need of these calls, the first of which the equations are about.
+
+    lines: what is done with the modules. memories: those of further tensors. math: the module of the equations.
+    """
+    first = calls[0]
+    laid_out = functions([*(memory for call in calls for memory in call.memories), *memories])
+    computes = equations and first.problem.architecture.cell != RNN_RELU
+    modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else []), "sys"]
+    literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
+    made = [line for call in calls for line in call.module_lines()]
+    return {
+        **first.fields(),
+        "math": math,
+        "equations": equations,
+        "imports": sorted(set(modules)),
+        "literals": "\n".join(literals),
+        "call": "\n".join([*([laid_out] if laid_out else []), *made, in_context(first.route, list(lines))]),
+    }

@@ -1,0 +1,238 @@
+"""Scripts of gradients, of pairs, on other routes and with tensors that lie elsewhere in memory."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from test_scripts import MOST_LINES, ended, in_place_of_torch_nn
+
+from conformance.commands.report import found_by
+from conformance.harness import session
+from conformance.harness.execution.requests.life_cycle import CHANGES as CHANGES_OF_WEIGHTS
+from conformance.harness.execution.requests.problem_request import PARAMETER_MEMORY
+from conformance.harness.execution.routes import ROUTES
+from conformance.harness.execution.subject import TORCH_NN
+from conformance.harness.property import properties
+from conformance.harness.reports.call_text import CONTEXTS, DOUBLED, NoScript
+from conformance.harness.reports.memory_text import CONTIGUOUS, FUNCTIONS
+from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.session import Session
+from conformance.selftest.faults.catalogue import faults
+from strategies import parse
+from strategies.axes import MEMORY
+from strategies.losses import COTANGENT_MEMORY
+
+WIDTH, LONGEST_NUMBER = 120, 6
+LITERAL = re.compile(r"[A-Z]|    \"")
+"""The beginning of a line of literals."""
+
+GRADIENT = "test_gradients_lie_within_their_error_bound"
+PARAMETERS = "lie_within_their_error_bound_wherever_parameters_lie"
+COTANGENTS = "test_gradients_lie_within_their_error_bound_wherever_cotangents_lie"
+MODES = "test_results_do_not_hang_on_what_requires_a_gradient"
+TWO_CALLS = "test_gradients_of_two_calls_lie_within_their_error_bounds"
+CHANGES = "test_call_changes_no_input_state_or_parameter_and_draws_no_random_number"
+REVERSE_HALF = "test_backward_half_of_the_first_output_is_the_backward_state"
+SECOND_PASS = "test_a_second_backward_pass_adds_the_same_gradients"
+LAYOUT = "test_layout_in_memory_does_not_matter"
+VIEWS = "test_nan_around_and_between_the_elements_of_a_view_is_never_read"
+
+SHOWN = {
+    # gradients
+    "doubles-the-gradient-of-b_hh-in-a-gru": (GRADIENT, "gru i1 h1 t1"),
+    "passes-gradients-through-a-relu-that-is-zero": (GRADIENT, "rnn_relu i1 h2 t2"),
+    # missing gradients
+    "detaches-the-initial-states": (GRADIENT, "lstm_cell i1 h1"),
+    "detaches-c_n": (GRADIENT, "lstm i1 h1 t1 pick=3"),
+    # one call: output against h_n
+    "takes-h_n-of-the-reverse-direction-from-its-output-at-the-last-time-step": (REVERSE_HALF, "rnn_tanh i1 h1 t2 bi"),
+    "returns-the-final-states-of-the-longest-packed-row-for-every-row": (
+        "test_output_at_the_end_of_each_packed_row_is_its_last_hidden_state",
+        "lstm i1 h1 t1,2",
+    ),
+    # E1
+    "scales-the-output-of-layers-above-the-first-by-1-+-1/64": (
+        "test_stack_is_the_composition_of_its_layers",
+        "rnn_tanh i1 h1 t1 l2",
+    ),
+    "uses-ones-as-the-default-initial-states": (
+        "test_no_initial_states_are_states_of_zeros",
+        "rnn_tanh i1 h1 t1 nohx",
+    ),
+    # E2
+    "ignores-the-given-states-if-there-is-more-than-one-step": (
+        "test_module_is_a_loop_of_its_cell",
+        "lstm i1 h1 t2",
+    ),
+    "replaces-the-last-row-of-the-batch-with-the-first": ("test_batch_is_its_rows_one_by_one", "gru i1 h1 n2 t1"),
+    # E3 and D4
+    "subtracts-the-mean-over-the-batch-from-its-input": ("test_rows_do_not_depend_on_another_row", "lstm i1 h1 n2 t1"),
+    "adds-1/16-to-the-initial-states-from-the-second-call-on": (
+        "test_same_call_gives_the_same_again",
+        "gru_cell i1 h1",
+    ),
+    # C2
+    "halves-the-gradient-of-recurrent-weights-in-the-second-backward-pass-of-a-graph": (
+        SECOND_PASS,
+        "rnn_tanh i1 h1 t1",
+    ),
+    "sets-requires_grad-on-frozen-parameters": (
+        "test_only_what_requires_a_gradient_gets_one",
+        "rnn_tanh i1 h1 t1",
+    ),
+    # C4
+    "adds-1/8-to-the-gradient-of-the-input": ("test_steps_after_the_loss_get_no_gradient", "rnn_tanh i1 h1 t2"),
+    "clips-the-gradient-of-a-step's-input-to-1/8": (
+        "test_gradients_grow_with_the_loss_by_powers_of_two",
+        "lstm i1 h1 t1 pick=7",
+    ),
+    # other routes
+    "computes-different-values-under-no_grad": ("test_results_lie_within_their_error_bound", "rnn_tanh i1 h1 t1"),
+    "computes-different-values-if-all-parameters-are-frozen": (MODES, "lstm i1 h1 t1"),
+    # memory of inputs, parameters and cotangents
+    "reads-the-given-states-as-if-they-were-contiguous": (LAYOUT, "gru i1 h2 t1 n2 mem=transposed"),
+    "reads-its-input-from-the-beginning-of-the-storage": (VIEWS, "gru i1 h1 t1 n2 mem=guarded"),
+    "reads-weights-that-are-not-contiguous-as-if-their-storage-were": (
+        f"test_results_{PARAMETERS}",
+        "gru i1 h1 t1 pick=1",
+    ),
+    "halves-output-gradients-that-are-not-contiguous": (COTANGENTS, "gru i1 h1 t2"),
+    # two passes of one graph, and weights that change
+    "keeps-what-the-backward-pass-reads-on-the-module-where-the-next-call-overwrites-it": (
+        f"{TWO_CALLS}[in_turn]",
+        "gru i1 h1 t1 n2",
+    ),
+    "packs-its-weights-at-the-first-call-and-never-again": (
+        "test_changed_weights_are_those_of_the_next_call",
+        "rnn_tanh i1 h1 t1 pick=2",
+    ),
+}
+"""The property that shows a fault, and a case."""
+
+MORE = (
+    ("halves-the-gradient-of-the-input-of-each-step", GRADIENT, "rnn_tanh i1 h1 t2 l2"),
+    ("halves-the-gradient-of-b_hh", "test_both_biases_of_a_sum_get_the_same_gradient", "lstm i1 h1 t1"),
+    (
+        "halves-the-gradient-of-the-input-of-each-step",
+        "test_input_pulls_as_much_as_the_weights_that_read_it",
+        "gru i1 h1 t1",
+    ),
+    (
+        "takes-h_n-of-the-reverse-direction-from-its-output-at-the-last-time-step",
+        "test_backward_half_of_the_last_output_is_not_the_backward_state",
+        "rnn_tanh i1 h1 t2 bi",
+    ),
+    ("adds-1/8-to-every-product-without-a-bias", "test_no_bias_is_a_bias_of_zeros", "gru i1 h1 t1 nobias"),
+    (
+        "ignores-the-given-states-if-there-is-more-than-one-step",
+        "test_call_is_its_first_steps_and_the_rest_from_the_states_they_returned",
+        "lstm i1 h1 t2",
+    ),
+    (
+        "halves-the-gradient-of-input-weights-in-the-second-backward-pass-of-a-single-step",
+        SECOND_PASS,
+        "lstm_cell i1 h1",
+    ),
+    ("averages-the-gradient-of-the-input-over-rows", "test_other_rows_get_no_gradient", "gru i1 h1 n2 t1"),
+    (
+        "returns-the-gradients-of-both-biases-in-the-same-memory",
+        "test_gradients_of_parameters_share_no_memory",
+        "rnn_tanh i1 h1 t1",
+    ),
+    (
+        "reads-its-input-from-the-beginning-of-the-storage",
+        "test_rows_of_a_large_batch_do_not_depend_on_another_row[rows]",
+        "rnn_tanh i1 h1 t1 n2 mem=offset",
+    ),
+    ("halves-its-input-in-place", CHANGES, "gru i1 h1 t1"),
+    ("halves-its-input-in-place", "test_same_call_gives_the_same_again", "gru i1 h1 t1"),
+    ("draws-a-random-number-on-every-call", CHANGES, "lstm i1 h1 t1"),
+    ("computes-different-values-if-the-input-requires-a-gradient", MODES, "rnn_tanh i1 h1 t1"),
+    ("returns-zero-outputs-for-all-but-the-first-of-expanded-rows", LAYOUT, "gru i1 h1 t1 n2 mem=expanded"),
+    ("reads-its-input-as-if-it-were-contiguous", LAYOUT, "rnn_tanh i1 h1 t2 mem=sliced"),
+    ("reads-its-input-from-the-beginning-of-the-storage", VIEWS, "gru i1 h1 t1 n2 mem=offset"),
+    (
+        "reads-weights-that-are-not-contiguous-as-if-their-storage-were",
+        f"test_gradients_{PARAMETERS}",
+        "rnn_tanh i2 h2 t1",
+    ),
+    ("halves-gradients-of-h_n-that-are-not-contiguous", COTANGENTS, "lstm i1 h2 t1 n2 pick=1"),
+    (
+        "pulls-the-first-loss-of-a-graph-back-again-in-place-of-the-second",
+        "test_gradients_of_two_losses_of_one_graph_add_up_within_their_error_bounds",
+        "lstm i1 h1 t1",
+    ),
+    ("passes-no-gradient-through-any-call-but-the-last", f"{TWO_CALLS}[in_one_pass]", "rnn_tanh i1 h1 t1 n2 bf"),
+    (
+        "packs-the-weights-that-the-backward-pass-reads-at-the-first-backward-pass-and-never-again",
+        "test_changed_weights_are_those_of_the_next_backward_pass",
+        "rnn_tanh i1 h1 t2 pick=1",
+    ),
+)
+"""Other kinds of finding that these faults show, in the same form."""
+
+
+def fault_named(name):
+    """The seeded fault of this name."""
+    return next(fault for fault in faults() if fault.name == name)
+
+
+def found_in(subject, test, line):
+    """The first finding of a property in a case, told of torch.nn."""
+    case, cell = parse(f"v1 {line} float32 fill=dyadic")
+    tested = next(one for one in properties() if one.name == test)
+    with session.nested(Session(subject)) as here:
+        found = next(found_by(here, tested, cell, case))
+    return found._replace(finding=replace(found.finding, subject=TORCH_NN))
+
+
+def numbers_in(text):
+    """The literals of a script, those of the allowed error left out."""
+    begin, end = text.index("WEIGHTS"), text.index("module = ")
+    return re.findall(r"[\d.]+(?:e-?\d+)?", text[begin:end])
+
+
+def assert_shows(name, test, line):
+    fault = fault_named(name)
+    text = script(found_in(fault.subject, test, line))
+    assert len(text.splitlines()) <= MOST_LINES
+    assert max(len(line) for line in text.splitlines() if not LITERAL.match(line)) <= WIDTH
+    assert max(map(len, numbers_in(text))) <= LONGEST_NUMBER
+    with in_place_of_torch_nn(fault.subject):
+        code, printed = ended(text)
+    assert code == WITH_DEFECT, printed
+    assert all(word in printed for word in ("expected", "got", "allowed"))
+    code, printed = ended(text)
+    assert code == WITHOUT_DEFECT, printed
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_script_exits_with_10_on_the_fault_and_with_0_on_a_sound_build(name):
+    assert_shows(name, *SHOWN[name])
+
+
+@pytest.mark.parametrize(("name", "test", "line"), MORE)
+def test_script_of_another_kind_of_finding_shows_the_fault(name, test, line):
+    assert_shows(name, test, line)
+
+
+def test_gradient_that_is_missing_is_named_so():
+    name = "detaches-the-initial-states"
+    text = script(found_in(fault_named(name).subject, *SHOWN[name]))
+    assert text.splitlines()[0] == '"""LSTMCell(1, 1), float32: the gradient of c_0 is missing'
+
+
+def test_sums_over_several_calls_have_no_script_and_say_why():
+    subject = fault_named("detaches-the-states-before-each-step-from-step-2-on").subject
+    found = found_in(subject, "test_gradients_of_a_sequence_are_those_of_its_parts", "rnn_tanh i1 h1 t4 pick=1")
+    with pytest.raises(NoScript, match="several calls"):
+        script(found)
+
+
+def test_every_route_with_values_has_a_context():
+    assert CONTEXTS.keys() == {route.name for route in ROUTES.values() if route.has_values}
+
+
+def test_every_change_of_weights_and_every_memory_can_be_written():
+    assert DOUBLED.keys() == CHANGES_OF_WEIGHTS.keys()
+    assert {*MEMORY, *PARAMETER_MEMORY, *COTANGENT_MEMORY} - {CONTIGUOUS} == FUNCTIONS.keys()
