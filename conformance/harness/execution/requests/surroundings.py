@@ -18,7 +18,7 @@ import torch
 from conformance.harness.execution import codec, tensors
 from conformance.harness.execution.failure import TIMED_OUT, Failure
 from conformance.harness.execution.inputs import Inputs, inputs
-from conformance.harness.execution.observation import Differentiated, Fact, Surrounded
+from conformance.harness.execution.observation import Differentiated, Fact, Manner, Surrounded
 from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.problem_request import Modules, built
 from conformance.harness.execution.subject import Subject
@@ -33,7 +33,7 @@ THREADS = 3
 """Threads of a call where there are several: they divide no size evenly that is often drawn."""
 
 
-TRAVELS = {kind.__name__: kind for kind in (Differentiated, Fact, Failure, Problem, Architecture, Loss)}
+TRAVELS = {kind.__name__: kind for kind in (Differentiated, Manner, Fact, Failure, Problem, Architecture, Loss)}
 """What a forked process may return."""
 
 
