@@ -50,9 +50,10 @@ class Verdict:
             return f"cannot run: {self.cannot}"
         if not self.found:
             return "does not deviate"
-        first = next(iter(self.found.values()))
-        more = f" and {counted(len(self.found) - 1, 'other deviation')}" if len(self.found) > 1 else ""
-        return one_line(f"deviates: {first.clause} {first.field} {first.kind}{more}", 90)
+        if len(self.found) > 1:
+            return f"{counted(len(self.found), 'deviation')}, see below"
+        ((clause, name, kind, _),) = self.found
+        return one_line(f"deviates: {clause} {name} {kind}", 80)
 
 
 @dataclass
