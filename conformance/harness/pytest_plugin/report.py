@@ -98,6 +98,7 @@ class Report:
         self.still_there: list[str] = []
         self.lacking: Counter[str] = Counter()
         self.interrupted = ""
+        self.ended_by_user = False
         self.never_ran: list[str] = []
         self.unfinished: list[str] = []
         self.folders: Folders | None = None

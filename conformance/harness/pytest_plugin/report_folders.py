@@ -239,7 +239,7 @@ def write(report: Report, given: str | None, cwd: Path, root: Path, seed: str | 
         folders.refused = f"{report.session.subject.name} exists in this process alone"
     elif reason := _unwritable(cwd / parent):
         folders.refused = f"{parent}: {reason}; name a folder that can be written with --reports"
-    elif report.interrupted:
+    elif report.ended_by_user:
         folders.missing = [(INTERRUPTED, job.command) for job in waiting]
     else:
         Writing(waiting, folders, cwd, (cwd, root)).run()
