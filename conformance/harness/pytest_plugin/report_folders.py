@@ -104,7 +104,7 @@ def findings_to_tell(report: Report) -> list[Finding]:
     severities = (RED, AMBER, REMARK)
 
     def order(finding: Finding) -> tuple[object, ...]:
-        return severities.index(finding.severity), finding.element is not None, *simplicity(finding)
+        return severities.index(finding.severity), finding.element is not None, *simplicity(finding), len(finding.test)
 
     simplest: dict[Key, Finding] = {}
     for finding in sorted((*report.findings, *quiet), key=order):  # type: ignore[type-var]
