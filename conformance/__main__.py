@@ -33,6 +33,13 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    """A number of seconds. Raises ArgumentTypeError, which names the accepted values."""
+    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", text, re.ASCII):
+        raise argparse.ArgumentTypeError("give a number of seconds from 0 to 99999")
+    return float(text)
+
+
 def _parser(command: str) -> _Parser:
     """The parser of the command line; usage errors of commands that return verdicts exit with 4."""
     parser = _Parser(prog="python -m conformance", description="Tools beside the contract, which pytest runs.")
@@ -62,7 +69,7 @@ def _add_report(commands: _Commands) -> _Parser:
         add(f"--{name}", action="append", default=[], metavar="NAME", help="as for pytest")
     add("--reports", type=Path, default=REPORTS, metavar="DIR", help=f"where ({REPORTS})")
     add("--seed", type=int, metavar="N", help="of the run that found it, for the record")
-    add("--call-limit", type=float, default=120, metavar="SECONDS", help="as for pytest (120)")
+    add("--call-limit", type=_seconds, default=120.0, metavar="SECONDS", help="as for pytest (120)")
     return report
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from conformance.clauses import AMBER, RED, REMARK
+from conformance.harness.execution.failure import TIMED_OUT
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import counted, one_line
@@ -94,8 +95,9 @@ class Job:
 
 
 def key_of(finding: Finding) -> Key:
-    """What a finding's report is about."""
-    return (*finding.signature, finding.cell)
+    """What a finding's report is about; calls that do not return are alike whatever their limit was."""
+    hangs = finding.failure is not None and finding.failure.kind == TIMED_OUT
+    return finding.clause, finding.field, "did not return" if hangs else finding.kind, finding.cell
 
 
 def findings_to_tell(report: Report) -> list[Finding]:
@@ -177,8 +179,9 @@ class Writing:
         """Notes the folders that a child has written; `late`: why it was ended."""
         for line in child.said(child.output):
             path, _, outcome = line.rpartition("  ")
-            if key := _told(self.cwd / path):
-                self.folders.written.setdefault(key, Written(path, outcome))
+            key = _told(self.cwd / path)
+            if key is not None and (key in child.job.keys or key not in self.folders.written):
+                self.folders.written[key] = Written(path, outcome)
         if any(key not in self.folders.written for key in child.job.keys):
             words = child.said(child.errors)
             self._missing([child.job], late or one_line(words[-1] if words else "the case did not show it again"))
@@ -222,8 +225,7 @@ class _Child:
 def _told(folder: Path) -> Key | None:
     """What the report in a folder is about."""
     try:
-        found = json.loads((folder / "case.json").read_text(encoding="utf-8"))["finding"]
-        return found["clause"], found["field"], found["kind"], found["cell"]
+        return key_of(Finding.from_json(json.loads((folder / "case.json").read_text(encoding="utf-8"))["finding"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

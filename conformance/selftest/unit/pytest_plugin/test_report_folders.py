@@ -13,7 +13,7 @@ import pytest
 
 from conformance.clauses import AMBER, RED, REMARK
 from conformance.harness.execution import subject
-from conformance.harness.execution.failure import RAISED, Failure
+from conformance.harness.execution.failure import RAISED, TIMED_OUT, Failure
 from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.pytest_plugin import options, report_folders
 from conformance.harness.pytest_plugin.report import Report
@@ -90,6 +90,13 @@ def test_findings_of_one_property_in_one_case_are_one_command():
     assert both[0].keys == (key_of(SHAPE), key_of(NUMBER))
     command = f"report '{NUMBER.case}' --test {NUMBER.test} --reports .conformance --seed 7 --call-limit 15"
     assert both[0].command == f"python -m conformance {command}"
+
+
+def test_calls_that_do_not_return_are_one_finding_whatever_their_limit_is():
+    first, second = (Failure(TIMED_OUT, number=limit) for limit in (120, 15))
+    hangs = [replace(RAISES, failure=failure, kind=failure.title) for failure in (first, second)]
+    assert hangs[0].kind != hangs[1].kind
+    assert len({key_of(one) for one in hangs}) == 1
 
 
 def test_command_has_the_options_that_narrow_the_run_and_name_the_subject():
@@ -259,6 +266,23 @@ class GRU(torch.nn.GRU):
         return super().forward(input, hx)
 """
 
+DYING = """
+import os
+import torch
+
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        while self.hidden_size > 1:
+            pass
+        return super().forward(input, hx)
+
+class GRU(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        if self.hidden_size > 1:
+            os.abort()
+        return super().forward(input, hx)
+"""
+
 SPY = """
 import sys
 def pytest_unconfigure(config):
@@ -272,6 +296,7 @@ CHOSEN = "test_results_lie and not cell and not wherever"
 def run(folder, *arguments):
     """A run of one property from `folder`, which holds the subject: exit code and output."""
     (folder / "mine.py").write_text(SUBJECT)
+    (folder / "dying.py").write_text(DYING)
     (folder / "spy.py").write_text(SPY)
     command = [sys.executable, "-m", "pytest", "-p", "spy", "-p", "no:cacheprovider", "--effort", "smoke"]
     command += [*arguments, str(ROOT / "conformance" / "test_numbers.py")]
@@ -326,3 +351,16 @@ def test_folder_that_cannot_be_written_changes_no_exit_code(tmp_path):
     said = "REPORTS none: file/below: Not a directory; name a folder that can be written with --reports"
     assert said in " ".join(text.split())
     assert "Traceback" not in text
+
+
+@heavy
+@pytest.mark.parametrize(
+    ("cell", "how"), [("lstm", "did-not-return-within-2-s"), ("gru", "killed-by-signal-6-SIGABRT")]
+)
+def test_call_that_ends_its_process_is_replayed_in_a_child(cell, how, tmp_path):
+    line = f"v1 {cell} i1 h2 t1 float32 fill=dyadic"
+    dying = ("-n", "1", "--subject", "dying", "--call-limit", "2", "-k", CHOSEN, "--case", line, "--reports", "reports")
+    code, text = run(tmp_path, *dying)
+    assert code == 1
+    assert "REPORTS 1 folder in reports" in text
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == [f"B1-{cell}-call-{how}"]
