@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m conformance measure`, `python -m conformance judge FILE`."""
+"""The command line beside pytest: `python -m conformance measure`, `judge FILE`, `report LINE`, `bisect LINE`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 REPORTS = Path(".conformance")
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 USAGE = 4
 """The exit code of usage errors where 1 and 3 are verdicts."""
@@ -31,6 +33,13 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    """A number of seconds. Raises ArgumentTypeError, which names the accepted values."""
+    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", text, re.ASCII):
+        raise argparse.ArgumentTypeError("give a number of seconds from 0 to 99999")
+    return float(text)
+
+
 def _parser(command: str) -> _Parser:
     """The parser of the command line; usage errors of commands that return verdicts exit with 4."""
     parser = _Parser(prog="python -m conformance", description="Tools beside the contract, which pytest runs.")
@@ -45,14 +54,32 @@ def _parser(command: str) -> _Parser:
     judge.add_argument(
         "--seed", type=_seed, default=0, help="draws the rows of a call too large to be judged whole (0)"
     )
-    report = commands.add_parser("report", help="writes a script and the facts of what one case shows")
-    report.add_argument("line", metavar="LINE", help="the case, as after --case")
-    report.add_argument("--subject", action="append", default=[], metavar="NAME", help="as for pytest")
-    report.add_argument("--test", default="", metavar="NAME", help="the property that found it; all unless given")
-    report.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help=f"where ({REPORTS})")
-    if command in ("judge", "report"):
-        parser.wrong = judge.wrong = report.wrong = USAGE
+    report, bisect = _add_report(commands), _add_bisect(commands)
+    if command in ("judge", "report", "bisect"):
+        parser.wrong = judge.wrong = report.wrong = bisect.wrong = USAGE
     return parser
+
+
+def _add_report(commands: _Commands) -> _Parser:
+    report = commands.add_parser("report", help="writes a script and the facts of what one case shows")
+    add = report.add_argument
+    add("line", metavar="LINE", nargs="?", default="", help="the case, as after --case; none with a --test of no case")
+    add("--test", default="", metavar="NAME", help="the property that found it; all unless given")
+    for name in ("subject", "cell", "dtype", "route"):
+        add(f"--{name}", action="append", default=[], metavar="NAME", help="as for pytest")
+    add("--reports", type=Path, default=REPORTS, metavar="DIR", help=f"where ({REPORTS})")
+    add("--seed", type=int, metavar="N", help="of the run that found it, for the record")
+    add("--call-limit", type=_seconds, default=120.0, metavar="SECONDS", help="as for pytest (120)")
+    return report
+
+
+def _add_bisect(commands: _Commands) -> _Parser:
+    bisect = commands.add_parser("bisect", help="runs one case under several interpreters: which is the first bad one")
+    bisect.add_argument("line", metavar="LINE", help="the case, as after --case")
+    bisect.add_argument("--test", default="", metavar="NAME", help="one property; all that the case fits unless given")
+    wanted = "interpreters that have torch and NumPy"
+    bisect.add_argument("--python", nargs="+", required=True, metavar="PATH", help=wanted)
+    return bisect
 
 
 def main(argv: list[str]) -> int:
@@ -66,12 +93,23 @@ def main(argv: list[str]) -> int:
 
         return judge(options.file, options.seed)
     if options.command == "report":
-        from conformance.commands.report import report
+        return _report(options)
+    if options.command == "bisect":
+        from conformance.commands.bisect import bisect
 
-        return report(options.line, options.subject, options.test, options.reports)
+        return bisect(options.line, options.test, options.python)
     from conformance.commands.measure import report as measured
 
     return measured(options.quick)
+
+
+def _report(given: argparse.Namespace) -> int:
+    """Runs the command `report`."""
+    from conformance.commands.report import Wanted, report
+
+    narrowed = {"subjects": given.subject, "cells": given.cell, "dtypes": given.dtype, "routes": given.route}
+    seed = "" if given.seed is None else str(given.seed)
+    return report(Wanted(given.line, given.reports, given.test, **narrowed, seed=seed, call_limit=given.call_limit))
 
 
 if __name__ == "__main__":

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.commands.cases import chosen, looked_at
 from conformance.harness import session
-from conformance.harness.checks.case_record import CaseRecord, Found
+from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
-from conformance.harness.findings.deviation import Deviation
-from conformance.harness.findings.rendering import one_line
-from conformance.harness.isolation.worker_process import IN_CHILDREN
-from conformance.harness.property import Property, properties
-from conformance.harness.pytest_plugin.options import OptionError, read
+from conformance.harness.isolation import worker_process
+from conformance.harness.property import Property
+from conformance.harness.pytest_plugin.options import OptionError
 from conformance.harness.reports import folder
 from conformance.harness.reports.minimise import minimised
 from conformance.harness.session import Session
@@ -24,45 +23,57 @@ FOUND, NOTHING, USAGE = 0, 1, 4
 """Exit codes."""
 
 
-def report(line: str, subjects: Sequence[str], test: str, parent: Path) -> int:
-    """Writes a folder for each distinct deviation that the properties find in one case; returns the exit code.
+@dataclass(frozen=True)
+class Wanted:
+    """What a command line asks for.
 
-    test: the name of one property, "" for every one that the case fits.
+    test        the name of one property, "" for every one that the case fits
+    seed        of the run that found it, for the record
+    call_limit  seconds that a call may take
     """
+
+    line: str
+    parent: Path
+    test: str = ""
+    subjects: Sequence[str] = ()
+    cells: Sequence[str] = ()
+    dtypes: Sequence[str] = ()
+    routes: Sequence[str] = ()
+    seed: str = ""
+    call_limit: float = 120.0
+
+
+def report(wanted: Wanted) -> int:
+    """Writes a folder for each distinct deviation that the properties find in one case; returns the exit code."""
     try:
-        options = read("default", subjects, line, [], [], [], [], [], no_stale=False)
+        asked = chosen(wanted.line, wanted.test, wanted.subjects, wanted.cells, wanted.dtypes, wanted.routes)
     except OptionError as error:
         return _usage(str(error))
-    assert options.case is not None, "a line was given"
-    cells = [options.cell] if options.cell else list(options.cells)
-    asked = [
-        (one, cell) for one in properties() for cell in cells if one.fits(options.case, cell) and test in ("", one.name)
-    ]
-    if not asked:
-        return _usage(f"no property {test or 'at all'} is about {one_line(line)}")
+    options = asked.options
     machine.pin()
-    written = dict[tuple[str, ...], str]()
-    with session.nested(Session(options.subject, routes=options.routes, executor=IN_CHILDREN)) as here:
-        each = ((one, cell, found) for one, cell in asked for found in found_by(here, one, cell, options.case))
+    worker_process.pool().limit = wanted.call_limit
+    made = Session(options.subject, routes=options.routes, dtypes=options.dtypes, executor=worker_process.IN_CHILDREN)
+    written = set[tuple[str, ...]]()
+    with session.nested(made) as here:
+        each = ((one, cell, found) for one, cell in asked.tried for found in found_by(here, one, cell, options.case))
         for one, cell, found in each:
             key = (*found.finding.signature, found.finding.cell)
             if key not in written:
+                written.add(key)
                 try:
-                    path, outcome = folder.write(parent, minimised(here, one, cell, options.case, found))
+                    least = found if options.case is None else minimised(here, one, cell, options.case, found)
+                    path, outcome = folder.write(wanted.parent, least, wanted.seed)
                 except OSError as error:
-                    return _usage(f"{parent}: {error.strerror}; name a folder that can be written with --reports")
-                written[key] = f"{path}  {outcome}"
-                print(written[key], flush=True)
+                    place = f"{wanted.parent}: {error.strerror}"
+                    return _usage(f"{place}; name a folder that can be written with --reports")
+                print(f"{path}  {outcome}", flush=True)
     return FOUND if written else NOTHING
 
 
-def found_by(here: Session, tested: Property, cell: str, case: Case) -> Iterator[Found]:
+def found_by(here: Session, tested: Property, cell: str, case: Case | None) -> Iterator[Found]:
     """What a property finds in a case, each once."""
-    records = list[CaseRecord]()
-    here.on_case = records.append
-    with suppress(Deviation):  # it is in the record
-        tested.check(cell, case)
-    yield from {found.finding.signature: found for found in reversed(records[0].findings)}.values()
+    record = looked_at(here, tested, cell, case)
+    yield from {found.finding.signature: found for found in reversed(record.findings)}.values()
 
 
 def _usage(message: str) -> int:

@@ -39,7 +39,6 @@ from conformance.harness.checks.values import (
     assert_within,
     is_exact,
 )
-from conformance.harness.execution.machine import at_least
 from conformance.harness.execution.requests.autograd_apis import API_IDS as AUTOGRAD_API_IDS
 from conformance.harness.execution.requests.autograd_apis import DOUBLE_BACKWARD
 from conformance.harness.execution.requests.life_cycle import CHANGES
@@ -55,6 +54,7 @@ from conformance.harness.execution.requests.problem_request import PARAMETER_MEM
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS
 from conformance.harness.execution.routes import EAGER_ROUTES, GRAD_ROUTES, UNREAL_ROUTES
 from conformance.harness.observe import (
+    at_least,
     attempt_packing,
     check_second_derivatives,
     construct,

@@ -217,6 +217,11 @@ def observe_chain(route: str, count: int, problem: Callable[[int, Any], Problem]
     return seen
 
 
+def at_least(major: int, minor: int) -> bool:
+    """Whether the PyTorch that makes the calls is of that release or a newer one."""
+    return session.current().build.at_least(major, minor)
+
+
 def devices() -> tuple[str, ...]:
     """The devices of the run."""
     return session.current().axes.devices
@@ -282,7 +287,11 @@ def attempt_packing(
 
 def padding_sides() -> list[dict[str, str]]:
     """The options that select a side in pad_sequence; only {} if it has no padding_side (before PyTorch 2.5)."""
-    named = "padding_side" in inspect.signature(session.current().subject.packing.pad_sequence).parameters
+    here = session.current()
+    if here.subject.packs_as_torch:
+        named = here.build.pads_on_sides
+    else:
+        named = "padding_side" in inspect.signature(here.subject.packing.pad_sequence).parameters
     return [{}, {"padding_side": "right"}, {"padding_side": "left"}] if named else [{}]
 
 

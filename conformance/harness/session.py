@@ -13,6 +13,7 @@ from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution import machine, subject
 from conformance.harness.execution.failure import RAISED, Failure
+from conformance.harness.execution.machine import Build
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.requests.module_request import ModuleCall
@@ -54,6 +55,7 @@ class Session:
     latest       the last failure of each property and cell
     put_right    settings from outside that were undone for the run
     on_case      called with the record of each case before a property looks at it
+    build        the PyTorch that makes the calls; that of this process unless the executor has another
     """
 
     subject: Subject
@@ -66,6 +68,7 @@ class Session:
     routes: tuple[str, ...] = tuple(ROUTES)
     dtypes: tuple[str, ...] = DTYPES
     executor: Executor = field(default_factory=InProcess)
+    build: Build = field(default_factory=machine.build)
     _probes: dict[tuple[str, str, str, str, tuple[str, ...]], Observation] = field(default_factory=dict)
     _requests: int = 0
     _failed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
@@ -74,12 +77,12 @@ class Session:
         """The rounding models for a problem on this machine."""
         cell = problem.architecture.name
         name = self.subject.name if self.subject.is_pytorchs_own(cell) else f"{self.subject.name}, not PyTorch's own"
-        return _judgement(cell, problem.dtype, problem.device, name)
+        return _judgement(cell, problem.dtype, problem.device, self.build, name)
 
     @property
     def repeats_bits(self) -> bool:
         """Whether PyTorch's own calls were measured to repeat every bit with this release and instruction set."""
-        return machine.release() in BITS_REPEAT_ON_RELEASES and machine.capability() in BITS_REPEAT_ON
+        return self.build.release in BITS_REPEAT_ON_RELEASES and self.build.capability in BITS_REPEAT_ON
 
     def execute(self, request: ProblemRequest[Seen], executor: Executor | None = None) -> tuple[Seen, ...]:
         """One observation for each of the request's routes that the run takes and that the subject supports.
@@ -188,8 +191,8 @@ class Session:
 
 
 @cache
-def _judgement(cell: str, dtype: str, device: str, subject_name: str) -> Judgement:
-    return reference.model(cell, dtype, device.partition(":")[0], machine.capability(), machine.release(), subject_name)
+def _judgement(cell: str, dtype: str, device: str, build: Build, subject_name: str) -> Judgement:
+    return reference.model(cell, dtype, device.partition(":")[0], build.capability, build.release, subject_name)
 
 
 def current() -> Session:

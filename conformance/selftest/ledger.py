@@ -113,7 +113,7 @@ def record(path: Path, efforts: Sequence[str], workers: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             rows = Path(folder) / "rows.json"
             own = ["-p", "conformance.selftest.ledger", "-q", "--effort", effort, f"--hypothesis-seed={SEED}"]
-            command = [sys.executable, "-m", "pytest", *own, "-n", workers]
+            command = [sys.executable, "-m", "pytest", *own, "--no-reports", "-n", workers]
             subprocess.run(command, env=os.environ | {OUTPUT: str(rows)}, check=False)
             found["efforts"][effort] = json.loads(rows.read_text(encoding="utf-8"))
     path.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import platform as python_platform
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -53,15 +55,14 @@ def capability() -> str:
     return found.group(1) if found else "unknown"
 
 
-@cache
 def release() -> str:
     """PyTorch's major.minor version."""
-    return ".".join(torch.__version__.split(".")[:2])
+    return build().release
 
 
 def at_least(major: int, minor: int) -> bool:
     """Whether this PyTorch is of that release or a newer one."""
-    return tuple(int(part) for part in release().split(".")) >= (major, minor)
+    return build().at_least(major, minor)
 
 
 def devices() -> tuple[str, ...]:
@@ -74,6 +75,38 @@ def devices() -> tuple[str, ...]:
     if getattr(torch, "xpu", None) is not None and torch.xpu.is_available():
         found.append("xpu")
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What judgements depend on of a PyTorch and the machine that it is on, as data.
+
+    version        PyTorch's: "2.13.0+cpu"
+    capability     the instruction set of its CPU kernels
+    devices        those that are present
+    pads_on_sides  whether its pad_sequence has padding_side
+    """
+
+    version: str
+    capability: str
+    devices: tuple[str, ...]
+    pads_on_sides: bool
+
+    @property
+    def release(self) -> str:
+        """Its major.minor version."""
+        return ".".join(self.version.split(".")[:2])
+
+    def at_least(self, major: int, minor: int) -> bool:
+        """Whether it is of that release or a newer one."""
+        return tuple(int(part) for part in self.release.split(".")) >= (major, minor)
+
+
+@cache
+def build() -> Build:
+    """The PyTorch of this process."""
+    sides = "padding_side" in inspect.signature(torch.nn.utils.rnn.pad_sequence).parameters
+    return Build(str(torch.__version__), capability(), devices(), sides)
 
 
 @cache

@@ -42,7 +42,7 @@ IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or su
 """The advice for a subject that no child can import."""
 
 _BEGIN = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]) or sys.path; "
     "from conformance.harness.isolation import worker_main; worker_main.{}({})"
 )
 
@@ -68,6 +68,7 @@ class WorkerProcess:
     environment  variables that differ from this process's, such as MALLOC_PERTURB_
     without      variables of this process that they do not have
     forking      whether a server forks them; else each is a Python of its own
+    python       the interpreter; "" for this one, whose search path they then have
     deaths       the deaths since `new_test`
     """
 
@@ -77,6 +78,7 @@ class WorkerProcess:
     without: Collection[str] = ()
     forking: bool = CAN_FORK
     deaths: list[Failure] = field(default_factory=list)
+    python: str = ""
     _server: _Server | None = None
     _child: _Child | None = None
 
@@ -152,7 +154,7 @@ class WorkerProcess:
             kept = {name: value for name, value in os.environ.items() if name not in self.without}
             begun = {**kept, **self.environment}
             if self.forking and self._server is None:
-                self._server = _Server(begun)
+                self._server = _Server(begun, self.python)
             new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
             answer = new.ask({"subject": list(texts), "request": None}, Writer(), 0)
             if isinstance(answer, Failure):
@@ -177,10 +179,10 @@ class WorkerProcess:
 class _Server:
     """A process that has imported torch, and forks itself on demand."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], python: str) -> None:
         self.control, theirs = socket.socketpair()
         with theirs:
-            self.process = _python("serve", str(theirs.fileno()), environment, pass_fds=[theirs.fileno()])
+            self.process = _python("serve", str(theirs.fileno()), environment, python, pass_fds=[theirs.fileno()])
 
     def child(self, pool: WorkerProcess) -> _Child:
         """A new child, connected to this process alone."""
@@ -227,7 +229,8 @@ class _Child:
     @classmethod
     def spawned(cls, pool: WorkerProcess, environment: Mapping[str, str]) -> _Child:
         """A child that is a Python of its own."""
-        process = _python("spawned", str(pool.memory), environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        process = _python("spawned", str(pool.memory), environment, pool.python, **streams)
         assert process.stdin is not None
         assert process.stdout is not None
         return cls(pool.limit, process.stdin, process.stdout, process.pid, process=process)  # type: ignore[arg-type]
@@ -287,9 +290,12 @@ class _Child:
         return self.process.wait()
 
 
-def _python(function: str, argument: str, environment: Mapping[str, str], **more: object) -> subprocess.Popen[bytes]:
+def _python(
+    function: str, argument: str, environment: Mapping[str, str], python: str, **more: object
+) -> subprocess.Popen[bytes]:
     """A Python that runs a function of `worker_main`, out of reach of the terminal's Ctrl-C."""
-    command = [sys.executable, "-c", _BEGIN.format(function, argument), json.dumps(sys.path)]
+    path = json.dumps([] if python else sys.path)
+    command = [python or sys.executable, "-c", _BEGIN.format(function, argument), path]
     quiet: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, env=dict(environment), start_new_session=True, **quiet | more)  # type: ignore[call-overload,no-any-return]
 

@@ -366,6 +366,7 @@ class CompletionLog:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         given_up = isinstance(excinfo.value, pytest.exit.Exception)
         self.report.interrupted = str(excinfo.value) if given_up else "interrupted"
+        self.report.ended_by_user = type(excinfo.value) is KeyboardInterrupt  # xdist raises one of its own for -x
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         self.report.never_ran = [nodeid for nodeid in self.collected if nodeid not in self.ended]

@@ -80,6 +80,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help="fail on known deviations that no longer occur, and on properties that tested nothing",
         )
         add(
+            "--reports",
+            metavar="DIR",
+            help="where a red run writes a folder for each distinct finding (.conformance)",
+        )
+        add(
+            "--no-reports",
+            action="store_true",
+            help="write no folders",
+        )
+        add(
             "--call-limit",
             default="120",
             metavar="SECONDS",
@@ -334,4 +344,22 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if REPORT in config.stash:
         from conformance.harness.pytest_plugin import summary
 
+        if config.stash[REPORT].findings and not config.option.no_reports:
+            _write_folders(terminalreporter, config)
         summary.write(config.stash[REPORT], terminalreporter, config.option.hypothesis_seed)
+
+
+def _write_folders(terminal: Any, config: pytest.Config) -> None:
+    """Writes the reports of a red run, once its failures are on the screen."""
+    from conformance.harness.pytest_plugin import report_folders
+
+    given = config.option
+    terminal.write_line("conformance: writing a folder for each distinct finding; Ctrl-C ends that")
+    config.stash[REPORT].folders = report_folders.write(
+        config.stash[REPORT],
+        given.reports,
+        config.invocation_params.dir,
+        config.rootpath,
+        given.hypothesis_seed,
+        given.call_limit,
+    )

@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,9 @@ from conformance.harness.findings.rendering import case_of, counted, one_line
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.session import Session
+
+if TYPE_CHECKING:
+    from conformance.harness.pytest_plugin.report_folders import Folders
 
 FINDINGS = "conformance findings"
 SUITE_ERROR = "conformance suite error"
@@ -72,8 +76,12 @@ def likeness(finding: Finding) -> str:
 
 def simplest_of(findings: Sequence[Finding]) -> Finding:
     """The finding with the shortest case line, of the first clause in the contract's order."""
-    order = list(CLAUSES)
-    return min(findings, key=lambda one: (not one.case, len(one.case), order.index(one.clause)))
+    return min(findings, key=simplicity)
+
+
+def simplicity(finding: Finding) -> tuple[bool, int, int]:
+    """By what findings are ordered, the simplest first."""
+    return not finding.case, len(finding.case), list(CLAUSES).index(finding.clause)
 
 
 class Report:
@@ -91,8 +99,10 @@ class Report:
         self.still_there: list[str] = []
         self.lacking: Counter[str] = Counter()
         self.interrupted = ""
+        self.ended_by_user = False
         self.never_ran: list[str] = []
         self.unfinished: list[str] = []
+        self.folders: Folders | None = None
 
     def header(self, seed: str | None) -> list[str]:
         judged, effort = self.session.subject.name, self.options.effort

@@ -18,9 +18,10 @@ from conformance.harness.execution import kernels, machine
 from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
-from conformance.harness.findings.recorder import most_frequent
+from conformance.harness.findings.recorder import Finding, most_frequent
 from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
 from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, likeness, simplest_of
+from conformance.harness.pytest_plugin.report_folders import SCRIPT
 from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
 from strategies.axes import DTYPES
@@ -65,7 +66,7 @@ def classes(cells: Iterable[str]) -> str:
 
 
 class Summary:
-    """The lines of a report, none wider than `width` but case lines, commands and links."""
+    """The lines of a report, none wider than `width` but case lines, commands, paths and links."""
 
     def __init__(self, report: Report, width: int) -> None:
         self.report = report
@@ -77,6 +78,7 @@ class Summary:
         """The summary: groups of red findings, the verdict, what was judged and how, findings that do not fail."""
         before = [*self._grouped_lines(), *self.report.unfinished]
         facts = [
+            ("REPORTS", self.report.folders.said() if self.report.folders is not None else ""),
             ("JUDGED", self._judged()),
             ("REAL", self._real()),
             ("LIMIT", self._limit()),
@@ -94,7 +96,8 @@ class Summary:
         for label, text in facts:
             block += labelled(label, text, self.width) if text else []
         again = f"{'AGAIN':<{LABEL}}{self._again(seed)}"
-        return [*before, *([""] if before else []), *block, again, *self._quiet_lines()]
+        after = [*self._not_written(), *self._quiet_lines()]
+        return [*before, *([""] if before else []), *block, again, *after]
 
     def _grouped_lines(self) -> list[str]:
         """Of each probable cause: how many tests found it, in which clauses, and the command of its simplest case."""
@@ -107,7 +110,29 @@ class Summary:
             tests = counted(len(self.report.red_tests(found)), "test")
             text = f"{CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}"
             lines += wrapped(text, self.width, f"cause {rank} of {len(groups)}, {tests}: ", MARGIN)
-            lines += [MARGIN + simplest.again]
+            lines += [MARGIN + simplest.again, *self._script(simplest)]
+        return lines
+
+    def _script(self, finding: Finding) -> list[str]:
+        """The script of a finding and what it did, or its folder where it has none. A path is never cut."""
+        folder = self.report.folders.of(finding) if self.report.folders is not None else None
+        if folder is None:
+            return []
+        if folder.outcome.startswith("no script"):
+            label, path, outcome = "report", folder.path, folder.outcome
+        else:
+            label, path = "script", f"{folder.path}/{SCRIPT}"
+            outcome = f"needs torch alone; {folder.outcome.removeprefix(SCRIPT).strip()}"
+        line = f"{label:<{LABEL}}{path}"
+        room = len(line) + 2 + len(outcome) <= self.width
+        return [f"{line}  {outcome}"] if room else [line, *wrapped(outcome, self.width, MARGIN, MARGIN)]
+
+    def _not_written(self) -> list[str]:
+        """The reports that a red run lacks, each with the command that writes it."""
+        missing = self.report.folders.missing if self.report.folders is not None else []
+        lines = []
+        for reason, command in missing:
+            lines += ["", *wrapped(f"report not written: {reason}", self.width, "", MARGIN), MARGIN + command]
         return lines
 
     def verdict(self) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from conformance.harness.reports.script import WITH_DEFECT, script
 
 SCHEMA = 1
 SCRIPT, FACTS, CASE = "repro.py", "facts.md", "case.json"
-SECONDS = 120
+SECONDS = 40
 """How long a script may run before it counts as one that shows nothing."""
 
 WIDTH = 80
@@ -43,14 +43,16 @@ def write(parent: Path, found: Found, seed: str = "") -> tuple[Path, str]:
     """
     data = as_data(found.finding, seed)
     for folder in _candidates(parent, found.finding):
-        if not folder.exists():
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:  # maybe made by another process just now
+            if _told(folder) == data["finding"]:
+                return folder, "was there already"
+        else:
             break
-        if _told(folder) == data["finding"]:
-            return folder, "was there already"
-    folder.mkdir(parents=True)
-    (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     outcome = _write_script(folder / SCRIPT, found)
     (folder / FACTS).write_text(facts(found.finding, outcome), encoding="utf-8")
+    (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return folder, outcome
 
 
@@ -58,7 +60,7 @@ def as_data(finding: Finding, seed: str) -> dict[str, Any]:
     """The finding as JSON, with what it was found on."""
     return {
         "schema": SCHEMA,
-        "finding": finding.to_json(),
+        "finding": json.loads(json.dumps(finding.to_json())),  # lists as they are read back
         "seed": seed,
         "subject": finding.subject,
         "torch": torch.__version__,

@@ -38,7 +38,8 @@ def run(seed: int, subject: str) -> dict[str, Any]:
         rows = Path(folder) / "rows.json"
         options = ["--effort", "smoke", f"--hypothesis-seed={seed}", "-q", "-p", "no:cacheprovider", "-n", "auto"]
         chosen = ["--subject", subject] if subject else []
-        command = [sys.executable, "-m", "pytest", "-p", "conformance.selftest.ledger", *options, *chosen]
+        chosen += ["--no-reports", "-p", "conformance.selftest.ledger"]
+        command = [sys.executable, "-m", "pytest", *options, *chosen]
         done = subprocess.run(command, env=os.environ | {ledger.OUTPUT: str(rows)}, capture_output=True, check=False)
         found = json.loads(rows.read_text(encoding="utf-8")) if rows.exists() else {}
     return {"seed": seed, "exit": done.returncode, "tests": len(found), "red": reds(found)}

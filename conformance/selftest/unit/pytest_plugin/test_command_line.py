@@ -22,7 +22,7 @@ def run(*arguments, plugin="", path=None):
         (path / "planted.py").write_text(plugin)
         environment["PYTHONPATH"] = str(path)
         extra = ["-p", "planted"]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *extra, *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-reports", *extra, *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout + done.stderr
 

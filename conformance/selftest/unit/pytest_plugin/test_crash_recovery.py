@@ -89,6 +89,7 @@ def start(tmp_path):
             [
                 *command,
                 *named,
+                "--no-reports",
                 *arguments,
                 *(str(ROOT / "conformance" / f"test_{chapter}.py") for chapter in ("numbers", "shapes")),
             ],

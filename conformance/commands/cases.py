@@ -1,0 +1,63 @@
+"""What the commands about one case share: the properties that it is put to, and the record of what each saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+
+from conformance.harness.checks.case_record import CaseRecord
+from conformance.harness.findings.deviation import Deviation
+from conformance.harness.findings.rendering import one_line
+from conformance.harness.property import Property, properties
+from conformance.harness.pytest_plugin.options import OptionError, Options, read
+from conformance.harness.session import Session
+from strategies import Case
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The options of a command, and the properties to try, each with the cell."""
+
+    options: Options
+    tried: tuple[tuple[Property, str], ...]
+
+
+def chosen(
+    line: str,
+    test: str = "",
+    subjects: Sequence[str] = (),
+    cells: Sequence[str] = (),
+    dtypes: Sequence[str] = (),
+    routes: Sequence[str] = (),
+) -> Chosen:
+    """The properties that a case fits, or the one named `test`; without a line, a property that draws no case.
+
+    Raises OptionError.
+    """
+    options = read("default", subjects, line or None, cells, [], dtypes, routes, [], no_stale=False)
+    cells = [options.cell] if options.cell else options.cells
+    named = [one for one in properties() if test in ("", one.name)]
+    if not named:
+        raise OptionError(f"there is no property {one_line(test)}; a finding's case.json names its own")
+    if options.case is None and (not test or any(one.draws for one in named)):
+        raise OptionError("give a case line, or with --test a property that draws no case")
+    tried = [(one, cell) for one in named for cell in cells if _fits(one, options.case, cell)]
+    if not tried:
+        raise OptionError(f"no property {test or 'at all'} is about {one_line(line) or ', '.join(cells)}")
+    return Chosen(options, tuple(tried))
+
+
+def _fits(tested: Property, case: Case | None, cell: str) -> bool:
+    return cell in tested.cells if case is None else tested.fits(case, cell)
+
+
+def looked_at(here: Session, tested: Property, cell: str, case: Case | None) -> CaseRecord:
+    """What a property saw of a case in a session that is current."""
+    records = list[CaseRecord]()
+    here.on_case = records.append
+    with suppress(Deviation, pytest.skip.Exception):  # what was found is in the record
+        tested.check(cell, case)
+    return records[0]

@@ -1,0 +1,86 @@
+"""Other interpreters: which PyTorch each has, and children of it that make the calls.
+
+They need torch and NumPy alone: cases are drawn, judged and told by this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from packaging.version import Version
+
+from conformance.harness.execution.machine import Build
+from conformance.harness.findings.rendering import one_line
+from conformance.harness.isolation import limits
+from conformance.harness.isolation.worker_process import WorkerProcess
+
+OLDEST_TORCH = "2.0"
+
+PATIENCE_SECONDS = 180
+"""How long an interpreter may take to import torch."""
+
+PLACE = str(Path(__file__).parents[3])
+"""Where other interpreters find this suite."""
+
+_PROBE = """
+import json, sys
+
+def told():
+    if sys.version_info < (3, 10):
+        return {"cannot": "it is Python %d.%d; 3.10 or newer is needed" % sys.version_info[:2]}
+    for name in ("numpy", "torch"):
+        try:
+            __import__(name)
+        except Exception as error:
+            return {"cannot": "it cannot import %s: %s" % (name, error)}
+    from dataclasses import asdict
+    from conformance.harness.execution import machine
+    from conformance.harness.isolation import worker_main
+    return {"build": asdict(machine.build())}
+
+print(json.dumps(told()))
+"""
+
+
+class CannotRun(RuntimeError):
+    """An interpreter that can make no call; one line that says why."""
+
+
+def build_of(python: str) -> Build:
+    """The PyTorch of an interpreter. Raises CannotRun."""
+    environment = os.environ | _ENVIRONMENT
+    try:
+        done = subprocess.run(
+            [python, "-c", _PROBE], env=environment, capture_output=True, timeout=PATIENCE_SECONDS, check=False
+        )
+    except OSError as error:
+        raise CannotRun(f"it cannot be started: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise CannotRun(f"it does not import torch within {PATIENCE_SECONDS} s") from None
+    try:
+        said = json.loads(_last_line(done.stdout))
+        build = Build(**said["build"] | {"devices": tuple(said["build"]["devices"])}) if "build" in said else None
+    except (ValueError, TypeError, KeyError):
+        raise CannotRun(f"it ended with {done.returncode}: {_last_line(done.stderr)}") from None
+    if build is None:
+        raise CannotRun(one_line(str(said.get("cannot"))))
+    if Version(build.version) < Version(OLDEST_TORCH):
+        raise CannotRun(f"torch {build.version} is too old; {OLDEST_TORCH} or newer is needed")
+    return build
+
+
+_ENVIRONMENT = {"PYTHONPATH": PLACE}
+
+
+def children(python: str) -> WorkerProcess:
+    """Children of this interpreter, to be closed after use."""
+    return WorkerProcess(python=python, environment=_ENVIRONMENT, memory=limits.fair_share(1))
+
+
+def _last_line(output: bytes) -> str:
+    """The last line that was printed, as one line of text."""
+    lines = output.decode(errors="replace").strip().splitlines()
+    return one_line(lines[-1]) if lines else "nothing was said"

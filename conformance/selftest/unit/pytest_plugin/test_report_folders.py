@@ -1,0 +1,366 @@
+"""A red run writes a folder for each distinct finding, in time, and says where; nothing of it changes the verdict."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conformance.clauses import AMBER, RED, REMARK
+from conformance.harness.execution import subject
+from conformance.harness.execution.failure import RAISED, TIMED_OUT, Failure
+from conformance.harness.findings.recorder import Element, Finding
+from conformance.harness.pytest_plugin import options, report_folders
+from conformance.harness.pytest_plugin.report import Report
+from conformance.harness.pytest_plugin.report_folders import (
+    INTERRUPTED,
+    NO_TIME,
+    Folders,
+    Job,
+    Writing,
+    Written,
+    findings_to_tell,
+    jobs,
+    key_of,
+    write,
+)
+from conformance.harness.pytest_plugin.summary import Summary
+from conformance.harness.session import Session
+
+ROOT = Path(__file__).parents[4]
+
+NUMBER = Finding(
+    severity=RED,
+    clause="B1",
+    test="test_results_lie_within_their_error_bound",
+    cell="lstm",
+    subject="torch.nn",
+    route="grad",
+    dtype="float32",
+    field="output",
+    kind="outside its bound",
+    lines=("output, row 0:  got 1",),
+    case="v1 lstm i1 h1 t2 float32 fill=dyadic",
+    kernels=("addmm",),
+    element=Element("output", {"row": 0}, 1.0, 0.0, 1e-7),
+)
+SHAPE = replace(NUMBER, clause="A2", field="h_n", kind="has another shape", element=None)
+RAISES = replace(SHAPE, field="call", kind="raised ValueError", failure=Failure(RAISED, "ValueError"))
+
+
+def report(*findings, quiet=(), **given):
+    """A report with these findings."""
+    names = {axis: given.pop(axis, []) for axis in ("cells", "devices", "dtypes", "routes")}
+    chosen = options.read("smoke", given.pop("subjects", []), None, known=[], no_stale=False, **names)
+    made = Report(Session(given.pop("judged", subject.torch_nn())), chosen, ())
+    made.findings = list(findings)
+    made.session.recorder.tally("test_one[lstm]").cases = 1
+    for one in quiet:
+        made.session.recorder.note(one)
+    assert not given
+    return made
+
+
+def told(made, width=80):
+    return "\n".join(Summary(made, width).lines("7")).splitlines()
+
+
+def test_red_comes_before_amber_facts_before_numbers_and_simple_cases_first():
+    longer = replace(NUMBER, field="h_n", case=NUMBER.case + " seed=3")
+    amber, remark = replace(SHAPE, severity=AMBER, clause="B2"), replace(SHAPE, severity=REMARK, clause="A5")
+    known = replace(remark, clause="E4", known="some-entry")
+    made = report(longer, NUMBER, SHAPE, quiet=(remark, amber, known))
+    assert findings_to_tell(made) == [SHAPE, NUMBER, longer, amber, remark]
+
+
+def test_findings_of_one_kind_and_cell_are_told_once_with_the_simplest_case():
+    same = replace(NUMBER, case=NUMBER.case + " seed=3", test="test_other", kernels=("mm",))
+    other = replace(NUMBER, cell="gru", case=NUMBER.case.replace("lstm", "gru"))
+    assert findings_to_tell(report(same, NUMBER, other)) == [other, NUMBER]
+
+
+def test_findings_of_one_property_in_one_case_are_one_command():
+    both = jobs([SHAPE, NUMBER], report().options, ".conformance", "7", 120)
+    assert len(both) == 1
+    assert both[0].keys == (key_of(SHAPE), key_of(NUMBER))
+    command = f"report '{NUMBER.case}' --test {NUMBER.test} --reports .conformance --seed 7 --call-limit 15"
+    assert both[0].command == f"python -m conformance {command}"
+
+
+def test_calls_that_do_not_return_are_one_finding_whatever_their_limit_is():
+    first, second = (Failure(TIMED_OUT, number=limit) for limit in (120, 15))
+    hangs = [replace(RAISES, failure=failure, kind=failure.title) for failure in (first, second)]
+    assert hangs[0].kind != hangs[1].kind
+    assert len({key_of(one) for one in hangs}) == 1
+
+
+def test_command_has_the_options_that_narrow_the_run_and_name_the_subject():
+    chosen = report(routes=["grad"], dtypes=["float32"]).options
+    (job,) = jobs([replace(NUMBER, options="--subject lstm=mine:LSTM")], chosen, "x", "", 2)
+    wanted = "--subject lstm=mine:LSTM --reports x --dtype float32 --route grad --call-limit 2"
+    assert job.command.endswith(wanted)
+
+
+def test_finding_of_a_property_that_draws_no_case_is_named_by_its_cell():
+    (job,) = jobs([replace(NUMBER, case="")], report().options, "x", "", 0)
+    assert job.arguments[:5] == ("report", "--cell", "lstm", "--test", NUMBER.test)
+
+
+def test_cause_names_the_script_and_the_summary_counts_folders():
+    raises = replace(RAISES, cell="gru", case="v1 gru i1 h1 t1 float32 fill=dyadic")
+    made = report(NUMBER, raises)
+    made.folders = Folders(".conformance")
+    made.folders.written[key_of(NUMBER)] = Written(".conformance/B1-lstm-row", "repro.py ran: exit 10")
+    made.folders.written[key_of(raises)] = Written(".conformance/A2-gru-call", "no script: none is written of it")
+    made.folders.missing = [(NO_TIME, "python -m conformance report ...")]
+    lines = told(made)
+    assert "script  .conformance/B1-lstm-row/repro.py  needs torch alone; ran: exit 10" in lines
+    assert "report  .conformance/A2-gru-call  no script: none is written of it" in lines
+    assert "REPORTS 2 folders in .conformance; 1 other not written, see below" in lines
+    at = lines.index(f"report not written: {NO_TIME}")
+    assert lines[at + 1] == "        python -m conformance report ..."
+
+
+def test_path_that_is_too_long_for_the_line_is_not_cut():
+    made = report(NUMBER)
+    made.folders = Folders("/far")
+    made.folders.written[key_of(NUMBER)] = Written("/far/" + "x" * 90, "repro.py ran: exit 10")
+    lines = told(made)
+    at = lines.index(f"script  /far/{'x' * 90}/repro.py")
+    assert lines[at + 1] == "        needs torch alone; ran: exit 10"
+
+
+def test_run_without_folders_says_nothing_of_them():
+    assert not [line for line in told(report(NUMBER)) if "REPORTS" in line or "script" in line]
+
+
+def test_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    made = report(NUMBER)
+    made.folders = write(made, str(tmp_path / "file"), tmp_path, tmp_path, "7", 120)
+    said = " ".join(" ".join(told(made, 200)).split())
+    assert "REPORTS none: file: File exists; name a folder that can be written with --reports" in said
+    assert not made.folders.missing
+
+
+def test_subject_of_this_process_alone_has_no_folders(tmp_path):
+    made = report(NUMBER, judged=replace(subject.torch_nn(), name="mine", texts=()))
+    assert write(made, None, tmp_path, tmp_path, "7", 120).said() == "none: mine exists in this process alone"
+
+
+def test_run_that_its_user_ended_writes_nothing_and_lists_the_commands(tmp_path):
+    made = report(NUMBER)
+    made.ended_by_user = True
+    folders = write(made, None, tmp_path, tmp_path, "7", 120)
+    assert [reason for reason, _ in folders.missing] == [INTERRUPTED]
+    assert folders.parent == ".conformance"
+
+
+CHILD = """#!/bin/sh
+# In place of `python -m conformance report LINE FOLDER JSON`: LINE says what to do.
+case "$4" in
+    write) mkdir -p "$5"; echo "$6" > "$5/case.json"; echo "$5  repro.py ran: exit 10" ;;
+    hang) echo $$ >> pids; sleep 60 & echo $! >> pids; wait ;;
+    fail) echo "one" >&2; echo "the last line" >&2; exit 4 ;;
+esac
+"""
+
+
+@pytest.fixture
+def child(tmp_path, monkeypatch):
+    """Children that do as they are told take the place of the command."""
+    path = tmp_path / "child"
+    path.write_text(CHILD)
+    path.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+def job(what, name="a", finding=NUMBER):
+    said = json.dumps({"finding": finding.to_json()})
+    return Job((key_of(finding),), ("report", what, f"reports/{name}", said))
+
+
+def wrote(tmp_path, *waiting):
+    folders = Folders("reports")
+    Writing(waiting, folders, tmp_path, (tmp_path,)).run()
+    return folders
+
+
+def assert_gone(path):
+    """No process whose number is in this file lives."""
+    for pid in path.read_text().split():
+        for _ in range(100):
+            state = Path(f"/proc/{pid}/stat")
+            if not state.exists() or state.read_text().rpartition(") ")[2].startswith("Z"):
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail(f"{pid} lives")
+
+
+posix = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a shell script, and what /proc says")
+
+
+@posix
+def test_folders_are_known_by_what_they_tell_and_the_rest_is_listed(child, tmp_path):
+    folders = wrote(tmp_path, job("write"), job("fail", "b", SHAPE), job("nothing", "c", RAISES))
+    assert folders.written == {key_of(NUMBER): Written("reports/a", "repro.py ran: exit 10")}
+    assert sorted(reason for reason, _ in folders.missing) == ["the case did not show it again", "the last line"]
+
+
+@posix
+def test_child_that_takes_too_long_is_ended_with_all_that_it_started(child, tmp_path, monkeypatch):
+    monkeypatch.setattr(report_folders, "SECONDS_EACH", 0.3)
+    folders = wrote(tmp_path, job("hang"), job("write", "b", SHAPE))
+    assert [reason for reason, _ in folders.missing] == ["it took longer than 0.3 s"]
+    assert key_of(SHAPE) in folders.written
+    assert_gone(tmp_path / "pids")
+
+
+@posix
+def test_all_children_together_have_a_limit_and_two_run_at_a_time(child, tmp_path, monkeypatch):
+    monkeypatch.setattr(report_folders, "MOST_SECONDS", 0.4)
+    began = time.monotonic()
+    folders = wrote(tmp_path, *[job("hang", str(number)) for number in range(5)])
+    assert time.monotonic() - began < 5
+    assert len((tmp_path / "pids").read_text().split()) <= 2 * report_folders.AT_ONCE
+    assert [reason for reason, _ in folders.missing].count(NO_TIME) == 3
+    assert len(folders.missing) == 5
+    assert_gone(tmp_path / "pids")
+
+
+@posix
+def test_ctrl_c_ends_the_writing_and_keeps_what_is_there(child, tmp_path, monkeypatch):
+    folders = Folders("reports")
+
+    def sleep(seconds, wait=time.sleep):
+        wait(seconds)
+        if folders.written and (tmp_path / "pids").exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(report_folders.time, "sleep", sleep)
+    Writing([job("write"), job("hang", "b"), job("hang", "c"), job("hang", "d")], folders, tmp_path, ()).run()
+    monkeypatch.undo()
+    assert list(folders.written) == [key_of(NUMBER)]
+    assert [reason for reason, _ in folders.missing] == [INTERRUPTED] * 3
+    assert_gone(tmp_path / "pids")
+
+
+SUBJECT = """
+import torch
+
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        output, states = super().forward(input, hx)
+        return output * 1.5 if isinstance(output, torch.Tensor) else output, states
+
+class GRU(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        if self.hidden_size > 1:
+            raise ArithmeticError("no luck")
+        return super().forward(input, hx)
+"""
+
+DYING = """
+import os
+import torch
+
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        while self.hidden_size > 1:
+            pass
+        return super().forward(input, hx)
+
+class GRU(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        if self.hidden_size > 1:
+            os.abort()
+        return super().forward(input, hx)
+"""
+
+SPY = """
+import sys
+def pytest_unconfigure(config):
+    print("imported" if "jinja2" in sys.modules else "not imported", "children" if
+          "conformance.harness.pytest_plugin.report_folders" in sys.modules else "")
+"""
+
+CHOSEN = "test_results_lie and not cell and not wherever"
+
+
+def run(folder, *arguments):
+    """A run of one property from `folder`, which holds the subject: exit code and output."""
+    (folder / "mine.py").write_text(SUBJECT)
+    (folder / "dying.py").write_text(DYING)
+    (folder / "spy.py").write_text(SPY)
+    command = [sys.executable, "-m", "pytest", "-p", "spy", "-p", "no:cacheprovider", "--effort", "smoke"]
+    command += [*arguments, str(ROOT / "conformance" / "test_numbers.py")]
+    environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+heavy = pytest.mark.thorough(reason="whole runs, whose children import torch too")
+
+
+@heavy
+@pytest.mark.parametrize("mode", [("-p", "no:xdist"), ("-n", "2")], ids=["sequential", "parallel"])
+def test_red_run_writes_its_findings_and_names_them(mode, tmp_path):
+    where = tmp_path / "reports"
+    code, text = run(tmp_path, *mode, "--subject", "mine", "-k", CHOSEN, "--reports", "reports")
+    assert code == 1
+    folders = sorted(where.iterdir())
+    assert folders
+    assert f"REPORTS {len(folders)} folders in reports" in text
+    for folder in folders:
+        assert json.loads((folder / "case.json").read_text())["subject"] == "mine"
+        assert (folder / "facts.md").exists()
+    named = re.findall(r"(?m)^(?:report|script)  (reports/\S+)", text)
+    assert len(named) == 2, "one for each cause"
+
+
+@heavy
+def test_no_folder_without_a_red_finding_or_with_no_reports(tmp_path):
+    case = ("-p", "no:xdist", "--subject", "mine", "--reports", "reports", "--case")
+    code, text = run(tmp_path, *case, "v1 gru i1 h1 t1 float32 fill=dyadic")
+    assert code == 0, text
+    assert "not imported" in text
+    code, text = run(tmp_path, *case, "v1 gru i1 h2 t1 float32 fill=dyadic", "--no-reports")
+    assert code == 1
+    assert "REPORTS" not in text
+    assert not (tmp_path / "reports").exists()
+    code, text = run(tmp_path, *case, "v1 gru i1 h2 t1 float32 fill=dyadic")
+    assert code == 1
+    names = [path.name for path in (tmp_path / "reports").iterdir()]
+    assert sorted(names) == [f"{clause}-gru-call-raised-ArithmeticError" for clause in ("B1", "B2")]
+
+
+@heavy
+def test_folder_that_cannot_be_written_changes_no_exit_code(tmp_path):
+    (tmp_path / "file").touch()
+    line = "v1 gru i1 h2 t1 float32 fill=dyadic"
+    code, text = run(tmp_path, "-p", "no:xdist", "--subject", "mine", "--reports", "file/below", "--case", line)
+    assert code == 1
+    said = "REPORTS none: file/below: Not a directory; name a folder that can be written with --reports"
+    assert said in " ".join(text.split())
+    assert "Traceback" not in text
+
+
+@heavy
+@pytest.mark.parametrize(
+    ("cell", "how"), [("lstm", "did-not-return-within-2-s"), ("gru", "killed-by-signal-6-SIGABRT")]
+)
+def test_call_that_ends_its_process_is_replayed_in_a_child(cell, how, tmp_path):
+    line = f"v1 {cell} i1 h2 t1 float32 fill=dyadic"
+    dying = ("-n", "1", "--subject", "dying", "--call-limit", "2", "-k", CHOSEN, "--case", line, "--reports", "reports")
+    code, text = run(tmp_path, *dying)
+    assert code == 1
+    assert "REPORTS 1 folder in reports" in text
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == [f"B1-{cell}-call-{how}"]

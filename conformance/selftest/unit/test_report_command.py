@@ -1,0 +1,40 @@
+"""What `python -m conformance report` refuses, in one line with the exit code of a usage error."""
+
+import pytest
+
+import conformance.__main__ as command_line
+from conformance.commands.report import NOTHING, USAGE
+
+LINE = "v1 lstm i1 h1 t1 float32 fill=dyadic"
+TEST = "test_last_output_is_the_last_hidden_state"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["v1 lstm hx"], "word 3 of the case line"),
+        ([], "give a case line, or with --test a property that draws no case"),
+        (["--test", TEST], "give a case line, or with --test a property that draws no case"),
+        ([LINE, "--test", "test_no_such"], "there is no property test_no_such"),
+        ([LINE, "--cell", "gru"], "lstm is none of --cell gru"),
+        ([LINE, "--route", "abacus"], "no such route"),
+        ([LINE, "--call-limit", "-1"], "give a number of seconds"),
+        ([LINE, "--seed", "x"], "invalid int value"),
+    ],
+)
+def test_usage_error_is_one_line_with_exit_code_4(arguments, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        raise SystemExit(command_line.main(["report", *arguments]))
+    errors = capsys.readouterr().err
+    assert end.value.code == USAGE
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_sound_case_and_routes_that_leave_a_property_out_write_nothing(tmp_path, capsys):
+    where = ["--reports", str(tmp_path / "reports")]
+    assert command_line.main(["report", LINE, "--test", TEST, *where]) == NOTHING
+    without_values = "test_meta_and_fake_tensors_have_the_facts_of_a_real_call"
+    assert command_line.main(["report", LINE, "--test", without_values, "--route", "frozen", *where]) == NOTHING
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "reports").exists()
