@@ -57,7 +57,8 @@ class Finding:
 
     test is the property's name, cell "" where it is about no cell; field and kind say what deviates and how; known
     is the id of the known deviation that it is; repeatable is False where the same case gave something else before;
-    options are those that name the subject on a command line; element is the one that the lines show, if any.
+    options are those that name the subject on a command line; element is the one that the lines show, if any;
+    documented is the value of a fact as Python writes it.
     """
 
     severity: str
@@ -77,6 +78,7 @@ class Finding:
     options: str = ""
     failure: Failure | None = None
     element: Element | None = None
+    documented: str = ""
 
     @property
     def signature(self) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ import jinja2
 import numpy as np
 
 from conformance.harness.findings.recorder import Element
-from conformance.harness.findings.rendering import constructor
+from conformance.harness.findings.rendering import MOST, constructor, one_line
 from reference.problem import LSTM, Problem
 
 ENVIRONMENT = jinja2.Environment(
@@ -21,6 +21,14 @@ ENVIRONMENT = jinja2.Environment(
     autoescape=False,  # it is Python: what is foreign in it goes through `literal` or `one_line`
 )
 
+
+def in_docstring(text: str) -> str:
+    """Foreign text as one line between triple quotes."""
+    return one_line(text, MOST).replace("\\", "\\\\").replace('"', "'")
+
+
+ENVIRONMENT.filters["docstring"] = in_docstring
+
 CONTEXTS = {
     "grad": "",
     "no_grad": "torch.no_grad()",
@@ -30,6 +38,13 @@ CONTEXTS = {
 """The context that a script makes its call in, by route."""
 
 
+PARTS = """\
+def parts(v):
+    return [v] if isinstance(v, torch.Tensor) else [t for part in v if part is not None for t in parts(part)]
+"""
+"""A function of scripts: every tensor of a result."""
+
+
 class NoScript(ValueError):
     """No script shows a finding of this kind; the message says why."""
 
@@ -37,6 +52,11 @@ class NoScript(ValueError):
 def literal(values: np.ndarray) -> str:
     """An array as nested lists of Python numbers, each as short as it is exact."""
     return str(np.asarray(values, np.float64).tolist()).replace(".0]", "]").replace(".0,", ",")
+
+
+def inside(context: str, lines: list[str]) -> list[str]:
+    """Lines inside of a with statement, where there is a context."""
+    return [f"with {context}:", *(f"    {line}" for line in lines)] if context else lines
 
 
 @dataclass(frozen=True)

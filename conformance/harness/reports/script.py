@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.harness.checks.case_record import Found
+from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.reports.call_text import NoScript
+from conformance.harness.reports.endings import ending
+from conformance.harness.reports.facts_of_calls import fact
+from conformance.harness.reports.memory import grown
 from conformance.harness.reports.numbers import number
+from conformance.harness.reports.packing import packing
+from conformance.harness.reports.world import surrounded
 
 WITH_DEFECT, WITHOUT_DEFECT, CANNOT_RUN = 10, 0, 2
 """Exit codes of every script."""
 
-WRITERS: tuple[Callable[[Found], str | None], ...] = (number,)
+WRITERS: tuple[Callable[[Found], str | None], ...] = (
+    surrounded,
+    grown,
+    ending,
+    packing,
+    fact,
+    number,
+)
 """Each writes the script of one kind of finding, and returns None for others."""
 
 
 def script(found: Found) -> str:
     """The script of a finding. Raises NoScript if there is none."""
-    if TORCH_NN not in found.finding.subject:
+    if found.finding.subject not in (TORCH_NN, TORCH_PACKING):
         raise NoScript("scripts are written for torch.nn alone")
     text = next((text for write in WRITERS if (text := write(found)) is not None), None)
     if text is None:

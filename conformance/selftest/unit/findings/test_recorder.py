@@ -27,6 +27,7 @@ FINDING = Finding(
     kernels=("addmm", "tanh"),
     options="--subject mine",
     failure=Failure(KILLED, "none", "died", 11),
+    documented="(2, 1)",
     element=Element("output", {"row": 1, "step": 2}, 0.5, 0.25, 1e-6, "h_n", {"row": 1}),
 )
 """No field of it has its default."""
