@@ -15,7 +15,7 @@ from conformance.harness.execution.observation import (
 from conformance.harness.findings.rendering import constructor
 from conformance.harness.reports.bare_call import BareCall
 from conformance.harness.reports.call_text import CONTEXTS, ENVIRONMENT, PARTS, Call, NoScript
-from conformance.harness.reports.packing_call import PackingCall, defaults_left_out
+from conformance.harness.reports.packing_call import PackingCall, defaults_left_out, name_of
 
 LIMIT_SECONDS = 60
 """The most that a call may take in a script; it is about as long as PyTorch's import on a busy machine takes."""
@@ -25,7 +25,9 @@ def ending(found: Found) -> str | None:
     """The script of a call that gave no result, but is documented to."""
     finding, seen = found.finding, found.seen
     failure = seen.failure
-    if failure is None or finding.kind != failure.title or failure.kind in (MALFORMED, MISMATCHED):
+    if failure is None or finding.kind not in (failure.title, f"refuses {finding.dtype}"):
+        return None
+    if failure.kind in (MALFORMED, MISMATCHED):
         return None
     constants, lines, what = _call(seen)
     return ENVIRONMENT.get_template("child.py.j2").render(
@@ -58,17 +60,15 @@ def _call(seen: Observation) -> tuple[list[str], list[str], str]:
         if seen.request is None:
             raise NoScript("the call is not known")
         call = PackingCall(defaults_left_out(seen.request), exact=False)
-        return [], call.lines(), f"torch.nn.utils.rnn, {seen.utility}"
+        return [], call.lines(), name_of(seen.utility)
     what = f"{constructor(seen.problem.architecture)}, {seen.problem.dtype}"
     if isinstance(seen, DifferentiatedByApi | GradgradChecked | InLaps):
         raise NoScript(f"none makes the calls of {type(seen).__name__}")
     if seen.route not in CONTEXTS:
         return [], BareCall(seen.problem, seen.route).lines(), what
     fields = Call(seen.problem, seen.route).fields()
-    constants, lines = (
-        fields["literals"].splitlines(),
-        ENVIRONMENT.get_template("call.j2").render(**fields).splitlines(),
-    )
+    constants = fields["literals"].splitlines()
+    lines = ENVIRONMENT.get_template("call.j2").render(**fields).splitlines()
     if isinstance(seen, Differentiated):
         constants.append(PARTS)
         lines.append(f"sum(t.sum() for t in parts([{fields['returned']}])).backward()")

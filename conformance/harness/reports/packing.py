@@ -6,11 +6,9 @@ import numpy as np
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import PackingObservation
-from conformance.harness.execution.requests.packing import METHOD
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import one_line
 from conformance.harness.reports.call_text import ENVIRONMENT
-from conformance.harness.reports.packing_call import ARGUMENTS, PackingCall, defaults_left_out, numbers
+from conformance.harness.reports.packing_call import ARGUMENTS, PackingCall, defaults_left_out, name_of, numbers
 
 OF_ARRAYS = {
     "sum of batch_sizes": "sum(result.batch_sizes.tolist())",
@@ -32,25 +30,21 @@ def packing(found: Found) -> str | None:
     if not isinstance(seen, PackingObservation) or seen.request is None:
         return None
     call = PackingCall(defaults_left_out(seen.request), exact=finding.kind in ("differs", "shape"))
-    compared = (
-        _refused(finding, call) or _fact(finding, seen, call) or _changed(finding, call) or _array(finding, seen, call)
-    )
+    writers = (_refused, _fact, _changed, _array)
+    compared = next((lines for write in writers if (lines := write(finding, seen, call)) is not None), None)
     if compared is None:
         return None
+    part = finding.field.removeprefix(seen.utility).removeprefix(": ")
     is_nan = seen.wanted is not None and bool(np.isnan(seen.wanted).any())
     return ENVIRONMENT.get_template("compared.py.j2").render(
-        title=f"{_name(seen.utility)}: {finding.field}, {finding.kind}",
-        seen=f"{one_line(finding.lines[0])}.",
+        title=f"{name_of(seen.utility)}: {', '.join(filter(None, (part, finding.kind)))}",
+        seen=f"The claim: {finding.claim}.",
         lines=(['nan = float("nan")'] if is_nan else []) + compared,
         differ="str(got) != str(expected)" if is_nan else "got != expected",
     )
 
 
-def _name(utility: str) -> str:
-    return utility if utility.startswith(METHOD) else f"torch.nn.utils.rnn.{utility}"
-
-
-def _refused(finding: Finding, call: PackingCall) -> list[str] | None:
+def _refused(finding: Finding, seen: PackingObservation, call: PackingCall) -> list[str] | None:
     """A call that should raise an exception."""
     if finding.kind.startswith("takes: "):
         expected, raised = '"an exception"', "expected"
@@ -93,7 +87,7 @@ def _part(name: str, utility: str) -> str:
     return "result" if name == "inverse" else f"result.{name}"
 
 
-def _changed(finding: Finding, call: PackingCall) -> list[str] | None:
+def _changed(finding: Finding, seen: PackingObservation, call: PackingCall) -> list[str] | None:
     """A call that changes its argument."""
     name = finding.kind.removeprefix("changes: ")
     if name == finding.kind:

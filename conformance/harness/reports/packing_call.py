@@ -29,6 +29,11 @@ ARGUMENTS = {
 """The names of the utilities' arguments, and those of the script's variables."""
 
 
+def name_of(utility: str) -> str:
+    """A utility, or a method of a packed sequence, as the documentation names it."""
+    return utility if utility.startswith(METHOD) else f"{RNN}.{utility}"
+
+
 def number(value: Any) -> str:
     """An option as Python writes it."""
     return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
@@ -60,8 +65,9 @@ class PackingCall:
         lines = [f"ROWS = [{', '.join(map(numbers, self._rows()))}]"]
         if utility in ("pack_sequence", "pad_sequence"):
             return [*lines, f"rows = [torch.tensor(row{self._options()}) for row in ROWS]"]
-        lines += [*self._padded(), self._lengths()]
-        return lines if utility in ("pack_padded_sequence", "unpad_sequence") else [*lines, self._packed()]
+        if utility in ("pack_padded_sequence", "unpad_sequence"):
+            return [*lines, *self._padded(batch.batch_first), f"lengths = {self._lengths()}"]
+        return [*lines, *self._padded(batch_first=True), self._packed()]
 
     def call(self) -> list[str]:
         """The call alone, in its surrounding."""
@@ -80,7 +86,7 @@ class PackingCall:
             "unpack_sequence": ["packed"],
             "invert_permutation": ["permutation"],
         }.get(utility, ["rows"])
-        return f"{RNN}.{utility}({', '.join([*given, *options])})"
+        return f"{name_of(utility)}({', '.join([*given, *options])})"
 
     @staticmethod
     def _option(name: str, value: Any) -> str:
@@ -98,20 +104,20 @@ class PackingCall:
         ]
         return [row % 2 == 1 for row in made] if self.request.batch.dtype == "bool" else made
 
-    def _padded(self) -> list[str]:
+    def _padded(self, batch_first: bool) -> list[str]:
         """The batch that rows are packed from or taken of; what is no part of a row is NaN, or the largest number."""
         batch, rows = self.request.batch, self._rows()
+        turned = "" if batch_first else ".transpose(0, 1).contiguous()"
         steps = batch.problem.steps + batch.surplus
         if all(len(row) == steps for row in rows):
-            lines = [f"batch = torch.tensor(ROWS{self._options()})"]
-        else:
-            shape = (len(rows), steps, *rows[0].shape[1:])
-            lines = [
-                f"batch = torch.full({shape}, {self._filler()}{self._options()})",
-                "for n, row in enumerate(ROWS):",
-                f"    batch[n, : len(row)] = torch.tensor(row{self._options()})",
-            ]
-        return lines if batch.batch_first else [*lines, "batch = batch.transpose(0, 1).contiguous()"]
+            return [f"batch = torch.tensor(ROWS{self._options()}){turned}"]
+        shape = (len(rows), steps, *rows[0].shape[1:])
+        lines = [
+            f"batch = torch.full({shape}, {self._filler()}{self._options()})",
+            "for n, row in enumerate(ROWS):",
+            f"    batch[n, : len(row)] = torch.tensor(row{self._options()})",
+        ]
+        return [*lines, f"batch = batch{turned}"] if turned else lines
 
     def _filler(self) -> str:
         dtype = self.request.batch.dtype
@@ -123,13 +129,11 @@ class PackingCall:
         lengths, kind = list(self.request.batch.lengths), self.request.lengths
         if kind == "list" and self.request.utility == "unpad_sequence":
             kind = "int64"
-        return f"lengths = {lengths}" if kind == "list" else f"lengths = torch.tensor({lengths}, dtype=torch.{kind})"
+        return str(lengths) if kind == "list" else f"torch.tensor({lengths}, dtype=torch.{kind})"
 
     def _packed(self) -> str:
-        batch = self.request.batch
-        options = {"batch_first": batch.batch_first, "enforce_sorted": batch.is_sorted}
-        packing = replace(self.request, utility="pack_padded_sequence", options=options, surrounding="")
-        return f"packed = {PackingCall(packing, self.exact)._called()}"
+        order = "" if self.request.batch.is_sorted else ", enforce_sorted=False"
+        return f"packed = {RNN}.pack_padded_sequence(batch, {self._lengths()}, batch_first=True{order})"
 
     def _options(self) -> str:
         return f", dtype=torch.{self.request.batch.dtype}{self._device()}"
