@@ -6,41 +6,32 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS
 from conformance.harness.findings.rendering import constructor, one_line
-from conformance.harness.reports.call_text import ENVIRONMENT, PARTS, Call
+from conformance.harness.reports.call_text import ENVIRONMENT, PARTS, Call, inside
 from conformance.harness.reports.settings import SETTINGS
 
-HOOK = [
-    "done = []",
-    "leaf = torch.ones(1, requires_grad=True)",
-    "leaf.register_hook(lambda gradient: done.append(torch.enable_grad()(call)(module, *given)))",
-    "leaf.sum().backward()",
-    "return done[0]",
-]
+HOOK = """\
+done, leaf = [], torch.ones(1, requires_grad=True)
+leaf.register_hook(lambda gradient: done.append(torch.enable_grad()(call)({given})))
+leaf.sum().backward()
+got = done[0]"""
 
-THREAD = [
-    "with concurrent.futures.ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:",
-    "    return pool.submit(call, module, *given).result()",
-]
+THREAD = """\
+with concurrent.futures.ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    got = pool.submit(call, {given}).result()"""
 
-FORK = [
-    "reading, writing = os.pipe()",
-    "if not (pid := os.fork()):",
-    "    try:",
-    "        signal.alarm(20)",
-    "        os.write(writing, repr(call(module, *given)).encode())",
-    "    finally:",
-    "        os._exit(0)",
-    "os.close(writing)",
-    "os.waitpid(pid, 0)",
-    'return eval(os.fdopen(reading).read() or "None", {"nan": float("nan"), "inf": float("inf")})',
-]
+FORK = """\
+ours, theirs = multiprocessing.Pipe()
+fork = multiprocessing.get_context("fork").Process(target=lambda: theirs.send(call({given})), daemon=True)
+fork.start()
+theirs.close()
+got = ours.recv() if ours.poll(20) else "nothing within 20 s\""""
 
 WAYS = {
     "another_thread": (THREAD, "in another thread", ["concurrent.futures"]),
     "backward_hook": (HOOK, "inside a backward pass", []),
-    "fork": (FORK, "in a forked process", ["os", "signal"]),
+    "fork": (FORK, "in a forked process", ["multiprocessing"]),
 }
-"""Lines that make the call in another way, what they do in words, and what they import."""
+"""Lines that make a call in another way, what they do in words, and what they import."""
 
 BUILDING = {"construction_under_no_grad": "torch.no_grad()", "construction_in_inference_mode": "torch.inference_mode()"}
 """The context in which the module is built."""
@@ -52,32 +43,40 @@ def surrounded(found: Found) -> str | None:
     name = finding.test.partition("[")[2].rstrip("]")
     if finding.clause != "E5" or name not in SURROUNDINGS or not isinstance(seen, Differentiated):
         return None
-    lines, words, imports = _around(name)
-    element = finding.element
+    fields = Call(seen.problem, finding.route).fields()
+    module = [
+        f"module = {fields['constructor']}{'.eval()' if fields['mode'] else ''}",
+        "module.load_state_dict({name: torch.tensor(values) for name, values in WEIGHTS.items()})",
+    ]
+    lines, words, imports = _around(name, module, f"module, {fields['passed']}")
     return ENVIRONMENT.get_template("surrounded.py.j2").render(
-        **Call(seen.problem, finding.route).fields(),
+        **fields,
+        module=module,
         title=f"{constructor(seen.problem.architecture)}, {seen.problem.dtype}: it differs {words}",
-        seen=f"{one_line(finding.lines[0])}.",
+        seen=f"{one_line(finding.lines[0].partition(':  ')[0])}.",
         imports=imports,
         parts=PARTS.rstrip(),
         lines=lines,
         words=words,
         differentiable=SURROUNDINGS[name].differentiable,
-        allowed="0" if element is None or SURROUNDINGS[name].exact else f"{2 * element.allowed:.2g}",
+        differ=_differ(found, SURROUNDINGS[name].exact),
     )
 
 
-def _around(name: str) -> tuple[list[str], str, list[str]]:
-    """The lines that make the call in a surrounding, what they do in words, and what they import."""
+def _differ(found: Found, exact: bool) -> str:
+    """When the two calls differ: by a bit, or by more than their two bounds together."""
+    element = found.finding.element
+    if exact or element is None:
+        return "repr(got) != repr(expected)"
+    allowed = f"{2 * element.allowed:.2g}"
+    return f"isinstance(got, str) or not all(abs(a - b) <= {allowed} for a, b in zip(expected, got))"
+
+
+def _around(name: str, module: list[str], given: str) -> tuple[list[str], str, list[str]]:
+    """The lines that make a call in a surrounding, what they do in words, and what they import."""
     if name in BUILDING:
-        lines = [f"with {BUILDING[name]}:", "    module = make()"]
-        if not SURROUNDINGS[name].differentiable:
-            lines = [*lines, "with torch.no_grad():", "    return call(module, *given)"]
-            return lines, f"built under {BUILDING[name]}", []
-        lines += ["for parameter in module.parameters():", "    parameter.requires_grad_()"]
-        return [*lines, "return call(module, *given)"], f"built under {BUILDING[name]}", []
+        return [*inside(BUILDING[name], module), f"got = call({given})"], f"built under {BUILDING[name]}", []
     if name in WAYS:
         lines, words, imports = WAYS[name]
-        return ["module = make()", *lines], words, imports
-    made = SETTINGS[name].around(["result = call(module, *given)"])
-    return ["module = make()", *made, "return result"], f"with {name.replace('_', ' ')}", []
+        return lines.format(given=given).splitlines(), words, imports
+    return SETTINGS[name].around([f"got = call({given})"]), f"with {name.replace('_', ' ')}", []
