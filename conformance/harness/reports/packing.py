@@ -102,5 +102,7 @@ def _array(finding: Finding, seen: PackingObservation, call: PackingCall) -> lis
         return None
     name = finding.field.partition(": ")[2]
     got = OF_ARRAYS.get(name) or f"{_part(name, seen.utility)}.tolist()"
+    if name.startswith("row "):
+        got += f' if len(result) > {int(name.removeprefix("row "))} else "no such row"'
     wanted = str(seen.wanted.tolist()) if np.isnan(seen.wanted).any() else numbers(seen.wanted)
     return [*call.lines(), f"expected = {wanted}", f"got = {got}"]

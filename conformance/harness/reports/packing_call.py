@@ -10,7 +10,7 @@ import numpy as np
 
 from conformance.harness.execution.requests.packing import INTEGERS, METHOD, Pack, takes_batch_first
 from conformance.harness.reports.call_text import NoScript, literal
-from conformance.harness.reports.settings import SETTINGS
+from conformance.harness.reports.settings import setting
 
 RNN = "torch.nn.utils.rnn"
 
@@ -71,7 +71,9 @@ class PackingCall:
 
     def call(self) -> list[str]:
         """The call alone, in its surrounding."""
-        return SETTINGS[self.request.surrounding].around([f"result = {self._called()}"])
+        return setting(self.request.surrounding, self.request.batch.problem.dtype).around(
+            [f"result = {self._called()}"]
+        )
 
     def _called(self) -> str:
         utility = self.request.utility

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conformance.harness.execution.requests.surroundings import THREADS
 from conformance.harness.reports.call_text import inside
@@ -21,7 +21,7 @@ class Setting:
         return [line for line in (self.before, *inside(self.context, lines), self.after) if line]
 
 
-SETTINGS = {
+_SETTINGS = {
     "": Setting(),
     "another_default_device": Setting(context='torch.device("meta")'),
     "another_default_dtype": Setting(
@@ -33,3 +33,9 @@ SETTINGS = {
     "anomaly_mode": Setting(context="torch.autograd.detect_anomaly(check_nan=False)"),
     "several_threads": Setting(f"torch.set_num_threads({THREADS})", after="torch.set_num_threads(1)"),
 }
+
+
+def setting(name: str, dtype: str) -> Setting:
+    """The setting of this name around a call in this dtype, which is not its default dtype."""
+    found = _SETTINGS[name]
+    return replace(found, before=found.before.replace("float64", "float16")) if dtype == "float64" else found

@@ -7,7 +7,7 @@ from conformance.harness.execution.observation import Differentiated
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS
 from conformance.harness.findings.rendering import constructor, one_line
 from conformance.harness.reports.call_text import ENVIRONMENT, PARTS, Call, inside
-from conformance.harness.reports.settings import SETTINGS
+from conformance.harness.reports.settings import setting
 
 HOOK = """\
 done, leaf = [], torch.ones(1, requires_grad=True)
@@ -48,7 +48,7 @@ def surrounded(found: Found) -> str | None:
         f"module = {fields['constructor']}{'.eval()' if fields['mode'] else ''}",
         "module.load_state_dict({name: torch.tensor(values) for name, values in WEIGHTS.items()})",
     ]
-    lines, words, imports = _around(name, module, f"module, {fields['passed']}")
+    lines, words, imports = _around(name, seen.problem.dtype, module, f"module, {fields['passed']}")
     return ENVIRONMENT.get_template("surrounded.py.j2").render(
         **fields,
         module=module,
@@ -72,11 +72,11 @@ def _differ(found: Found, exact: bool) -> str:
     return f"isinstance(got, str) or not all(abs(a - b) <= {allowed} for a, b in zip(expected, got))"
 
 
-def _around(name: str, module: list[str], given: str) -> tuple[list[str], str, list[str]]:
+def _around(name: str, dtype: str, module: list[str], given: str) -> tuple[list[str], str, list[str]]:
     """The lines that make a call in a surrounding, what they do in words, and what they import."""
     if name in BUILDING:
         return [*inside(BUILDING[name], module), f"got = call({given})"], f"built under {BUILDING[name]}", []
     if name in WAYS:
         lines, words, imports = WAYS[name]
         return lines.format(given=given).splitlines(), words, imports
-    return SETTINGS[name].around([f"got = call({given})"]), f"with {name.replace('_', ' ')}", []
+    return setting(name, dtype).around([f"got = call({given})"]), f"with {name.replace('_', ' ')}", []

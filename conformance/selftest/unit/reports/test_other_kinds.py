@@ -139,7 +139,7 @@ SURROUNDINGS = {
     "computes-something-else-after-a-fork": (f"{AROUND}[fork]", BARE.format("lstm")),
 }
 
-MEMORY = {"keeps-every-output": (LAPS, ""), "keeps-the-graph-of-every-call": (LAPS, "")}
+MEMORY = ("keeps-every-output", "keeps-the-graph-of-every-call")
 
 KINDS = FACTS | PACKING | SURROUNDINGS | ENDINGS
 
@@ -162,7 +162,7 @@ def in_place_of_torch(judged):
             yield
         return
     with pytest.MonkeyPatch.context() as patch:
-        for name in (*UTILITIES, "invert_permutation"):
+        for name in UTILITIES:
             patch.setattr(torch.nn.utils.rnn, name, getattr(judged.packing, name))
         yield
 
@@ -220,10 +220,12 @@ def test_script_exits_with_10_on_the_fault_and_with_0_on_a_sound_build(name, mon
     assert (with_fault, without) == (WITH_DEFECT, WITHOUT_DEFECT), told
 
 
-@pytest.mark.parametrize("name", MEMORY)
+@pytest.mark.parametrize(
+    "name", [MEMORY[0], pytest.param(MEMORY[1], marks=pytest.mark.thorough(reason="it takes seconds"))]
+)
 def test_script_of_memory_exits_with_10_on_the_fault_and_with_0_on_a_sound_build(name, monkeypatch):
     fault = next(fault for fault in faults() if fault.name == name)
-    text = script(shown(fault.subject, fault.clauses, *MEMORY[name], cell="gru"))
+    text = script(shown(fault.subject, fault.clauses, LAPS, "", cell="gru"))
     with_fault, without, told = endings_of(text, fault.subject, monkeypatch)
     assert (with_fault, without) == (WITH_DEFECT, WITHOUT_DEFECT), told
 
