@@ -54,7 +54,7 @@ def report(line: str, subjects: Sequence[str], test: str, parent: Path) -> int:
     return FOUND if written else NOTHING
 
 
-def found_by(here: Session, tested: Property, cell: str, case: Case) -> Iterator[Found]:
+def found_by(here: Session, tested: Property, cell: str, case: Case | None) -> Iterator[Found]:
     """What a property finds in a case, each once."""
     records = list[CaseRecord]()
     here.on_case = records.append
