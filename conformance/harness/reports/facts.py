@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, RED, REMARK
@@ -21,7 +22,8 @@ MOST_WORDS = 12
 
 def facts(finding: Finding, outcome: str) -> str:
     """The facts of a finding; outcome: what its script did, in words."""
-    clause, text = CLAUSES[finding.clause], finding_text(finding, WIDTH)
+    clause = CLAUSES[finding.clause]
+    text = finding_text(replace(finding, options=one_line(finding.options)), WIDTH)
     told = versions()
     longest = max((len(run) for run in re.findall("`+", text + told)), default=0)
     return ENVIRONMENT.get_template("facts.md.j2").render(

@@ -48,7 +48,8 @@ def _told() -> list[str]:
         from torch.utils import collect_env  # it looks for compilers
 
         told = collect_env.get_env_info()  # type: ignore[no-untyped-call]
-        lines = [f"{name}: {getattr(told, field, None)}" for field, name in ESSENTIAL.items()]
+        values = {name: str(getattr(told, field, None)) for field, name in ESSENTIAL.items()}
+        lines = [f"{name}: {value}" for name, value in values.items() if value not in ("None", "N/A")]
         return [*lines, *_processor(str(getattr(told, "cpu_info", "")))]
     except BaseException:  # whatever a command of the system leads to
         return []
