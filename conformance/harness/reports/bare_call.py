@@ -44,6 +44,10 @@ class BareCall(Call):
         states = (("H_0", p.h_0), ("C_0", p.c_0))
         return lines + [f"{name.lower()} = {self._ones(name)}" for name, state in states if state is not None]
 
+    def within(self, lines: list[str]) -> list[str]:
+        """Other lines in the context of the route."""
+        return inside(self._context(), lines)
+
     def called(self, returned: str = "") -> str:
         """The call itself; returned: the name of what it returns as a whole."""
         return f"{returned or self._returned()} = module({self._passed()})"

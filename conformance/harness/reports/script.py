@@ -8,6 +8,7 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.reports.call_text import NoScript
+from conformance.harness.reports.derivatives import derivative
 from conformance.harness.reports.endings import ending
 from conformance.harness.reports.facts_of_calls import fact
 from conformance.harness.reports.memory import grown
@@ -23,6 +24,7 @@ WRITERS: tuple[Callable[[Found], str | None], ...] = (
     grown,
     ending,
     packing,
+    derivative,
     fact,
     number,
 )

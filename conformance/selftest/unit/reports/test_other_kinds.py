@@ -139,9 +139,23 @@ SURROUNDINGS = {
     "computes-something-else-after-a-fork": (f"{AROUND}[fork]", BARE.format("lstm")),
 }
 
+ONE_API = "test_every_dtype_and_kernel_can_be_differentiated_by"
+
+DERIVATIVES = {
+    "uses-a-tanh-that-is-differentiable-only-once": (
+        "test_second_derivatives_are_those_of_the_first",
+        "v1 rnn_tanh i1 h1 t1 float64 fill=uniform",
+    ),
+    "computes-the-second-derivative-of-tanh-an-eighth-too-large": (
+        "test_second_derivatives_are_those_of_the_first",
+        "v1 rnn_tanh i1 h1 t1 float64 fill=uniform",
+    ),
+    "rejects-batched-cotangents-in-float32": (f"{ONE_API}[batched_cotangents]", ""),
+}
+
 MEMORY = ("keeps-every-output", "keeps-the-graph-of-every-call")
 
-KINDS = FACTS | PACKING | SURROUNDINGS | ENDINGS
+KINDS = FACTS | PACKING | SURROUNDINGS | ENDINGS | DERIVATIVES
 
 
 def shown(judged, clauses, test, line, cell=""):
