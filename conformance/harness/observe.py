@@ -279,7 +279,9 @@ def attempt_packing(
     here = session.current()
     if takes_batch_first(utility):
         options = {"batch_first": batch.batch_first} | options
-    (seen,) = here.executor.execute(here.subject, Pack(batch, utility, lengths, options, surrounding))
+    request = Pack(batch, utility, lengths, options, surrounding)
+    (seen,) = here.executor.execute(here.subject, request)
+    seen = replace(seen, request=request)
     if seen.failure is not None and seen.failure.ended_process:
         assert_returned(seen, utility)
     return seen

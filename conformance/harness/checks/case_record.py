@@ -88,10 +88,12 @@ class CaseRecord:
         failure: Failure | None = None,
         element: Element | None = None,
         other: Observation | None = None,
+        documented: object = None,
     ) -> None:
         """A deviation of `seen`; its severity and clause are the property's own unless given.
 
         failure: set if the deviation is that the call gave no result. other: the call that it was compared with.
+        documented: what a fact should be.
         """
         assert self.clause is not None, "assertions belong in a property marked with @clause"
         of = CLAUSES[clause or self.clause.id]
@@ -110,6 +112,7 @@ class CaseRecord:
             options=self.run.subject.options(self.cell),
             failure=failure,
             element=element,
+            documented="" if documented is None else repr(documented),
         )
         self.findings.append(Found(finding, seen, other))
 

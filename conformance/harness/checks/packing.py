@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from conformance.harness.checks import case_record
@@ -15,7 +17,7 @@ def assert_array(seen: PackingObservation, name: str, got: np.ndarray | None, wa
     """
     case = case_record.current()
     case.checked(wanted.size, 0.0, 0.0)
-    field = f"{seen.utility}: {name}"
+    field, seen = f"{seen.utility}: {name}", replace(seen, wanted=wanted)
     shape = "nothing" if got is None else got.shape
     if got is None or got.shape != wanted.shape:
         case.found(seen, field, "shape", [f"{field}, shape:  got {shape}   by hand {wanted.shape}", seen.call])

@@ -323,7 +323,8 @@ def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: o
     case = case_record.current()
     case.checked(1, 0.0, 0.0)
     if got != wanted:
-        case.found(seen, field, kind, [f"{field}, {kind}:  got {got}   documented {wanted}"])
+        line = f"{field}, {kind}:  got {got}   documented {wanted}"
+        case.found(seen, field, kind, [line], documented=wanted)
 
 
 def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str]) -> None:
@@ -364,7 +365,7 @@ def assert_documented_shape(seen: Observation) -> bool:
         return True
     got, wanted = seen.facts[name].shape, documented_shapes(seen.problem)[name]
     line = f"{name}, shape:  got {got}   documented {wanted}"
-    case_record.current().found(seen, name, "shape", [line], clause=clause_of_shape(name))
+    case_record.current().found(seen, name, "shape", [line], clause=clause_of_shape(name), documented=wanted)
     return False
 
 

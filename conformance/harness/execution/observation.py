@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -420,13 +421,16 @@ class PackingObservation(Observation):
 
     They are named data, batch_sizes, sorted_indices and unsorted_indices, those that are there; padded, and lengths;
     or row 0, row 1 and so on; or inverse; or answer, a truth value. Integers are int64. call: the utility's name, its
-    options and its rows, as text. is_argument: what it returned is the very object that it was given.
+    options and its rows, as text. is_argument: what it returned is the very object that it was given. request: the one
+    that made it, which does not travel with it. wanted: what an array should be, done by hand.
     """
 
     utility: str = ""
     call: str = ""
     changed: tuple[str, ...] = ()
     is_argument: bool = False
+    request: Any = None
+    wanted: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

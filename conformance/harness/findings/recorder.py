@@ -98,7 +98,8 @@ class Finding:
     is the id of the known deviation that it is; repeatable is False where the same case gave something else before;
     options are those that name the subject on a command line; element is the one that the lines show, if any; what and
     evidence are added where it is shown: what the numbers would be right for, and what else was computed; simplified
-    is the line of the sizes that are left where numbers were made simpler than those of the case.
+    is the line of the sizes that are left where numbers were made simpler than those of the case; documented is the
+    value of a fact as Python writes it.
     """
 
     severity: str
@@ -121,6 +122,7 @@ class Finding:
     element: Element | None = None
     evidence: Evidence | None = None
     simplified: str = ""
+    documented: str = ""
 
     @property
     def signature(self) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 from conformance.harness.execution.observation import Manner, Observation
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Element
-from conformance.harness.findings.rendering import constructor
+from conformance.harness.findings.rendering import MOST, constructor, one_line
 from conformance.harness.reports.memory_text import CONTIGUOUS, laid_out, parameters_laid_out
 from reference.problem import LSTM, Problem
 
@@ -24,6 +24,14 @@ ENVIRONMENT = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     autoescape=False,  # it is Python: what is foreign in it goes through `literal` or `one_line`
 )
+
+
+def in_docstring(text: str) -> str:
+    """Foreign text as one line between triple quotes."""
+    return one_line(text, MOST).replace("\\", "\\\\").replace('"', "'")
+
+
+ENVIRONMENT.filters["docstring"] = in_docstring
 
 CONTEXTS = {
     "grad": "",
@@ -56,6 +64,13 @@ WIDTH = 110
 """The columns of a script's literals, where they can be broken."""
 
 
+PARTS = """\
+def parts(v):
+    return [v] if isinstance(v, torch.Tensor) else [t for part in v if part is not None for t in parts(part)]
+"""
+"""A function of scripts: every tensor of a result."""
+
+
 class NoScript(ValueError):
     """No script shows a finding of this kind; the message says why."""
 
@@ -80,6 +95,11 @@ def in_context(route: str, lines: list[str]) -> str:
     """Lines in the context of a route."""
     context = CONTEXTS[route]
     return "\n".join([f"with {context}:", *(f"    {line}" for line in lines)] if context else lines)
+
+
+def inside(context: str, lines: list[str]) -> list[str]:
+    """Lines inside of a with statement, where there is a context."""
+    return [f"with {context}:", *(f"    {line}" for line in lines)] if context else lines
 
 
 @dataclass(frozen=True)
@@ -292,6 +312,11 @@ class Call:
         x, *states = arguments or self.passed()
         hx = [f"({', '.join(states)})"] if len(states) == 2 else states
         return f"{self.name('module')}({', '.join([x, *hx])})"
+
+    def given(self, x: str = "") -> str:
+        """What stands between the parentheses of the call, with this expression for the input."""
+        own, *states = self.passed()
+        return self.called(x or own, *states).partition("(")[2][:-1]
 
     def returned(self) -> str:
         """The names of what the call returns."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from conformance.clauses import CLAUSES
+from conformance import SET_HERE
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
-from conformance.harness.reports.call_text import ENVIRONMENT, NoScript
+from conformance.harness.reports.call_text import NoScript
+from conformance.harness.reports.facts import facts
 from conformance.harness.reports.script import WITH_DEFECT, script
 
 SCHEMA = 1
@@ -25,7 +26,6 @@ SCRIPT, FACTS, CASE = "repro.py", "facts.md", "case.json"
 SECONDS = 40
 """How long a script may run before it counts as one that shows nothing."""
 
-WIDTH = 80
 LONGEST_NAME = 60
 
 
@@ -100,10 +100,13 @@ def _write_script(path: Path, found: Found) -> str:
 
 
 def exit_code(path: Path) -> int | None:
-    """How a script ends in a fresh interpreter; None if it does not end in time."""
+    """How a script ends in a fresh interpreter, without settings of this suite; None if it does not end in time."""
+    own = {*os.environ.get(SET_HERE, "").split(), SET_HERE}
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    command = [sys.executable, path.name]
     try:
         done = subprocess.run(
-            [sys.executable, path.name], cwd=path.parent, capture_output=True, timeout=SECONDS, check=False
+            command, cwd=path.parent, env=environment, capture_output=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return None
@@ -112,33 +115,3 @@ def exit_code(path: Path) -> int | None:
 
 def _ended(code: int | None) -> str:
     return f"it did not end within {SECONDS} s" if code is None else f"exit {code}"
-
-
-def facts(finding: Finding, outcome: str) -> str:
-    """What a human needs to write a report in their own words, as Markdown."""
-    clause, text = CLAUSES[finding.clause], finding_text(finding, WIDTH)
-    versions = "\n".join((machine.describe(), f"numpy {np.__version__}", f"python {sys.version.split()[0]}"))
-    longest = max((len(run) for run in re.findall("`+", text + versions)), default=0)
-    return ENVIRONMENT.get_template("facts.md.j2").render(
-        title=_plain(f"{CELL_NAMES[finding.cell]}: {finding.field} {finding.kind}"),
-        fence="`" * max(3, longest + 1),
-        text=text,
-        claim=clause.claim,
-        link=clause.link,
-        reason=_plain("; ".join(finding.lines[:2])),
-        script=_plain(outcome),
-        again=_plain(finding.again),
-        searches=", ".join(f'"{_plain(words)}"' for words in _searches(finding)),
-        versions=versions,
-    )
-
-
-def _searches(finding: Finding) -> list[str]:
-    name = CELL_NAMES[finding.cell]
-    words = [f"{name} {finding.field} {finding.kind}", f"{name} {finding.dtype} wrong result"]
-    return [*words, finding.failure.message] if finding.failure is not None and finding.failure.message else words
-
-
-def _plain(text: str) -> str:
-    """Foreign text as one line of Markdown without markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", one_line(text, 300))

@@ -28,6 +28,7 @@ FINDING = Finding(
     options="--subject mine",
     what=("equals one", "equals two"),
     failure=Failure(KILLED, "none", "died", 11),
+    documented="(2, 1)",
     element=Element("output", {"row": 1, "step": 2}, 0.5, 0.25, 1e-6, "h_n", {"row": 1}),
     evidence=Evidence(Witness(0.25, 1e-8, True, False), (("steps", 10),), 8, 3),
     simplified="v1 lstm i1 h1 t9 float16",

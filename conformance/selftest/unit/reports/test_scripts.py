@@ -66,7 +66,7 @@ def ended(text):
     """The exit code of a script, and what it printed."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as end:
-        exec(compile(text, "repro.py", "exec"), {"__name__": "__main__"})
+        exec(compile(text, "repro.py", "exec"), {"__name__": "__main__", "__file__": "repro.py"})
     return end.value.code, printed.getvalue()
 
 

@@ -1,0 +1,74 @@
+"""Scripts of calls that return nothing: exceptions, crashes and calls that hang."""
+
+from __future__ import annotations
+
+from conformance.harness.checks.case_record import Found
+from conformance.harness.execution.failure import EXITED, KILLED, MALFORMED, MISMATCHED, RAISED, TIMED_OUT, Failure
+from conformance.harness.execution.observation import (
+    Differentiated,
+    DifferentiatedByApi,
+    GradgradChecked,
+    InLaps,
+    Observation,
+    PackingObservation,
+)
+from conformance.harness.findings.rendering import constructor
+from conformance.harness.reports.bare_call import BareCall
+from conformance.harness.reports.call_text import CONTEXTS, ENVIRONMENT, PARTS, Call, NoScript, inside
+from conformance.harness.reports.packing_call import PackingCall, defaults_left_out, name_of
+
+LIMIT_SECONDS = 60
+"""The most that a call may take in a script; it is about as long as PyTorch's import on a busy machine takes."""
+
+
+def ending(found: Found) -> str | None:
+    """The script of a call that gave no result, but is documented to."""
+    finding, seen = found.finding, found.seen
+    failure = seen.failure
+    if failure is None or finding.kind not in (failure.title, f"refuses {finding.dtype}"):
+        return None
+    if failure.kind in (MALFORMED, MISMATCHED):
+        return None
+    constants, lines, what = _call(seen)
+    return ENVIRONMENT.get_template("child.py.j2").render(
+        title=f"{what}: {failure.title}",
+        seen=f"{failure.text}.",
+        imports=["subprocess"],
+        constants=constants,
+        lines=lines,
+        limit=LIMIT_SECONDS,
+        ending=_ending(failure),
+    )
+
+
+def _ending(failure: Failure) -> str:
+    """What the script says of such an ending, as far as it is the same each time, as Python writes it."""
+    words = {
+        RAISED: f"raised {failure.exception}:",
+        KILLED: f"killed by signal {failure.number:g}",
+        EXITED: f"ended the process with exit code {failure.number:g}",
+        TIMED_OUT: "did not return within",
+    }
+    if failure.kind not in words:
+        raise NoScript("nothing is known of how the call ended the process")
+    return ascii(words[failure.kind])
+
+
+def _call(seen: Observation) -> tuple[list[str], list[str], str]:
+    """The numbers of a call, the lines that make it, and what is called."""
+    if isinstance(seen, PackingObservation):
+        if seen.request is None:
+            raise NoScript("the call is not known")
+        return [], PackingCall(defaults_left_out(seen.request), exact=False).lines(), name_of(seen.utility)
+    what = f"{constructor(seen.problem.architecture)}, {seen.problem.dtype}"
+    if isinstance(seen, DifferentiatedByApi | GradgradChecked | InLaps):
+        raise NoScript(f"none makes the calls of {type(seen).__name__}")
+    if seen.route not in CONTEXTS:
+        return [], BareCall(seen.problem, seen.route).lines(), what
+    call = Call(seen.problem, seen.route)
+    constants = call.literals().splitlines()
+    lines = inside(CONTEXTS[seen.route], [*call.module_lines(), *call.lines()])
+    if isinstance(seen, Differentiated):
+        constants.append(PARTS)
+        lines.append(f"sum(t.sum() for t in parts([{call.returned()}])).backward()")
+    return constants, lines, what

@@ -1,0 +1,81 @@
+"""What a human needs to write a report in their own words, as Markdown."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from urllib.parse import quote_plus
+
+from conformance.clauses import CLAUSES, RED, REMARK
+from conformance.harness.execution.requests.packing import TORCH_PACKING
+from conformance.harness.execution.subject import TORCH_NN
+from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
+from conformance.harness.reports.call_text import ENVIRONMENT
+from conformance.harness.reports.versions import versions
+
+WIDTH = 80
+SEARCH = "https://github.com/pytorch/pytorch/issues?q="
+MOST_WORDS = 12
+"""Words of one search; the tracker finds nothing for a whole message."""
+
+
+def facts(finding: Finding, outcome: str) -> str:
+    """The facts of a finding; outcome: what its script did, in words."""
+    clause = CLAUSES[finding.clause]
+    text = finding_text(replace(finding, options=one_line(finding.options)), WIDTH)
+    told = versions()
+    longest = max((len(run) for run in re.findall("`+", text + told)), default=0)
+    return ENVIRONMENT.get_template("facts.md.j2").render(
+        title=markdown(title(finding)),
+        fence="`" * max(3, longest + 1),
+        text=text,
+        clause=clause,
+        promised=clause.severity != REMARK,
+        wrong=markdown(which_is_wrong(finding)),
+        script=markdown(outcome),
+        searches=[(markdown(words), SEARCH + quote_plus(words)) for words in searches(finding)],
+        versions=told,
+    )
+
+
+def title(finding: Finding) -> str:
+    """The finding in a line: `LSTM, float32: output outside its bound`."""
+    if finding.subject == TORCH_PACKING:
+        return f"{TORCH_PACKING}: {finding.field} {finding.kind}"
+    return f"{CELL_NAMES[finding.cell]}, {finding.dtype}: {finding.field} {finding.kind}"
+
+
+def which_is_wrong(finding: Finding) -> str:
+    """Which result is wrong, and why."""
+    first, element = finding.lines[0] if finding.lines else "", finding.element
+    if finding.failure is not None or finding.kind.startswith("raised "):
+        return f"The call gave no result, and one is documented: {first}"
+    if finding.severity != RED:
+        return f"None, strictly: no sentence promises otherwise, or no bound was measured here. {first}"
+    if finding.documented:
+        return f"What the call gives, because the documentation names the right value: {first}"
+    if element is not None and not element.other and element.allowed:
+        return (
+            "The call's. The documented equations, computed in float64 with a bound on every rounding error, "
+            f"give {element.wanted:.9g}; no correct implementation is off by more than {element.allowed:.2g}. {first}"
+        )
+    if element is not None:
+        return f"At least one of two calls that must agree: {first}"
+    return f"The call's: {first}"
+
+
+def searches(finding: Finding) -> list[str]:
+    """Words to search the tracker for before reporting."""
+    name = CELL_NAMES[finding.cell].partition("(")[0] if finding.subject == TORCH_NN else ""
+    message = finding.failure.message if finding.failure is not None else ""
+    if not message and finding.kind.startswith("raised "):
+        message = finding.lines[0].partition(": ")[2]
+    texts = (f"{name} {finding.field} {finding.kind}", f"{finding.field.partition(':')[0]} {name} wrong", message)
+    words = [" ".join(re.findall(r"[\w.]+", one_line(text))[:MOST_WORDS]) for text in texts]
+    return list(dict.fromkeys(one for one in words if one))
+
+
+def markdown(text: str) -> str:
+    """Foreign text as one line of Markdown without markup."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(text, 400))

@@ -1,0 +1,159 @@
+"""Folders: their data are as documented, hostile text harms nothing, and the examples are what a case gives."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch.utils import collect_env
+
+from conformance.commands.report import found_by
+from conformance.harness import session
+from conformance.harness.checks.case_record import Found
+from conformance.harness.execution import machine
+from conformance.harness.execution.failure import KILLED, RAISED, Failure
+from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.subject import TORCH_NN, torch_nn
+from conformance.harness.findings.recorder import Element, Finding
+from conformance.harness.property import properties
+from conformance.harness.reports import folder, versions
+from conformance.harness.reports.facts import facts
+from conformance.harness.reports.minimise import minimised
+from conformance.harness.reports.script import script
+from conformance.harness.session import Session
+from conformance.selftest.golden_reports import FOLDER, examples
+from conformance.selftest.unit.reports.test_scripts import MOST_LINES
+from strategies import parse
+
+DOCS = (FOLDER.parent / "reports.md").read_text(encoding="utf-8")
+TYPES = {"int": int, "str": str, "list": list, "bool": bool, "dict": dict, "null": type(None)}
+
+HOSTILE = "`````x`````|<script>alert(1)</script>[a](b)\n# h\n\x1b[31m\x07\"\"\"'''\\\u2028*b* _c_ ${d} {{ e }} {% f %}"
+
+FINDING = Finding(
+    severity="red",
+    clause="A1",
+    test="test_output_has_the_documented_shape",
+    cell="lstm",
+    subject=TORCH_NN,
+    route="grad",
+    dtype="float32",
+    field="call",
+    kind="raised ValueError",
+    lines=("ValueError: no",),
+    case="v1 lstm i1 h1 t1 float32 fill=dyadic",
+    failure=Failure(RAISED, "ValueError", "no"),
+)
+
+
+def documented(first_column):
+    """The fields of a table of docs/reports.md, and the types that they may have."""
+    table = DOCS.partition(f"| {first_column} | type |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", table, re.MULTILINE)
+    return {name: tuple(TYPES[one] for one in types.split(" or ")) for name, types in rows}
+
+
+def as_json(finding):
+    return json.loads(json.dumps(folder.as_data(finding, seed="")))
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [FINDING, replace(FINDING, failure=None, element=Element("output", {"row": 0}, 0.5, 0.25))],
+    ids=["failure", "element"],
+)
+def test_case_json_has_the_documented_fields_and_types(finding):
+    data = as_json(finding)
+    for table, part in (("field", data), ("field of `finding`", data["finding"])):
+        assert part.keys() == documented(table).keys()
+        assert all(isinstance(part[name], types) for name, types in documented(table).items())
+    assert Finding.from_json(data["finding"]) == finding
+    for name, kind in (("failure", Failure), ("element", Element)):
+        said = next(line for line in DOCS.splitlines() if line.startswith(f"| `{name}` |"))
+        assert re.findall(r"`(\w+)`", said)[1:] == list(kind.__dataclass_fields__)
+
+
+def hostile():
+    """A finding of which every foreign text is hostile, and its observation."""
+    failure = Failure(RAISED, f"Error{HOSTILE}", HOSTILE)
+    found = replace(
+        FINDING,
+        field=f"call {HOSTILE}",
+        kind=failure.title,
+        lines=(f"{HOSTILE}:  got {HOSTILE}", HOSTILE),
+        failure=failure,
+        options=f"--subject {HOSTILE}",
+        kernels=(HOSTILE,),
+    )
+    problem = parse(FINDING.case)[0].on("lstm")
+    return Found(found, Observation(problem, TORCH_NN, "grad", failure=failure))
+
+
+def test_hostile_text_does_not_leave_its_place_in_facts():
+    finding = replace(hostile().finding, subject=f"torch.nn {HOSTILE}")
+    text = facts(finding, f"no script: {HOSTILE}")
+    assert all(character.isprintable() or character == "\n" for character in text)
+    fence = max(re.findall("^`+$", text, re.MULTILINE), key=len)
+    outside = "".join(text.split(f"{fence}\n")[::2])
+    assert text.count(f"\n{fence}\n") == 4
+    assert not re.search(r"(?<!\\)[`<|]", outside), outside
+    headings = re.findall("^#+ .*", outside, re.MULTILINE)
+    assert len(headings) == 6, headings
+
+
+def test_hostile_text_does_not_leave_its_place_in_a_script():
+    text = script(hostile())
+    compile(text, "repro.py", "exec")
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert "alert" not in text.split('"""')[2].partition("startswith")[0]
+
+
+def test_hostile_kind_of_a_fact_does_not_leave_its_place():
+    found = hostile()
+    warned = replace(found.finding, field="warnings", kind=f"warns: {HOSTILE}", failure=None)
+    text = script(Found(warned, replace(found.seen, failure=None)))
+    compile(text, "repro.py", "exec")
+
+
+def test_ending_that_the_system_does_not_name_is_compared_as_a_whole():
+    failure = Failure(KILLED, number=9)
+    seen = replace(hostile().seen, failure=failure)
+    text = script(Found(replace(FINDING, kind=failure.title, failure=failure), seen))
+    assert "'killed by signal 9'" in text
+
+
+def test_versions_hold_no_local_path_and_survive_a_failure(monkeypatch):
+    monkeypatch.setattr(versions, "_told", lambda: ["cuDNN version: /usr/lib/x86_64/libcudnn.so.8", "\x1b[1m"])
+    told = versions.versions.__wrapped__()
+    assert "cuDNN version: libcudnn.so.8\n" in told
+    assert "/usr" not in told
+    assert "\x1b" not in told
+    monkeypatch.undo()
+    monkeypatch.setattr(collect_env, "get_env_info", lambda: 1 / 0)
+    assert machine.describe() in versions.versions.__wrapped__()
+
+
+@pytest.mark.parametrize("known", examples(), ids=lambda known: known.id)
+def test_example_is_what_its_case_gives(known):
+    if not known.concerns(machine.release(), machine.cpu_flags()):
+        pytest.skip("this release does not have it")
+    tested = next(one for one in properties() if one.name == known.test)
+    case, cell = parse(known.case)
+    with session.nested(Session(torch_nn())) as here:
+        found = next(one for one in found_by(here, tested, cell, case) if one.finding.signature == known.signature)
+        found = minimised(here, tested, cell, case, found)
+    where = Path(FOLDER / folder.name_of(found.finding))
+    text = (where / folder.SCRIPT).read_text(encoding="utf-8")
+    assert text == script(found)
+    assert len(text.splitlines()) <= MOST_LINES
+    told = json.loads((where / folder.CASE).read_text(encoding="utf-8"))["finding"]
+    assert Finding.from_json(told) == found.finding
+    begin = facts(found.finding, f"{folder.SCRIPT} ran: exit 10").partition("## Versions")[0]
+    assert (where / folder.FACTS).read_text(encoding="utf-8").startswith(begin)
+
+
+def test_every_example_is_listed_in_the_documentation():
+    listed = set(re.findall(r"\(reports/([\w.-]+)\)", DOCS))
+    assert listed == {one.name for one in FOLDER.iterdir()}
+    assert not any(re.search(r"/(?:home|tmp|root|Users)/", path.read_text()) for path in FOLDER.rglob("*.*"))
