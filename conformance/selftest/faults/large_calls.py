@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from conformance.harness.cells import SINGLE_STEPS
 from conformance.selftest.faults.fault import EVERY, Faults
 from conformance.selftest.faults.gradients import hooked
 from conformance.selftest.implementations.plain import Plain, States
@@ -21,7 +22,7 @@ def _halved(x: torch.Tensor) -> torch.Tensor:
     return hooked(x, lambda g: g / 2)
 
 
-@fault("C1", on=EVERY, hidden_size=257)
+@fault("C1", on=SINGLE_STEPS, hidden_size=257)
 class _LateUnitsOfTheInitialStatesHalved(Plain):
     """Halves the gradient of the initial states from unit 256 on."""
 
