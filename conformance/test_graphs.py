@@ -10,12 +10,20 @@ from conformance.harness.api import (
     differentiate_parts,
     losses,
 )
+from strategies.large import NOT_STEPS, far_out
+from strategies.values import INITIAL
 
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False, "share": 4}
 SEVERAL_ROWS = {"batch_size": range(2, 6)}
+LARGE = {"dtype": losses.WIDE, "dropout": False, "share": 20}
+FAR = far_out(NOT_STEPS, steps=(1, 2), **LARGE) | far_out({"steps": "steps"}, fill=INITIAL, **LARGE)
 
 
-@clause("C1", given=cases(packed=None, projection=None, **SHORT), single_step=cases(**SHORT | ONE_STEP))
+@clause(
+    "C1",
+    given={"": cases(packed=None, projection=None, **SHORT)} | FAR,
+    single_step={"": cases(**SHORT | ONE_STEP)},
+)
 def test_gradients_of_two_losses_of_one_graph_add_up_within_their_error_bounds(case, cell):
     problem = case.on(cell)
     for seen in differentiate(problem, losses.loss(case, problem), later=(losses.another(case, problem),)):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from conformance import relations
 from conformance.harness.api import (
+    LSTM,
     assert_gradients_unchanged,
     assert_gradients_within,
     cases,
@@ -13,7 +14,18 @@ from conformance.harness.api import (
     from_own_gradients,
     losses,
 )
-from strategies.large import EVERY_SIZE, NOT_LAYERS, NOT_STEPS, OFTEN, SEQUENCES, WIDTHS, far_out, past_65535
+from strategies.case import ONE_STEP
+from strategies.large import (
+    EVERY_SIZE,
+    NOT_LAYERS,
+    NOT_STEPS,
+    OF_ONE_STEP,
+    OFTEN,
+    SEQUENCES,
+    WIDTHS,
+    far_out,
+    past_65535,
+)
 from strategies.real import real_cases
 from strategies.values import INITIAL
 
@@ -31,15 +43,32 @@ PACKED = {
 }
 
 
+PAST_65535 = {
+    f"past_65535_{name}": family
+    for name, family in past_65535(bidirectional=False, batch_first=False, **TRAINING).items()
+}
+
+PROJECTED = {"projected_units": cases(far="hidden_size", projection=True, **TRAINING | SHORT)}
+
+
 @clause(
     "C1",
     given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING)
     | far_out(WIDTHS, steps=(1, 2), **OFTEN, **TRAINING)
     | far_out({"steps": "steps"}, **CONTRACTING)
     | PACKED
-    | {f"past_65535_{name}": family for name, family in past_65535(bidirectional=False, **TRAINING).items()},
+    | PAST_65535,
+    single_step=far_out(OF_ONE_STEP, **TRAINING | ONE_STEP)
+    | {name: family for name, family in PAST_65535.items() if name != "past_65535_rows_by_steps"},
 )
 def test_gradients_of_a_large_call_lie_within_their_error_bound(case, cell):
+    problem = case.on(cell)
+    for seen in differentiate(problem, losses.loss(case, problem)):
+        assert_gradients_within(seen)
+
+
+@clause("C1", on=(LSTM,), given=PROJECTED)
+def test_gradients_of_a_large_projected_call_lie_within_their_error_bound(case, cell):
     problem = case.on(cell)
     for seen in differentiate(problem, losses.loss(case, problem)):
         assert_gradients_within(seen)

@@ -12,8 +12,14 @@ from conformance.harness.api import (
     losses,
     observe,
 )
+from strategies.large import NOT_LAYERS, far_out, past_65535
 
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False}
+
+
+LARGE = {"dtype": losses.WIDE, "dropout": False, "share": 20}
+FAR = far_out(NOT_LAYERS, steps=(1, 2), **LARGE)
+PRODUCTS = past_65535(bidirectional=False, **LARGE)
 
 
 def chosen(names, case):
@@ -21,13 +27,13 @@ def chosen(names, case):
     return names[case.pick % len(names)]
 
 
-@clause("B1", given=cases(short=True, projection=None), single_step=SINGLE_STEP)
+@clause("B1", given={"": cases(short=True, projection=None)} | FAR, single_step={"": SINGLE_STEP})
 def test_results_lie_within_their_error_bound_wherever_parameters_lie(case, cell):
     for seen in observe(case.on(cell), parameter_memory=chosen(PARAMETER_MEMORY, case)):
         assert_within(seen, from_inputs)
 
 
-@clause("C1", given=cases(projection=None, **SHORT), single_step=SINGLE_STEP)
+@clause("C1", given={"": cases(projection=None, **SHORT)} | FAR, single_step={"": SINGLE_STEP})
 def test_gradients_lie_within_their_error_bound_wherever_parameters_lie(case, cell):
     problem = case.on(cell)
     memory = chosen(PARAMETER_MEMORY, case)
@@ -35,7 +41,11 @@ def test_gradients_lie_within_their_error_bound_wherever_parameters_lie(case, ce
         assert_gradients_within(seen)
 
 
-@clause("C1", given=cases(packed=None, projection=None, **SHORT), single_step=SINGLE_STEP)
+@clause(
+    "C1",
+    given={"": cases(packed=None, projection=None, **SHORT)} | FAR | PRODUCTS,
+    single_step={"": SINGLE_STEP},
+)
 def test_gradients_lie_within_their_error_bound_wherever_cotangents_lie(case, cell):
     problem = case.on(cell)
     loss = losses.laid_out(losses.loss(case, problem), chosen(losses.COTANGENT_MEMORY, case))

@@ -23,9 +23,11 @@ from conformance.harness.api import (
     observe_packing,
     observe_surrounded,
 )
+from strategies.large import NOT_LAYERS, SEQUENCES, WIDTHS, far_out
 
 ALL = np.s_[:]
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False, "share": 20}
+LARGE = {"dtype": losses.WIDE, "dropout": False, "share": 20}
 CALLS = cases(packed=None, projection=None, **SHORT)
 STEPS = dict.fromkeys(("another_default_device", "another_default_dtype"), cases(**SHORT | ONE_STEP))
 """Cells hold nothing else that could know where they are."""
@@ -40,8 +42,7 @@ PACKING = {f"{utility}_with_{setting}": (utility, setting) for utility in UTILIT
 ROWS = cases(packed=True, unbatched=False, num_layers=1, hidden_size=1, bidirectional=False, dropout=False, share=20)
 
 
-@clause("E5", given=CALLS, single_step=STEPS, each=EXACT)
-def test_call_and_its_gradients_are_the_same_with(case, cell, surrounding):
+def call_is_the_same(case, cell, surrounding):
     problem = case.on(cell)
     relation = surrounding.replace("_", " ")
     for seen in observe_surrounded(problem, losses.loss(case, problem), surrounding, case.pick):
@@ -50,13 +51,34 @@ def test_call_and_its_gradients_are_the_same_with(case, cell, surrounding):
             assert_gradients_unchanged(seen, other, relation)
 
 
-@clause("E5", given=CALLS, each=WITHIN_BOUNDS)
-def test_call_and_its_gradients_lie_within_their_bounds_with(case, cell, surrounding):
+def call_lies_within_its_bounds(case, cell, surrounding):
     problem = case.on(cell)
     for seen in observe_surrounded(problem, losses.loss(case, problem), surrounding, case.pick):
         for other in seen.surrounded:
             assert_within(other, from_inputs)
             assert_gradients_within(other)
+
+
+@clause("E5", given=CALLS, single_step=STEPS, each=EXACT)
+def test_call_and_its_gradients_are_the_same_with(case, cell, surrounding):
+    call_is_the_same(case, cell, surrounding)
+
+
+@clause("E5", given=far_out(SEQUENCES | WIDTHS, **LARGE))
+def test_large_call_and_its_gradients_are_the_same_whatever_is_set_around_it(case, cell):
+    for surrounding in EXACT:
+        call_is_the_same(case, cell, surrounding)
+
+
+@clause("E5", given=CALLS, each=WITHIN_BOUNDS)
+def test_call_and_its_gradients_lie_within_their_bounds_with(case, cell, surrounding):
+    call_lies_within_its_bounds(case, cell, surrounding)
+
+
+@clause("E5", given=far_out(NOT_LAYERS, steps=(1, 2), **LARGE))
+def test_large_call_and_its_gradients_lie_within_their_bounds_whatever_is_set_around_it(case, cell):
+    for surrounding in WITHIN_BOUNDS:
+        call_lies_within_its_bounds(case, cell, surrounding)
 
 
 @clause("E4", on=(RNN_TANH,), given=ROWS, each=PACKING)

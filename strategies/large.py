@@ -39,6 +39,12 @@ PAST_65535: Mapping[str, Mapping[str, tuple[int, ...] | range]] = {
     "rows": {"batch_size": range(65_537, 70_000), "steps": (1,), "hidden_size": (1,), "input_size": (1,)},
     "rows_by_units": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (8, 9), "input_size": (1,)},
     "rows_by_features": {"batch_size": range(8_193, 9_000), "steps": (1,), "hidden_size": (1,), "input_size": (8, 9)},
+    "rows_by_many_units": {
+        "batch_size": range(257, 290),
+        "steps": (1,),
+        "hidden_size": range(257, 290),
+        "input_size": (1,),
+    },
 }
 """Sizes whose product is past the largest number of blocks of a grid."""
 

@@ -116,12 +116,17 @@ FEW_LENGTHS = Case(4, 32, batch_size=16, steps=25, layout=("nohx",), fill=INITIA
 MANY_LENGTHS = replace(FEW_LENGTHS, batch_size=4, steps=300)
 """What is called in laps, with every length up to its steps. An output has 27 or 77 kB in float32, on the average."""
 
+LONG_CALL = replace(FEW_LENGTHS, hidden_size=64, batch_size=64, steps=256)
+LONG_LENGTHS = 4
+"""A long call, and how many lengths it is called with. A state has 16 kB in float32."""
+
 
 def observe_laps(cell: str) -> list[InLaps]:
     """A module that is called over the same lengths again and again, in a process of its own: for each dtype on CPUs.
 
     In smoke the first dtype of the run alone, with few lengths. From default on that has many, and the others have few.
-    A subject that exists in this process alone is called in it.
+    The first dtype has long calls too, and their backward passes. A subject that exists in this process alone is called
+    in it.
     """
     here = session.current()
     in_full = here.axes.most_numbers >= MOST_NUMBERS["default"]
@@ -131,7 +136,15 @@ def observe_laps(cell: str) -> list[InLaps]:
         case = MANY_LENGTHS if in_full and dtype == dtypes[0] else FEW_LENGTHS
         request = CallInLaps(replace(case, dtype=dtype).on(cell), _one_route(0), differentiated=FEW_LENGTHS.steps)
         seen += _returned(request, executor=ALONE if here.subject.texts else None)
+        if dtype == dtypes[0]:
+            seen += _returned(_long_laps(cell, dtype), executor=ALONE if here.subject.texts else None)
     return seen
+
+
+def _long_laps(cell: str, dtype: str) -> CallInLaps:
+    steps = LONG_CALL.steps
+    problem = replace(LONG_CALL, dtype=dtype).on(cell)
+    return CallInLaps(problem, _one_route(0), differentiated=steps, shortest=steps - LONG_LENGTHS + 1)
 
 
 def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poisoned]:

@@ -23,9 +23,11 @@ class CallInLaps(ProblemRequest[InLaps]):
     """Call a module on the first step of the input, on its first two and so on, and all that in `LAPS` laps.
 
     differentiated: calls of at most so many steps are differentiated, longer ones are made under no_grad.
+    shortest: the steps of the first call
     """
 
     differentiated: int = field(kw_only=True)
+    shortest: int = field(kw_only=True, default=1)
     result = InLaps
 
     def observed(self, modules: Modules, blank: InLaps) -> InLaps:
@@ -34,10 +36,10 @@ class CallInLaps(ProblemRequest[InLaps]):
             laps = added_by_each(LAPS, lambda: self._lap(module, blank.route))
         except Exception as error:  # the subject's own, whatever it is
             return replace(blank, failure=Failure.raised(error))
-        return replace(blank, laps=laps, calls=self.problem.steps)
+        return replace(blank, laps=laps, calls=self.problem.steps - self.shortest + 1)
 
     def _lap(self, module: torch.nn.Module, route: str) -> None:
-        for steps, arguments in enumerate(self._arguments(), 1):
+        for steps, arguments in enumerate(self._arguments(), self.shortest):
             with torch.set_grad_enabled(steps <= self.differentiated):
                 self._call(module, arguments, route)
 
@@ -45,7 +47,7 @@ class CallInLaps(ProblemRequest[InLaps]):
         """Those of each call: the first steps of an input (T, N, I), and initial states."""
         given = inputs(self.problem)
         whole = data_of(given.input)
-        for steps in range(1, len(whole) + 1):
+        for steps in range(self.shortest, len(whole) + 1):
             yield replace(given, input=whole[:steps]).arguments()
 
     def _call(self, module: torch.nn.Module, arguments: tuple[Any, ...], route: str) -> None:

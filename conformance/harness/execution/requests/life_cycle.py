@@ -43,11 +43,18 @@ def _by_data(module: torch.nn.Module) -> None:
         parameter.data = parameter.data * FACTOR
 
 
+def _in_place_by_data(module: torch.nn.Module) -> None:
+    """Neither the address nor the version of a parameter tells."""
+    for parameter in module.parameters():
+        parameter.data.mul_(FACTOR)
+
+
 CHANGES: Mapping[str, Callable[[torch.nn.Module], None]] = {
     "in place": _in_place,
     "by an optimiser step": _by_optimiser,
     "by load_state_dict": _by_state_dict,
     "through .data": _by_data,
+    "in place through .data": _in_place_by_data,
 }
 """Ways to double every weight of a module."""
 
