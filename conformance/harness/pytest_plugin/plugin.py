@@ -341,7 +341,7 @@ def pytest_testnodedown(node: Any, error: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if REPORT in config.stash:
+    if REPORT in config.stash and not hasattr(config, "workerinput"):  # xdist calls it in workers too
         from conformance.harness.pytest_plugin import summary
 
         if config.stash[REPORT].findings and not config.option.no_reports:
