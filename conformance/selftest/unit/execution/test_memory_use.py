@@ -10,15 +10,16 @@ from conformance.harness.execution import memory_use
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no other system is asked")
 
-SIZE, COUNT = 1000, 2000
+SIZE, COUNT = 250_000, 8
 BYTES = 4 * SIZE * COUNT
+"""In a few large pieces: small ones fit into holes that other tests have left in pages that are held anyway."""
 
 
 @linux
 def test_what_is_kept_is_counted_and_what_is_let_go_is_not():
     kept: list[list[torch.Tensor]] = []
     keeping = memory_use.added_by_each(2, lambda: kept.append([torch.ones(SIZE) for _ in range(COUNT)]))
-    assert all(BYTES <= added < 1.5 * BYTES for added in keeping)
+    assert all(0.9 * BYTES < added < 1.5 * BYTES for added in keeping)
     (freed,) = memory_use.added_by_each(1, kept.clear)
     assert -3 * BYTES < freed < -1.5 * BYTES
 
