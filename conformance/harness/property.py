@@ -31,7 +31,7 @@ MARK = "conformance"
 """The pytest marker whose arguments are the properties of a test."""
 
 
-FEWEST_CASES = 4
+FEWEST_CASES = 3
 """A property draws at least so many cases; Hypothesis's first is the smallest one."""
 
 
