@@ -51,6 +51,13 @@ PAST_65535 = {
 PROJECTED = {"projected_units": cases(far="hidden_size", projection=True, **TRAINING | SHORT)}
 
 
+def all_lie_within(case, cell):
+    """The gradients of everything lie within their bounds, from the inputs of the call."""
+    problem = case.on(cell)
+    for seen in differentiate(problem, losses.loss(case, problem)):
+        assert_gradients_within(seen)
+
+
 @clause(
     "C1",
     given=far_out(NOT_STEPS, steps=(1, 2), **TRAINING)
@@ -62,16 +69,12 @@ PROJECTED = {"projected_units": cases(far="hidden_size", projection=True, **TRAI
     | {"past_65535_rows_by_many_units": PAST_65535["past_65535_rows_by_many_units"]},
 )
 def test_gradients_of_a_large_call_lie_within_their_error_bound(case, cell):
-    problem = case.on(cell)
-    for seen in differentiate(problem, losses.loss(case, problem)):
-        assert_gradients_within(seen)
+    all_lie_within(case, cell)
 
 
 @clause("C1", on=(LSTM,), given=PROJECTED)
 def test_gradients_of_a_large_projected_call_lie_within_their_error_bound(case, cell):
-    problem = case.on(cell)
-    for seen in differentiate(problem, losses.loss(case, problem)):
-        assert_gradients_within(seen)
+    all_lie_within(case, cell)
 
 
 @clause("C1", given=far_out(NOT_LAYERS, dtype=losses.NARROW, num_layers=1, **SHORT))

@@ -19,8 +19,8 @@ SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False}
 
 LARGE = {"dtype": losses.WIDE, "dropout": False, "share": 20}
 FAR = far_out(NOT_LAYERS, steps=(1, 2), **LARGE)
-PRODUCTS = past_65535(bidirectional=False, **LARGE)
-PRODUCTS = {name: PRODUCTS[name] for name in ("rows_by_steps", "rows_by_many_units")}
+EVERY_PRODUCT = past_65535(bidirectional=False, **LARGE)
+PRODUCTS = {name: EVERY_PRODUCT[name] for name in ("rows_by_steps", "rows_by_many_units")}
 
 
 def chosen(names, case):

@@ -53,6 +53,7 @@ DOUBLED = {
     ),
     "by load_state_dict": ("{0}.load_state_dict({{name: 2 * values for name, values in {0}.state_dict().items()}})",),
     "through .data": ("for parameter in {0}.parameters():", "    parameter.data = 2 * parameter.data"),
+    "in place through .data": ("for parameter in {0}.parameters():", "    parameter.data.mul_(2)"),
 }
 """The lines that double a module's weights, by the ways of `life_cycle.CHANGES`."""
 
@@ -93,8 +94,7 @@ def _filled(items: list[str]) -> list[str]:
 
 def in_context(route: str, lines: list[str]) -> str:
     """Lines in the context of a route."""
-    context = CONTEXTS[route]
-    return "\n".join([f"with {context}:", *(f"    {line}" for line in lines)] if context else lines)
+    return "\n".join(inside(CONTEXTS[route], lines))
 
 
 def inside(context: str, lines: list[str]) -> list[str]:
