@@ -94,9 +94,8 @@ def test_steps_before_the_loss_of_the_reverse_direction_get_no_gradient(case, ce
 )
 def test_other_rows_get_no_gradient(case, cell):
     problem = case.on(cell)
-    row = case.pick % problem.batch_size
-    for seen in differentiate(problem, losses.at(losses.loss(case, problem), row=row)):
-        for other in (n for n in range(problem.batch_size) if n != row):
+    for seen in differentiate(problem, losses.at(losses.loss(case, problem), row=case.row)):
+        for other in (n for n in range(problem.batch_size) if n != case.row):
             got = gradient(seen, "input")[other]
             assert_zero(seen, got, may_overflow(seen, "input")[other])
 

@@ -133,7 +133,7 @@ def test_large_bidirectional_call_is_a_forward_run_and_a_run_of_turned_rows(case
     | far_out(WIDTHS, batch_size=(2, 3), short=True, **RARELY),
 )
 def test_row_of_a_large_batch_is_that_row_alone(case, cell):
-    row_agrees(case.on(cell), cell, case.pick % case.batch_size)
+    row_agrees(case.on(cell), cell, case.row)
 
 
 @clause(

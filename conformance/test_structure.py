@@ -190,7 +190,7 @@ def test_reverse_outputs_from_a_step_on_do_not_depend_on_the_steps_before_it(cas
 
 @clause("E3", given=cases(batch_size=range(2, 6), memory=MEMORY_OF_ITS_OWN, projection=None))
 def test_rows_do_not_depend_on_another_row(case, cell):
-    row = case.pick % case.batch_size
+    row = case.row
     for seen in observe_poisoned(case.on(cell), np.s_[row : row + 1], ALL):
         for poisoned in seen.poisoned:
             for others in (np.s_[:row], np.s_[row + 1 :]):

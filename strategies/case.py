@@ -103,6 +103,11 @@ class Case:
         return bool(self.proj_size)
 
     @property
+    def row(self) -> int:
+        """The row that `pick` chooses; 0 chooses the last one, so that cases shrink to the first row that fails."""
+        return self.batch_size - 1 - self.pick % self.batch_size
+
+    @property
     def most_steps(self) -> int:
         """The largest number of steps of a short case in this dtype."""
         return SHORT_STEPS.get(self.dtype, 5)

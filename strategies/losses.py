@@ -75,11 +75,11 @@ def cotangents(case: Case, problem: Problem) -> dict[str, np.ndarray]:
 
 
 def _within(axis: int | None, place: int, given: np.ndarray) -> np.ndarray:
-    """The numbers at one index along `axis`, zeros elsewhere; all of them if `axis` is None."""
+    """The numbers at the index `place` from the end of `axis`, zeros elsewhere; all of them if `axis` is None."""
     if axis is None:
         return given
     size = given.shape[axis]
-    kept = np.arange(size) == place % size
+    kept = np.arange(size) == size - 1 - place % size
     return np.where(kept.reshape([size if at == axis else 1 for at in range(given.ndim)]), given, 0.0)
 
 
