@@ -29,7 +29,7 @@ from conformance.harness.api import (
 )
 from reference.network import given
 from reference.problem import Loss
-from strategies.large import NOT_LAYERS, WIDTHS, far_out
+from strategies.large import NOT_LAYERS, RARELY, WIDTHS, far_out
 from strategies.values import INITIAL
 
 SHORT = {"steps": range(1, 6), "dtype": losses.WIDE, "dropout": False}
@@ -41,7 +41,7 @@ MODERATE = SHORT | {
 }
 """Where hardly anything underflows: what vanishes may decide how a sum that lies between two numbers is rounded."""
 
-LARGE = {"steps": (1, 2), "dtype": losses.WIDE, "dropout": False, "fill": INITIAL}
+LARGE = {"steps": (1, 2), "dtype": losses.WIDE, "dropout": False, "fill": INITIAL, **RARELY}
 IN_PARTS = {"bidirectional": False, "hx": True, "dropout": False, "dtype": losses.WIDE}
 ROWS, STEPS = {"rows": "batch_size"}, {"steps": "steps"}
 

@@ -10,12 +10,12 @@ from conformance.harness.api import (
     differentiate_parts,
     losses,
 )
-from strategies.large import NOT_STEPS, far_out
+from strategies.large import NOT_STEPS, SELDOM, far_out
 from strategies.values import INITIAL
 
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False, "share": 4}
 SEVERAL_ROWS = {"batch_size": range(2, 6)}
-LARGE = {"dtype": losses.WIDE, "dropout": False, "share": 20}
+LARGE = {"dtype": losses.WIDE, "dropout": False, **SELDOM}
 FAR = far_out(NOT_STEPS, steps=(1, 2), **LARGE) | far_out({"steps": "steps"}, fill=INITIAL, **LARGE)
 
 

@@ -12,12 +12,12 @@ from conformance.harness.api import (
     losses,
     observe,
 )
-from strategies.large import NOT_LAYERS, far_out, past_65535
+from strategies.large import NOT_LAYERS, SELDOM, far_out, past_65535
 
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False}
 
 
-LARGE = {"dtype": losses.WIDE, "dropout": False, "share": 20}
+LARGE = {"dtype": losses.WIDE, "dropout": False, **SELDOM}
 FAR = far_out(NOT_LAYERS, steps=(1, 2), **LARGE)
 EVERY_PRODUCT = past_65535(bidirectional=False, **LARGE)
 PRODUCTS = {name: EVERY_PRODUCT[name] for name in ("rows_by_steps", "rows_by_many_units")}

@@ -13,10 +13,10 @@ from conformance.harness.api import (
     losses,
     observe_change,
 )
-from strategies.large import NOT_LAYERS, far_out
+from strategies.large import NOT_LAYERS, SELDOM, far_out
 
 WAYS = tuple(CHANGES)
-LARGE = far_out(NOT_LAYERS, steps=(1, 2), dtype=losses.WIDE, dropout=False, share=20)
+LARGE = far_out(NOT_LAYERS, steps=(1, 2), dtype=losses.WIDE, dropout=False, **SELDOM)
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False, "share": 2}
 
 

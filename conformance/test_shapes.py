@@ -91,7 +91,7 @@ def facts_are_as_asked_for(case, seen, type):
         assert_fact(seen, name, "device", fact.device.partition(":")[0], case.device.partition(":")[0])
 
 
-@clause("A4-fake", given=cases(projection=None, steps=range(1, 6)), single_step=SINGLE_STEP)
+@clause("A4-fake", given=cases(projection=None, steps=range(1, 6), share=2), single_step=SINGLE_STEP)
 def test_meta_and_fake_tensors_have_the_facts_of_a_real_call(case, cell):
     problem = case.on(cell)
     for real in observe(problem, ("grad",), values=False):

@@ -40,6 +40,7 @@ from strategies.large import (
     NOT_WIDTHS,
     OF_ONE_STEP,
     OFTEN,
+    RARELY,
     SEQUENCES,
     UNITS,
     WIDTHS,
@@ -50,8 +51,6 @@ from strategies.real import real_cases
 
 UNROUNDED = {"fill": "digital", "bias": True}
 """Numbers of which error bounds stay narrow at any length; in 16 bits not where an LSTM's cell state counts on."""
-
-RARELY = {"share": 20}
 
 
 def every_step_lies_within(case, cell):

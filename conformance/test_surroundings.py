@@ -23,11 +23,11 @@ from conformance.harness.api import (
     observe_packing,
     observe_surrounded,
 )
-from strategies.large import NOT_LAYERS, far_out
+from strategies.large import NOT_LAYERS, SELDOM, far_out
 
 ALL = np.s_[:]
 SHORT = losses.short("float32") | {"dtype": losses.WIDE, "dropout": False, "share": 20}
-LARGE = {"dtype": losses.WIDE, "dropout": False, "share": 20}
+LARGE = {"dtype": losses.WIDE, "dropout": False, **SELDOM}
 CALLS = cases(packed=None, projection=None, **SHORT)
 STEPS = dict.fromkeys(("another_default_device", "another_default_dtype"), cases(**SHORT | ONE_STEP))
 """Cells hold nothing else that could know where they are."""

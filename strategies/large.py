@@ -29,6 +29,13 @@ OFTEN = {"share": 5}
 """Twice as often as other large cases: a third of the draws of units and features are in the upper half."""
 
 
+RARELY = {"share": 20}
+"""Half as often as other large cases."""
+
+SELDOM = {"share": 40}
+"""A few cases in a run: beside properties that look at the same sizes more closely."""
+
+
 def far_out(sizes: Mapping[str, str], **pinned: object) -> dict[str, Cases]:
     """A family of cases for each of these sizes, by name; `pinned` as for `cases`."""
     return {name: cases(far=field, **pinned) for name, field in sizes.items()}
