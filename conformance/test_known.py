@@ -3,11 +3,13 @@
 import pytest
 
 from conformance.harness.pytest_plugin.report import FIXED, STILL_THERE
-from conformance.harness.replay import reproduces
+from conformance.harness.replay import found_again, raise_as_expired
 
 
 def test_known_deviation_is_still_there(known_deviation, record_property, request):
-    if reproduces(known_deviation):
+    finding = found_again(known_deviation)
+    if finding is not None:
+        raise_as_expired(known_deviation, finding)
         record_property(STILL_THERE, known_deviation.id)
         return
     if request.config.option.route:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from conformance.clauses import REMARK
 from conformance.harness.execution.failure import Failure
+from conformance.harness.findings.counts import KNOWN, JudgedCounts, PropertyStats
 from conformance.harness.findings.rendering import finding_text, terminal_width
 
 
@@ -130,6 +131,11 @@ class Finding:
         return (self.clause, self.field, self.kind)
 
     @property
+    def outcome(self) -> str:
+        """Its severity, or `KNOWN`."""
+        return KNOWN if self.known else self.severity
+
+    @property
     def failed(self) -> bool:
         """Whether the call gave no result."""
         return self.failure is not None
@@ -170,33 +176,8 @@ class Finding:
         return asdict(self)
 
 
-@dataclass
-class PropertyStats:
-    """Counts of one property on one cell. A case is vacuous if none of its bounds can be broken.
-
-    detectable_error is, for each dtype, the smallest relative error that one of the cases would have shown if it were
-    in every result.
-    """
-
-    cases: int = 0
-    vacuous_cases: int = 0
-    elements: int = 0
-    vacuous: float = 0.0
-    worst: float = 0.0
-    detectable_error: dict[str, float] = field(default_factory=dict)
-
-    def seen(self, dtype: str, error: float) -> None:
-        """A case of this dtype would have shown a relative error of this size."""
-        self.detectable_error[dtype] = min(error, self.detectable_error.get(dtype, error))
-
-    def add(self, other: PropertyStats) -> None:
-        self.cases += other.cases
-        self.vacuous_cases += other.vacuous_cases
-        self.elements += other.elements
-        self.vacuous += other.vacuous
-        self.worst = max(self.worst, other.worst)
-        for dtype, error in other.detectable_error.items():
-            self.seen(dtype, error)
+SEPARATOR = "|"
+"""What stands between the parts of a key."""
 
 
 @dataclass
@@ -214,11 +195,13 @@ class LeftOut:
 
 @dataclass
 class Recorder:
-    """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, how often
-    each kernel was recorded, the worst error of a function over every 16-bit value, in units of roundoff, the largest
-    sizes, and for each real configuration that was tried whether it was in full."""
+    """All of a process: a tally for each property and cell, one for each clause, cell, dtype and route, findings that
+    do not fail, what was unsupported, how often each kernel was recorded, the worst error of a function over every
+    16-bit value, in units of roundoff, the largest sizes, and for each real configuration that was tried whether it was
+    in full."""
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
+    judged: dict[str, JudgedCounts] = field(default_factory=dict)
     quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)
     unsupported: dict[str, int] = field(default_factory=dict)
     kernels: dict[str, int] = field(default_factory=dict)
@@ -242,10 +225,22 @@ class Recorder:
     def tally(self, node: str) -> PropertyStats:
         return self.tallies.setdefault(node, PropertyStats())
 
+    def judged_at(self, clause: str, cell: str, dtype: str, route: str) -> JudgedCounts:
+        """The counts of one clause, cell, dtype and route."""
+        return self.judged.setdefault(SEPARATOR.join((clause, cell, dtype, route)), JudgedCounts())
+
+    def deviated(self, node: str, findings: Sequence[Finding]) -> None:
+        """A case in which a property found this."""
+        for outcome in {one.outcome for one in findings}:
+            self.tally(node).deviated(outcome)
+        places = {((one.clause, one.cell, one.dtype, one.route), one.outcome) for one in findings}
+        for place, outcome in places:
+            self.judged_at(*place).deviated(outcome)
+
     def note(self, finding: Finding, count: int = 1) -> None:
         """A finding that does not fail the run; of each kind the shortest case is kept."""
         cells = "" if finding.severity == REMARK else finding.cell
-        key = "|".join((finding.severity, finding.known, *finding.signature, cells))
+        key = SEPARATOR.join((finding.severity, finding.known, *finding.signature, cells))
         kept, so_far = self.quiet.get(key, (finding, 0))
         shorter = finding if len(finding.case) < len(kept.case) else kept
         self.quiet[key] = (shorter, so_far + count)
@@ -274,6 +269,8 @@ class Recorder:
         """Adds what another process recorded."""
         for node, counts in data["tallies"].items():
             self.tally(node).add(PropertyStats(**counts))
+        for place, counts in data["judged"].items():
+            self.judged.setdefault(place, JudgedCounts()).add(JudgedCounts(**counts))
         for finding, count in data["quiet"]:
             self.note(Finding.from_json(finding), count)
         for ours, theirs in ((self.unsupported, data["unsupported"]), (self.kernels, data["kernels"])):
@@ -288,6 +285,7 @@ class Recorder:
     def to_json(self) -> dict[str, Any]:
         return {
             "tallies": {node: asdict(tally) for node, tally in self.tallies.items()},
+            "judged": {place: asdict(counts) for place, counts in self.judged.items()},
             "quiet": [(finding.to_json(), count) for finding, count in self.quiet.values()],
             "unsupported": self.unsupported,
             "kernels": self.kernels,

@@ -75,6 +75,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help="list every known deviation with its tracker after the run",
         )
         add(
+            "--fail-on",
+            action="append",
+            default=[],
+            metavar="CLAUSE[,CLAUSE]",
+            help="amber findings and remarks of these clauses fail the run; may be repeated",
+        )
+        add(
             "--no-stale",
             action="store_true",
             help="fail on known deviations that no longer occur, and on properties that tested nothing",
@@ -183,7 +190,7 @@ def _read_options(config: pytest.Config) -> Any:
     case = given.case[0] if given.case else None
     axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
     known = [Path(name) for name in given.known]
-    shown = {"no_stale": given.no_stale, "show_known": given.show_known}
+    shown = {"no_stale": given.no_stale, "show_known": given.show_known, "fail_on": given.fail_on}
     return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
 
 
@@ -295,6 +302,8 @@ def _lack(item: pytest.Item, judged: Any) -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if (found := _property(item)) is not None:
+        item.user_properties += [("clause", found.clause.id), ("cell", _cell(item))]
     if lack := _lack(item, item.config.stash[OPTIONS].subject):
         from conformance.harness.pytest_plugin.report import LACKING
 
@@ -315,14 +324,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     outcome = yield
     found = _property(item)
-    if call.excinfo is not None and call.when == "call" and found is not None:
-        from conformance.harness.pytest_plugin import report
+    if call.when != "call":
+        return
+    from conformance.harness.findings.deviation import Deviation
+    from conformance.harness.pytest_plugin import junit, report
 
-        told = outcome.get_result()  # type: ignore[attr-defined]
-        if isinstance(call.excinfo.value, pytest.skip.Exception):
-            told.user_properties.append((report.LACKING, str(call.excinfo.value)))
-        else:
-            report.rewrite(told, found, item, call.excinfo.value)
+    told, error = outcome.get_result(), call.excinfo and call.excinfo.value  # type: ignore[attr-defined]
+    if isinstance(error, pytest.skip.Exception) and found is not None:
+        told.user_properties.append((report.LACKING, str(error)))
+    elif error is not None and found is not None:
+        report.rewrite(told, found, item, error)
+    elif isinstance(error, Deviation):
+        report.tell(told, [error.finding])
+    if found is not None:
+        item.user_properties += junit.of_outcome(told, found, _cell(item))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -337,7 +352,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_testnodedown(node: Any, error: Any) -> None:
     output = getattr(node, "workeroutput", {}).pop("conformance", None)  # told twice of one that was interrupted
     if output is not None:
-        node.config.stash[REPORT].session.recorder.merge(output)
+        node.config.stash[REPORT].merge(node.gateway.id, output)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
