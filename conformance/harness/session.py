@@ -191,10 +191,11 @@ class Session:
         return self._failed.setdefault((node, finding.case), finding.lines) == finding.lines
 
     def judged(self, finding: Finding, case: Case | None) -> Finding:
-        """The finding as this run takes it: named if it is known, red if --fail-on says so."""
-        if known := self.known_as(finding, case):
-            return replace(finding, known=known)
+        """The finding as this run takes it: named if it is known, red if --fail-on says so. What an expired waiver was
+        about is not covered by another entry either."""
         lapsed = matching(self.expired, finding, case)
+        if not lapsed and (known := self.known_as(finding, case)):
+            return replace(finding, known=known)
         more = [entry.waiver for entry in self.expired if entry.id == lapsed]
         severity = finding.severity
         if severity != RED and finding.clause in self.fail_on:

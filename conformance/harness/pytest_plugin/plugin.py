@@ -97,6 +97,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help="write no folders",
         )
         add(
+            "--results",
+            metavar="FILE",
+            help="write what was judged and found as JSON, in the form of docs/results.md: a name that ends in .json",
+        )
+        add(
             "--call-limit",
             default="120",
             metavar="SECONDS",
@@ -134,7 +139,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly or config.option.help:
         return
     from conformance.harness import session
-    from conformance.harness.pytest_plugin import crash_recovery, report
+    from conformance.harness.pytest_plugin import crash_recovery, github, report, results_file
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
@@ -143,6 +148,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
     config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crash_recovery.install(config, config.stash[REPORT], watch)
+    results_file.install(config, config.stash[REPORT])
+    github.install(config, config.stash[REPORT])
 
 
 def _require_packages() -> None:
@@ -302,8 +309,6 @@ def _lack(item: pytest.Item, judged: Any) -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if (found := _property(item)) is not None:
-        item.user_properties += [("clause", found.clause.id), ("cell", _cell(item))]
     if lack := _lack(item, item.config.stash[OPTIONS].subject):
         from conformance.harness.pytest_plugin.report import LACKING
 
@@ -337,7 +342,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     elif isinstance(error, Deviation):
         report.tell(told, [error.finding])
     if found is not None:
-        item.user_properties += junit.of_outcome(told, found, _cell(item))
+        item.user_properties += junit.of_property(told, found, _cell(item))
+    elif "known_deviation" in getattr(item, "fixturenames", ()):
+        entry = item.callspec.params["known_deviation"]  # type: ignore[attr-defined]
+        item.user_properties += junit.of_entry(told, entry, _cell(item))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -15,8 +15,8 @@ from conformance.clauses import CLAUSES
 from conformance.harness import session
 from conformance.harness.execution import machine
 from conformance.harness.execution.routes import ROUTES
-from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.counts import PropertyStats
+from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, as_repeat
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import case_of, counted, one_line
