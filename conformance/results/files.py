@@ -10,14 +10,14 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.findings.rendering import LONGEST_COMMAND, one_line
 from conformance.results.document import SCHEMA, Results
 
 MOST_BYTES = 64 * 2**20
 """The largest file that is read; a run writes about one megabyte."""
 
-LONGEST_TEXT = 4000
-"""The most characters of a text; a run cuts its own to fewer."""
+LONGEST_TEXT = LONGEST_COMMAND
+"""The most characters of a text; a run cuts all but commands to fewer."""
 
 AGAIN = "write it again with pytest --results"
 

@@ -10,13 +10,14 @@ from typing import Any
 from conformance.clauses import REMARK
 from conformance.harness.execution.failure import Failure
 from conformance.harness.findings.counts import KNOWN, JudgedCounts, PropertyStats
-from conformance.harness.findings.rendering import finding_text, terminal_width
+from conformance.harness.findings.rendering import LONGEST_COMMAND, finding_text, one_line, terminal_width
 
 
 def command_of(case: str, node: str, options: str, ends_the_process: bool) -> str:
     """The command that runs a case again, or a test that has none; in a worker where it would end the run."""
     chosen = f'--case "{case}"' if case else f'-k "{node}"'
-    return " ".join(filter(None, ("pytest", chosen, options, "-n 1" if ends_the_process else "")))
+    words = ("pytest", chosen, options, "-n 1" if ends_the_process else "")
+    return one_line(" ".join(filter(None, words)), LONGEST_COMMAND)
 
 
 def claim(test: str) -> str:

@@ -56,7 +56,8 @@ def _row(clause: str, rows: Sequence[Judged]) -> str:
     """A clause's row."""
     outcome = next(name for name in MARKS if any(row.outcome == name for row in rows))
     worst = max(row.worst for row in rows)
-    return f"| {clause} | {markdown(CLAUSES[clause].claim)} | {MARKS[outcome]} {outcome} | {worst:.2f} |"
+    ratio = f"{worst:.2f}" if worst else ""
+    return f"| {clause} | {markdown(CLAUSES[clause].claim)} | {MARKS[outcome]} {outcome} | {ratio} |"
 
 
 def _quiet(report: Report, severity: str) -> list[Finding]:

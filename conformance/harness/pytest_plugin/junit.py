@@ -11,7 +11,7 @@ from conformance.harness.findings.counts import KNOWN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import MOST, one_line
+from conformance.harness.findings.rendering import LONGEST_COMMAND, one_line
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.report import FINDINGS, STILL_THERE
 
@@ -52,7 +52,7 @@ def _of(clause: str, cell: str, severity: str) -> Properties:
 
 def _shown(findings: Iterable[tuple[str, tuple[str, str, str]]]) -> Properties:
     return [
-        (name, one_line(text, MOST))
+        (name, one_line(text, LONGEST_COMMAND))
         for case, signature in findings
         for name, text in (("case", case), ("signature", " | ".join(signature)))
     ]

@@ -22,7 +22,7 @@ from conformance.harness.findings.counts import Counts, JudgedCounts
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import SEPARATOR, Finding, most_frequent
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import MOST, one_line
+from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, one_line
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin.junit import OUTCOMES, PASS
 from conformance.harness.pytest_plugin.report import Report
@@ -237,22 +237,11 @@ def _findings(report: Report) -> tuple[Found, ...]:
 
 
 def _found(finding: Finding, count: int) -> Found:
-    same = (
-        "severity",
-        "known",
-        "clause",
-        "claim",
-        "cell",
-        "dtype",
-        "route",
-        "subject",
-        "field",
-        "kind",
-        "case",
-        "again",
-    )
+    same = ("severity", "known", "clause", "claim", "cell", "dtype", "route", "subject", "field", "kind")
     return Found(
         test=_text(finding.node),
+        case=one_line(finding.case, LONGEST_COMMAND),
+        again=finding.again,
         **{name: _text(getattr(finding, name)) for name in same},  # type: ignore[arg-type]
         lines=_texts(finding.lines[:MOST_LINES]),
         what=_texts(finding.what),

@@ -1,4 +1,4 @@
-"""The plugin of `--results`: a file that is there from the start, and says that the run did not end until it has."""
+"""The plugin of `--results`. A file of an earlier run says from the start on that this one did not end yet."""
 
 from __future__ import annotations
 
@@ -78,8 +78,11 @@ def install(config: pytest.Config, report: Report) -> None:
     written = ResultsFile(path, report, config.option.hypothesis_seed or "")
     if path.suffix != SUFFIX:
         raise pytest.UsageError(f"--results {given}: the name of the file ends in {SUFFIX}")
+    is_new = not path.exists()
     try:
         written.write(UNFINISHED)
+        if is_new:  # a worker takes the word after --results for a test if there is such a file
+            path.unlink()
     except OSError as error:
         raise pytest.UsageError(f"--results {given}: {error.strerror}; name a file that can be written") from None
     config.pluginmanager.register(written, "conformance-results")
