@@ -80,9 +80,10 @@ class CaseRecord:
         self.vacuous += vacuous * elements
         if ratio <= 1:
             self.worst = max(self.worst, ratio)
-        self.judged.setdefault((seen.problem.dtype, seen.route), JudgedCounts(cases=1)).compared(
-            elements, vacuous, ratio
-        )
+        place = (seen.problem.dtype, seen.route)
+        if place not in self.judged:
+            self.judged[place] = JudgedCounts(cases=1)
+        self.judged[place].compared(elements, vacuous, ratio)
 
     def found(
         self,
