@@ -89,7 +89,7 @@ class Judged:
     vacuous_share: float = says("the share of bounds that no value could break")
     worst: float = says("the largest error / bound of what is within its bound")
     found: dict[str, int] = says("cases that deviated, by severity, or `known`")
-    calls: int = says("calls into the subject that were timed: those made in the process of the test")
+    calls: int = says("calls of drawn cases that were timed: those made in the process of the test")
     seconds: float = says("what these took together")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from conformance.harness.checks import case_record
 from conformance.harness.execution import module_call
+from conformance.harness.execution.requests.problem_request import CONSTRUCTOR
 from conformance.harness.pytest_plugin import crash_recovery
 from conformance.harness.pytest_plugin.report import Report
 from conformance.harness.pytest_plugin.results import results_of
@@ -23,7 +24,7 @@ SUFFIX = ".json"
 
 
 class CallTimes:
-    """Adds the time of each call into the subject to the counts of its clause, cell, dtype and route."""
+    """Adds the time of each call of a case to the counts of its clause, cell, dtype and route; building is no call."""
 
     def __init__(self) -> None:
         self._place: tuple[str, str, str, str] | None = None
@@ -32,7 +33,8 @@ class CallTimes:
     def before(self, case: str, route: str) -> None:
         record = case_record.current()
         dtype = next((word for word in case.split() if word in DTYPES), "")
-        self._place = (record.clause.id, record.cell, dtype, route) if record.clause is not None else None
+        is_call = bool(dtype) and route != CONSTRUCTOR
+        self._place = (record.clause.id, record.cell, dtype, route) if is_call and record.clause else None
         self._began = time.perf_counter()
 
     def after(self) -> None:

@@ -145,6 +145,8 @@ def test_calls_are_timed_by_clause_cell_dtype_and_route():
             with case_record.entered(CaseRecord(here, CLAUSES["B1"], "test_own", LSTM, None)):
                 for _ in range(3):
                     module_call.guarded_call("v1 lstm i1 h1 t1 float64", "grad", lambda: None)
+                module_call.guarded_call("v1 lstm i1 h1 t1 float64", "constructor", lambda: None)
+                module_call.guarded_call("", "grad", lambda: None)
     finally:
         module_call.tell_no_more(times)
     (place,) = here.recorder.judged
