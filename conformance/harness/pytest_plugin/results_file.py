@@ -11,7 +11,7 @@ import pytest
 
 from conformance.harness.checks import case_record
 from conformance.harness.execution import module_call
-from conformance.harness.execution.requests.problem_request import CONSTRUCTOR
+from conformance.harness.execution.routes import CONSTRUCTOR
 from conformance.harness.pytest_plugin import crash_recovery
 from conformance.harness.pytest_plugin.report import Report
 from conformance.harness.pytest_plugin.results import results_of
