@@ -8,7 +8,7 @@ import pytest
 
 from conformance.clauses import AMBER, REMARK
 from conformance.harness.execution.failure import KILLED, Failure
-from conformance.harness.findings.counts import PropertyStats
+from conformance.harness.findings.counts import JudgedCounts, PropertyStats
 from conformance.harness.findings.recorder import Element, Evidence, Finding, Recorder, Witness
 
 FINDING = Finding(
@@ -74,6 +74,17 @@ def test_every_count_of_another_process_is_added(field):
     other.tallies["test[lstm]"] = PropertyStats(**{field: counts.get(field, 3)})
     here.merge(through_json(other))
     assert here.tallies == other.tallies
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(JudgedCounts)])
+def test_every_count_of_a_clause_cell_dtype_and_route_is_added(field):
+    values: dict[str, tuple[Any, Any]] = {"found": ({"red": 2}, {"red": 4}), "worst": (0.5, 0.5)}
+    value, added = values.get(field, (3, 6))
+    once, twice = Recorder(), Recorder()
+    once.judged["B1|lstm|float32|grad"] = JudgedCounts(**{field: value})
+    for _ in range(2):
+        twice.merge(through_json(once))
+    assert twice.judged == {"B1|lstm|float32|grad": JudgedCounts(**{field: added})}
 
 
 @pytest.mark.parametrize("part", [field.name for field in fields(Recorder)])
