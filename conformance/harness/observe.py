@@ -271,7 +271,7 @@ def observe_packing(
         return [seen]
     if seen.failure.is_refusal:
         lines = [one_line(seen.failure.text), seen.call]
-        case_record.current().checked(1, 0.0, 0.0)
+        case_record.current().checked(seen, 1, 0.0, 0.0)
         case_record.current().found(seen, utility, seen.failure.title, lines)
     return []
 

@@ -6,7 +6,7 @@ import functools
 import importlib
 import pkgutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -77,8 +77,9 @@ class Property:
         record = self.record(here, cell, case)
         if record.untaken and not record.elements and not record.findings:
             pytest.skip(f"--route leaves out {', '.join(record.untaken)}")
-        self._count(here, record)
-        failing = [(one, seen) for one, seen, _ in record.findings if not self._is_quiet(here, one, seen, case)]
+        judged = [(here.judged(found.finding, case), found.seen) for found in record.findings]
+        self._count(here, record, [finding for finding, _ in judged])
+        failing = [(finding, seen) for finding, seen in judged if not self._is_quiet(here, finding, seen)]
         if failing:
             finding, seen = failing[0]
             shown = replace(finding, kernels=here.kernels(seen))
@@ -101,7 +102,10 @@ class Property:
             finding, case, lambda one: self.record(aside, cell, one).findings, lambda one: self.fits(one, cell)
         )
 
-    def _count(self, here: Session, record: CaseRecord) -> None:
+    def _count(self, here: Session, record: CaseRecord, findings: Sequence[Finding]) -> None:
+        for (dtype, route), counts in record.judged.items():
+            here.recorder.judged_at(self.clause.id, record.cell, dtype, route).add(counts)
+        here.recorder.deviated(record.node, findings)
         tally = here.recorder.tally(record.node)
         tally.cases += 1
         tally.elements += record.elements
@@ -117,10 +121,10 @@ class Property:
         tally.vacuous_cases += record.elements == 0 or record.vacuous >= record.elements
 
     @staticmethod
-    def _is_quiet(here: Session, finding: Finding, seen: Observation, case: Case | None) -> bool:
+    def _is_quiet(here: Session, finding: Finding, seen: Observation) -> bool:
         """Whether a finding fails no run; if so it is noted. The kernels of a known one are of no interest."""
-        if known := here.known_as(finding, case):
-            here.recorder.note(replace(finding, known=known))
+        if finding.known:
+            here.recorder.note(finding)
             return True
         if finding.severity == RED:
             return False

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from conformance.clauses import RED
 from conformance.harness import session
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.known import Known
+from conformance.harness.findings.recorder import Finding
 from conformance.harness.isolation import worker_process
 from conformance.harness.property import properties
 from conformance.harness.session import Session
 from strategies import parse
 
 
-def reproduces(entry: Known) -> bool:
-    """Whether the stored case of a known deviation still shows it. Raises LookupError if its test does not exist."""
+def found_again(entry: Known) -> Finding | None:
+    """What the stored case of a known deviation shows, if it still shows it. Raises LookupError if its test does not
+    exist."""
     tested = next((one for one in properties() if one.name == entry.test), None)
     if tested is None:
         raise LookupError(f"known deviation {entry.id}: there is no property {entry.test}")
@@ -26,4 +29,17 @@ def reproduces(entry: Known) -> bool:
             found = []
         except Deviation as deviation:
             found = [deviation.finding]
-        return entry.signature in [finding.signature for finding in [*found, *here.recorder.quiet_findings()]]
+        again = [*found, *here.recorder.quiet_findings()]
+        return next((finding for finding in again if finding.signature == entry.signature), None)
+
+
+def raise_as_expired(entry: Known, finding: Finding) -> None:
+    """If the waiver of an entry has expired, takes what was found again as any other finding: raises a red one as a
+    Deviation, and counts the others."""
+    here = session.current()
+    if entry not in here.expired:
+        return
+    told = here.judged(finding, parse(finding.case)[0] if finding.case else None)
+    if told.outcome == RED:
+        raise Deviation.of(told)
+    here.recorder.note(told)

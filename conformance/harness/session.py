@@ -9,6 +9,7 @@ from functools import cache
 from typing import TypeVar
 
 import reference
+from conformance.clauses import RED
 from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution import machine, subject
@@ -49,6 +50,8 @@ class Session:
     subject      the implementation under test
     axes         the dtypes and devices that cases are drawn from
     known        known deviations in force
+    expired      those whose waivers have expired, which cover nothing
+    fail_on      clauses whose ambers and remarks are red in this run
     routes       those of `ROUTES` that calls take; modules that are only built, and packing, have none
     dtypes       those in which calls are made, whether drawn or not
     executor     makes the calls, in this process or in children (`worker_process.IN_CHILDREN`)
@@ -61,6 +64,8 @@ class Session:
     subject: Subject
     axes: Axes = field(default_factory=Axes)
     known: tuple[Known, ...] = ()
+    expired: tuple[Known, ...] = ()
+    fail_on: tuple[str, ...] = ()
     recorder: Recorder = field(default_factory=Recorder)
     latest: dict[str, Finding] = field(default_factory=dict)
     put_right: tuple[str, ...] = ()
@@ -184,6 +189,19 @@ class Session:
         """Whether the case failed the same way before, or not at all; remembers `finding`."""
         self.latest[node] = finding
         return self._failed.setdefault((node, finding.case), finding.lines) == finding.lines
+
+    def judged(self, finding: Finding, case: Case | None) -> Finding:
+        """The finding as this run takes it: named if it is known, red if --fail-on says so. What an expired waiver was
+        about is not covered by another entry either."""
+        lapsed = matching(self.expired, finding, case)
+        if not lapsed and (known := self.known_as(finding, case)):
+            return replace(finding, known=known)
+        more = [entry.waiver for entry in self.expired if entry.id == lapsed]
+        severity = finding.severity
+        if severity != RED and finding.clause in self.fail_on:
+            more += [f"red because of --fail-on {finding.clause}, {severity} without it"]
+            severity = RED
+        return replace(finding, severity=severity, lines=(*finding.lines, *more)) if more else finding
 
     def known_as(self, finding: Finding, case: Case | None) -> str:
         """The id of the known deviation that `finding` is, or ""."""

@@ -11,6 +11,11 @@ def test_table_of_clauses_is_up_to_date():
     assert (DOCS / "clauses.md").read_text(encoding="utf-8") == clauses()
 
 
+def test_form_of_results_is_up_to_date():
+    assert (DOCS / "results.md").read_text(encoding="utf-8") == generate_docs.results()
+    assert (DOCS / "results.schema.json").read_text(encoding="utf-8") == generate_docs.results_schema()
+
+
 def test_soundness_begins_as_generated():
     text = (DOCS / "soundness.md").read_text(encoding="utf-8")
     assert text.startswith(SOUNDNESS)

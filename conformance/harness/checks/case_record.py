@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from conformance.clauses import CLAUSES, Clause
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.observation import Observation
+from conformance.harness.findings.counts import JudgedCounts
 from conformance.harness.findings.recorder import Element, Finding, Recorder, node
 from reference.problem import Problem
 from reference.roundings import Judgement
@@ -44,6 +45,7 @@ class CaseRecord:
 
     run        the session; its record while no property runs has no clause
     test       the name of the property's test, with the value of its parameter if it has one
+    judged     what was compared in each dtype and on each route
     findings   each with the observations that show it
     untaken    the routes of calls of which the run takes none
     enclosures cached by `bounds` for the current problem
@@ -57,6 +59,7 @@ class CaseRecord:
     elements: int = 0
     vacuous: float = 0.0
     worst: float = 0.0
+    judged: dict[tuple[str, str], JudgedCounts] = field(default_factory=dict)
     detectable_error: dict[str, float] = field(default_factory=dict)
     findings: list[Found] = field(default_factory=list)
     untaken: tuple[str, ...] = ()
@@ -70,12 +73,17 @@ class CaseRecord:
         """A call was left out, because the run takes none of its routes."""
         self.untaken = tuple(dict.fromkeys((*self.untaken, *routes)))
 
-    def checked(self, elements: int, vacuous: float, ratio: float) -> None:
-        """Counts a comparison; `vacuous` is the vacuous share of its elements, `ratio` its worst error / bound."""
+    def checked(self, seen: Observation, elements: int, vacuous: float, ratio: float) -> None:
+        """Counts a comparison of `seen`; `vacuous` is the vacuous share of its elements, `ratio` its worst error /
+        bound."""
         self.elements += elements
         self.vacuous += vacuous * elements
         if ratio <= 1:
             self.worst = max(self.worst, ratio)
+        place = (seen.problem.dtype, seen.route)
+        if place not in self.judged:
+            self.judged[place] = JudgedCounts(cases=1)
+        self.judged[place].compared(elements, vacuous, ratio)
 
     def found(
         self,

@@ -26,7 +26,7 @@ ROUNDINGS = 64
 def assert_second_derivatives(seen: GradgradChecked) -> None:
     """gradgradcheck passes."""
     case = case_record.current()
-    case.checked(1, 0.0, 0.0)
+    case.checked(seen, 1, 0.0, 0.0)
     if wrong := seen.gradgradcheck_failure:
         kind = "is missing" if wrong == NO_SECOND_DERIVATIVES else "is not the derivative of the first"
         case.found(seen, "second derivative", kind, [f"second derivative {one_line(wrong)}"])
@@ -37,7 +37,8 @@ def assert_open(api: str, calls: Sequence[Observation], siblings: Sequence[Obser
     case = case_record.current()
     opened = [seen for seen in calls if seen.failure is None]
     refused = [seen for seen in calls if seen.failure is not None]
-    case.checked(len(calls), 0.0, 0.0)
+    for seen in calls:
+        case.checked(seen, 1, 0.0, 0.0)
     for seen in refused:
         others = dict.fromkeys(_which(other) for other in opened or _taken(seen, siblings))
         if others and seen.failure is not None:
@@ -83,7 +84,7 @@ def assert_second_derivatives_near(seen: DifferentiatedByApi, wide: Differentiat
     for name, exact in wanted.items():
         values = got.get(name, np.zeros(exact.shape))
         error = np.abs(values - exact)
-        case.checked(exact.size, 0.0, float(error.max(initial=0.0)) / most)
+        case.checked(seen, exact.size, 0.0, float(error.max(initial=0.0)) / most)
         if not error.max(initial=0.0) <= most:
             at = tuple(int(i) for i in np.unravel_index(int(np.nan_to_num(error, nan=np.inf).argmax()), error.shape))
             place = LabelledArray(name, exact, wide.gradients[name].axes).at(at)

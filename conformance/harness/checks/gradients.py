@@ -104,7 +104,7 @@ def _may_be_missing(
     zero = seen.zero_gradient(name)
     apart = np.abs(ball.midpoint) - ball.radius
     case = case_record.current()
-    case.checked(1, 0.0, 0.0)
+    case.checked(seen, 1, 0.0, 0.0)
     if (apart > 0).any():
         at = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
         bound = f"{float(ball.midpoint[at]):.9g} +- {ball.radius[at]:.2g}"
@@ -211,7 +211,7 @@ def _within(
 ) -> None:
     """Two values of each element are at most `radius` apart; an infinite radius is vacuous. labels: of `wanted`."""
     comparison = compare_with_bounds(got.values, Ball(wanted, radius, allowed(seen), overflows=True), bounded=False)
-    case_record.current().checked(got.values.size, comparison.vacuous, comparison.worst)
+    case_record.current().checked(seen, got.values.size, comparison.vacuous, comparison.worst)
     beside = _beside(relation, wanted, radius)
     right, compared = comparison.ratios <= 1, (labels, None)
     assert_every(seen, got, wanted, right, "does not agree", beside, telling=0, compared=compared, allowed=radius)

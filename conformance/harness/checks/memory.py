@@ -22,7 +22,7 @@ def assert_no_more_memory(seen: InLaps) -> None:
     if not later:
         return
     case = case_record.current()
-    case.checked(len(later), 0.0, 0.0)
+    case.checked(seen, len(later), 0.0, 0.0)
     calls = len(later) * seen.calls
     if sum(later) > calls * MOST_PER_CALL:
         added = ", ".join(f"{lap / 1e6:.1f}" for lap in seen.laps)

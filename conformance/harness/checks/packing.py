@@ -16,7 +16,7 @@ def assert_array(seen: PackingObservation, name: str, got: np.ndarray | None, wa
     name says of what; got is None where the call returned no such thing.
     """
     case = case_record.current()
-    case.checked(wanted.size, 0.0, 0.0)
+    case.checked(seen, wanted.size, 0.0, 0.0)
     field, seen = f"{seen.utility}: {name}", replace(seen, wanted=wanted)
     shape = "nothing" if got is None else got.shape
     if got is None or got.shape != wanted.shape:

@@ -241,7 +241,7 @@ def _apart(
         equal = _equal(got, wanted)
         ratios = np.where(equal, 0.0, comparison.ratios)
         if count:
-            case_record.current().checked(got.values.size, comparison.vacuous, float(ratios.max(initial=0.0)))
+            case_record.current().checked(seen, got.values.size, comparison.vacuous, float(ratios.max(initial=0.0)))
         if not ratios.max(initial=0.0) <= 1:
             found.append((got, wanted, both.radius, ratios))
     return found
@@ -294,7 +294,7 @@ def assert_every(
     """
     assert got.values.shape == other.shape, "a comparison never broadcasts"
     case = case_record.current()
-    case.checked(got.values.size if telling is None else telling, 0.0, 0.0)
+    case.checked(seen, got.values.size if telling is None else telling, 0.0, 0.0)
     if not right.all():
         index = tuple(int(i) for i in np.argwhere(~right)[0])
         lines = [f"{got.at(index)}:  got {number(got.values[index])}   {beside(index)}"]
@@ -321,7 +321,7 @@ def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact:
 def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: object) -> None:
     """A fact (shape, dtype, device, names, text) is the one that is documented."""
     case = case_record.current()
-    case.checked(1, 0.0, 0.0)
+    case.checked(seen, 1, 0.0, 0.0)
     if got != wanted:
         line = f"{field}, {kind}:  got {got}   documented {wanted}"
         case.found(seen, field, kind, [line], documented=wanted)
@@ -330,7 +330,7 @@ def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: o
 def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str]) -> None:
     """A list of offences is empty; each offence is a finding of its own kind."""
     case = case_record.current()
-    case.checked(1, 0.0, 0.0)
+    case.checked(seen, 1, 0.0, 0.0)
     for offence in got:
         case.found(seen, field, f"{kind}: {offence}", [f"{field}, {kind}:  {offence}"])
 
@@ -338,7 +338,7 @@ def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str])
 def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
     """`seen` was not refused while one of its siblings was accepted."""
     case = case_record.current()
-    case.checked(1, 0.0, 0.0)
+    case.checked(seen, 1, 0.0, 0.0)
     accepting = [other.problem.architecture.name for other in siblings if other.failure is None]
     if seen.failure is not None and accepting:
         line = f"{one_line(seen.failure.text)}   accepted by {', '.join(accepting)}"
@@ -378,7 +378,7 @@ def _outside(
         comparison = compare_with_bounds(labelled.values, ball, bounded)
         if count:
             case, dtype = case_record.current(), seen.problem.dtype
-            case.checked(labelled.values.size, comparison.vacuous, comparison.worst)
+            case.checked(seen, labelled.values.size, comparison.vacuous, comparison.worst)
             case.detectable_error[dtype] = min(case.detectable_error.get(dtype, np.inf), comparison.detectable_error)
         if not comparison.worst <= 1:
             found.append((labelled, ball, comparison.ratios))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import platform as python_platform
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -118,6 +119,30 @@ def cpu_flags() -> frozenset[str]:
         return frozenset()
     found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
     return frozenset(found.group(1).split()) if found else frozenset()
+
+
+@cache
+def processor() -> str:
+    """The processor's name as the system tells it, or ""."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:(.*)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else python_platform.processor()
+
+
+def libraries() -> dict[str, str]:
+    """The versions of oneDNN, cuDNN and CUDA in PyTorch; "" for one that it does not have."""
+    found = re.search(r"(?:MKL-DNN|oneDNN) v(\S+)", torch.__config__.show())
+    cudnn = None
+    with suppress(Exception):  # whatever a driver that does not fit leads to
+        cudnn = torch.backends.cudnn.version()
+    return {
+        "onednn": found.group(1) if found else "",
+        "cudnn": str(cudnn or ""),
+        "cuda": str(torch.version.cuda or ""),
+    }
 
 
 def describe() -> str:

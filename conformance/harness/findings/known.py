@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from packaging.version import Version
 
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.rendering import MOST, one_line
 from strategies import Case, CaseError, parse
 
 if sys.version_info >= (3, 11):
@@ -26,7 +28,8 @@ else:
 SHIPPED = Path(__file__).parents[2] / "known.toml"
 
 REQUIRED = ("id", "severity", "clause", "field", "kind", "test", "case", "torch", "tracker")
-OPTIONAL = ("where", "without_cpu_flag", "note")
+TEXTS = ("without_cpu_flag", "note", "owner", "reason")
+OPTIONAL = ("where", "expires", *TEXTS)
 
 
 class KnownError(ValueError):
@@ -43,6 +46,8 @@ class Known:
     where                     narrows it to fields of a case, or to a cell, dtype or route
     tracker                   a link, or the words that were searched
     without_cpu_flag          it occurs only on processors that report their flags and lack this one
+    owner, reason             who waives it, and why
+    expires                   the last day (UTC) on which it is waived; None for ever
     """
 
     id: str
@@ -57,6 +62,9 @@ class Known:
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
     without_cpu_flag: str = ""
     note: str = ""
+    owner: str = ""
+    reason: str = ""
+    expires: date | None = None
 
     @property
     def signature(self) -> tuple[str, str, str]:
@@ -68,6 +76,23 @@ class Known:
         if self.without_cpu_flag and (not cpu_flags or self.without_cpu_flag in cpu_flags):
             return False
         return SpecifierSet(self.torch).contains(Version(release).base_version, prereleases=True)
+
+    def is_expired(self, day: date) -> bool:
+        """Whether it covers nothing any more on this day."""
+        return self.expires is not None and day > self.expires
+
+    @property
+    def waiver(self) -> str:
+        """`waived until 2026-12-31 by ana: we move to 2.16 in January`; "" where nothing of it is said."""
+        until = f" until {self.expires.isoformat()}" if self.expires is not None else ""
+        by = f" by {self.owner}" if self.owner else ""
+        because = f": {self.reason}" if self.reason else ""
+        return one_line(f"waived{until}{by}{because}", MOST) if until or by or because else ""
+
+
+def today() -> date:
+    """The day in UTC."""
+    return datetime.now(timezone.utc).date()
 
 
 def load(path: Path) -> tuple[Known, ...]:
@@ -103,11 +128,31 @@ def _entry(path: Path, number: int, entry: Any) -> Known:
         SpecifierSet(entry["torch"])
         if entry["case"]:
             parse(entry["case"])
-        narrowed = tuple((name, _permitted(name, value)) for name, value in entry.get("where", {}).items())
-    except (InvalidSpecifier, CaseError, ValueError) as error:
+        narrowed = _narrowed(entry.get("where", {}))
+        expires = _date(entry.get("expires"))
+    except InvalidSpecifier as error:
+        raise KnownError(f'{where}, {entry["id"]}: {error}; releases are written as ">=2.0,<2.4"') from None
+    except (CaseError, ValueError) as error:
         raise KnownError(f"{where}, {entry['id']}: {error}") from None
-    texts = {name: str(entry.get(name, "")) for name in ("without_cpu_flag", "note")}
-    return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, **texts)
+    texts = {name: str(entry.get(name, "")) for name in TEXTS}
+    return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, expires=expires, **texts)
+
+
+def _date(value: Any) -> date | None:
+    """The day that a date of TOML, or the text of one, means. Raises ValueError."""
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expires is a day such as 2026-12-31, not {str(value)[:60]!r}") from None
+
+
+def _narrowed(where: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The fields that `where` narrows. Raises ValueError."""
+    if not isinstance(where, dict):
+        raise ValueError('where is a table such as { cell = "lstm" }')
+    return tuple((name, _permitted(name, value)) for name, value in where.items())
 
 
 CASE_FIELDS = tuple(field.name for field in fields(Case))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from conformance.clauses import REMARK
 from conformance.harness.execution.failure import Failure
-from conformance.harness.findings.rendering import finding_text, terminal_width
+from conformance.harness.findings.counts import KNOWN, JudgedCounts, PropertyStats
+from conformance.harness.findings.rendering import LONGEST_COMMAND, finding_text, one_line, terminal_width
 
 
 def command_of(case: str, node: str, options: str, ends_the_process: bool) -> str:
     """The command that runs a case again, or a test that has none; in a worker where it would end the run."""
     chosen = f'--case "{case}"' if case else f'-k "{node}"'
-    return " ".join(filter(None, ("pytest", chosen, options, "-n 1" if ends_the_process else "")))
+    words = ("pytest", chosen, options, "-n 1" if ends_the_process else "")
+    return one_line(" ".join(filter(None, words)), LONGEST_COMMAND)
 
 
 def claim(test: str) -> str:
@@ -130,6 +132,11 @@ class Finding:
         return (self.clause, self.field, self.kind)
 
     @property
+    def outcome(self) -> str:
+        """Its severity, or `KNOWN`."""
+        return KNOWN if self.known else self.severity
+
+    @property
     def failed(self) -> bool:
         """Whether the call gave no result."""
         return self.failure is not None
@@ -170,33 +177,8 @@ class Finding:
         return asdict(self)
 
 
-@dataclass
-class PropertyStats:
-    """Counts of one property on one cell. A case is vacuous if none of its bounds can be broken.
-
-    detectable_error is, for each dtype, the smallest relative error that one of the cases would have shown if it were
-    in every result.
-    """
-
-    cases: int = 0
-    vacuous_cases: int = 0
-    elements: int = 0
-    vacuous: float = 0.0
-    worst: float = 0.0
-    detectable_error: dict[str, float] = field(default_factory=dict)
-
-    def seen(self, dtype: str, error: float) -> None:
-        """A case of this dtype would have shown a relative error of this size."""
-        self.detectable_error[dtype] = min(error, self.detectable_error.get(dtype, error))
-
-    def add(self, other: PropertyStats) -> None:
-        self.cases += other.cases
-        self.vacuous_cases += other.vacuous_cases
-        self.elements += other.elements
-        self.vacuous += other.vacuous
-        self.worst = max(self.worst, other.worst)
-        for dtype, error in other.detectable_error.items():
-            self.seen(dtype, error)
+SEPARATOR = "|"
+"""What stands between the parts of a key."""
 
 
 @dataclass
@@ -214,11 +196,13 @@ class LeftOut:
 
 @dataclass
 class Recorder:
-    """All of a process: a tally for each property and cell, findings that do not fail, what was unsupported, how often
-    each kernel was recorded, the worst error of a function over every 16-bit value, in units of roundoff, the largest
-    sizes, and for each real configuration that was tried whether it was in full."""
+    """All of a process: a tally for each property and cell, one for each clause, cell, dtype and route, findings that
+    do not fail, what was unsupported, how often each kernel was recorded, the worst error of a function over every
+    16-bit value, in units of roundoff, the largest sizes, and for each real configuration that was tried whether it was
+    in full."""
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
+    judged: dict[str, JudgedCounts] = field(default_factory=dict)
     quiet: dict[str, tuple[Finding, int]] = field(default_factory=dict)
     unsupported: dict[str, int] = field(default_factory=dict)
     kernels: dict[str, int] = field(default_factory=dict)
@@ -242,10 +226,22 @@ class Recorder:
     def tally(self, node: str) -> PropertyStats:
         return self.tallies.setdefault(node, PropertyStats())
 
+    def judged_at(self, clause: str, cell: str, dtype: str, route: str) -> JudgedCounts:
+        """The counts of one clause, cell, dtype and route."""
+        return self.judged.setdefault(SEPARATOR.join((clause, cell, dtype, route)), JudgedCounts())
+
+    def deviated(self, node: str, findings: Sequence[Finding]) -> None:
+        """A case in which a property found this."""
+        for outcome in {one.outcome for one in findings}:
+            self.tally(node).deviated(outcome)
+        places = {((one.clause, one.cell, one.dtype, one.route), one.outcome) for one in findings}
+        for place, outcome in places:
+            self.judged_at(*place).deviated(outcome)
+
     def note(self, finding: Finding, count: int = 1) -> None:
         """A finding that does not fail the run; of each kind the shortest case is kept."""
         cells = "" if finding.severity == REMARK else finding.cell
-        key = "|".join((finding.severity, finding.known, *finding.signature, cells))
+        key = SEPARATOR.join((finding.severity, finding.known, *finding.signature, cells))
         kept, so_far = self.quiet.get(key, (finding, 0))
         shorter = finding if len(finding.case) < len(kept.case) else kept
         self.quiet[key] = (shorter, so_far + count)
@@ -274,6 +270,8 @@ class Recorder:
         """Adds what another process recorded."""
         for node, counts in data["tallies"].items():
             self.tally(node).add(PropertyStats(**counts))
+        for place, counts in data["judged"].items():
+            self.judged.setdefault(place, JudgedCounts()).add(JudgedCounts(**counts))
         for finding, count in data["quiet"]:
             self.note(Finding.from_json(finding), count)
         for ours, theirs in ((self.unsupported, data["unsupported"]), (self.kernels, data["kernels"])):
@@ -288,6 +286,7 @@ class Recorder:
     def to_json(self) -> dict[str, Any]:
         return {
             "tallies": {node: asdict(tally) for node, tally in self.tallies.items()},
+            "judged": {place: asdict(counts) for place, counts in self.judged.items()},
             "quiet": [(finding.to_json(), count) for finding, count in self.quiet.values()],
             "unsupported": self.unsupported,
             "kernels": self.kernels,

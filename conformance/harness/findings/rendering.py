@@ -23,6 +23,9 @@ LINK = re.compile(r"https?://[^\s)\],;]+")
 MOST = 1000
 """The most characters of one part of a finding; longer parts are cut."""
 
+LONGEST_COMMAND = 20_000
+"""The most characters of a case line or a command, which are of no use where they are cut: none comes near it."""
+
 _PADDED = ("got", "reference", "allowed", "documented", "printed")
 """Words whose numbers are aligned in a column."""
 

@@ -245,13 +245,16 @@ class Controller:
             Failure.of_exit(_exit_code(node), self.limit),
         )
         self._ends[name] = record, how
-        with suppress(OSError, ValueError):
-            data = json.loads((self.folder / (name + _RECORDED)).read_text(encoding="utf-8"))
-            self.report.session.recorder.merge(data)
+        self._merge_recorded(name)
         if record is not None and record.inside:
             (self.folder / _IN_CHILDREN).touch()
         if record is None or not record.test or record.test == _PROBES:
             self._died_outside(name, how.title)
+
+    def _merge_recorded(self, name: str) -> None:
+        """Adds what a worker saved, which could not say so at its end."""
+        with suppress(OSError, ValueError):
+            self.report.merge(name, json.loads((self.folder / (name + _RECORDED)).read_text(encoding="utf-8")))
 
     def _died_outside(self, name: str, how: str) -> None:
         """A worker died when no test was at hand. Its successors are not replaced for ever."""
@@ -302,6 +305,8 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
+        for path in self.folder.glob("*" + _RECORDED):
+            self._merge_recorded(path.name.removesuffix(_RECORDED))
         for nodeid, (finding, said) in self._waiting.items():
             self.report.unfinished += [finding.text() if finding else f"{nodeid}: {said}"]
             self.report.findings += [finding] if finding else []
@@ -369,6 +374,7 @@ class CompletionLog:
         self.report.ended_by_user = type(excinfo.value) is KeyboardInterrupt  # xdist raises one of its own for -x
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        self.report.collected = list(self.collected)
         self.report.never_ran = [nodeid for nodeid in self.collected if nodeid not in self.ended]
         if exitstatus == 0 and (self.report.never_ran or self.report.suite_errors):
             session.exitstatus = int(pytest.ExitCode.TESTS_FAILED)  # type: ignore[assignment]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conformance.clauses import CLAUSES
 from conformance.harness.execution import machine, subject
 from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.requests.request import Executor, InProcess
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN, Subject, SubjectError
 from conformance.harness.findings import known as known_deviations
-from conformance.harness.findings.known import Known, KnownError
+from conformance.harness.findings.known import Known, KnownError, today
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.session import Session
 from strategies import Axes, Case, CaseError, parse
@@ -33,7 +34,8 @@ class OptionError(ValueError):
 class Options:
     """The options of a run.
 
-    case with the cell that its line names ("" for every cell); cells are those of the subject that are asked for.
+    case with the cell that its line names ("" for every cell); cells are those of the subject that are asked for;
+    fail_on: the clauses whose ambers and remarks are red.
     """
 
     effort: str
@@ -47,16 +49,20 @@ class Options:
     known: tuple[Known, ...]
     no_stale: bool
     show_known: bool = False
+    fail_on: tuple[str, ...] = ()
 
     def session(self, executor: Executor | None = None) -> Session:
         """The session of a run, its first calls made by `executor`, or in this process.
 
         Raises OptionError for a subject that nothing can be said about.
         """
+        expired = self.expired()
         made = Session(
             self.subject,
             Axes(self.dtypes, self.devices, MOST_NUMBERS[self.effort]),
-            self.concerned(),
+            tuple(entry for entry in self.concerned() if entry not in expired),
+            expired=expired,
+            fail_on=self.fail_on,
             routes=self.routes,
             dtypes=self.dtypes,
             executor=executor or InProcess(),
@@ -81,6 +87,11 @@ class Options:
                 if failure.kind == MISMATCHED:
                     raise OptionError(f"{self.subject.name}, {cell}, {one_line(failure.message)}; {ADAPTER}")
 
+    def expired(self) -> tuple[Known, ...]:
+        """Those of them whose waivers have expired."""
+        day = today()
+        return tuple(entry for entry in self.concerned() if entry.is_expired(day))
+
     def concerned(self) -> tuple[Known, ...]:
         """The known deviations that this PyTorch has on this machine."""
         import torch
@@ -100,6 +111,7 @@ def read(
     known: Sequence[Path],
     no_stale: bool,
     show_known: bool = False,
+    fail_on: Sequence[str] = (),
 ) -> Options:
     """The options from their texts; empty stands for all. Raises OptionError."""
     if effort not in EFFORT_NAMES:
@@ -127,7 +139,8 @@ def read(
         raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
     if cell and cell not in axes["cells"]:
         raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
-    return Options(effort, judged, parsed, cell, known=entries, no_stale=no_stale, show_known=show_known, **axes)
+    chosen = Options(effort, judged, parsed, cell, known=entries, no_stale=no_stale, show_known=show_known, **axes)
+    return replace(chosen, fail_on=_clauses(fail_on))
 
 
 def _is_of_packing(entry: Known, judged: Subject) -> bool:
@@ -141,6 +154,12 @@ def _subject(texts: Sequence[str]) -> Subject:
         return subject.named(texts) if texts else subject.torch_nn()
     except SubjectError as error:
         raise OptionError(one_line(f"--subject {error}", 400)) from None
+
+
+def _clauses(asked: Sequence[str]) -> tuple[str, ...]:
+    """The clauses of --fail-on, each given alone or several with commas. Raises OptionError."""
+    names = [name.strip() for text in asked for name in text.split(",")]
+    return _chosen("--fail-on", names, CLAUSES, "no such clause; one of") if names else ()
 
 
 def _chosen(option: str, asked: Sequence[str], there: Iterable[str], otherwise: str) -> tuple[str, ...]:

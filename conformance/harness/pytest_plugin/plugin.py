@@ -75,6 +75,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help="list every known deviation with its tracker after the run",
         )
         add(
+            "--fail-on",
+            action="append",
+            default=[],
+            metavar="CLAUSE[,CLAUSE]",
+            help="amber findings and remarks of these clauses fail the run; may be repeated",
+        )
+        add(
             "--no-stale",
             action="store_true",
             help="fail on known deviations that no longer occur, and on properties that tested nothing",
@@ -88,6 +95,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "--no-reports",
             action="store_true",
             help="write no folders",
+        )
+        add(
+            "--results",
+            metavar="FILE",
+            help="write what was judged and found as JSON, in the form of docs/results.md: a name that ends in .json",
         )
         add(
             "--call-limit",
@@ -127,7 +139,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly or config.option.help:
         return
     from conformance.harness import session
-    from conformance.harness.pytest_plugin import crash_recovery, report
+    from conformance.harness.pytest_plugin import crash_recovery, github, report, results_file
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
@@ -136,6 +148,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
     config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crash_recovery.install(config, config.stash[REPORT], watch)
+    results_file.install(config, config.stash[REPORT])
+    github.install(config, config.stash[REPORT])
 
 
 def _require_packages() -> None:
@@ -183,7 +197,7 @@ def _read_options(config: pytest.Config) -> Any:
     case = given.case[0] if given.case else None
     axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
     known = [Path(name) for name in given.known]
-    shown = {"no_stale": given.no_stale, "show_known": given.show_known}
+    shown = {"no_stale": given.no_stale, "show_known": given.show_known, "fail_on": given.fail_on}
     return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
 
 
@@ -315,14 +329,23 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     outcome = yield
     found = _property(item)
-    if call.excinfo is not None and call.when == "call" and found is not None:
-        from conformance.harness.pytest_plugin import report
+    if call.when != "call":
+        return
+    from conformance.harness.findings.deviation import Deviation
+    from conformance.harness.pytest_plugin import junit, report
 
-        told = outcome.get_result()  # type: ignore[attr-defined]
-        if isinstance(call.excinfo.value, pytest.skip.Exception):
-            told.user_properties.append((report.LACKING, str(call.excinfo.value)))
-        else:
-            report.rewrite(told, found, item, call.excinfo.value)
+    told, error = outcome.get_result(), call.excinfo and call.excinfo.value  # type: ignore[attr-defined]
+    if isinstance(error, pytest.skip.Exception) and found is not None:
+        told.user_properties.append((report.LACKING, str(error)))
+    elif error is not None and found is not None:
+        report.rewrite(told, found, item, error)
+    elif isinstance(error, Deviation):
+        report.tell(told, [error.finding])
+    if found is not None:
+        item.user_properties += junit.of_property(told, found, _cell(item))
+    elif "known_deviation" in getattr(item, "fixturenames", ()):
+        entry = item.callspec.params["known_deviation"]  # type: ignore[attr-defined]
+        item.user_properties += junit.of_entry(told, entry, _cell(item))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -337,7 +360,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_testnodedown(node: Any, error: Any) -> None:
     output = getattr(node, "workeroutput", {}).pop("conformance", None)  # told twice of one that was interrupted
     if output is not None:
-        node.config.stash[REPORT].session.recorder.merge(output)
+        node.config.stash[REPORT].merge(node.gateway.id, output)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

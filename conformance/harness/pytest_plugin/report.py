@@ -6,7 +6,8 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +15,9 @@ from conformance.clauses import CLAUSES
 from conformance.harness import session
 from conformance.harness.execution import machine
 from conformance.harness.execution.routes import ROUTES
+from conformance.harness.findings.counts import PropertyStats
 from conformance.harness.findings.deviation import Deviation
-from conformance.harness.findings.recorder import Finding, PropertyStats, as_repeat
+from conformance.harness.findings.recorder import Finding, as_repeat
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import case_of, counted, one_line
 from conformance.harness.property import Property
@@ -38,13 +40,18 @@ def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error
     here = session.current()
     findings = [found.explained(here, one, case_of(one)) for one in findings_of(error, here.latest.get(node))]
     if findings:
-        report.longrepr = "\n\n".join(finding.text() for finding in findings)
-        report.user_properties.append((FINDINGS, [finding.to_json() for finding in findings]))
+        tell(report, findings)
     else:
         report.user_properties.append((SUITE_ERROR, one_line(f"{type(error).__name__}: {error}")))
         report.sections.append(
             ("error of the suite", "Not a deviation of PyTorch: please report it, with the traceback above.")
         )
+
+
+def tell(report: pytest.TestReport, findings: Sequence[Finding]) -> None:
+    """Makes a report that of a test with these findings."""
+    report.longrepr = "\n\n".join(finding.text() for finding in findings)
+    report.user_properties.append((FINDINGS, [finding.to_json() for finding in findings]))
 
 
 def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
@@ -92,6 +99,10 @@ class Report:
         self.options = options
         self.arguments = arguments
         self.started = time.monotonic()
+        self.began = datetime.now(timezone.utc)
+        self.seconds: dict[str, float] = {}
+        self.collected: list[str] = []
+        self.merged: set[str] = set()
         self.findings: list[Finding] = []
         self.suite_errors: list[tuple[str, str]] = []
         self.other_failures: list[str] = []
@@ -117,6 +128,7 @@ class Report:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps what a test's process said of it."""
         explained = False
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
         for name, value in report.user_properties:
             explained |= name in (FINDINGS, SUITE_ERROR, FIXED)
             if name == FINDINGS:
@@ -131,6 +143,12 @@ class Report:
                 self.lacking[str(value)] += 1
         if report.outcome == "failed" and not explained:
             self.other_failures.append(report.nodeid)
+
+    def merge(self, worker: str, data: dict[str, Any]) -> None:
+        """Adds what a worker recorded, once: one that is interrupted may say it at its end too."""
+        if worker not in self.merged:
+            self.merged.add(worker)
+            self.session.recorder.merge(data)
 
     def tested_nothing(self) -> bool:
         """Whether properties compared nothing that could have failed, where that is to fail the run."""

@@ -234,10 +234,11 @@ class Summary:
             clause = f"{entries[name].clause} " if name in entries else ""
             lines += labelled("FIXED", f"{clause}{name}: fixed upstream, remove this entry", self.width)
         if self.options.show_known:
-            concerned = {entry.id for entry in self.options.concerned()}
+            concerned, expired = {entry.id for entry in self.options.concerned()}, self.options.expired()
             for entry in self.options.known:
                 times = f"seen {counted(seen[entry.id], 'time')}" if entry.id in seen else "not seen in this run"
                 state = times if entry.id in concerned else "not of this release and machine"
+                state = "expired" if entry in expired else state
                 lines += _entry_lines(entry, state, self.width)
         return lines
 
@@ -371,9 +372,10 @@ def _known_line(entry: Known, first: str, width: int) -> list[str]:
     """A known defect and its tracker on one line; a tracker that does not fit on the next."""
     head, tracker = MARGIN + first, short_tracker(entry.tracker)
     line, indent = f"{head}{_name(entry)}  {tracker}", " " * len(head)
+    waiver = wrapped(entry.waiver, width, indent, indent) if entry.waiver else []
     if len(line) <= width:
-        return [line]
-    return [*wrapped(_name(entry), width, head, indent), *wrapped(tracker, width, indent, indent)]
+        return [line, *waiver]
+    return [*wrapped(_name(entry), width, head, indent), *wrapped(tracker, width, indent, indent), *waiver]
 
 
 def _entry_lines(entry: Known, seen: str, width: int) -> list[str]:
@@ -382,7 +384,7 @@ def _entry_lines(entry: Known, seen: str, width: int) -> list[str]:
     lines = wrapped(f"{_name(entry)}, {seen}", width, f"{MARGIN}{entry.severity:<7}", inner)
     for part in filter(str.strip, re.split(LINK, one_line(entry.tracker, 1000))):
         lines += wrapped(part, width, inner, inner)
-    return lines
+    return lines + (wrapped(entry.waiver, width, inner, inner) if entry.waiver else [])
 
 
 def labelled(label: str, text: str, width: int) -> list[str]:

@@ -25,10 +25,9 @@ def facts(finding: Finding, outcome: str) -> str:
     clause = CLAUSES[finding.clause]
     text = finding_text(replace(finding, options=one_line(finding.options)), WIDTH)
     told = versions()
-    longest = max((len(run) for run in re.findall("`+", text + told)), default=0)
     return ENVIRONMENT.get_template("facts.md.j2").render(
         title=markdown(title(finding)),
-        fence="`" * max(3, longest + 1),
+        fence=_fence(text + told),
         text=text,
         clause=clause,
         promised=clause.severity != REMARK,
@@ -74,6 +73,17 @@ def searches(finding: Finding) -> list[str]:
     texts = (f"{name} {finding.field} {finding.kind}", f"{finding.field.partition(':')[0]} {name} wrong", message)
     words = [" ".join(re.findall(r"[\w.]+", one_line(text))[:MOST_WORDS]) for text in texts]
     return list(dict.fromkeys(one for one in words if one))
+
+
+def _fence(text: str) -> str:
+    """Backticks that end no block of this text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    return "`" * max(3, longest + 1)
+
+
+def fenced(text: str) -> str:
+    """Text as a block of Markdown that shows it as it is."""
+    return f"{_fence(text)}\n{text}\n{_fence(text)}"
 
 
 def markdown(text: str) -> str:

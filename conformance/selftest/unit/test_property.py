@@ -29,7 +29,7 @@ def look(*found, compared=(), known=()):
     def body(case, cell):
         record, seen = case_record.current(), Observation(case.on(cell), "torch.nn", "constructor")
         for elements, vacuous in compared:
-            record.checked(elements, vacuous, 0.5)
+            record.checked(seen, elements, vacuous, 0.5)
         for field, severity in found:
             record.found(seen, field, "is wrong", ["line"], severity=severity)
 
@@ -81,7 +81,7 @@ def test_property_that_compared_nothing_because_its_routes_are_left_out_is_skipp
 ):
     def body(case, cell):
         for elements, vacuous in compared:
-            case_record.current().checked(elements, vacuous, 0.5)
+            case_record.current().checked(Observation(case.on(cell), "torch.nn", "grad"), elements, vacuous, 0.5)
         assert observe(case.on(cell), UNREAL_ROUTES) == []
 
     tested = Property(CLAUSES["A4-fake"], "test_own", (((GRU,), cases()),), body)
@@ -115,4 +115,4 @@ def test_stored_case_reproduces_its_own_deviation_alone(changed, holds, monkeypa
     tested = Property(CLAUSES["B1"], "test_own", (((GRU,), cases()),), body)
     monkeypatch.setattr(replay, "properties", lambda: (tested,))
     with session.nested(Session(torch_nn())):
-        assert replay.reproduces(replace(ENTRY, **changed)) is holds
+        assert (replay.found_again(replace(ENTRY, **changed)) is not None) is holds

@@ -1,13 +1,16 @@
 """A known deviation is that deviation alone: each part of an entry narrows what it stands for."""
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 
-from conformance.clauses import AMBER
-from conformance.harness.findings.known import Known, matching
+from conformance.clauses import AMBER, RED
+from conformance.harness.execution.subject import torch_nn
+from conformance.harness.findings.known import Known, KnownError, load, matching
 from conformance.harness.findings.recorder import Finding
+from conformance.harness.session import Session
 from strategies import Case
 
 FINDING = Finding(
@@ -77,3 +80,95 @@ def test_first_entry_that_fits_gives_the_name():
 )
 def test_release_and_processor_narrow_an_entry(torch, without, release, flags, concerned):
     assert replace(ENTRY, torch=torch, without_cpu_flag=without).concerns(release, flags) is concerned
+
+
+@pytest.mark.parametrize(
+    ("day", "expired"), [(date(2026, 12, 31), False), (date(2027, 1, 1), True), (date(2026, 1, 1), False)]
+)
+def test_waiver_covers_its_last_day_too(day, expired):
+    assert replace(ENTRY, expires=date(2026, 12, 31)).is_expired(day) is expired
+    assert not ENTRY.is_expired(day)
+
+
+def test_waiver_is_told_in_a_line():
+    full = replace(ENTRY, owner="ana", reason="we wait\nfor 2.16\x1b", expires=date(2026, 12, 31))
+    assert full.waiver == r"waived until 2026-12-31 by ana: we wait for 2.16\x1b"
+    assert replace(full, reason="", expires=None).waiver == "waived by ana"
+    assert ENTRY.waiver == ""
+
+
+@pytest.mark.parametrize("severity", [AMBER, RED])
+def test_expired_waiver_covers_nothing_even_where_another_entry_would(severity):
+    expired = replace(ENTRY, id="old", owner="ana", expires=date(2020, 1, 1))
+    finding = replace(FINDING, severity=severity)
+    for known in ((), (ENTRY,)):
+        judged = Session(torch_nn(), known=known, expired=(expired,)).judged(finding, CASE)
+        assert (judged.known, judged.severity) == ("", severity)
+        assert judged.lines == (*FINDING.lines, "waived until 2020-01-01 by ana")
+    assert Session(torch_nn(), known=(ENTRY,)).judged(finding, CASE).known == "some-id"
+
+
+def test_clause_of_fail_on_is_red_unless_it_is_known():
+    here = Session(torch_nn(), fail_on=("D1",))
+    assert here.judged(FINDING, CASE).severity == RED
+    assert here.judged(FINDING, CASE).lines[-1] == "red because of --fail-on D1, amber without it"
+    assert here.judged(replace(FINDING, clause="D2"), CASE).severity == AMBER
+    assert replace(here, known=(ENTRY,)).judged(FINDING, CASE) == replace(FINDING, known="some-id")
+    red = replace(FINDING, severity=RED)
+    assert here.judged(red, CASE) is red
+
+
+TEXT = """
+[[deviation]]
+id = "mine"
+severity = "red"
+clause = "D1"
+field = "output"
+kind = "differs from h_n"
+test = "test_one"
+case = ""
+torch = ">=2.0"
+tracker = "none"
+"""
+
+
+@pytest.mark.parametrize("line", ["expires = 2026-12-31", 'expires = "2026-12-31"'])
+def test_day_is_a_date_of_toml_or_its_text(line, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT + f'owner = "ana"\nreason = "why"\n{line}\n')
+    (entry,) = load(path)
+    assert (entry.owner, entry.reason, entry.expires) == ("ana", "why", date(2026, 12, 31))
+
+
+WRONG = {
+    'expires = "next year"': "expires is a day such as 2026-12-31, not 'next year'",
+    "expires = 2026-12-31T00:00:00Z": "expires is a day such as 2026-12-31",
+    "expires = 20261231": "expires is a day such as 2026-12-31, not '20261231'",
+    'expires = "2026-02-30"': "expires is a day such as 2026-12-31, not '2026-02-30'",
+    "expires = []": "expires is a day such as 2026-12-31",
+    'where = "lstm"': 'where is a table such as { cell = "lstm" }',
+    'where = { colour = "blue" }': "where has no field 'colour'; it has cell, route, ",
+    'where = { hidden_size = ">=x" }': 'releases are written as ">=2.0,<2.4"',
+    "owners = 1": "no such key: owners",
+}
+"""Lines that an entry cannot have, and what is said of them."""
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_entry_that_is_wrong_is_refused_in_one_line_with_file_entry_and_remedy(line, tmp_path):
+    assert_refused(tmp_path, TEXT + line + "\n", WRONG[line])
+
+
+def test_range_of_versions_that_is_none_is_refused_in_one_line(tmp_path):
+    assert_refused(tmp_path, TEXT.replace(">=2.0", "2.x\\u001b"), 'releases are written as ">=2.0,<2.4"')
+
+
+def assert_refused(folder, text, said):
+    path = folder / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(KnownError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: entry 1, mine: ")
+    assert said in message
+    assert message.isprintable()

@@ -8,7 +8,8 @@ import pytest
 
 from conformance.clauses import AMBER, REMARK
 from conformance.harness.execution.failure import KILLED, Failure
-from conformance.harness.findings.recorder import Element, Evidence, Finding, PropertyStats, Recorder, Witness
+from conformance.harness.findings.counts import JudgedCounts, PropertyStats
+from conformance.harness.findings.recorder import Element, Evidence, Finding, Recorder, Witness
 
 FINDING = Finding(
     severity=AMBER,
@@ -68,11 +69,22 @@ def test_every_field_of_a_finding_travels():
 
 @pytest.mark.parametrize("field", [field.name for field in fields(PropertyStats)])
 def test_every_count_of_another_process_is_added(field):
-    counts: dict[str, Any] = {"detectable_error": {"float32": 0.5}}
+    counts: dict[str, Any] = {"detectable_error": {"float32": 0.5}, "found": {"red": 2}}
     here, other = Recorder(), Recorder()
     other.tallies["test[lstm]"] = PropertyStats(**{field: counts.get(field, 3)})
     here.merge(through_json(other))
     assert here.tallies == other.tallies
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(JudgedCounts)])
+def test_every_count_of_a_clause_cell_dtype_and_route_is_added(field):
+    values: dict[str, tuple[Any, Any]] = {"found": ({"red": 2}, {"red": 4}), "worst": (0.5, 0.5)}
+    value, added = values.get(field, (3, 6))
+    once, twice = Recorder(), Recorder()
+    once.judged["B1|lstm|float32|grad"] = JudgedCounts(**{field: value})
+    for _ in range(2):
+        twice.merge(through_json(once))
+    assert twice.judged == {"B1|lstm|float32|grad": JudgedCounts(**{field: added})}
 
 
 @pytest.mark.parametrize("part", [field.name for field in fields(Recorder)])
@@ -82,6 +94,8 @@ def test_every_part_of_two_recorders_adds_up(part):
     for recorder, times in ((once, 1), (twice, 2)):
         for _ in range(times):
             recorder.tally("test[lstm]").cases += 2
+            recorder.judged_at("B1", "lstm", "float32", "grad").calls += 2
+            recorder.deviated("test[lstm]", [FINDING])
             recorder.note(FINDING, 3)
             recorder.skipped("lstm", "float16", "cpu", "grad", failure)
             recorder.kernels["addmm"] = recorder.kernels.get("addmm", 0) + 5

@@ -6,17 +6,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+
+from conformance.results.files import load
 
 ROOT = Path(__file__).parents[4]
 
 SEQUENTIAL, PARALLEL = ("-p", "no:xdist"), ("-n", "2")
 
 
-def run(*arguments, plugin="", path=None):
-    """A run of the suite in a process of its own, with a plugin of this text if wanted: exit code and output."""
-    environment = dict(os.environ, COLUMNS="200")
+def run(*arguments, plugin="", path=None, **settings):
+    """A run of the suite in a process of its own, with a plugin of this text if wanted, and these variables: exit code
+    and output."""
+    environment = dict(os.environ, COLUMNS="200") | settings
     extra = []
     if plugin:
         (path / "planted.py").write_text(plugin)
@@ -45,6 +49,9 @@ REFUSED = [
     (("--subject", "no_such.module"), "no_such", "run from the folder that it lies in, or install it"),
     (("--subject", "torch.ao.nn.quantizable"), "layers.0.layer_fw.cell.igates.weight", "quantizable_lstm.py"),
     (("--known=no/such/file.toml",), "no/such/file.toml", "name a file of known deviations"),
+    (("--fail-on", "B1,Z9"), "--fail-on Z9: no such clause", "A5, B1"),
+    (("--results=no/such/folder/r.json",), "no/such/folder/r.json: No such file", "name a file that can be written"),
+    (("--results=README.md",), "--results README.md", "ends in .json"),
 ]
 """Arguments, what the one line about them names, and the remedy that it gives."""
 
@@ -271,3 +278,76 @@ def test_known_deviation_does_not_fail_the_run_and_hides_no_other(tmp_path):
     assert "XFAIL" not in text
     code, text = run(*arguments, "-k", "test_last_output_is and gru", plugin=RAISES, path=tmp_path)
     assert code == 1
+
+
+WARNS = """
+import warnings
+from conformance.harness.execution import subject
+from conformance.selftest.implementations import plain
+
+class Warns(plain.Plain):
+    def forward(self, input, hx=None):
+        warnings.warn("<b>no</b> \\x1b[31mluck\\n::error::it is late")
+        return super().forward(input, hx)
+
+subject.torch_nn = lambda: plain.subject("warns", Warns)
+"""
+
+CHOSEN = ("--effort", "smoke", "-k", "valid_call_warns and lstm and not cell")
+
+
+def test_remark_fails_the_run_where_its_clause_is_named_and_is_told_to_junit_and_github(tmp_path):
+    junit, summary, results = (tmp_path / name for name in ("j.xml", "s.md", "r.json"))
+    files = (f"--results={results}", f"--junitxml={junit}")
+    actions = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    code, text = run(*SEQUENTIAL, *CHOSEN, *files, plugin=WARNS, path=tmp_path, **actions)
+    assert code == 0, text
+    assert load(results).findings[0].severity == "remark"
+    assert re.findall("^::(?:error|warning) title=(.*?)::", text, re.MULTILINE) == [
+        "REMARK A5%3A valid call warns of nothing"
+    ]
+    assert "REMARK A5 " in summary.read_text()
+    code, text = run(*PARALLEL, *CHOSEN, *files, "--fail-on=B1,A5", plugin=WARNS, path=tmp_path, **actions)
+    assert code == 1, text
+    assert "red because of --fail-on A5, remark without it" in text
+    made = load(results)
+    assert (made.verdict, made.complete, made.totals.red) == ("FAIL", True, 1)
+    assert {row.outcome for row in made.judged if row.clause == "A5"} == {"red"}
+    assert re.findall("^::(error|warning) ", text, re.MULTILINE) == ["error", "error"]
+    case = {one.get("name"): one.get("value") for one in ElementTree.parse(junit).iter("property")}
+    told = {name: case.get(name) for name in ("clause", "cell", "severity", "case")}
+    assert told == {"clause": "A5", "cell": "lstm", "severity": "red", "case": made.findings[0].case}
+    assert case["signature"] == r"A5 | warnings | warns: <b>no</b> \x1b[31mluck ::error::it is late"
+
+
+EXPIRED = """
+    [[deviation]]
+    id = "raises-above-one-unit"
+    severity = "red"
+    clause = "D1"
+    field = "call"
+    kind = "raised ArithmeticError"
+    test = "test_last_output_is_the_last_hidden_state"
+    case = "v1 lstm i1 h2 t1 float32 fill=dyadic"
+    torch = ">=2.0"
+    tracker = "none"
+    owner = "ana\\u001b[31m"
+    reason = "we wait"
+    expires = {day}
+    """
+
+
+@pytest.mark.parametrize(("day", "code"), [("2020-02-29", 1), ("9999-12-31", 0)])
+def test_waiver_covers_until_its_day_is_over_and_is_red_from_then_on(day, code, tmp_path):
+    (tmp_path / "mine.toml").write_text(EXPIRED.format(day=day))
+    arguments = (*SEQUENTIAL, f"--known={tmp_path / 'mine.toml'}", "--effort", "smoke", "--show-known")
+    chosen = "raises-above or (test_last_output_is and lstm)"
+    ended, text = run(*arguments, f"--results={tmp_path / 'r.json'}", "-k", chosen, plugin=RAISES, path=tmp_path)
+    assert ended == code, text
+    waiver = rf"waived until {day} by ana\x1b[31m: we wait"
+    assert waiver in " ".join(text.split())
+    made = load(tmp_path / "r.json")
+    (entry,) = [one for one in made.known if one.id == "raises-above-one-unit"]
+    assert (entry.state, entry.waiver) == ("expired" if code else "seen", waiver)
+    assert [one.severity for one in made.findings if not one.known] == ["red"] * 2 * code
+    assert all(waiver in one.lines for one in made.findings if not one.known)

@@ -15,6 +15,7 @@ import pytest
 
 from conformance.harness.isolation.call_journal import Record
 from conformance.harness.pytest_plugin import crash_recovery, plugin
+from conformance.results.files import load
 from strategies import parse
 
 ROOT = Path(__file__).parents[4]
@@ -341,7 +342,9 @@ def test_interrupted_run_ends_within_seconds_says_that_it_is_incomplete_and_leav
     if mode == "in this process":
         (start.folder / "died").touch()
     xdist = ("-p", "no:xdist") if mode == "in this process" else ("-n", "1")
-    run = start.run(*xdist, "-k", "test_results_lie", "--call-limit", "0", subjects={"lstm": "LSTM"})
+    results = start.folder / "r.json"
+    more = ("--call-limit", "0", f"--results={results}")
+    run = start.run(*xdist, "-k", "test_results_lie or test_dtype", *more, subjects={"lstm": "LSTM"})
     deadline = time.monotonic() + 60
     while not (start.folder / "hangs").exists():
         assert time.monotonic() < deadline, run.communicate()[0]
@@ -355,5 +358,8 @@ def test_interrupted_run_ends_within_seconds_says_that_it_is_incomplete_and_leav
     assert time.monotonic() - began < 10
     assert code == int(pytest.ExitCode.INTERRUPTED), text
     assert re.search(r"^INCOMPLETE interrupted; \d+ tests? never ran:\s+test_results_lie", text, re.MULTILINE), text
+    made = load(results)
+    assert (made.complete, made.verdict) == (False, "INCOMPLETE")
+    assert made.reason.startswith("interrupted; ")
     time.sleep(0.5)
     assert not marked(start.mark)

@@ -56,7 +56,9 @@ def report(*arguments, **given):
 
 
 def tell(made, name, value, outcome="passed", when="call"):
-    told: Any = SimpleNamespace(user_properties=[(name, value)], when=when, outcome=outcome, nodeid="x.py::test_x")
+    told: Any = SimpleNamespace(
+        user_properties=[(name, value)], when=when, outcome=outcome, nodeid="x.py::test_x", duration=0.0
+    )
     made.pytest_runtest_logreport(told)
 
 

@@ -145,7 +145,7 @@ def test_another_finding_and_one_that_is_less_telling_do_not_take_its_place(chan
 
 def test_case_that_says_nothing_does_not_take_its_place():
     def look(record, problem, seen):
-        record.checked(4, 0.0 if problem.input.any() else 1.0, 0.0)
+        record.checked(seen, 4, 0.0 if problem.input.any() else 1.0, 0.0)
         outside(record, seen)
 
     _, found = looked(look)

@@ -1,0 +1,1 @@
+"""The results of a run as a file: its form, and how it is written and read."""
