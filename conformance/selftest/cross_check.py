@@ -16,7 +16,7 @@ import numpy as np
 
 import reference
 from conformance.selftest.arguments import Parser
-from conformance.selftest.drawn_cases import look_at
+from strategies.drawn_cases import look_at
 from reference.formats import Format
 from reference.network import Enclosure
 from reference.problem import GATES, Problem

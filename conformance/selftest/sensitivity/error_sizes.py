@@ -26,7 +26,7 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.forward import ForwardByLayers
 from conformance.harness.execution.subject import Subject
 from conformance.selftest.arguments import Parser
-from conformance.selftest.drawn_cases import look_at
+from strategies.drawn_cases import look_at
 from conformance.selftest.implementations.plain import Plain, States
 from reference.formats import FORMATS
 from reference.network import Enclosure

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import hypothesis
 
-from strategies import Axes, Case, Cases
-from strategies.axes import AxesInForce
+from strategies.case import Case, Cases
+from strategies.axes import Axes, AxesInForce
 
 
 def look_at(
