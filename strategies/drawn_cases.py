@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import hypothesis
 
-from strategies.case import Case, Cases
 from strategies.axes import Axes, AxesInForce
+from strategies.case import Case, Cases
 
 
 def look_at(

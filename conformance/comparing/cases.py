@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.findings.recorder import node
+from conformance.harness.property import Property, derived_seed, properties
 from strategies import Axes, Case
 from strategies.drawn_cases import look_at
 

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.clauses import CLAUSES
 from conformance.comparing.sides import Side
+from conformance.harness import session
 from conformance.harness.api import assert_within, from_inputs
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
-from conformance.clauses import CLAUSES
-from conformance.harness import session
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.handed_over import WRITERS, ReadModule, WriteModule
 from strategies import Case
@@ -63,7 +63,10 @@ def _one(old: Side, new: Side, cell: str, form: str, folder: Path) -> HandedOver
 
 def _deviation(side: Side, seen: Observation, cell: str) -> str:
     """How results leave their error bound; "" where they do not."""
-    with session.nested(side.session()) as here, suppress(Exception):
-        with case_record.entered(CaseRecord(here, CLAUSES["B1"], "results_of_a_module_read_from_a_file", cell)) as record:
-            assert_within(seen, from_inputs)
+    with (
+        session.nested(side.session()) as here,
+        suppress(Exception),
+        case_record.entered(CaseRecord(here, CLAUSES["B1"], "results_of_a_module_read_from_a_file", cell)) as record,
+    ):
+        assert_within(seen, from_inputs)
     return record.findings[0].finding.lines[0] if record.findings else ""

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 
-from conformance.comparing.sides import Side
 from conformance import relations
+from conformance.comparing.sides import Side
 from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.requests.parameters import DrawParameters
 from reference.problem import Problem
