@@ -36,7 +36,7 @@ class Drift:
 
     @property
     def is_inside(self) -> bool:
-        return self.new <= self.spread
+        return not self.cannot and self.new <= self.spread
 
 
 def drift(label: str, problem: Problem, old: Side, new: Side) -> Drift:

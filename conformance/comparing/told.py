@@ -96,16 +96,22 @@ def _bits(real: Comparison) -> Iterator[str]:
 
 
 def _drifts(drifts: Sequence[Drift]) -> Iterator[str]:
-    for one in drifts:
-        if one.cannot:
-            yield _line("training", f"{one.label}: {one.cannot}")
-            continue
-        inside = "inside" if one.is_inside else "outside"
-        yield _line(
-            "training",
-            f"{one.label}: after {one.steps} steps weights differ by {one.new:.2g}, {inside} the {one.spread:.2g} "
-            "of ten runs whose weights were changed by a rounding",
-        )
+    """How training goes on: of interest where bits changed."""
+    if not drifts:
+        return
+    outside = [one for one in drifts if not one.is_inside]
+    yield _line(
+        "training",
+        f"{len(drifts) - len(outside)} of {len(drifts)} configurations inside the spread of ten "
+        "runs whose weights were changed by a rounding",
+    )
+    yield from _several(
+        [
+            one.cannot or f"weights differ by {one.new:.2g}, in the ten runs by {one.spread:.2g}: {one.label}"
+            for one in drifts
+            if one.new or one.cannot
+        ]
+    )
 
 
 def _headroom(real: Comparison) -> Iterator[str]:
@@ -162,10 +168,8 @@ def _files(files: Sequence[HandedOver]) -> Iterator[str]:
     written = [one for one in files if not one.not_written]
     yield _line("files", f"{len(written) - len(lost)} of {len(written)} of the old one's load and give its results")
     yield from _several([f"{CELL_NAMES[one.cell]} {one.form}: {one.not_read or one.deviates}" for one in lost])
-    unwritten = [
-        f"{CELL_NAMES[one.cell]} {one.form} not written: {one.not_written}" for one in files if one.not_written
-    ]
-    yield from _several(unwritten)
+    unwritten = [one for one in files if one.not_written]
+    yield from _several([f"{CELL_NAMES[one.cell]} {one.form} not written: {one.not_written}" for one in unwritten])
 
 
 def _place(place: Place) -> str:
