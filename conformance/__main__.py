@@ -101,6 +101,8 @@ def _add_compare(commands: _Commands) -> _Parser:
     compare.add_argument("--cases", type=_count, default=2, metavar="N", help="cases of each property and cell (2)")
     compare.add_argument("--seed", type=_seed, default=0, metavar="N", help="draws the cases (0)")
     compare.add_argument("--cell", action="append", default=[], choices=ALL_CELLS, help="as for pytest")
+    waivers = "a file of deviations that may come, as for pytest"
+    compare.add_argument("--known", action="append", default=[], type=Path, metavar="FILE", help=waivers)
     return compare
 
 
@@ -124,7 +126,8 @@ def main(argv: list[str]) -> int:
         from conformance.commands.compare import Wanted as Compared
         from conformance.commands.compare import compare
 
-        return compare(Compared(options.old, options.new, options.cases, options.seed, tuple(options.cell)))
+        drawn = (options.cases, options.seed, tuple(options.cell))
+        return compare(Compared(options.old, options.new, *drawn, tuple(options.known)))
     from conformance.commands.measure import report as measured
 
     return measured(options.quick)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from conformance.comparing import cases, drift, files, streams, timing, verdicts
 from conformance.comparing.sides import Side
 from conformance.comparing.told import Outcome, told
 from conformance.harness.cells import MODULES, SINGLE_STEPS
+from conformance.harness.findings import known
+from conformance.harness.findings.known import KnownError
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation.interpreter import CannotRun
 from conformance.harness.isolation.worker_process import ChildError
@@ -21,29 +24,36 @@ SAME, DEVIATES, WORSE, USAGE = 0, 1, 3, 4
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be compared: `count` cases of each property, drawn from `seed`, of these cells or all."""
+    """What is to be compared: `count` cases of each property, drawn from `seed`, of these cells or all.
+
+    known: files of deviations that are waived
+    """
 
     old: str
     new: str
     count: int = 2
     seed: int = 0
     cells: tuple[str, ...] = ()
+    known: tuple[Path, ...] = ()
 
 
 def compare(wanted: Wanted) -> int:
     """Prints what changes from one interpreter's PyTorch to the other's; returns the exit code."""
     with ExitStack() as stack:
         try:
-            old, again, new = (Side.of(python) for python in (wanted.old, wanted.old, wanted.new))
-        except CannotRun as reason:
-            return _usage(str(reason))
+            waived = tuple(entry for path in wanted.known for entry in known.load(path))
+            named = (*waived, *known.load(known.SHIPPED))
+            old, again, new = (Side.of(python, named) for python in (wanted.old, wanted.old, wanted.new))
+        except (CannotRun, KnownError) as reason:
+            return _usage(one_line(str(reason)))
         for side in (old, again, new):
             stack.callback(side.close)
         print(f"{old.build.version} ({one_line(old.python)}) beside {new.build.version} ({one_line(new.python)})")
         try:
-            outcome = _outcome(wanted, old, again, new)
+            found = _outcome(wanted, old, again, new)
         except ChildError as error:
             return _usage(one_line(str(error).strip().splitlines()[-1]))
+    outcome = replace(found, waived=frozenset(entry.id for entry in waived))
     print("\n".join(told(outcome)))
     code = exit_code(outcome)
     print(VERDICTS[code])
@@ -59,7 +69,7 @@ VERDICTS = {
 
 def exit_code(outcome: Outcome) -> int:
     """What the comparison means for an upgrade."""
-    if outcome.real.new or outcome.lost_files:
+    if outcome.unwaived or outcome.lost_files:
         return DEVIATES
     return WORSE if outcome.real.lost or outcome.slower else SAME
 

@@ -25,20 +25,18 @@ from strategies.values import INITIAL
 class HandedOver:
     """A module that the old side wrote.
 
-    not_written  why the old side could not write it
-    not_read     why the new side could not read or call it
-    deviates     by what its results are wrong there
+    not_written  why the old side cannot write it, or not use it either
+    trouble      why the new side cannot read or call it, or how its results are wrong there
     """
 
     cell: str
     form: str
     not_written: str = ""
-    not_read: str = ""
-    deviates: str = ""
+    trouble: str = ""
 
     @property
     def is_lost(self) -> bool:
-        return bool(self.not_read or self.deviates)
+        return bool(self.trouble)
 
 
 def handed_over(old: Side, new: Side, cells: Sequence[str] = ()) -> list[HandedOver]:
@@ -55,10 +53,16 @@ def _one(old: Side, new: Side, cell: str, form: str, folder: Path) -> HandedOver
     (written,) = old.ask(WriteModule(problem, ("no_grad",), form=form, file=file))
     if written.failure is not None:
         return HandedOver(cell, form, not_written=written.failure.title)
-    (seen,) = new.ask(ReadModule(problem, ("no_grad",), form=form, file=file))
-    if seen.failure is not None:
-        return HandedOver(cell, form, not_read=seen.failure.title)
-    return HandedOver(cell, form, deviates=_deviation(new, seen, cell))
+    reading = ReadModule(problem, ("no_grad",), form=form, file=file)
+    if trouble := _trouble(old, reading, cell):
+        return HandedOver(cell, form, not_written=f"nor used by it, {trouble}")
+    return HandedOver(cell, form, trouble=_trouble(new, reading, cell))
+
+
+def _trouble(side: Side, reading: ReadModule, cell: str) -> str:
+    """Why a side cannot read or call what the old side wrote, or how its results are wrong there; "" if all is well."""
+    (seen,) = side.ask(reading)
+    return seen.failure.title if seen.failure is not None else _deviation(side, seen, cell)
 
 
 def _deviation(side: Side, seen: Observation, cell: str) -> str:

@@ -11,14 +11,15 @@ import numpy as np
 
 from conformance.commands.cases import looked_at
 from conformance.harness import session
+from conformance.harness.execution import machine
 from conformance.harness.execution.machine import Build
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject, torch_nn
-from conformance.harness.findings.known import Known
+from conformance.harness.findings.known import Known, matching
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.isolation.interpreter import build_of, children
+from conformance.harness.isolation.interpreter import CannotRun, build_of, children
 from conformance.harness.isolation.worker_process import WorkerProcess
 from conformance.harness.property import Property
 from conformance.harness.session import Session
@@ -130,7 +131,7 @@ GIVEN = ("problem", "loss", "before", "request", "wanted")
 
 @dataclass
 class Side:
-    """An interpreter and its children."""
+    """An interpreter and its children. known: the deviations that its PyTorch is known to have here."""
 
     python: str
     build: Build
@@ -143,20 +144,25 @@ class Side:
 
     @classmethod
     def of(cls, python: str, known: tuple[Known, ...] = ()) -> Side:
-        """The side of this interpreter. Raises CannotRun."""
-        return cls(python, build_of(python), known)
+        """The side of this interpreter; of `known` it takes what concerns it. Raises CannotRun."""
+        try:
+            build = build_of(python)
+        except CannotRun as reason:
+            raise CannotRun(f"{python}: {reason}") from None
+        return cls(python, build, tuple(one for one in known if one.concerns(build.version, machine.cpu_flags())))
 
     def look(self, tested: Property, cell: str, case: Case | None) -> Look:
         """What a property sees of a case here."""
         seen = self.recording.begin()
         with session.nested(self.session()) as here:
             record = looked_at(here, tested, cell, case)
-        findings = {(*one.finding.signature, one.finding.cell): one.finding for one in reversed(record.findings)}
+        named = [replace(one.finding, known=matching(self.known, one.finding, case)) for one in record.findings]
+        findings = {(*one.signature, one.cell): one for one in reversed(named)}
         return Look(findings, record.elements, record.worst, seen)
 
     def session(self) -> Session:
         """A session whose calls this side makes."""
-        return Session(self.subject, known=self.known, executor=self.recording, build=self.build)
+        return Session(self.subject, executor=self.recording, build=self.build)
 
     def ask(self, request: Request[Result]) -> tuple[Result, ...]:
         """What this side answers to a request; nothing is recorded."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from conformance import relations
@@ -24,9 +22,9 @@ def weights_changed(cell: str, old: Side, new: Side) -> bool:
     """Whether the modules of one seed draw other initial weights."""
     request = DrawParameters(SEED, (_case().on(cell).architecture,) * 2)
     (before,), (after,) = old.ask(request), new.ask(request)
-    return not all(
-        one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
-        for one, other in itertools.zip_longest(before.drawn, after.drawn, fillvalue={})
+    return len(before.drawn) != len(after.drawn) or any(
+        one.keys() != other.keys() or any(not np.array_equal(one[name], other[name]) for name in one)
+        for one, other in zip(before.drawn, after.drawn, strict=True)
     )
 
 

@@ -28,6 +28,7 @@ class Outcome:
     weights    the cells whose initial weights of one seed changed
     masks      the cells whose dropout masks of one seed changed
     control_times  of the old side beside itself
+    waived     ids of known deviations that were waived
     """
 
     control: Comparison
@@ -38,6 +39,12 @@ class Outcome:
     times: tuple[Times, ...] = ()
     files: tuple[HandedOver, ...] = ()
     drifts: tuple[Drift, ...] = ()
+    waived: frozenset[str] = frozenset()
+
+    @property
+    def unwaived(self) -> list[Changed]:
+        """The new deviations that count."""
+        return [one for one in self.real.new.values() if one.finding.known not in self.waived]
 
     @property
     def slower(self) -> list[Times]:
@@ -57,7 +64,7 @@ def told(outcome: Outcome) -> Iterator[str]:
     """The whole comparison, line by line."""
     real = outcome.real
     yield _false_flags(outcome)
-    yield from _verdicts(real)
+    yield from _verdicts(outcome)
     yield from _bits(real)
     yield from _drifts(outcome.drifts)
     yield from _headroom(real)
@@ -74,15 +81,18 @@ def _false_flags(outcome: Outcome) -> str:
     return _line("false flags", f"{outcome.false_flags} of {asked} ({rate:.2g} %), the old one compared with itself")
 
 
-def _verdicts(real: Comparison) -> Iterator[str]:
-    yield _line("verdicts", f"{counted(len(real.new), 'new deviation')}, {len(real.fixed)} fixed")
+def _verdicts(outcome: Outcome) -> Iterator[str]:
+    real = outcome.real
+    waived = len(real.new) - len(outcome.unwaived)
+    of_these = f", {waived} of them waived" if waived else ""
+    yield _line("verdicts", f"{counted(len(real.new), 'new deviation')}{of_these}, {len(real.fixed)} fixed")
     yield from _several([f"new    {_change(key, one)}" for key, one in real.new.items()])
     yield from _several([f"fixed  {_change(key, one)}" for key, one in real.fixed.items()])
 
 
 def _change(key: Key, one: Changed) -> str:
     clause, name, kind, cell = key
-    known = f"  [known: {one.finding.known}]" if one.finding.known else ""
+    known = f", known as {one.finding.known}" if one.finding.known else ""
     return f"{one.finding.severity} {clause} {CELL_NAMES[cell]} {name} {kind}{known}: {one.line}"
 
 
@@ -167,7 +177,7 @@ def _files(files: Sequence[HandedOver]) -> Iterator[str]:
     lost = [one for one in files if one.is_lost]
     written = [one for one in files if not one.not_written]
     yield _line("files", f"{len(written) - len(lost)} of {len(written)} of the old one's load and give its results")
-    yield from _several([f"{CELL_NAMES[one.cell]} {one.form}: {one.not_read or one.deviates}" for one in lost])
+    yield from _several([f"{CELL_NAMES[one.cell]} {one.form}: {one.trouble}" for one in lost])
     unwritten = [one for one in files if one.not_written]
     yield from _several([f"{CELL_NAMES[one.cell]} {one.form} not written: {one.not_written}" for one in unwritten])
 

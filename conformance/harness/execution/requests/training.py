@@ -43,4 +43,4 @@ class Train(ProblemRequest[Trained]):
             returned = named_results(module(*arguments), self.problem.architecture)
         loss = data_of(next(iter(returned.values()))).double().square().mean()
         loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss)
+        return float(loss.detach())
