@@ -86,8 +86,8 @@ def _verdicts(outcome: Outcome) -> Iterator[str]:
     waived = len(real.new) - len(outcome.unwaived)
     of_these = f", {waived} of them waived" if waived else ""
     yield _line("verdicts", f"{counted(len(real.new), 'new deviation')}{of_these}, {len(real.fixed)} fixed")
-    yield from _several([f"new    {_change(key, one)}" for key, one in real.new.items()])
-    yield from _several([f"fixed  {_change(key, one)}" for key, one in real.fixed.items()])
+    yield from _several([f"new {_change(key, one)}" for key, one in real.new.items()])
+    yield from _several([f"fixed {_change(key, one)}" for key, one in real.fixed.items()])
 
 
 def _change(key: Key, one: Changed) -> str:
@@ -154,8 +154,8 @@ def _kernels(real: Comparison) -> Iterator[str]:
 def _warnings(real: Comparison) -> Iterator[str]:
     new, gone = _by_text(real.warnings_new), _by_text(real.warnings_gone)
     yield _line("warnings", f"{len(new)} new, {len(gone)} gone")
-    yield from _several([f"new    {text} ({count} cases)" for text, count in new.items()])
-    yield from _several([f"gone   {text} ({count} cases)" for text, count in gone.items()])
+    yield from _several([f"new {text} ({count} cases)" for text, count in new.items()])
+    yield from _several([f"gone {text} ({count} cases)" for text, count in gone.items()])
 
 
 def _by_text(warnings: Mapping[tuple[Place, str], int]) -> Counter[str]:
@@ -170,7 +170,7 @@ def _times(times: Sequence[Times]) -> Iterator[str]:
     slower = [one for one in measured if one.is_slower]
     yield _line("time", f"{len(slower)} of {len(measured)} configurations slower, in {PAIRS} pairs each")
     yield from _several([f"{one.ratio:5.2f} times  {one.label}" for one in measured])
-    yield from _several([f"cannot     {one.label}: {one.cannot}" for one in times if one.cannot])
+    yield from _several([f"cannot {one.label}: {one.cannot}" for one in times if one.cannot])
 
 
 def _files(files: Sequence[HandedOver]) -> Iterator[str]:

@@ -15,7 +15,10 @@ from conformance.harness.execution.subject import torch_nn
 from conformance.harness.isolation.interpreter import CannotRun
 
 CELL = "gru_cell"
-NARROWED = {"count": 1, "cells": (CELL,)}
+
+
+def narrowed(old, new, **other):
+    return Wanted(old, new, count=1, cells=(CELL,), **other)
 
 
 class OneBitOff(torch.nn.GRUCell):
@@ -83,30 +86,30 @@ def workers(monkeypatch):
 SITUATIONS = {
     "same": ("same", SAME, ["0 new deviations, 0 fixed", "bits            the same in all"]),
     "bit": ("same", SAME, ["all inside their bounds"]),
-    "wrong": ("same", DEVIATES, ["new    red B1 GRUCell h_n outside its bound"]),
+    "wrong": ("same", DEVIATES, ["new red B1 GRUCell h_n outside its bound"]),
     "slow": ("same", WORSE, ["2 of 2 configurations slower", "verdict: less headroom, or slower"]),
     "renamed": ("same", DEVIATES, ["2 of 3 of the old one's load", "GRUCell state_dict: raised RuntimeError"]),
-    "fixed": ("wrong", SAME, ["0 new deviations", "fixed  red B1 GRUCell h_n outside its bound"]),
+    "fixed": ("wrong", SAME, ["0 new deviations", "fixed red B1 GRUCell h_n outside its bound"]),
 }
 
 
 @pytest.mark.parametrize("new", SITUATIONS)
 def test_each_kind_of_change_is_told_apart(new, capsys):
     old, code, lines = SITUATIONS[new]
-    assert compare(Wanted(old, new, **NARROWED)) == code
+    assert compare(narrowed(old, new)) == code
     printed = capsys.readouterr().out
     assert all(line in printed for line in lines), printed
 
 
 def test_an_interpreter_that_cannot_run_is_one_line(capsys):
-    assert compare(Wanted("same", "none", **NARROWED)) == USAGE
+    assert compare(narrowed("same", "none")) == USAGE
     assert capsys.readouterr().err == (
         "python -m conformance compare: none: it cannot import torch: No module named 'torch'\n"
     )
 
 
 def test_a_file_of_waivers_that_cannot_be_read_is_one_line(tmp_path, capsys):
-    assert compare(Wanted("same", "same", **NARROWED, known=(tmp_path / "none.toml",))) == USAGE
+    assert compare(narrowed("same", "same", known=(tmp_path / "none.toml",))) == USAGE
     assert capsys.readouterr().err.count("\n") == 1
 
 
