@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+from conformance.harness.cells import MODULES, SINGLE_STEPS
+
 REPORTS = Path(".conformance")
+
+ALL_CELLS = (*MODULES, *SINGLE_STEPS)
 
 _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
@@ -30,6 +34,13 @@ def _seed(text: str) -> int:
     """A seed. Raises ArgumentTypeError, which names the accepted values."""
     if not re.fullmatch("[0-9]{1,9}", text, re.ASCII):
         raise argparse.ArgumentTypeError("give a number from 0 to 999999999")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    """A number of cases. Raises ArgumentTypeError, which names the accepted values."""
+    if not re.fullmatch("[1-9][0-9]{0,3}", text, re.ASCII):
+        raise argparse.ArgumentTypeError("give a number from 1 to 9999")
     return int(text)
 
 
@@ -54,9 +65,10 @@ def _parser(command: str) -> _Parser:
     judge.add_argument(
         "--seed", type=_seed, default=0, help="draws the rows of a call too large to be judged whole (0)"
     )
-    report, bisect = _add_report(commands), _add_bisect(commands)
-    if command in ("judge", "report", "bisect"):
-        parser.wrong = judge.wrong = report.wrong = bisect.wrong = USAGE
+    report, bisect, compare = _add_report(commands), _add_bisect(commands), _add_compare(commands)
+    if command in ("judge", "report", "bisect", "compare"):
+        for one in (parser, judge, report, bisect, compare):
+            one.wrong = USAGE
     return parser
 
 
@@ -82,6 +94,18 @@ def _add_bisect(commands: _Commands) -> _Parser:
     return bisect
 
 
+def _add_compare(commands: _Commands) -> _Parser:
+    compare = commands.add_parser("compare", help="what changes for recurrent modules from one PyTorch to another")
+    compare.add_argument("old", metavar="OLD_PYTHON", help="an interpreter that has torch and NumPy")
+    compare.add_argument("new", metavar="NEW_PYTHON", help="another one")
+    compare.add_argument("--cases", type=_count, default=2, metavar="N", help="cases of each property and cell (2)")
+    compare.add_argument("--seed", type=_seed, default=0, metavar="N", help="draws the cases (0)")
+    compare.add_argument("--cell", action="append", default=[], choices=ALL_CELLS, help="as for pytest")
+    waivers = "a file of deviations that may come, as for pytest"
+    compare.add_argument("--known", action="append", default=[], type=Path, metavar="FILE", help=waivers)
+    return compare
+
+
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit code."""
     parser = _parser(argv[0] if argv else "")
@@ -98,6 +122,12 @@ def main(argv: list[str]) -> int:
         from conformance.commands.bisect import bisect
 
         return bisect(options.line, options.test, options.python)
+    if options.command == "compare":
+        from conformance.commands.compare import Wanted as Compared
+        from conformance.commands.compare import compare
+
+        drawn = (options.cases, options.seed, tuple(options.cell))
+        return compare(Compared(options.old, options.new, *drawn, tuple(options.known)))
     from conformance.commands.measure import report as measured
 
     return measured(options.quick)

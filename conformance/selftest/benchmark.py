@@ -40,10 +40,10 @@ from conformance.harness.isolation.call_journal import CallJournal
 from conformance.harness.isolation.limits import CALL_LIMIT
 from conformance.harness.session import Session
 from conformance.selftest.arguments import Parser
-from conformance.selftest.drawn_cases import look_at
 from reference.problem import LSTM, Loss, Problem
 from reference.roundings import Rounding
 from strategies import Case, cases, losses
+from strategies.drawn_cases import look_at
 
 PARTS = ("drawing", "numbers", "subject", "reference", "verdict")
 

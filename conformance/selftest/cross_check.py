@@ -16,7 +16,6 @@ import numpy as np
 
 import reference
 from conformance.selftest.arguments import Parser
-from conformance.selftest.drawn_cases import look_at
 from reference.formats import Format
 from reference.network import Enclosure
 from reference.problem import GATES, Problem
@@ -25,6 +24,7 @@ from reference.testing import mpmath_reference
 from reference.testing.mpmath_reference import Results, mp
 from strategies import Case, cases
 from strategies.case import LARGEST_SEED
+from strategies.drawn_cases import look_at
 
 SMALL = cases(
     input_size=range(1, 5),

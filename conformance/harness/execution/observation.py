@@ -302,6 +302,28 @@ class InLaps(Observation):
 
 
 @dataclass(frozen=True, eq=False)
+class Timed(Observation):
+    """A call made several times against the clock: the seconds of each."""
+
+    seconds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Written(Observation):
+    """A module that was written to a file of `size` bytes."""
+
+    size: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Trained(Observation):
+    """A module after some steps of training: the loss before each step, and the weights after the last, float64."""
+
+    losses: tuple[float, ...] = ()
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Constructed(Observation):
     """A module without any call: the facts of its parameters, by name, and its repr."""
 

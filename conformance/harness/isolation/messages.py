@@ -10,11 +10,14 @@ from conformance.harness.execution.requests import (
     backward_by_layers,
     backward_of_parts,
     forward,
+    handed_over,
     laps,
     life_cycle,
     packing,
     parameters,
     surroundings,
+    timed,
+    training,
 )
 from reference.problem import Architecture, Loss, Problem
 
@@ -36,6 +39,10 @@ REQUESTS = (
     autograd_apis.DifferentiateByApi,
     autograd_apis.CheckSecondDerivatives,
     packing.Pack,
+    timed.CallTimed,
+    handed_over.WriteModule,
+    handed_over.ReadModule,
+    training.Train,
 )
 """Every request class."""
 
@@ -47,6 +54,9 @@ RESULTS = (
     observation.Poisoned,
     observation.Changed,
     observation.InLaps,
+    observation.Timed,
+    observation.Written,
+    observation.Trained,
     observation.Constructed,
     observation.Differentiated,
     observation.DifferentiatedByLayers,

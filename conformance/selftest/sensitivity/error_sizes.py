@@ -26,13 +26,13 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.forward import ForwardByLayers
 from conformance.harness.execution.subject import Subject
 from conformance.selftest.arguments import Parser
-from conformance.selftest.drawn_cases import look_at
 from conformance.selftest.implementations.plain import Plain, States
 from reference.formats import FORMATS
 from reference.network import Enclosure
 from reference.problem import GATES, RNN_RELU, Problem
 from reference.roundings import Judgement
 from strategies import Case, cases
+from strategies.drawn_cases import look_at
 
 RUNGS = {
     "float32": (0.0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7),

@@ -27,12 +27,12 @@ from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.session import Session
 from conformance.selftest.arguments import Parser, end_with
-from conformance.selftest.drawn_cases import look_at
 from conformance.selftest.soundness.large_cases_state import Row, State, table
 from conformance.selftest.soundness.state_file import Kept, StateError, resumed, sources_hash
 from strategies import Axes, Case
 from strategies.axes import MOST_NUMBERS
 from strategies.case import LARGEST_SEED
+from strategies.drawn_cases import look_at
 from strategies.real import RealCases
 
 REAL = "real"

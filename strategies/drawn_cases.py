@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import hypothesis
 
-from strategies import Axes, Case, Cases
-from strategies.axes import AxesInForce
+from strategies.axes import Axes, AxesInForce
+from strategies.case import Case, Cases
 
 
 def look_at(

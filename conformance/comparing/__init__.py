@@ -1,0 +1,1 @@
+"""Two interpreters side by side: what changes for recurrent modules from one PyTorch to another."""

@@ -1,0 +1,125 @@
+"""compare tells a changed bit, a bound that is left, a slower kernel and a lost file apart."""
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+import conformance.__main__ as command_line
+from conformance.commands.compare import DEVIATES, SAME, USAGE, WORSE, Wanted, compare
+from conformance.comparing import sides
+from conformance.harness.execution import machine
+from conformance.harness.execution.requests.request import InProcess
+from conformance.harness.execution.subject import torch_nn
+from conformance.harness.isolation.interpreter import CannotRun
+
+CELL = "gru_cell"
+
+
+def narrowed(old, new, **other):
+    return Wanted(old, new, count=1, cells=(CELL,), **other)
+
+
+class OneBitOff(torch.nn.GRUCell):
+    """Each result is the next number."""
+
+    def forward(self, input, hx=None):
+        h = super().forward(input, hx)
+        return h + (torch.nextafter(h, 2 * h + 1) - h).detach() if h.dtype == torch.float32 else h
+
+
+class Wrong(torch.nn.GRUCell):
+    """Results have the wrong sign."""
+
+    def forward(self, input, hx=None):
+        return -super().forward(input, hx)
+
+
+class Slow(torch.nn.GRUCell):
+    """A call takes ten times as long."""
+
+    def forward(self, input, hx=None):
+        if input.numel() > 1000:
+            time.sleep(0.02)
+        return super().forward(input, hx)
+
+
+class Renamed(torch.nn.GRUCell):
+    """A state_dict has other names."""
+
+    def load_state_dict(self, state_dict, strict=True, assign=False):
+        raise RuntimeError('Unexpected key(s) in state_dict: "weight_ih"')
+
+
+KINDS = {"bit": OneBitOff, "wrong": Wrong, "slow": Slow, "renamed": Renamed}
+
+
+class Worker(InProcess):
+    """Makes the calls here, of a class that its interpreter's name chooses."""
+
+    def __init__(self, python):
+        self.python = python
+
+    def execute(self, subject, request):
+        if self.python in KINDS:
+            subject = replace(subject, classes={**subject.classes, CELL: KINDS[self.python]})
+        return super().execute(subject, request)
+
+    def close(self):
+        pass
+
+
+def build_of(python):
+    if python == "none":
+        raise CannotRun("it cannot import torch: No module named 'torch'")
+    return machine.build()
+
+
+@pytest.fixture(autouse=True)
+def workers(monkeypatch):
+    """Interpreters that are none."""
+    monkeypatch.setattr(sides, "children", Worker)
+    monkeypatch.setattr(sides, "build_of", build_of)
+
+
+SITUATIONS = {
+    "same": ("same", SAME, ["0 new deviations, 0 fixed", "bits            the same in all"]),
+    "bit": ("same", SAME, ["all inside their bounds"]),
+    "wrong": ("same", DEVIATES, ["new red B1 GRUCell h_n outside its bound"]),
+    "slow": ("same", WORSE, ["2 of 2 configurations slower", "verdict: less headroom, or slower"]),
+    "renamed": ("same", DEVIATES, ["2 of 3 of the old one's load", "GRUCell state_dict: raised RuntimeError"]),
+    "fixed": ("wrong", SAME, ["0 new deviations", "fixed red B1 GRUCell h_n outside its bound"]),
+}
+
+
+@pytest.mark.parametrize("new", SITUATIONS)
+def test_each_kind_of_change_is_told_apart(new, capsys):
+    old, code, lines = SITUATIONS[new]
+    assert compare(narrowed(old, new)) == code
+    printed = capsys.readouterr().out
+    assert all(line in printed for line in lines), printed
+
+
+def test_an_interpreter_that_cannot_run_is_one_line(capsys):
+    assert compare(narrowed("same", "none")) == USAGE
+    assert capsys.readouterr().err == (
+        "python -m conformance compare: none: it cannot import torch: No module named 'torch'\n"
+    )
+
+
+def test_a_file_of_waivers_that_cannot_be_read_is_one_line(tmp_path, capsys):
+    assert compare(narrowed("same", "same", known=(tmp_path / "none.toml",))) == USAGE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", [["--cases", "0"], ["--cases", "many"], ["--cell", "no"], ["--seed", "-1"]])
+def test_wrong_options_are_one_line(given, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["compare", "a", "b", *given])
+    assert ended.value.code == USAGE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_subject_is_pytorchs_own():
+    assert sides.Side("same", machine.build()).subject.texts == torch_nn().texts
