@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m conformance measure`, `judge FILE`, `report LINE`, `bisect LINE`."""
+"""The command line beside pytest: `python -m conformance measure`, `judge`, `report`, `bisect`, `inventory`."""
 
 from __future__ import annotations
 
@@ -66,8 +66,9 @@ def _parser(command: str) -> _Parser:
         "--seed", type=_seed, default=0, help="draws the rows of a call too large to be judged whole (0)"
     )
     report, bisect, compare = _add_report(commands), _add_bisect(commands), _add_compare(commands)
-    if command in ("judge", "report", "bisect", "compare"):
-        for one in (parser, judge, report, bisect, compare):
+    inventory = _add_inventory(commands)
+    if command in ("judge", "report", "bisect", "compare", "inventory"):
+        for one in (parser, judge, report, bisect, compare, inventory):
             one.wrong = USAGE
     return parser
 
@@ -77,7 +78,7 @@ def _add_report(commands: _Commands) -> _Parser:
     add = report.add_argument
     add("line", metavar="LINE", nargs="?", default="", help="the case, as after --case; none with a --test of no case")
     add("--test", default="", metavar="NAME", help="the property that found it; all unless given")
-    for name in ("subject", "cell", "dtype", "route"):
+    for name in ("subject", "like", "cell", "dtype", "route"):
         add(f"--{name}", action="append", default=[], metavar="NAME", help="as for pytest")
     add("--reports", type=Path, default=REPORTS, metavar="DIR", help=f"where ({REPORTS})")
     add("--seed", type=int, metavar="N", help="of the run that found it, for the record")
@@ -106,6 +107,13 @@ def _add_compare(commands: _Commands) -> _Parser:
     return compare
 
 
+def _add_inventory(commands: _Commands) -> _Parser:
+    inventory = commands.add_parser("inventory", help="writes the case line of each recurrent module of a model")
+    inventory.add_argument("model", metavar="package.module:build", help="a function that returns the model")
+    inventory.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="model.toml, for --like")
+    return inventory
+
+
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit code."""
     parser = _parser(argv[0] if argv else "")
@@ -118,6 +126,10 @@ def main(argv: list[str]) -> int:
         return judge(options.file, options.seed)
     if options.command == "report":
         return _report(options)
+    if options.command == "inventory":
+        from conformance.commands.inventory import inventory
+
+        return inventory(options.model, options.output)
     if options.command == "bisect":
         from conformance.commands.bisect import bisect
 
@@ -138,6 +150,7 @@ def _report(given: argparse.Namespace) -> int:
     from conformance.commands.report import Wanted, report
 
     narrowed = {"subjects": given.subject, "cells": given.cell, "dtypes": given.dtype, "routes": given.route}
+    narrowed["like"] = given.like
     seed = "" if given.seed is None else str(given.seed)
     return report(Wanted(given.line, given.reports, given.test, **narrowed, seed=seed, call_limit=given.call_limit))
 

@@ -22,6 +22,7 @@ from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, GATES, LSTM, Architecture, Problem
 from strategies import axes, values
 from strategies.axes import Axes, AxesInForce, extensions, far
+from strategies.weights import Weights, is_name
 
 VERSION = "v1"
 CELLS = (*GATES, *(name + CELL_SUFFIX for name in GATES))
@@ -55,6 +56,7 @@ class Case:
     proj_size  0, or less than hidden_size
     lengths    the batch_size row lengths of a packed sequence, the longest `steps`; () for a padded batch
     memory     one of `axes.MEMORY`
+    weights    the parameters, if they are those of a module that exists; the others are drawn
     """
 
     input_size: int = 1
@@ -72,6 +74,7 @@ class Case:
     proj_size: int = 0
     lengths: tuple[int, ...] = ()
     memory: str = "contiguous"
+    weights: Weights | None = None
 
     @classmethod
     def drawn(cls, narrowing: int = 0, ends: int = 0, short: bool = False, **fields: Any) -> Case:
@@ -127,6 +130,7 @@ class Case:
         words += ["bi"] if self.bidirectional else []
         words += [*self.layout, self.dtype, self.device if self.device != "cpu" else ""]
         words += [f"mem={self.memory}"] if self.memory != "contiguous" else []
+        words += [f"weights={self.weights.name}"] if self.weights is not None else []
         words += [f"fill={self.fill}"] + [f"{n}={getattr(self, n)}" for n in ("seed", "pick") if getattr(self, n)]
         return " ".join(word for word in words if word)
 
@@ -186,11 +190,13 @@ class Case:
             training="drop" not in self.layout,
             memory=self.memory,
             case=self.line(cell),
-            granule=values.GRANULES.get(self.fill, 0.0),
+            granule=values.GRANULES.get(self.fill, 0.0) if self.weights is None else 0.0,
         )
 
     def _parameter(self, architecture: Architecture, name: str) -> np.ndarray:
         shape = architecture.parameter_shapes()[name]
+        if self.weights is not None:
+            return self.weights.of(name, shape)
         if name.startswith("weight_hr"):
             return self.values_of(values.WEIGHT, name, shape)
         role = next((role for role in (values.INPUT_BIAS, values.HIDDEN_BIAS) if name.startswith(role)), values.WEIGHT)
@@ -308,7 +314,7 @@ def _read(word: str) -> tuple[str, object]:
         return _size(*match.groups())
     if re.fullmatch(r"t([0-9]+,)+([0-9]+)?", word):
         return "lengths", tuple(_size("t", digits)[1] for digits in word[1:].rstrip(",").split(","))
-    if match := re.fullmatch(r"(fill|seed|pick|mem)=(.*)", word):
+    if match := re.fullmatch(r"(fill|seed|pick|mem|weights)=(.*)", word):
         return _setting(*match.groups())
     known = [
         *CELLS,
@@ -322,6 +328,7 @@ def _read(word: str) -> tuple[str, object]:
         "fill=",
         "seed=",
         "pick=",
+        "weights=",
     ]
     raise ValueError("not a word of a case; one of " + ", ".join(known))
 
@@ -348,6 +355,10 @@ def _setting(name: str, text: str) -> tuple[str, object]:
         if text not in axes.MEMORY:
             raise ValueError("no such memory; one of " + ", ".join(axes.MEMORY))
         return "memory", text
+    if name == "weights":
+        if not is_name(text):
+            raise ValueError("name a module as --like does, such as weights=encoder.rnn")
+        return name, Weights(text)
     if not re.fullmatch("[0-9]+", text) or _number(text) > LARGEST_SEED:
         raise ValueError(f"{name} must be a whole number up to {LARGEST_SEED}")
     return name, _number(text)
@@ -359,11 +370,13 @@ class Cases:
 
     far    the size that is far out, "" for none
     share  a property draws one case where it draws so many of an ordinary family
+    near   the fields that are pinned only because another size is far out
     """
 
     pinned: Mapping[str, tuple[Any, ...]]
     far: str = ""
     share: int = 1
+    near: tuple[str, ...] = ()
 
     @property
     def large(self) -> bool:
@@ -410,12 +423,14 @@ def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
 
     Raises TypeError for an unknown name, and for arguments that contradict each other.
     """
+    near: dict[str, Any] = {}
     if far:
         if far not in axes.FAR or far in pinned:
             raise TypeError(f"cases() takes far as one of {', '.join(axes.FAR)} that is not pinned, not {far!r}")
         near = {name: values for name, values in axes.NEAR.items() if name != far}
         if "short" in pinned or pinned.get("projection"):
             near = {name: values for name, values in near.items() if name not in ("steps", "hidden_size")}
+        near = {name: values for name, values in near.items() if name not in pinned}
         pinned = near | pinned
     share = share or (FAR_SHARE if far else 1)
     if pinned.get("unbatched"):
@@ -441,7 +456,7 @@ def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
             layout for layout in axes.LAYOUTS if all((word in layout) is there for word, there in words.items())
         )
     permitted = {name: _permitted(name, value) for name, value in pinned.items() if value is not None}
-    return Cases(permitted, far, share)
+    return Cases(permitted, far, share, tuple(near))
 
 
 def _permitted(name: str, value: object) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.property import Property, properties
+from conformance.harness.pytest_plugin.asked import asked
 from conformance.harness.pytest_plugin.options import OptionError, Options, read
 from conformance.harness.session import Session
 from strategies import Case
@@ -32,18 +33,23 @@ def chosen(
     cells: Sequence[str] = (),
     dtypes: Sequence[str] = (),
     routes: Sequence[str] = (),
+    like: Sequence[str] = (),
 ) -> Chosen:
     """The properties that a case fits, or the one named `test`; without a line, a property that draws no case.
 
+    like: models, of whose modules the properties are asked.
+
     Raises OptionError.
     """
-    options = read("default", subjects, line or None, cells, [], dtypes, routes, [], no_stale=False)
+    options = read("default", subjects, line or None, cells, [], dtypes, routes, [], no_stale=False, like=like)
     cells = [options.cell] if options.cell else options.cells
     named = [one for one in properties() if test in ("", one.name)]
     if not named:
         raise OptionError(f"there is no property {one_line(test)}; a finding's case.json names its own")
     if options.case is None and (not test or any(one.draws for one in named)):
         raise OptionError("give a case line, or with --test a property that draws no case")
+    if like:
+        named = list(asked(named, options.fleet).properties)
     tried = [(one, cell) for one in named for cell in cells if _fits(one, options.case, cell)]
     if not tried:
         raise OptionError(f"no property {test or 'at all'} is about {one_line(line) or ', '.join(cells)}")

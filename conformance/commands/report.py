@@ -28,6 +28,7 @@ class Wanted:
     """What a command line asks for.
 
     test        the name of one property, "" for every one that the case fits
+    like        the models whose modules are meant
     seed        of the run that found it, for the record
     call_limit  seconds that a call may take
     """
@@ -39,6 +40,7 @@ class Wanted:
     cells: Sequence[str] = ()
     dtypes: Sequence[str] = ()
     routes: Sequence[str] = ()
+    like: Sequence[str] = ()
     seed: str = ""
     call_limit: float = 120.0
 
@@ -46,13 +48,15 @@ class Wanted:
 def report(wanted: Wanted) -> int:
     """Writes a folder for each distinct deviation that the properties find in one case; returns the exit code."""
     try:
-        asked = chosen(wanted.line, wanted.test, wanted.subjects, wanted.cells, wanted.dtypes, wanted.routes)
+        narrowed = (wanted.subjects, wanted.cells, wanted.dtypes, wanted.routes, wanted.like)
+        asked = chosen(wanted.line, wanted.test, *narrowed)
     except OptionError as error:
         return _usage(str(error))
     options = asked.options
     machine.pin()
     worker_process.pool().limit = wanted.call_limit
     made = Session(options.subject, routes=options.routes, dtypes=options.dtypes, executor=worker_process.IN_CHILDREN)
+    made.fleet = options.fleet
     written = set[tuple[str, ...]]()
     with session.nested(made) as here:
         each = ((one, cell, found) for one, cell in asked.tried for found in found_by(here, one, cell, options.case))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +26,20 @@ from conformance.harness.findings.recorder import Finding, as_repeat
 from conformance.harness.localiser.localise import explained
 from conformance.harness.session import Session
 from strategies import Case, Cases
+from strategies.configurations import Configuration, ModelCases, at
 from strategies.real import RealCases, name_of
 
 MARK = "conformance"
 """The pytest marker whose arguments are the properties of a test."""
+
+LIKE = "like"
+"""The argument of a test that is asked of a user's module: its configuration."""
+
+GROWS_NOWHERE = ("A", "B2", "D", "E3")
+"""Chapters and clauses whose bounds do not grow with the number of steps."""
+
+FULL_FIRST = ("B2", "C", "D")
+"""Chapters and clauses in which a module's call in full is looked at before any drawn case."""
 
 
 FEWEST_CASES = 3
@@ -42,12 +53,14 @@ class Property:
     name      of the test, with the value of its parameter if it has one: test_name, or test_name[value]
     families  which cells it is about, and the cases of these; None where it draws none
     body      takes the case and the cell (and the parameter's value), and makes the assertions of `checks`
+    module    the path of the user's module that it is asked of; "" for the contract at large
     """
 
     clause: Clause
     name: str
     families: tuple[tuple[tuple[str, ...], Cases | None], ...]
     body: Callable[..., None]
+    module: str = ""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -68,13 +81,24 @@ class Property:
         cases = self.cases(cell)
         return cases is not None and case in cases
 
+    def at(self, configuration: Configuration) -> Property | str:
+        """The property asked of a user's module alone, or the reason why it says nothing of it."""
+        family = self.cases(configuration.cell)
+        if family is None:
+            return "that draw no case" if configuration.cell in self.cells else "about another cell"
+        cases = at(family, configuration, long=_is_of(self.clause, GROWS_NOWHERE))
+        if isinstance(cases, str):
+            return cases
+        return replace(self, families=(((configuration.cell,), cases),), module=configuration.name)
+
     def check(self, cell: str, case: Case | None) -> None:
         """Looks at one case in the current session; raises its first unknown deviation that fails a run.
 
         Skips the test where the run takes none of the routes that it needs.
         """
-        here = session.current()
+        here, began = session.current(), time.time()
         record = self.record(here, cell, case)
+        here.slowest = max(here.slowest, time.time() - began)
         if record.untaken and not record.elements and not record.findings:
             pytest.skip(f"--route leaves out {', '.join(record.untaken)}")
         judged = [(here.judged(found.finding, case), found.seen) for found in record.findings]
@@ -88,7 +112,7 @@ class Property:
 
     def record(self, here: Session, cell: str, case: Case | None) -> CaseRecord:
         """What it compares and finds in one case, of which a session counts nothing yet."""
-        with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case)) as record:
+        with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case, module=self.module)) as record:
             here.on_case(record)
             self.body(case, cell) if case is not None else self.body(cell)
         return record
@@ -97,7 +121,7 @@ class Property:
         """A finding of this property in `case` with what more calls tell of it, none of which the session counts."""
         if case is None or finding.failed:
             return finding
-        aside, cell = here.aside(), finding.cell
+        aside, cell, case = here.aside(), finding.cell, here.fleet.armed(case)
         return evidence.explained(
             finding, case, lambda one: self.record(aside, cell, one).findings, lambda one: self.fits(one, cell)
         )
@@ -139,9 +163,21 @@ class Property:
         if cases is None:
             return self._plain
 
+        failed, began = set[Case](), list[float]()
+
         @functools.wraps(self.body)
         def drawn(case: Case, cell: str) -> None:
-            self.check(cell, case)
+            here = session.current()
+            began.append(time.time())
+            had_its_share = len(began) > FEWEST_CASES and began[-1] - began[0] > here.seconds_each and not failed
+            if (here.is_over or had_its_share) and case not in failed:
+                here.cut_short = True
+                return  # a case that failed before still fails, or Hypothesis would call the test flaky
+            try:
+                self.check(cell, case)
+            except Exception:
+                failed.add(case)
+                raise
 
         test = hypothesis.given(case=cases.strategy(lambda: session.current().axes))(drawn)
         if cases.share > 1:
@@ -149,7 +185,23 @@ class Property:
             settings = hypothesis.settings(whole, max_examples=max(FEWEST_CASES, whole.max_examples // cases.share))
         test = settings(test) if settings is not None else test
         test = hypothesis.seed(seed)(test) if seed is not None else test
+        if isinstance(cases, ModelCases) and _is_of(self.clause, FULL_FIRST):
+            test = self._full_first(cases, test)
         return _of_value(test)
+
+    def _full_first(self, cases: ModelCases, test: Callable[..., None]) -> Callable[..., None]:
+        """A test that looks at the call in full first; if that fails, a smaller case that fails is told instead."""
+
+        @functools.wraps(self.body)
+        def first(cell: str) -> None:
+            try:
+                self.check(cell, cases.first(session.current().axes.most_numbers))
+            except Deviation:
+                test(cell=cell)
+                raise
+            test(cell=cell)
+
+        return first
 
     def _plain(self, cell: str, **parameter: object) -> None:
         """Parameters are bound to the body already; pytest hands them over all the same."""
@@ -165,6 +217,11 @@ def _of_value(test: Callable[..., None]) -> Callable[..., None]:
     functools.update_wrapper(test_of_value, test)
     del test_of_value.__wrapped__  # type: ignore[attr-defined]
     return test_of_value
+
+
+def _is_of(clause: Clause, names: tuple[str, ...]) -> bool:
+    """Whether a clause is one of these, or of one of these chapters."""
+    return clause.id in names or clause.id[0] in names
 
 
 def derived_seed(seed: int, node: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +26,7 @@ from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import TORCH_NN, Subject
 from conformance.harness.findings.known import Known, matching
 from conformance.harness.findings.recorder import Finding, Recorder
+from conformance.harness.models.fleet import Fleet
 from conformance.harness.support import features, smallest
 from reference.problem import Problem
 from reference.roundings import Judgement
@@ -57,6 +60,11 @@ class Session:
     executor     makes the calls, in this process or in children (`worker_process.IN_CHILDREN`)
     latest       the last failure of each property and cell
     put_right    settings from outside that were undone for the run
+    fleet        the user's models
+    deadline     the time of time.time() at which the run has to be over
+    slowest      the seconds that a case took so far, at most
+    seconds_each after so many seconds a property draws no more than its fewest cases
+    cut_short    whether the property at hand drew fewer cases than it may
     on_case      called with the record of each case before a property looks at it
     build        the PyTorch that makes the calls; that of this process unless the executor has another
     """
@@ -69,6 +77,11 @@ class Session:
     recorder: Recorder = field(default_factory=Recorder)
     latest: dict[str, Finding] = field(default_factory=dict)
     put_right: tuple[str, ...] = ()
+    fleet: Fleet = field(default_factory=Fleet)
+    deadline: float = math.inf
+    slowest: float = 0.0
+    seconds_each: float = math.inf
+    cut_short: bool = False
     on_case: Callable[[CaseRecord], None] = lambda record: None
     routes: tuple[str, ...] = tuple(ROUTES)
     dtypes: tuple[str, ...] = DTYPES
@@ -83,6 +96,16 @@ class Session:
         cell = problem.architecture.name
         name = self.subject.name if self.subject.is_pytorchs_own(cell) else f"{self.subject.name}, not PyTorch's own"
         return _judgement(cell, problem.dtype, problem.device, self.build, name)
+
+    def options(self, cell: str, module: str) -> str:
+        """The options that name the subject, and the model of a module, on a command line."""
+        own = self.subject.options(cell)
+        return " ".join(filter(None, (own, self.fleet.option(module) if module else "")))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no time is left for a case."""
+        return time.time() + self.slowest > self.deadline
 
     @property
     def repeats_bits(self) -> bool:
@@ -182,7 +205,7 @@ class Session:
     def aside(self, routes: tuple[str, ...] = ()) -> Session:
         """The same settings with records of its own, for calls that the run does not count; of these routes alone."""
         fresh = Session(self.subject, self.axes, self.known, routes=routes or self.routes, dtypes=self.dtypes)
-        fresh.executor, fresh._probes = self.executor, self._probes
+        fresh.executor, fresh._probes, fresh.fleet = self.executor, self._probes, self.fleet
         return fresh
 
     def repeats(self, node: str, finding: Finding) -> bool:

@@ -45,7 +45,7 @@ class _Found(BaseException):
         self.finding = finding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Sought(Property):
     """A property that is over with the first finding that is enough. Raises OutOfTime after its deadline."""
 

@@ -25,6 +25,8 @@ class Run(Protocol):
     @property
     def subject(self) -> Any: ...
 
+    def options(self, cell: str, module: str) -> str: ...
+
     @property
     def repeats_bits(self) -> bool: ...
 
@@ -46,6 +48,7 @@ class CaseRecord:
     run        the session; its record while no property runs has no clause
     test       the name of the property's test, with the value of its parameter if it has one
     judged     what was compared in each dtype and on each route
+    module     the path of the user's module that it is asked of, "" if of none
     findings   each with the observations that show it
     untaken    the routes of calls of which the run takes none
     enclosures cached by `bounds` for the current problem
@@ -64,10 +67,11 @@ class CaseRecord:
     findings: list[Found] = field(default_factory=list)
     untaken: tuple[str, ...] = ()
     enclosures: MutableMapping[tuple[object, ...], tuple[object, Any]] = field(default_factory=dict)
+    module: str = ""
 
     @property
     def node(self) -> str:
-        return node(self.test, self.cell)
+        return node(self.test, self.cell, self.module)
 
     def wanted_in_vain(self, routes: tuple[str, ...]) -> None:
         """A call was left out, because the run takes none of its routes."""
@@ -117,10 +121,11 @@ class CaseRecord:
             kind=kind,
             lines=tuple(lines),
             case=seen.problem.case if self.case is not None else "",
-            options=self.run.subject.options(self.cell),
+            options=self.run.options(self.cell, self.module),
             failure=failure,
             element=element,
             documented="" if documented is None else repr(documented),
+            module=self.module,
         )
         self.findings.append(Found(finding, seen, other))
 

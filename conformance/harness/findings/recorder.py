@@ -26,12 +26,15 @@ def claim(test: str) -> str:
     return (f"{name} ({value[:-1]})" if value else name).replace("_", " ")
 
 
-def node(test: str, cell: str) -> str:
-    """The name of a property's test for one cell, as pytest writes it: test_name[lstm] or test_name[lstm-value]."""
+def node(test: str, cell: str, module: str = "") -> str:
+    """The name of a property's test for one cell, as pytest writes it: test_name[lstm] or test_name[lstm-value].
+
+    module: the path of the user's module that it was asked of, which comes last.
+    """
     name, _, value = test.partition("[")
     if not cell:
         return test
-    return f"{name}[{cell}-{value}" if value else f"{name}[{cell}]"
+    return f"{name}[{'-'.join(filter(None, (cell, value.rstrip(']'), module)))}]"
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Finding:
     options are those that name the subject on a command line; element is the one that the lines show, if any; what and
     evidence are added where it is shown: what the numbers would be right for, and what else was computed; simplified
     is the line of the sizes that are left where numbers were made simpler than those of the case; documented is the
-    value of a fact as Python writes it.
+    value of a fact as Python writes it; module is the path of the user's module that it was found at.
     """
 
     severity: str
@@ -125,6 +128,7 @@ class Finding:
     evidence: Evidence | None = None
     simplified: str = ""
     documented: str = ""
+    module: str = ""
 
     @property
     def signature(self) -> tuple[str, str, str]:
@@ -149,7 +153,7 @@ class Finding:
     @property
     def node(self) -> str:
         """The test as pytest names it."""
-        return node(self.test, self.cell)
+        return node(self.test, self.cell, self.module)
 
     @property
     def claim(self) -> str:

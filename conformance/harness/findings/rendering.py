@@ -119,9 +119,10 @@ def _module(finding: Finding) -> str:
     route = ROUTES[finding.route].words if finding.route in ROUTES else finding.route
     found = case_of(finding)
     built = constructor(found.architecture(finding.cell)) if found is not None else CELL_NAMES[finding.cell]
+    at = f"{finding.module}: " if finding.module else ""
     named = f"{finding.subject}{'.' if finding.subject == 'torch.nn' and found is not None else ' '}{built}"
     kernels = f"kernels {'+'.join(finding.kernels)}" if finding.kernels else ""
-    return one_line(", ".join(filter(None, (named, finding.dtype, route, kernels))), MOST)
+    return one_line(", ".join(filter(None, (at + named, finding.dtype, route, kernels))), MOST)
 
 
 def case_of(finding: Finding) -> Case | None:

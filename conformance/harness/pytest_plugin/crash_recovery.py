@@ -28,7 +28,7 @@ from conformance.harness.findings.recorder import Finding, as_repeat, command_of
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation import call_journal, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
-from conformance.harness.property import MARK
+from conformance.harness.property import LIKE, MARK
 from conformance.harness.pytest_plugin.report import FINDINGS, SUITE_ERROR, Report
 from strategies import CaseError, parse
 
@@ -167,14 +167,16 @@ def _described(item: pytest.Item) -> dict[str, Any]:
     mark = item.get_closest_marker(MARK)
     if mark is None:
         return {"nodeid": item.nodeid}
-    found, judged, cell = mark.args[0], session.current().subject, item.callspec.params["cell"]  # type: ignore[attr-defined]
+    here, cell, like = session.current(), item.callspec.params["cell"], item.callspec.params.get(LIKE)  # type: ignore[attr-defined]
+    found, judged, module = mark.args[0], here.subject, like.name if like is not None else ""
     return {
         "nodeid": item.nodeid,
         "test": found.name,
         "cell": cell,
         "clause": found.clause.id,
         "subject": judged.name,
-        "options": judged.options(cell),
+        "options": here.options(cell, module),
+        "module": module,
         "drawn": found.draws,
     }
 
@@ -214,6 +216,7 @@ def finding_of(record: Record, failure: Failure) -> Finding | None:
             case=record.case if test["drawn"] else "",
             options=test["options"],
             failure=failure,
+            module=test.get("module", ""),
         )
     return None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from conformance.clauses import CLAUSES
 from conformance.harness.execution import machine, subject
@@ -15,6 +16,8 @@ from conformance.harness.execution.subject import TORCH_NN, Subject, SubjectErro
 from conformance.harness.findings import known as known_deviations
 from conformance.harness.findings.known import Known, KnownError, today
 from conformance.harness.findings.rendering import one_line
+from conformance.harness.models.fleet import Fleet, fleet
+from conformance.harness.models.loading import LikeError
 from conformance.harness.session import Session
 from strategies import Axes, Case, CaseError, parse
 from strategies.axes import DTYPES, MOST_NUMBERS
@@ -50,6 +53,7 @@ class Options:
     no_stale: bool
     show_known: bool = False
     fail_on: tuple[str, ...] = ()
+    fleet: Fleet = field(default_factory=Fleet)
 
     def session(self, executor: Executor | None = None) -> Session:
         """The session of a run, its first calls made by `executor`, or in this process.
@@ -66,6 +70,7 @@ class Options:
             routes=self.routes,
             dtypes=self.dtypes,
             executor=executor or InProcess(),
+            fleet=self.fleet,
         )
         made.leave_out_unsupported_dtypes()
         if self.subject.name != TORCH_NN:
@@ -112,19 +117,21 @@ def read(
     no_stale: bool,
     show_known: bool = False,
     fail_on: Sequence[str] = (),
+    like: Sequence[str] = (),
 ) -> Options:
     """The options from their texts; empty stands for all. Raises OptionError."""
     if effort not in EFFORT_NAMES:
         raise OptionError(f"--effort {effort}: no such effort; one of {', '.join(EFFORT_NAMES)}")
     judged = _subject(subjects)
     present = machine.devices()
-    axes = {
+    axes: dict[str, Any] = {
         "cells": _chosen("--cell", cells, judged.classes, f"no such cell of {judged.name}; it has"),
         "devices": _chosen("--device", devices, present, "no such device here; present:"),
         "dtypes": _chosen("--dtype", dtypes, DTYPES, "no such dtype; one of"),
         "routes": _chosen("--route", routes, ROUTES, "no such route; one of"),
     }
     try:
+        models = _of_axes(fleet(like), axes["cells"], axes["dtypes"])
         parsed, cell = parse(case) if case is not None else (None, "")
         shipped = known_deviations.load(known_deviations.SHIPPED)
         entries = tuple(entry for entry in shipped if judged.name == TORCH_NN or _is_of_packing(entry, judged))
@@ -133,14 +140,38 @@ def read(
         raise OptionError(f"--case: {error}") from None
     except KnownError as error:
         raise OptionError(f"--known: {error}") from None
+    except LikeError as error:
+        raise OptionError(one_line(f"--like {error}", 400)) from None
+    try:
+        parsed = models.armed(parsed) if parsed is not None else None
+    except LikeError as error:
+        raise OptionError(f"--case: {error}") from None
     if parsed is not None and parsed.device not in present:
         raise OptionError(f"--case: device {parsed.device} is not present here; present: {', '.join(present)}")
     if parsed is not None and parsed.dtype not in axes["dtypes"]:
         raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
     if cell and cell not in axes["cells"]:
         raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
-    chosen = Options(effort, judged, parsed, cell, known=entries, no_stale=no_stale, show_known=show_known, **axes)
-    return replace(chosen, fail_on=_clauses(fail_on))
+    return Options(
+        effort,
+        judged,
+        parsed,
+        cell,
+        **axes,
+        known=entries,
+        no_stale=no_stale,
+        show_known=show_known,
+        fleet=models,
+        fail_on=_clauses(fail_on),
+    )
+
+
+def _of_axes(models: Fleet, cells: Sequence[str], dtypes: Sequence[str]) -> Fleet:
+    """The models without the modules that --cell or --dtype leave out. Raises LikeError if that leaves none."""
+    kept = tuple(one for one in models.configurations if one.cell in cells and one.case.dtype in dtypes)
+    if models.configurations and not kept:
+        raise LikeError(f"{models.sources[0]}: --cell and --dtype leave no module; leave them out")
+    return replace(models, configurations=kept)
 
 
 def _is_of_packing(entry: Known, judged: Subject) -> bool:

@@ -6,8 +6,10 @@ Neither torch nor Hypothesis is imported before `pytest_configure` has seen that
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import random
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,17 @@ AXES = {
 REPORT = pytest.StashKey[Any]()
 WATCH = pytest.StashKey[Any]()
 OPTIONS = pytest.StashKey[Any]()
+ASKED = pytest.StashKey[Any]()
+"""The property of an item that is asked of a user's module."""
+
+OF_THE_RUN = "conformance_run_ends_and_seed"
+"""When the run is over, and its seed: a key of xdist's workerinput."""
+
+BEGAN = time.time()
+"""When this was imported, before torch is."""
+
+LIKE_SECONDS = 120.0
+"""The time of a run with --like, unless --time names another."""
 
 LONGEST_CALL_LIMIT_SECONDS = 86_400
 """The most seconds that --call-limit takes: a day."""
@@ -62,6 +75,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         )
         for axis, what in AXES.items():
             add(f"--{axis}", action="append", default=[], metavar="NAME", help=f"only {what}; may be repeated")
+        add(
+            "--like",
+            action="append",
+            default=[],
+            metavar="MODEL",
+            help="judge the recurrent modules of this model at their sizes: package.module:build, or a file that "
+            "`python -m conformance inventory` wrote; may be repeated",
+        )
+        add(
+            "--time",
+            metavar="SECONDS",
+            help="end the run after this time, chapters in turn; 0 for no limit (none, 120 with --like)",
+        )
         add(
             "--known",
             action="append",
@@ -113,7 +139,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ) from None
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, option: str = "--call-limit") -> float:
     """A number of seconds. Raises pytest.UsageError."""
     try:
         seconds = float(text)
@@ -121,7 +147,7 @@ def _seconds(text: str) -> float:
         seconds = -1.0
     if not 0 <= seconds <= LONGEST_CALL_LIMIT_SECONDS:
         limit = LONGEST_CALL_LIMIT_SECONDS
-        raise pytest.UsageError(f"--call-limit: a number of seconds from 0 to {limit}, not {text[:60]!r}")
+        raise pytest.UsageError(f"{option}: a number of seconds from 0 to {limit}, not {text[:60]!r}")
     return seconds
 
 
@@ -131,6 +157,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _require_packages()
     _require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
     config.option.call_limit = _seconds(str(config.option.call_limit))
+    _set_deadline(config)
     config.stash[OPTIONS] = options = _read_options(config)
     if not (config.option.hypothesis_seed or "0").isdecimal():
         raise pytest.UsageError(f"--hypothesis-seed: a whole number, not {config.option.hypothesis_seed!r}")
@@ -144,12 +171,30 @@ def pytest_configure(config: pytest.Config) -> None:
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
     session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
+    session.current().deadline = config.option.deadline
     watch.first_calls_are_made()
     config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
     config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crash_recovery.install(config, config.stash[REPORT], watch)
     results_file.install(config, config.stash[REPORT])
     github.install(config, config.stash[REPORT])
+
+
+def _set_deadline(config: pytest.Config) -> None:
+    """Sets the time of time.time() at which the run is over; workers have that and the seed of their controller."""
+    given = config.option
+    if hasattr(config, "workerinput"):
+        given.deadline, given.hypothesis_seed = config.workerinput[OF_THE_RUN]
+        return
+    seconds = _seconds(given.time, "--time") if given.time is not None else LIKE_SECONDS if given.like else 0
+    given.deadline = BEGAN + seconds if seconds else math.inf
+    if seconds and getattr(given, "maxschedchunk", 1) is None:
+        given.maxschedchunk = 1  # so that what is not reached is the end of the order, not the end of a worker's share
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[OF_THE_RUN] = (node.config.option.deadline, node.config.option.hypothesis_seed)
 
 
 def _require_packages() -> None:
@@ -188,16 +233,17 @@ def _read_options(config: pytest.Config) -> Any:
     from conformance.harness.pytest_plugin.options import read
 
     given = config.option
-    if given.subject:
+    if given.subject or given.like:
         _make_importable(config.rootpath, config.invocation_params.dir)
-        if not hasattr(config, "workerinput"):
-            _require_import_to_return(given.subject)
+    if given.subject and not hasattr(config, "workerinput"):
+        _require_import_to_return(given.subject)
     if len(given.case) > 1:
         raise pytest.UsageError("--case is given twice: run one case at a time")
     case = given.case[0] if given.case else None
     axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
     known = [Path(name) for name in given.known]
-    shown = {"no_stale": given.no_stale, "show_known": given.show_known, "fail_on": given.fail_on}
+    shown = {"no_stale": given.no_stale, "show_known": given.show_known}
+    shown |= {"fail_on": given.fail_on, "like": given.like}
     return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
 
 
@@ -249,19 +295,45 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return config.stash[REPORT].header(config.option.hypothesis_seed) + config.stash[WATCH].header()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    models = metafunc.config.stash[OPTIONS].fleet
+    if models.configurations and "cell" in metafunc.fixturenames:
+        from conformance.harness.property import LIKE
+
+        metafunc.fixturenames.append(LIKE)
+        metafunc.parametrize(LIKE, models.configurations, ids=[one.name for one in models.configurations])
     if "known_deviation" in metafunc.fixturenames:
         entries = metafunc.config.stash[OPTIONS].concerned()
         metafunc.parametrize("known_deviation", entries, ids=[entry.id for entry in entries])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    options = config.stash[OPTIONS]
+    if options.fleet.configurations:
+        from conformance.harness.pytest_plugin.asked import asked_items
+
+        asked_items(items, options.fleet)
     for item in items:
         if (found := _property(item)) is not None:
             item.obj = _test(found, item, config.option.hypothesis_seed)  # type: ignore[attr-defined]
     kept = [item for item in items if _is_asked_for(item, config)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+    if math.isfinite(config.option.deadline):
+        from conformance.harness.pytest_plugin.turns import in_turns
+
+        items[:] = in_turns(items, int(config.option.hypothesis_seed or 0))
+        _share_out_time(config, len(items))
+
+
+def _share_out_time(config: pytest.Config, items: int) -> None:
+    """Gives each property an equal share of the time, so that the run comes to all of them if it can."""
+    from conformance.harness import session
+
+    processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    left = config.option.deadline - time.time()
+    session.current().seconds_each = max(0.0, left * processes / max(1, items))
 
 
 def _test(found: Any, item: pytest.Item, seed: str | None) -> Callable[..., None]:
@@ -275,6 +347,8 @@ def _test(found: Any, item: pytest.Item, seed: str | None) -> Callable[..., None
 def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
     """Whether --cell and --case leave a test in. What is about no cell is none of --cell's business."""
     options, found, cell = config.stash[OPTIONS], _property(item), _cell(item)
+    if options.fleet.configurations and (found is None or not found.module):
+        return False
     if config.option.cell and cell and cell not in config.option.cell:
         return False
     return options.case is None or (found is not None and found.fits(options.case, cell) and options.cell in ("", cell))
@@ -283,7 +357,7 @@ def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
 def _property(item: pytest.Item) -> Any:
     """The property that a test claims, or None."""
     mark = item.get_closest_marker("conformance")
-    return None if mark is None else mark.args[0]
+    return None if mark is None else item.stash.get(ASKED, mark.args[0])
 
 
 def _cell(item: pytest.Item) -> str:
@@ -308,7 +382,21 @@ def _lack(item: pytest.Item, judged: Any) -> str:
     return "" if found.clause.binds_subject(judged.name) else f"{found.clause.id} binds {binding} alone"
 
 
+def _here() -> Any:
+    """The session of this process."""
+    from conformance.harness import session
+
+    return session.current()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    _here().cut_short = False
+    if _here().is_over:
+        from conformance.harness.pytest_plugin.report import NOT_REACHED
+
+        found = _property(item)
+        item.user_properties.append((NOT_REACHED, "other" if found is None else found.clause.id))
+        pytest.skip("not reached in time")
     if lack := _lack(item, item.config.stash[OPTIONS].subject):
         from conformance.harness.pytest_plugin.report import LACKING
 
@@ -333,6 +421,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return
     from conformance.harness.findings.deviation import Deviation
     from conformance.harness.pytest_plugin import junit, report
+
+    if _here().cut_short:
+        outcome.get_result().user_properties.append((report.CUT_SHORT, True))  # type: ignore[attr-defined]
 
     told, error = outcome.get_result(), call.excinfo and call.excinfo.value  # type: ignore[attr-defined]
     if isinstance(error, pytest.skip.Exception) and found is not None:

@@ -32,11 +32,13 @@ SUITE_ERROR = "conformance suite error"
 FIXED = "conformance known deviation gone"
 STILL_THERE = "conformance known deviation still there"
 LACKING = "conformance lacking"
+NOT_REACHED = "conformance not reached"
+CUT_SHORT = "conformance cut short"
 
 
 def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error: BaseException) -> None:
     """Gives a failed property's report our own shape. An error of the suite keeps its traceback, and says so."""
-    node = node_of(found.name, item.callspec.params["cell"])  # type: ignore[attr-defined]
+    node = node_of(found.name, item.callspec.params["cell"], found.module)  # type: ignore[attr-defined]
     here = session.current()
     findings = [found.explained(here, one, case_of(one)) for one in findings_of(error, here.latest.get(node))]
     if findings:
@@ -109,6 +111,8 @@ class Report:
         self.gone: list[str] = []
         self.still_there: list[str] = []
         self.lacking: Counter[str] = Counter()
+        self.not_reached: Counter[str] = Counter()
+        self.cut_short = 0
         self.interrupted = ""
         self.ended_by_user = False
         self.never_ran: list[str] = []
@@ -119,9 +123,12 @@ class Report:
         judged, effort = self.session.subject.name, self.options.effort
         left_out = ", ".join(route for route in ROUTES if route not in self.options.routes)
         without = f", left out by --route: {left_out}" if left_out else ""
+        models = self.session.fleet
+        of = [f"conformance: {len(models.configurations)} configurations of {one_line(', '.join(models.sources))}"]
         return [
             machine.describe(),
             f"conformance: subject {judged}, effort {effort}, seed {seed or 'fixed'}{without}",
+            *(of if models.sources else []),
             *(f"conformance: {one} was set; undone for this run" for one in self.session.put_right),
         ]
 
@@ -141,6 +148,10 @@ class Report:
                 self.still_there.append(str(value))
             elif name == LACKING and report.when != "teardown":
                 self.lacking[str(value)] += 1
+            elif name == NOT_REACHED and report.when != "teardown":
+                self.not_reached[str(value)] += 1
+            elif name == CUT_SHORT and report.when == "call":
+                self.cut_short += 1
         if report.outcome == "failed" and not explained:
             self.other_failures.append(report.nodeid)
 
@@ -191,5 +202,5 @@ class Report:
     def is_empty(self) -> bool:
         """Whether no test of the contract was asked for."""
         recorder = self.session.recorder
-        said = (self.findings, self.suite_errors, self.lacking, self.gone, self.still_there, self.incomplete())
-        return not (recorder.tallies or recorder.quiet or any(said))
+        said = (self.findings, self.suite_errors, self.lacking, self.not_reached, self.gone, self.still_there)
+        return not (recorder.tallies or recorder.quiet or any(said) or self.incomplete())

@@ -121,7 +121,7 @@ def jobs(findings: Iterable[Finding], options: Options, parent: str, seed: str, 
     made: dict[tuple[str, ...], Job] = {}
     for one in findings:
         chosen = [one.case] if one.case else ["--cell", one.cell] if one.cell else []
-        own = ["report", *chosen, "--test", one.test, *one.options.split(), "--reports", parent]
+        own = ["report", *chosen, "--test", one.test, *shlex.split(one.options), "--reports", parent]
         more = [*narrowed, *(["--seed", seed] if seed else []), "--call-limit", f"{limit:g}"]
         place = (one.case, one.test, one.cell)
         before = made.get(place, Job((), (*own, *more)))

@@ -22,7 +22,7 @@ from conformance.harness.findings.counts import Counts, JudgedCounts
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import SEPARATOR, Finding, most_frequent
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, one_line
+from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, counted, one_line
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin.junit import OUTCOMES, PASS
 from conformance.harness.pytest_plugin.report import Report
@@ -55,6 +55,8 @@ def results_of(report: Report, seed: str, unfinished: str = "") -> Results:
     """The results so far; `unfinished`: why there is no more, where the run is not at its end."""
     recorder = report.session.recorder
     reason = unfinished or report.incomplete()
+    if report.not_reached and not reason:
+        reason = f"{counted(report.not_reached.total(), 'property')} not reached in time"
     verdict, said = ("INCOMPLETE", reason) if unfinished else Summary(report, WIDEST).verdict()[0]
     return Results(
         schema=SCHEMA,

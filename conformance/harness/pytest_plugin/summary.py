@@ -20,6 +20,7 @@ from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding, most_frequent
 from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
+from conformance.harness.pytest_plugin import models_summary
 from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, likeness, simplest_of
 from conformance.harness.pytest_plugin.report_folders import SCRIPT
 from reference.problem import GRU, LSTM
@@ -78,6 +79,7 @@ class Summary:
         """The summary: groups of red findings, the verdict, what was judged and how, findings that do not fail."""
         before = [*self._grouped_lines(), *self.report.unfinished]
         facts = [
+            *models_summary.lines(self.report),
             ("REPORTS", self.report.folders.said() if self.report.folders is not None else ""),
             ("JUDGED", self._judged()),
             ("REAL", self._real()),
@@ -188,6 +190,8 @@ class Summary:
         )
         text = [f"{name} {' '.join(some)}" for name, some, every in axes if len(some) < len(tuple(every))]
         text += ["one case"] if options.case is not None else []
+        text += [f"--like {' '.join(map(one_line, options.fleet.sources))}"] if options.fleet.sources else []
+        text += ["what --time let it reach"] if self.report.not_reached else []
         for at, word in enumerate(self.report.arguments):
             if word.partition("=")[0] in NARROWING:
                 text += [word if word.startswith("--") else shlex.join(self.report.arguments[at : at + 2])]

@@ -33,6 +33,7 @@ FORBIDDEN = {
     f"{HARNESS}/checks/values.py": "import conformance.harness.observe",
     f"{HARNESS}/checks/bounds.py": "import conformance.harness.execution.subject",
     f"{HARNESS}/checks/gradients.py": "import conformance.harness.isolation.limits",
+    f"{HARNESS}/models/fleet.py": "import conformance.harness.checks.ratios",
     f"{HARNESS}/session.py": "import conformance.harness.observe",
     f"{HARNESS}/observe.py": "import conformance.harness.property",
     f"{HARNESS}/evidence.py": "import conformance.harness.observe",
@@ -45,7 +46,7 @@ FORBIDDEN = {
 
 
 LAYERS = {"pytest_plugin", "api", "replay", "property", "observe", "session", "isolation", "checks", "support"}
-LAYERS |= {"localiser", "findings", "execution", "cells", "reports", "evidence"}
+LAYERS |= {"localiser", "findings", "execution", "cells", "reports", "evidence", "models"}
 """Everything that lies in the harness."""
 
 LINT = "from importlinter.cli import lint_imports_command as run; run()"

@@ -33,6 +33,7 @@ FINDING = Finding(
     element=Element("output", {"row": 1, "step": 2}, 0.5, 0.25, 1e-6, "h_n", {"row": 1}),
     evidence=Evidence(Witness(0.25, 1e-8, True, False), (("steps", 10),), 8, 3),
     simplified="v1 lstm i1 h1 t9 float16",
+    module="encoder.rnn",
 )
 """No field of it has its default."""
 

@@ -45,6 +45,10 @@ REFUSED = [
     (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),
     (("--device", "abacus"), "abacus", "present: cpu"),
     (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
+    (("--case", "v1 lstm i3 weights=encoder.rnn"), "weights=encoder.rnn", "as --like package.module:build"),
+    (("--like", "no_such.module:build"), "no_such", "run from the folder that it lies in, or install it"),
+    (("--like=no/such/model.toml",), "no/such/model.toml", "name a file that `python -m conformance inventory` wrote"),
+    (("--time", "abacus"), "abacus", "a number of seconds"),
     (("--hypothesis-seed", "abacus"), "abacus", "a whole number"),
     (("--subject", "no_such.module"), "no_such", "run from the folder that it lies in, or install it"),
     (("--subject", "torch.ao.nn.quantizable"), "layers.0.layer_fw.cell.igates.weight", "quantizable_lstm.py"),
@@ -351,3 +355,28 @@ def test_waiver_covers_until_its_day_is_over_and_is_red_from_then_on(day, code, 
     assert (entry.state, entry.waiver) == ("expired" if code else "seen", waiver)
     assert [one.severity for one in made.findings if not one.known] == ["red"] * 2 * code
     assert all(waiver in one.lines for one in made.findings if not one.known)
+
+
+def test_what_a_run_does_not_reach_is_told_and_not_passed():
+    model = "conformance.selftest.unit.models.examples:tagger"
+    code, text = run("-n", "2", "--like", model, "--effort", "smoke", "--time", "0.01", "-k", "last_output")
+    assert code == 0
+    assert " passed" not in text
+    assert "NOTHING was tested" in text
+    assert re.search(r"REACHED 0 properties in the time given; \d+ not reached: ", text)
+    assert re.search(rf"MODELS +NOTHING +{model}", text)
+
+
+SEEDS = """
+from pathlib import Path
+def pytest_collection_finish(session):
+    name = getattr(session.config, "workerinput", {}).get("workerid", "controller")
+    Path(__file__).with_name(f"seed-{name}").write_text(session.config.option.hypothesis_seed)
+"""
+
+
+def test_workers_draw_from_the_seed_that_the_run_names(tmp_path):
+    _, text = run("-n", "2", "-k", "no_such_test", plugin=SEEDS, path=tmp_path)
+    seeds = {path.read_text() for path in tmp_path.glob("seed-gw*")}
+    assert len(seeds) == 1
+    assert f"seed {min(seeds)}" in text

@@ -1,0 +1,1 @@
+"""A user's models: their recurrent modules, found by name, and the configurations that these have."""

@@ -1,0 +1,112 @@
+"""What the summary says of a user's models, and of what a run did not reach in its time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from conformance.clauses import CLAUSES
+from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.property import properties
+from conformance.harness.pytest_plugin.asked import asked
+from conformance.harness.pytest_plugin.report import Report
+from strategies.configurations import FREE, Configuration, ModelCases
+
+MOST_REASONS = 4
+"""Of so many reasons why properties are not asked each has its count."""
+
+FEWEST_REDUCED = 2
+"""The number of steps that calls in every dtype may have, whatever is asked of them."""
+
+Line = tuple[str, str]
+
+
+def lines(report: Report) -> Iterator[Line]:
+    """Labelled facts: a verdict for each model, what was left out or reduced, and what was not reached."""
+    if report.session.fleet.sources:
+        yield from _verdicts(report)
+        yield "ASKED", _asked(report)
+        yield "REDUCED", _reduced(report)
+        yield from (("LEFT OUT", text) for text in _left_out(report))
+    yield "REACHED", _reached(report)
+
+
+def _verdicts(report: Report) -> Iterator[Line]:
+    """For each model its verdict, its modules, and where one deviates the clauses."""
+    models = report.session.fleet
+    broken: dict[str, set[str]] = {}
+    for finding in report.findings:
+        broken.setdefault(finding.module, set()).add(finding.clause)
+    tested = {node.rpartition("-")[2].rstrip("]") for node in report.session.recorder.tallies}
+    for place, source in enumerate(models.sources):
+        modules = [(path, one) for one in models.configurations for model, path in one.modules if model == source]
+        yield (
+            ("MODELS" if place == 0 else ""),
+            f"{_verdict(modules, broken, tested)}  {one_line(source)}  "
+            + ", ".join(path + _clauses(broken.get(one.name, set())) for path, one in modules),
+        )
+
+
+def _verdict(modules: list[tuple[str, Configuration]], broken: dict[str, set[str]], tested: set[str]) -> str:
+    """FAIL where a module deviates, NOTHING where one was not tested, else PASS."""
+    if any(one.name in broken for _, one in modules):
+        return "FAIL"
+    return "PASS" if all(one.name.rpartition("-")[2] in tested for _, one in modules) else "NOTHING"
+
+
+def _clauses(broken: Iterable[str]) -> str:
+    """The clauses that a module breaks: ` (B1 C1)`."""
+    names = [clause for clause in CLAUSES if clause in set(broken)]
+    return f" ({' '.join(names)})" if names else ""
+
+
+def _asked(report: Report) -> str:
+    """How many properties are asked of the modules, and the most frequent reasons why others are not."""
+    if report.options.case is not None:
+        return ""
+    found = asked(properties(), report.session.fleet)
+    reasons = [f"{count:,} {reason}" for reason, count in found.reasons.most_common(MOST_REASONS)]
+    rest = found.reasons.total() - sum(count for _, count in found.reasons.most_common(MOST_REASONS))
+    reasons += [f"{rest:,} others"] if rest else []
+    modules = counted(len(report.session.fleet.configurations), "configuration")
+    said = f"; not asked there: {', '.join(reasons)}" if reasons else ""
+    return f"{counted(len(found.properties), 'property')} of {modules}{said}"
+
+
+def _reduced(report: Report) -> str:
+    """Which calls in full were too large for the run, and what they were reduced to."""
+    most, said = report.session.axes.most_numbers, []
+    for one in report.session.fleet.configurations:
+        less = ModelCases({}).affordable(one.case, most)
+        sizes = [
+            f"{counted(getattr(less, name), word)} of {getattr(one.case, name):,}"
+            for name, word in zip(FREE, ("row", "step"), strict=True)
+            if getattr(less, name) < getattr(one.case, name)
+        ]
+        said += [f"{one.name} to {' and '.join(sizes)}"] if sizes else []
+    longest = max(one.case.steps for one in report.session.fleet.configurations)
+    few = "where bounds grow with the steps, calls to 5 of them, or 2 in bfloat16"
+    said += [few] if longest > FEWEST_REDUCED else []
+    dropping = any("drop" in one.case.layout for one in report.session.fleet.configurations)
+    return "; ".join([*said, "gradients are tried without dropout"] if dropping else said)
+
+
+def _left_out(report: Report) -> Iterator[str]:
+    """Modules that are not tried, or not as they are."""
+    several = len(report.session.fleet.sources) > 1
+    for one in report.session.fleet.left_out:
+        name = f"{one.model}:{one.name}" if several else one.name
+        yield f"{one_line(name)}: {one_line(one.reason)}"
+
+
+def _reached(report: Report) -> str:
+    """How much of the contract a run came to, and of which clauses it did not reach properties; "" if all."""
+    missing: Counter[str] = report.not_reached
+    if not missing and not report.cut_short:
+        return ""
+    names = [*CLAUSES, "other"]
+    by_clause = ", ".join(f"{name} {missing[name]}" for name in names if missing[name])
+    total = len(report.session.recorder.tallies)
+    cut = f"{counted(report.cut_short, 'property')} with fewer cases, " if report.cut_short else ""
+    said = f"{missing.total():,} not reached: {by_clause}" if missing else "all others in full"
+    return f"{counted(total, 'property')} in the time given; {cut}{said}"

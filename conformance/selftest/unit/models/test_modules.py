@@ -1,0 +1,175 @@
+"""The recurrent modules of a model: found by name, with their configuration, weights and recorded calls."""
+
+import numpy as np
+import pytest
+import torch
+
+from conformance.harness.execution.tensors import array
+from conformance.harness.models import loading
+from conformance.harness.models.fleet import fleet, merged, of_source
+from conformance.harness.models.inventory import read, written
+from conformance.harness.models.loading import LikeError
+from conformance.harness.models.recording import Recorded, recorded
+from conformance.selftest.unit.models import examples
+from strategies import Case, parse
+from strategies.configurations import Configuration
+
+EXAMPLES = examples.__name__
+
+
+def lines(source):
+    """The case line of each module by its name, and what is said of modules."""
+    found, left = of_source(f"{EXAMPLES}:{source}")
+    return {one.name: one.case.line(one.cell) for one in found}, {one.name: one.reason for one in left}
+
+
+def test_module_is_named_by_its_path_and_has_the_sizes_of_the_example():
+    found, left = lines("tagger")
+    assert found == {"encoder.rnn": "v1 lstm i12 h20 t9,4,6,1 bi bf nohx float32 fill=initial"}
+    assert left == {}
+
+
+def test_every_kind_of_module_is_taken_or_named(monkeypatch):
+    monkeypatch.delattr(examples, "example")
+    found, left = lines("odd")
+    assert found == {
+        "doubling": "v1 gru i3 h4 t20 n8 float32 fill=initial",
+        "rnn": "v1 rnn_relu i3 h4 t20 l2 n8 drop float32 fill=initial",
+        "narrow": "v1 lstm i3 h4 p2 t20 n8 bfloat16 fill=initial",
+        "halved": "v1 gru i3 h5 t20 n8 float32 fill=initial",
+        "tied": "v1 rnn_tanh i4 h4 t20 l2 n8 float32 fill=initial",
+    }
+    assert left.keys() == {"doubling", "again", "scripted", "mixed", "quantized"}
+    assert "a forward of its own" in left["doubling"]
+    assert left["again"] == "the same module as rnn"
+    assert "float32, float64" in left["mixed"]
+    assert "quantized" in left["quantized"]
+    assert "scripted" in left["scripted"]
+
+
+def test_cells_are_taken_with_the_rows_of_the_call(monkeypatch):
+    monkeypatch.setattr(examples, "example", lambda: torch.zeros(5, 3, 6))
+    assert lines("policy")[0] == {
+        "first": "v1 gru_cell i6 h24 t1 n3 float32 fill=initial",
+        "second": "v1 lstm_cell i24 h24 t1 n3 nobias nohx float32 fill=initial",
+    }
+
+
+@pytest.mark.parametrize("name", ["halved", "tied"])
+def test_parametrized_and_tied_weights_are_those_that_the_module_computes_with(name, monkeypatch):
+    monkeypatch.delattr(examples, "example")
+    found = {one.name: one for one in of_source(f"{EXAMPLES}:odd")[0]}[name]
+    module = getattr(loading.model(f"{EXAMPLES}:odd"), name)
+    problem = parse(found.case.line(found.cell))[0]
+    case = type(problem)(**vars(problem) | {"weights": found.weights})
+    parameters = case.on(found.cell).parameters
+    for parameter in case.architecture(found.cell).parameter_shapes():
+        assert np.array_equal(parameters[parameter], array(getattr(module, parameter)))
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "call"),
+    [
+        (torch.nn.GRU(2, 3), (torch.zeros(5, 4, 2),), Recorded(4, 5, states=False)),
+        (torch.nn.GRU(2, 3, batch_first=True), (torch.zeros(5, 4, 2), torch.zeros(1, 5, 3)), Recorded(5, 4)),
+        (torch.nn.GRU(2, 3), (torch.zeros(5, 2),), Recorded(1, 5, states=False, unbatched=True)),
+        (torch.nn.GRUCell(2, 3), (torch.zeros(5, 2),), Recorded(5, 1, states=False)),
+    ],
+)
+def test_call_is_recorded_with_its_rows_steps_and_states(module, given, call):
+    assert recorded(module, given, "a:b") == {"": call}
+    assert not module._forward_pre_hooks
+    assert module.training
+
+
+REFUSED = [
+    ("linear", "no nn.RNN, LSTM, GRU or Cell"),
+    ("raises", r"RuntimeError: no \x1b[31mfile here"),
+    ("needs", "a function that needs no arguments"),
+    ("number", "returned int; return the model"),
+    ("NOTHING", "is no function and no module"),
+    ("absent", "the module has no absent"),
+]
+
+
+@pytest.mark.parametrize(("name", "said"), REFUSED)
+def test_model_that_cannot_be_used_is_named_in_one_line_with_the_remedy(name, said, monkeypatch):
+    monkeypatch.delattr(examples, "example")
+    with pytest.raises(LikeError) as caught:
+        fleet([f"{EXAMPLES}:{name}"])
+    text = str(caught.value)
+    assert said in text
+    assert f"{EXAMPLES}:{name}" in text
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("text", ["no_such_package:build", "torch", "a b:c", "torch.nn:", "os:system('x')"])
+def test_text_that_names_no_model_is_refused(text):
+    with pytest.raises(LikeError):
+        fleet([text])
+
+
+def test_example_that_does_not_fit_the_model_is_named(monkeypatch):
+    monkeypatch.setattr(examples, "example", lambda: torch.zeros(2))
+    with pytest.raises(LikeError, match="examples:example: the model raised"):
+        fleet([f"{EXAMPLES}:policy"])
+
+
+def test_inventory_holds_case_lines_alone_and_reads_back(tmp_path):
+    found, left = of_source(f"{EXAMPLES}:tagger")
+    path = tmp_path / "model.toml"
+    path.write_text(written(found, left))
+    assert path.read_text().splitlines()[1:] == [
+        "[modules]",
+        '"encoder.rnn" = "v1 lstm i12 h20 t9,4,6,1 bi bf nohx float32 fill=initial"',
+    ]
+    assert [(one.name, one.key) for one in read(path)] == [(one.name, one.key) for one in found]
+
+
+BAD_FILES = [
+    ("[modules]\n", "a case line for each module"),
+    ("[other]\nx = 1\n", "a case line for each module"),
+    ("[modules]\na = 'v1 lstm i3 h4'\n[more]\nb = 1\n", "nothing else"),
+    ("[modules]\na = 3\n", "a: give a case line"),
+    ("[modules]\na = 'v1 lstm hx4'\n", "a: word 3 of the case line"),
+    ("[modules]\na = 'v1 i3 h4'\n", "a: the case line names no cell"),
+    ("[modules]\na = 'v1 gru i3 h4 weights=b'\n", "a: an inventory has no weights"),
+    ("modules", "write it again"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BAD_FILES)
+def test_file_that_is_no_inventory_is_named_with_its_entry(text, said, tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(LikeError) as caught:
+        fleet([str(path)])
+    assert said in str(caught.value)
+    assert "bad.toml" in str(caught.value)
+
+
+def test_forty_inventories_of_ten_configurations_are_ten(tmp_path):
+    paths = []
+    for number in range(40):
+        paths.append(tmp_path / f"model{number}.toml")
+        paths[-1].write_text(f"[modules]\nrnn = 'v1 lstm i3 h{4 + number % 10} n2 t5 fill=initial'\n")
+    found = fleet(list(map(str, paths))).configurations
+    assert [one.case.hidden_size for one in found] == list(range(4, 14))
+    assert {len(one.modules) for one in found} == {4}
+
+
+def test_equal_configurations_keep_every_name():
+    case = Case(3, 4)
+    twice = [Configuration("gru", case, ((model, "rnn"),)) for model in ("a", "b")]
+    assert [one.modules for one in merged(twice)] == [(("a", "rnn"), ("b", "rnn"))]
+    assert len(merged([twice[0], Configuration("lstm", case, (("b", "rnn"),))])) == 2
+
+
+def test_case_line_with_weights_needs_the_model():
+    case = parse("v1 lstm i12 h20 bi bf weights=encoder.rnn")[0]
+    with pytest.raises(LikeError, match="as --like package"):
+        fleet([]).armed(case)
+    armed = fleet([f"{EXAMPLES}:tagger"]).armed(case)
+    assert armed == case
+    assert armed.weights is not None
+    assert set(armed.weights.arrays) == set(case.architecture("lstm").parameter_shapes())

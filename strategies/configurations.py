@@ -1,0 +1,222 @@
+"""Configurations of a user's modules, and the families of cases that a property has there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from reference.problem import CELL_SUFFIX
+from strategies import axes
+from strategies.axes import Axes, AxesInForce
+from strategies.case import ONE_STEP, Case, Cases
+from strategies.real import PART_OF_GATES, RealCases, gates_as_inputs
+from strategies.weights import Weights
+
+OWN_WORDS = ("bf", "nobias", "drop")
+"""Layout words that are a module's own; the others are choices of a call."""
+
+SIZES = ("input_size", "hidden_size", "num_layers")
+
+FEW_ROWS, FEW_STEPS = (1, 2, 3), (1, 2, 3, 4, 5)
+"""Rows and steps that are drawn beside those of the model."""
+
+NUMBERS_OF_ORDINARY_CASE = 2**13
+"""A configuration with so many times more numbers is drawn as many times less often."""
+
+MOST_SHARE = 40
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A module of a model.
+
+    cell     one of `CELLS`
+    case     its sizes and flags, the dtype, and the rows, steps and lengths of a call in full
+    modules  its names: the model and the path in it, of every module that has this configuration
+    weights  its parameters, if they are known
+    several  whether the run has other models too, so that a path alone does not name a module
+    """
+
+    cell: str
+    case: Case
+    modules: tuple[tuple[str, str], ...]
+    weights: Weights | None = None
+    several: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path of the first module, such as `encoder.rnn`; behind its model if the run has several."""
+        model, path = self.modules[0]
+        return f"{model}:{path}" if self.several else path
+
+    @property
+    def key(self) -> tuple[str, Case]:
+        """What is equal in modules of one configuration."""
+        return self.cell, self.case
+
+
+@dataclass(frozen=True)
+class ModelCases(Cases):
+    """Cases of one configuration.
+
+    whole    the first case: the rows and steps of a call in full, as far as the family has them
+    drawn    rows and steps that are drawn where the family leaves them free, and the choosers of extensions
+    weights  real parameters, drawn beside others; None if the family pins the numbers, or there are none
+    part     a case has at most one in so many of the numbers that the run permits
+    """
+
+    whole: Case = field(default_factory=Case)
+    drawn: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    weights: Weights | None = None
+    part: int = 1
+
+    @property
+    def large(self) -> bool:
+        return True
+
+    def strategy(self, axes_in_force: AxesInForce = Axes) -> st.SearchStrategy[Case]:
+        """Draws from the family at the configuration; shrinks towards one row and step with drawn weights."""
+        drawn = Cases({**self.pinned, **self.drawn}).strategy(axes_in_force)
+        cases = drawn.map(lambda case: self.affordable(case, axes_in_force().most_numbers))
+        if self.weights is None:
+            return cases
+        return st.builds(self._with_weights, cases, st.booleans())
+
+    def first(self, most: int) -> Case:
+        """The call in full, with at most so many numbers if its parameters leave room."""
+        return self._with_weights(self.affordable(self.whole, most), True)
+
+    def _with_weights(self, case: Case, real: bool) -> Case:
+        return replace(case, weights=self.weights) if real and self.weights is not None else case
+
+    def affordable(self, case: Case, most: int) -> Case:
+        """The case with fewer rows, then fewer steps, until it has at most so many numbers; units and layers stay."""
+        for name in FREE:
+            size = getattr(case.within(most // self.part, name), name)
+            permitted = self.pinned.get(name)
+            if permitted is not None and size not in permitted:
+                size = max((one for one in permitted if one <= size), default=min(permitted))
+            case = case.of_size(name, size) if size < getattr(case, name) else case
+        return case
+
+
+def at(family: Cases, configuration: Configuration, long: bool) -> ModelCases | str:
+    """The family's cases at a configuration, or the reason why it has none there.
+
+    long: whether its bounds stay narrow at any number of steps; others run at 5 steps at most, or 2 in bfloat16.
+    """
+    if isinstance(family, RealCases):
+        return _of_real(family, configuration)
+    pins = {name: values for name, values in family.pinned.items() if name not in family.near}
+    case = configuration.case
+    if reason := _excluded(pins, case):
+        return reason
+    layouts = _layouts(pins, case)
+    if not layouts:
+        return "about other flags"
+    weights = configuration.weights if "fill" not in pins else None
+    own: dict[str, tuple[Any, ...]] = {name: (getattr(case, name),) for name in (*SIZES, "proj_size", "bidirectional")}
+    pinned = {"fill": axes.NEAR["fill"]} | pins | own | {"layout": layouts, "dtype": (case.dtype,)}
+    long = long or family.far == "steps"
+    if not long and not {"steps", "short"} & pins.keys():
+        pinned["steps"] = tuple(range(1, case.most_steps + 1))
+    pinned.pop("projection", None)  # proj_size is pinned itself
+    drawn: dict[str, tuple[Any, ...]] = {"projection": (False,)}
+    drawn |= {name: _beside(few, getattr(case, name)) for name, few in FREE.items() if name not in pinned}
+    if "short" in pinned:
+        drawn.pop("steps", None)
+    return ModelCases(pinned, "", _share(case), (), _whole(pinned, case, layouts), drawn, weights)
+
+
+FREE = {"batch_size": FEW_ROWS, "steps": FEW_STEPS}
+"""Sizes of a call, which a module does not fix."""
+
+
+def _beside(few: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """The small sizes, and that of the model as often as one of them."""
+    return few if size in few else (*few, size)
+
+
+def _of_real(family: RealCases, configuration: Configuration) -> ModelCases | str:
+    """What is asked of real configurations is asked of this one in full."""
+    if configuration.cell.endswith(CELL_SUFFIX):
+        return "about sequences"
+    case = gates_as_inputs(configuration.case) if family.of_gates else configuration.case
+    weights = None if family.of_gates else configuration.weights
+    fields = ("layout", "dtype", "proj_size", "bidirectional", *SIZES)
+    pinned: dict[str, tuple[Any, ...]] = {name: (getattr(case, name),) for name in fields}
+    pinned |= {"fill": ("initial",), "memory": ("contiguous",), "packed": (case.packed,)}
+    drawn = {"projection": (False,)} | {name: (getattr(case, name),) for name in FREE}
+    part = PART_OF_GATES if family.of_gates else 1
+    return ModelCases(pinned, "", family.share, (), replace(case, fill="initial"), drawn, weights, part)
+
+
+def _excluded(pins: Mapping[str, tuple[Any, ...]], case: Case) -> str:
+    """The pin that leaves the configuration out, in words; "" if none does."""
+    needed = {
+        "dtype": "other dtypes",
+        "bidirectional": "one direction" if case.bidirectional else "two directions",
+        "projection": "no projection" if case.projection else "a projection",
+    }
+    for name, what in needed.items():
+        if name in pins and getattr(case, name) not in pins[name]:
+            return f"about {what}"
+    for name in SIZES:
+        if name in pins and not _fits(getattr(case, name), pins[name]):
+            several = f" to {max(pins[name])}" if len(set(pins[name])) > 1 else ""
+            return f"about {name} {min(pins[name])}{several}"
+    return ""
+
+
+def _fits(size: int, permitted: tuple[int, ...]) -> bool:
+    """Whether a family has the size. Several that begin above 1 stand for that many and more."""
+    return size in permitted or (len(set(permitted)) > 1 and min(permitted) > 1 and size > max(permitted))
+
+
+def _layouts(pins: Mapping[str, tuple[Any, ...]], case: Case) -> tuple[tuple[str, ...], ...]:
+    """The layouts that a family permits with the module's own words; without dropout where it has none with it."""
+    own = {word for word in OWN_WORDS if word in case.layout}
+    permitted = pins.get("layout", axes.LAYOUTS)
+    found = [
+        tuple(words for words in permitted if set(OWN_WORDS) & set(words) == wanted) for wanted in (own, own - {"drop"})
+    ]
+    return found[0] or found[1]
+
+
+def _whole(pinned: Mapping[str, tuple[Any, ...]], case: Case, layouts: tuple[tuple[str, ...], ...]) -> Case:
+    """The call in full, as far as the family has it."""
+    lengths = case.lengths if pinned.get("packed") != (False,) else ()
+    if pinned.get("packed") == (True,) and not lengths:
+        lengths = tuple(max(1, case.steps - row) for row in range(case.batch_size))
+    fill = "initial" if "initial" in pinned["fill"] else pinned["fill"][0]
+    own = tuple(word for word in case.layout if not (word == "unb" and lengths))
+    without = tuple(word for word in own if word != "drop")
+    layout = next((words for words in (own, without) if words in layouts), layouts[0])
+    whole = replace(case, lengths=lengths, layout=layout, fill=fill)
+    whole = replace(whole, memory=pinned.get("memory", ("contiguous",))[0])
+    if "short" in pinned:
+        whole = whole.of_size("steps", min(whole.steps, whole.most_steps))
+    for name in FREE:
+        permitted = pinned.get(name)
+        if permitted is not None and getattr(whole, name) not in permitted:
+            size = max((one for one in permitted if one <= getattr(whole, name)), default=min(permitted))
+            whole = replace(whole, **{name: size}) if not lengths else whole.of_size(name, size)
+    return whole
+
+
+def _share(case: Case) -> int:
+    """How many times less often a case of this configuration is drawn than an ordinary one."""
+    few = replace(case, batch_size=max(FEW_ROWS), steps=max(FEW_STEPS), lengths=())
+    return max(1, min(MOST_SHARE, few.numbers() // NUMBERS_OF_ORDINARY_CASE))
+
+
+def of_module(cell: str, case: Case) -> Case:
+    """The case of a module of this cell: one that takes one step has no other."""
+    if not cell.endswith(CELL_SUFFIX):
+        return case
+    layout = tuple(word for word in case.layout if word not in ("bf", "drop"))
+    fields: dict[str, Any] = {name: size for name, size in ONE_STEP.items() if name != "batch_first"}
+    return replace(case, layout=layout, lengths=(), **fields)
