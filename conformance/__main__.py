@@ -102,6 +102,8 @@ def _add_compare(commands: _Commands) -> _Parser:
     compare.add_argument("--cases", type=_count, default=2, metavar="N", help="cases of each property and cell (2)")
     compare.add_argument("--seed", type=_seed, default=0, metavar="N", help="draws the cases (0)")
     compare.add_argument("--cell", action="append", default=[], choices=ALL_CELLS, help="as for pytest")
+    model = "a model whose modules are compared, or an inventory, as for pytest"
+    compare.add_argument("--like", action="append", default=[], metavar="MODEL", help=model)
     waivers = "a file of deviations that may come, as for pytest"
     compare.add_argument("--known", action="append", default=[], type=Path, metavar="FILE", help=waivers)
     return compare
@@ -139,7 +141,7 @@ def main(argv: list[str]) -> int:
         from conformance.commands.compare import compare
 
         drawn = (options.cases, options.seed, tuple(options.cell))
-        return compare(Compared(options.old, options.new, *drawn, tuple(options.known)))
+        return compare(Compared(options.old, options.new, *drawn, tuple(options.known), tuple(options.like)))
     from conformance.commands.measure import report as measured
 
     return measured(options.quick)

@@ -17,6 +17,8 @@ from conformance.harness.findings.known import KnownError
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation.interpreter import CannotRun
 from conformance.harness.isolation.worker_process import ChildError
+from conformance.harness.models.fleet import Fleet, fleet
+from conformance.harness.models.loading import LikeError
 
 SAME, DEVIATES, WORSE, USAGE = 0, 1, 3, 4
 """Exit codes: same or better; a new deviation or a file that is lost; less headroom or slower; usage."""
@@ -26,7 +28,7 @@ SAME, DEVIATES, WORSE, USAGE = 0, 1, 3, 4
 class Wanted:
     """What is to be compared: `count` cases of each property, drawn from `seed`, of these cells or all.
 
-    known: files of deviations that are waived
+    known: files of deviations that are waived. like: models, at whose configurations the properties are asked
     """
 
     old: str
@@ -35,22 +37,24 @@ class Wanted:
     seed: int = 0
     cells: tuple[str, ...] = ()
     known: tuple[Path, ...] = ()
+    like: tuple[str, ...] = ()
 
 
 def compare(wanted: Wanted) -> int:
     """Prints what changes from one interpreter's PyTorch to the other's; returns the exit code."""
     with ExitStack() as stack:
         try:
+            models = fleet(wanted.like)
             waived = tuple(entry for path in wanted.known for entry in known.load(path))
             named = (*waived, *known.load(known.SHIPPED))
             old, again, new = (Side.of(python, named) for python in (wanted.old, wanted.old, wanted.new))
-        except (CannotRun, KnownError) as reason:
+        except (CannotRun, KnownError, LikeError) as reason:
             return _usage(one_line(str(reason)))
         for side in (old, again, new):
             stack.callback(side.close)
         print(f"{old.build.version} ({one_line(old.python)}) beside {new.build.version} ({one_line(new.python)})")
         try:
-            found = _outcome(wanted, old, again, new)
+            found = _outcome(wanted, models, old, again, new)
         except ChildError as error:
             return _usage(one_line(str(error).strip().splitlines()[-1]))
     outcome = replace(found, waived=frozenset(entry.id for entry in waived))
@@ -74,23 +78,21 @@ def exit_code(outcome: Outcome) -> int:
     return WORSE if outcome.real.lost or outcome.slower else SAME
 
 
-def _outcome(wanted: Wanted, old: Side, again: Side, new: Side) -> Outcome:
-    cells = wanted.cells or (*MODULES, *SINGLE_STEPS)
-    stacks = [cell for cell in cells if cell in MODULES]
-    todo = list(cases.tasks(wanted.count, wanted.seed, wanted.cells))
+def _outcome(wanted: Wanted, models: Fleet, old: Side, again: Side, new: Side) -> Outcome:
+    here = [one.cell for one in models.configurations] if models.configurations else [*MODULES, *SINGLE_STEPS]
+    cells = [cell for cell in dict.fromkeys(here) if cell in wanted.cells or not wanted.cells]
+    todo = list(cases.tasks(wanted.count, wanted.seed, cells, models))
     control, real = verdicts.compared(_progress(todo), old, again, new)
-    configurations = list(timing.configurations(cells))
+    modules = cases.modules(cells, models)
     return Outcome(
         control,
         real,
         weights=tuple(cell for cell in cells if streams.weights_changed(cell, old, new)),
-        masks=tuple(cell for cell in stacks if streams.masks_changed(cell, old, new)),
-        control_times=tuple(timing.timed(configurations, old, again)),
-        times=tuple(timing.timed(configurations, old, new)),
-        files=tuple(files.handed_over(old, new, cells)),
-        drifts=tuple(
-            drift.drift(one.label, one.problem, old, new) for one in configurations if one.route == "grad" and real.bits
-        ),
+        masks=tuple(cell for cell in cells if cell in MODULES and streams.masks_changed(cell, old, new)),
+        control_times=tuple(timing.timed(modules, old, again)),
+        times=tuple(timing.timed(modules, old, new)),
+        files=tuple(files.handed_over(old, new, modules)),
+        drifts=tuple(drift.drift(one, old, new) for one in modules if real.bits),
     )
 
 

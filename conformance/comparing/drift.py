@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from conformance.comparing.cases import Module
 from conformance.comparing.sides import Side
 from conformance.harness.execution.observation import Trained
 from conformance.harness.execution.requests.training import Train
@@ -39,8 +40,9 @@ class Drift:
         return not self.cannot and self.new <= self.spread
 
 
-def drift(label: str, problem: Problem, old: Side, new: Side) -> Drift:
-    """Trains on both sides, and on the old one from weights changed by a rounding."""
+def drift(of: Module, old: Side, new: Side) -> Drift:
+    """Trains a module on both sides, and on the old one from weights changed by a rounding."""
+    label, problem = f"{of.name}: {of.case.line(of.cell)}", of.case.on(of.cell)
     request = Train(problem, ("grad",))
     (base,), (other,) = old.ask(request), new.ask(request)
     members = [old.ask(replace(request, problem=_nudged(problem, seed)))[0] for seed in range(MEMBERS)]

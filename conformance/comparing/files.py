@@ -5,20 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.clauses import CLAUSES
+from conformance.comparing.cases import Module
 from conformance.comparing.sides import Side
 from conformance.harness import session
 from conformance.harness.api import assert_within, from_inputs
-from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.handed_over import WRITERS, ReadModule, WriteModule
-from strategies import Case
-from strategies.values import INITIAL
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class HandedOver:
     trouble      why the new side cannot read or call it, or how its results are wrong there
     """
 
-    cell: str
+    module: str
     form: str
     not_written: str = ""
     trouble: str = ""
@@ -39,24 +37,23 @@ class HandedOver:
         return bool(self.trouble)
 
 
-def handed_over(old: Side, new: Side, cells: Sequence[str] = ()) -> list[HandedOver]:
-    """Every form of a module of each cell, written by the old side in a folder of its own and read by the new one."""
+def handed_over(old: Side, new: Side, modules: Sequence[Module]) -> list[HandedOver]:
+    """Every form of each module, written by the old side in a folder of its own and read by the new one."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        chosen = cells or (*MODULES, *SINGLE_STEPS)
-        return [_one(old, new, cell, form, Path(folder)) for cell in chosen for form in WRITERS]
+        return [_one(old, new, one, form, Path(folder)) for one in modules for form in WRITERS]
 
 
-def _one(old: Side, new: Side, cell: str, form: str, folder: Path) -> HandedOver:
-    steps = 1 if cell in SINGLE_STEPS else 3
-    problem = Case(3, 2, batch_size=2, steps=steps, fill=INITIAL).on(cell)
-    file = str(folder / f"{cell} {form}")
+def _one(old: Side, new: Side, of: Module, form: str, folder: Path) -> HandedOver:
+    layout = tuple(word for word in of.case.layout if word != "nohx")  # a scripted model takes both arguments
+    problem = replace(of.case, batch_size=1, steps=1, lengths=(), layout=layout).on(of.cell)
+    file = str(folder / form)
     (written,) = old.ask(WriteModule(problem, ("no_grad",), form=form, file=file))
     if written.failure is not None:
-        return HandedOver(cell, form, not_written=written.failure.title)
+        return HandedOver(of.name, form, not_written=written.failure.title)
     reading = ReadModule(problem, ("no_grad",), form=form, file=file)
-    if trouble := _trouble(old, reading, cell):
-        return HandedOver(cell, form, not_written=f"nor used by it, {trouble}")
-    return HandedOver(cell, form, trouble=_trouble(new, reading, cell))
+    if trouble := _trouble(old, reading, of.cell):
+        return HandedOver(of.name, form, not_written=f"nor used by it, {trouble}")
+    return HandedOver(of.name, form, trouble=_trouble(new, reading, of.cell))
 
 
 def _trouble(side: Side, reading: ReadModule, cell: str) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from conformance.comparing.cases import Module
 from conformance.comparing.sides import Side
-from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.execution.requests.timed import CallTimed
-from reference.problem import Problem
-from strategies import Case
-from strategies.values import INITIAL
 
 PAIRS = 11
 """So many pairs of measurements of each configuration; the least of a few calls is one measurement."""
@@ -20,15 +17,6 @@ SLOWER_TIMES, IN_PAIRS = 2.0, 9
 """A configuration is slower where the new side takes more than twice as long in at least so many pairs."""
 
 ROUTES = ("no_grad", "grad")
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A call that is timed: on `grad` a backward pass goes with it."""
-
-    label: str
-    problem: Problem
-    route: str
 
 
 @dataclass(frozen=True)
@@ -55,26 +43,19 @@ class Times:
         return sum(ratio > SLOWER_TIMES for ratio in self.ratios) >= IN_PAIRS
 
 
-def configurations(cells: Sequence[str] = ()) -> Iterator[Configuration]:
-    """Each cell at a size at which kernels, not Python, take the time; with and without gradients."""
-    for cell in cells or (*MODULES, *SINGLE_STEPS):
-        steps = 1 if cell in SINGLE_STEPS else 32
-        case = Case(64, 128, steps=steps, batch_size=16, fill=INITIAL)
-        yield from (Configuration(f"{case.line(cell)} {route}", case.on(cell), route) for route in ROUTES)
+def timed(modules: Iterable[Module], old: Side, new: Side) -> list[Times]:
+    """The times of each module without gradients, and with a backward pass."""
+    return [_times(one, route, old, new) for one in modules for route in ROUTES]
 
 
-def timed(chosen: Iterable[Configuration], old: Side, new: Side) -> list[Times]:
-    """The times of each configuration."""
-    return [_times(one, old, new) for one in chosen]
-
-
-def _times(of: Configuration, old: Side, new: Side) -> Times:
+def _times(of: Module, route: str, old: Side, new: Side) -> Times:
+    label = f"{of.name} {route}: {of.case.line(of.cell)}"
+    request = CallTimed(of.case.on(of.cell), (route,))
     seconds: tuple[list[float], list[float]] = ([], [])
-    request = CallTimed(of.problem, (of.route,))
     for pair in range(PAIRS):
         for turn in (0, 1) if pair % 2 == 0 else (1, 0):  # neither side always has the warmer machine
             (seen,) = (old, new)[turn].ask(request)
             if seen.failure is not None:
-                return Times(of.label, cannot=seen.failure.title)
+                return Times(label, cannot=seen.failure.title)
             seconds[turn].append(min(seen.seconds))
-    return Times(of.label, tuple(seconds[0]), tuple(seconds[1]))
+    return Times(label, tuple(seconds[0]), tuple(seconds[1]))

@@ -177,9 +177,9 @@ def _files(files: Sequence[HandedOver]) -> Iterator[str]:
     lost = [one for one in files if one.is_lost]
     written = [one for one in files if not one.not_written]
     yield _line("files", f"{len(written) - len(lost)} of {len(written)} of the old one's load and give its results")
-    yield from _several([f"{CELL_NAMES[one.cell]} {one.form}: {one.trouble}" for one in lost])
+    yield from _several([f"{one.module} {one.form}: {one.trouble}" for one in lost])
     unwritten = [one for one in files if one.not_written]
-    yield from _several([f"{CELL_NAMES[one.cell]} {one.form} not written: {one.not_written}" for one in unwritten])
+    yield from _several([f"{one.module} {one.form} not written: {one.not_written}" for one in unwritten])
 
 
 def _place(place: Place) -> str:

@@ -13,6 +13,7 @@ from conformance.harness.execution import machine
 from conformance.harness.execution.requests.request import InProcess
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.isolation.interpreter import CannotRun
+from conformance.selftest.unit.models import examples
 
 CELL = "gru_cell"
 
@@ -99,6 +100,20 @@ def test_each_kind_of_change_is_told_apart(new, capsys):
     assert compare(narrowed(old, new)) == code
     printed = capsys.readouterr().out
     assert all(line in printed for line in lines), printed
+
+
+def test_a_model_is_compared_at_its_sizes_and_by_its_names(capsys):
+    assert compare(Wanted("same", "same", count=1, like=(f"{examples.__name__}:tagger",))) == SAME
+    printed = capsys.readouterr().out
+    assert "times encoder.rnn grad: v1 lstm i12 h20" in printed
+    assert "weights=encoder.rnn" in printed
+    assert "bits            the same in all" in printed
+    assert "3 of 3 of the old one's load" in printed, printed
+
+
+def test_a_model_that_cannot_be_had_is_one_line(capsys):
+    assert compare(narrowed("same", "same", like=("nowhere:build",))) == USAGE
+    assert capsys.readouterr().err.startswith("python -m conformance compare: nowhere:build: importing nowhere raised")
 
 
 def test_an_interpreter_that_cannot_run_is_one_line(capsys):

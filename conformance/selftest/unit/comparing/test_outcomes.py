@@ -90,7 +90,7 @@ def test_ten_times_slower_is_worse():
 
 
 def test_a_file_that_no_longer_loads_counts():
-    outcome = Outcome(Comparison(), Comparison(), files=(HandedOver("lstm", "state_dict", trouble="raised KeyError"),))
+    outcome = Outcome(Comparison(), Comparison(), files=(HandedOver("LSTM", "state_dict", trouble="raised KeyError"),))
     assert exit_code(outcome) == DEVIATES
     assert "LSTM state_dict: raised KeyError" in "\n".join(told(outcome))
 
