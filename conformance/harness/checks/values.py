@@ -147,7 +147,7 @@ def assert_same(
 
     kind = f"differs from {wanted.field}"
     assert_every(
-        seen, got, wanted.values, _equal(got, wanted), kind, there, severity=severity, compared=(wanted, other)
+        seen, got, wanted.values, are_equal(got, wanted), kind, there, severity=severity, compared=(wanted, other)
     )
 
 
@@ -159,7 +159,7 @@ def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relat
     for part in parts:
         wanted, got = _both(seen, other, part)
         severity = ""
-        if not _equal(got, wanted).all() and not is_measured(seen):
+        if not are_equal(got, wanted).all() and not is_measured(seen):
             severity = RED if _apart(seen, other, [part], allowed(seen), count=False) else AMBER
         assert_same(seen, got, wanted, relation, severity, other)
 
@@ -226,7 +226,7 @@ def is_measured(seen: Observation) -> bool:
 
 def differ(seen: Observation, other: Observation, *parts: Slice) -> bool:
     """Whether any part of two observations is not the same."""
-    return not all(_equal(*_both(seen, other, part)).all() for part in parts)
+    return not all(are_equal(*_both(seen, other, part)).all() for part in parts)
 
 
 def _apart(
@@ -238,7 +238,7 @@ def _apart(
         (got, wanted), ball, name = _both(seen, other, part), getattr(enclosure, part[0])[part[1]], part[0]
         both = Ball(wanted.values, 2 * ball.radius, rounding, overflows=True)
         comparison = compare_with_bounds(got.values, both, bounded=is_bounded(seen.problem, name))
-        equal = _equal(got, wanted)
+        equal = are_equal(got, wanted)
         ratios = np.where(equal, 0.0, comparison.ratios)
         if count:
             case_record.current().checked(seen, got.values.size, comparison.vacuous, float(ratios.max(initial=0.0)))
@@ -253,7 +253,8 @@ def _both(seen: Observation, other: Observation, part: Slice) -> tuple[LabelledA
     return getattr(seen, name)[at], getattr(other, renamed[0] if renamed else name)[there]
 
 
-def _equal(got: LabelledArray, wanted: LabelledArray) -> np.ndarray:
+def are_equal(got: LabelledArray, wanted: LabelledArray) -> np.ndarray:
+    """Which elements are equal under IEEE ==, NaN equal to NaN."""
     assert got.values.shape == wanted.values.shape, "a comparison never broadcasts"
     return (got.values == wanted.values) | (np.isnan(got.values) & np.isnan(wanted.values))
 
