@@ -11,7 +11,7 @@ from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
-from conformance.harness.reports.call_text import ENVIRONMENT
+from conformance.harness.reports.templating import MARKDOWN, Code, code
 from conformance.harness.reports.versions import versions
 
 WIDTH = 80
@@ -23,18 +23,15 @@ MOST_WORDS = 12
 def facts(finding: Finding, outcome: str) -> str:
     """The facts of a finding; outcome: what its script did, in words."""
     clause = CLAUSES[finding.clause]
-    text = finding_text(replace(finding, options=one_line(finding.options)), WIDTH)
-    told = versions()
-    return ENVIRONMENT.get_template("facts.md.j2").render(
-        title=markdown(title(finding)),
-        fence=_fence(text + told),
-        text=text,
-        clause=clause,
+    return MARKDOWN.get_template("facts.md.j2").render(
+        title=title(finding),
+        text=finding_text(replace(finding, options=one_line(finding.options)), WIDTH),
+        **code(id=clause.id, claim=clause.claim, source=clause.link),  # the suite's own, with links
         promised=clause.severity != REMARK,
-        wrong=markdown(which_is_wrong(finding)),
-        script=markdown(outcome),
-        searches=[(markdown(words), SEARCH + quote_plus(words)) for words in searches(finding)],
-        versions=told,
+        wrong=which_is_wrong(finding),
+        script=outcome,
+        searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding)],
+        versions=versions(),
     )
 
 
@@ -73,19 +70,3 @@ def searches(finding: Finding) -> list[str]:
     texts = (f"{name} {finding.field} {finding.kind}", f"{finding.field.partition(':')[0]} {name} wrong", message)
     words = [" ".join(re.findall(r"[\w.]+", one_line(text))[:MOST_WORDS]) for text in texts]
     return list(dict.fromkeys(one for one in words if one))
-
-
-def _fence(text: str) -> str:
-    """Backticks that end no block of this text."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    return "`" * max(3, longest + 1)
-
-
-def fenced(text: str) -> str:
-    """Text as a block of Markdown that shows it as it is."""
-    return f"{_fence(text)}\n{text}\n{_fence(text)}"
-
-
-def markdown(text: str) -> str:
-    """Foreign text as one line of Markdown without markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(text, 400))

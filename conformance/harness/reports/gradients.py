@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated
-from conformance.harness.findings.rendering import one_line
-from conformance.harness.reports.call_text import Call, NoScript
+from conformance.harness.reports.call_text import Call
 from conformance.harness.reports.loss_text import (
     OF,
     Pass,
@@ -20,6 +19,8 @@ from conformance.harness.reports.loss_text import (
     name_of,
     passes_of,
 )
+from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import parts, rendered, title, where
 
 KINDS = ("outside its bound", "is missing")
@@ -37,10 +38,11 @@ def gradient(found: Found) -> str | None:
         raise NoScript("what dropout leaves out is drawn by the module")
     if element.forced:
         raise NoScript("its bound is that of one step from the module's own gradient of the step after it")
-    call = Call.of(seen, loss_of(seen).wanted)
+    call = Call.of(finding, seen, loss_of(seen).wanted)
     done = passes_of(call, _passes(seen, first))
     name = name_of(element.name)
     return rendered(
+        finding,
         "gradient.py.j2",
         **parts(
             [call],
@@ -50,11 +52,13 @@ def gradient(found: Found) -> str | None:
             math="cmath",
         ),
         title=title(finding, seen, f"the {OF}{name} is {'missing' if finding.kind == 'is missing' else 'wrong'}"),
-        what=[one_line(f"{where(finding)} lies outside of what rounding errors explain.")],
-        terms=[one.by_hand() for one in done],
-        got=got(call, name, element.where, may_be_none=not element.got),
-        number=in_literal(call, element),
-        allowed=f"{element.allowed:.2g}",
+        seen=[f"{where(finding)} lies outside of what rounding errors explain."],
+        **code(
+            terms=[one.by_hand() for one in done],
+            got=got(call, name, element.where, may_be_none=not element.got),
+            number=in_literal(call, element),
+            allowed=f"{element.allowed:.2g}",
+        ),
         origin=f"the most that rounding errors in {seen.problem.dtype} can add up to here",
     )
 

@@ -7,8 +7,9 @@ import numpy as np
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import PackingObservation
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.call_text import ENVIRONMENT
 from conformance.harness.reports.packing_call import ARGUMENTS, PackingCall, defaults_left_out, name_of, numbers
+from conformance.harness.reports.templating import code
+from conformance.harness.reports.whole import DIFFER, rendered
 
 OF_ARRAYS = {
     "sum of batch_sizes": "sum(result.batch_sizes.tolist())",
@@ -36,11 +37,15 @@ def packing(found: Found) -> str | None:
         return None
     part = finding.field.removeprefix(seen.utility).removeprefix(": ")
     is_nan = seen.wanted is not None and bool(np.isnan(seen.wanted).any())
-    return ENVIRONMENT.get_template("compared.py.j2").render(
+    return rendered(
+        finding,
+        "compared.py.j2",
         title=f"{name_of(seen.utility)}: {', '.join(filter(None, (part, finding.kind)))}",
-        seen=f"The claim: {finding.claim}.",
-        lines=(['nan = float("nan")'] if is_nan else []) + compared,
-        differ="str(got) != str(expected)" if is_nan else "got != expected",
+        seen=[f"The claim: {finding.claim}."],
+        **code(
+            lines=(['nan = float("nan")'] if is_nan else []) + compared,
+            differ="str(got) != str(expected)" if is_nan else DIFFER,
+        ),
     )
 
 

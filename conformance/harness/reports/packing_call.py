@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from conformance.harness.execution.requests.packing import INTEGERS, METHOD, Pack, takes_batch_first
-from conformance.harness.reports.call_text import NoScript, literal
+from conformance.harness.reports.call_text import literal
+from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.settings import setting
 
 RNN = "torch.nn.utils.rnn"

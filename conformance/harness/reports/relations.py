@@ -8,10 +8,11 @@ import numpy as np
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated, Repeated
-from conformance.harness.findings.rendering import one_line
-from conformance.harness.reports.call_text import Call, NoScript
+from conformance.harness.reports.call_text import Call
 from conformance.harness.reports.gradients import lines
 from conformance.harness.reports.loss_text import OF, Pass, got, leaf, loss_of, name_of
+from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import parts, rendered, title, where
 
 EQUAL = "the bits must be equal"
@@ -38,6 +39,7 @@ def _script(
     origin: str = "what rounding errors can add up to in both",
 ) -> str:
     return rendered(
+        found.finding,
         "relation.py.j2",
         **parts(
             calls,
@@ -47,8 +49,8 @@ def _script(
             equations=False,
         ),
         title=title(found.finding, found.seen, says),
-        what=[one_line(what)],
-        allowed=allowed,
+        seen=[what],
+        **code(allowed=allowed),
         origin=origin,
     )
 
@@ -57,7 +59,7 @@ def _begun(found: Found) -> tuple[Call, Pass]:
     """The call that was differentiated, and its pass."""
     seen = found.other if found.finding.kind == "two passes do not add up" else found.seen
     assert isinstance(seen, Differentiated), "gradients alone have these kinds"
-    call = Call.of(seen, loss_of(seen).wanted)
+    call = Call.of(found.finding, seen, loss_of(seen).wanted)
     return call, Pass(call, loss_of(seen))
 
 
@@ -162,7 +164,7 @@ def _sharing(found: Found, offence: str) -> str:
 
 def _changed(found: Found, name: str) -> str:
     """A call leaves its input, states and parameters alone, and draws no random number."""
-    call = Call.of(found.seen)
+    call = Call.of(found.finding, found.seen)
     of = "torch.get_rng_state()" if name == RANDOM_STATE else leaf(call, name)
     if name == "input" and call.problem.lengths is not None:
         of = "packed.data"

@@ -8,12 +8,17 @@ from typing import Any
 from conformance.harness.execution.observation import Differentiated, Observation
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import constructor, one_line
-from conformance.harness.reports.call_text import ENVIRONMENT, Call, in_context
+from conformance.harness.findings.rendering import one_line
+from conformance.harness.reports.call_text import Call, in_context
+from conformance.harness.reports.classes import Classes
 from conformance.harness.reports.memory_text import CONTIGUOUS, functions
+from conformance.harness.reports.templating import PYTHON, code
 from reference.problem import RNN_RELU
 
 PLAIN_ROUTE = "grad"
+
+DIFFER = "got != expected"
+"""When a script that compares facts shows the defect."""
 
 MOST_LINES = 60
 """The most lines of a script: a screen."""
@@ -21,14 +26,14 @@ MOST_LINES = 60
 
 def title(finding: Finding, seen: Observation, says: str) -> str:
     """The first line of a script."""
-    module = f"{constructor(seen.problem.architecture)}, {finding.dtype}"
-    return one_line(f"{', '.join([module, *_circumstances(seen)])}: {says}", 300)
+    module = Classes.of(finding).described(seen.problem.architecture)
+    return one_line(f"{', '.join([module, finding.dtype, *_circumstances(seen)])}: {says}", 300)
 
 
 def _circumstances(seen: Observation) -> Iterator[str]:
     """What is unusual about a call, in words."""
     manner, loss = seen.manner, seen.loss if isinstance(seen, Differentiated) else None
-    if seen.route != PLAIN_ROUTE:
+    if seen.route in ROUTES and seen.route != PLAIN_ROUTE:
         yield ROUTES[seen.route].words
     if manner.change:
         yield f"weights doubled {manner.change} after a first call"
@@ -59,9 +64,23 @@ def fitted(text: str) -> str:
     return "\n".join([*lines[:begin], *filter(None, lines[begin:])]) + "\n"
 
 
-def rendered(template: str, **fields: Any) -> str:
-    """The script that a template makes of these fields."""
-    return fitted(ENVIRONMENT.get_template(template).render(**fields))
+def rendered(
+    finding: Finding,
+    template: str,
+    *,
+    title: str,
+    seen: Sequence[str],
+    imports: Sequence[str] = (),
+    needs: str = "",
+    **fields: Any,
+) -> str:
+    """The script that a template makes of these fields. seen: sentences below the title. needs: words behind the
+    modules that it imports beside the standard library."""
+    modules = Classes.of(finding).modules
+    alone = " and ".join(["torch", *modules.values()]) if modules else "torch alone"
+    head = {"title": title, "seen": seen, "needs": alone + needs} | code(modules=modules)
+    text = PYTHON.get_template(template).render(**head, imports=sorted({*imports, "sys"}), **fields)
+    return fitted(text)
 
 
 def parts(
@@ -79,14 +98,14 @@ def parts(
     first = calls[0]
     laid_out = functions([*(memory for call in calls for memory in call.memories), *memories])
     computes = equations and first.problem.architecture.cell != RNN_RELU
-    modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else []), "sys"]
+    modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else [])]
     literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
     made = [line for call in calls for line in call.module_lines()]
-    return {
+    return code(
         **first.fields(),
-        "math": math,
-        "equations": equations,
-        "imports": sorted(set(modules)),
-        "literals": "\n".join(literals),
-        "call": "\n".join([*([laid_out] if laid_out else []), *made, in_context(first.route, list(lines))]),
-    }
+        math=math,
+        equations=equations,
+        imports=modules,
+        literals="\n".join(literals),
+        call="\n".join([*([laid_out] if laid_out else []), *made, in_context(first.route, list(lines))]),
+    )

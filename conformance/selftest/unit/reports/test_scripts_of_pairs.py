@@ -13,8 +13,9 @@ from conformance.harness.execution.requests.problem_request import PARAMETER_MEM
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
-from conformance.harness.reports.call_text import CONTEXTS, DOUBLED, NoScript
+from conformance.harness.reports.call_text import CONTEXTS, DOUBLED
 from conformance.harness.reports.memory_text import CONTIGUOUS, FUNCTIONS
+from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
