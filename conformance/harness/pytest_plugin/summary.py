@@ -124,7 +124,8 @@ class Summary:
             label, path, outcome = "report", folder.path, folder.outcome
         else:
             label, path = "script", f"{folder.path}/{SCRIPT}"
-            outcome = f"needs torch alone; {folder.outcome.removeprefix(SCRIPT).strip()}"
+            needed = f"torch and {one_line(finding.subject)}" if finding.options else "torch alone"
+            outcome = f"needs {needed}; {folder.outcome.removeprefix(SCRIPT).strip()}"
         line = f"{label:<{LABEL}}{path}"
         room = len(line) + 2 + len(outcome) <= self.width
         return [f"{line}  {outcome}"] if room else [line, *wrapped(outcome, self.width, MARGIN, MARGIN)]

@@ -143,10 +143,12 @@ class Call:
             "projection": a.proj_size,
             "single_step": a.single_step,
             "rows": p.batch_size,
+            "one_step": p.steps == 1 and a.num_layers > 1 and a.directions == 1,
             **self._of_row(),
         }
 
-    def _constructor(self) -> str:
+    def constructor(self) -> str:
+        """The expression that makes the module."""
         dtype = [] if self.problem.dtype == "float32" else [f"dtype=torch.{self.problem.dtype}"]
         return self.classes.constructed(self.problem.architecture, *dtype)
 
@@ -225,7 +227,7 @@ class Call:
         values += " / 2" if self.manner.change else ""
         weights = "WEIGHTS" if self._shares_weights() else self.name("WEIGHTS")
         loaded = self.loaded(module, f"{{name: {values} for name, values in {weights}.items()}}")
-        lines = [f"{module} = {self._constructor()}", loaded]
+        lines = [f"{module} = {self.constructor()}", loaded]
         lines += [] if p.training else [f"{module}.eval()"]
         lines += parameters_laid_out(module, self.manner.parameter_memory)
         lines += [f"{module}.requires_grad_(False)"] if ROUTES[self.route].frozen else []

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated
+from conformance.harness.findings.recorder import Element
+from conformance.harness.reports import dropout
 from conformance.harness.reports.call_text import Call
 from conformance.harness.reports.loss_text import (
     OF,
@@ -18,6 +20,7 @@ from conformance.harness.reports.loss_text import (
     loss_of,
     name_of,
     passes_of,
+    told,
 )
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.templating import code
@@ -34,19 +37,29 @@ def gradient(found: Found) -> str | None:
         return None
     if not isinstance(seen, Differentiated) or not isinstance(first, Differentiated | None):
         return None
-    if finding.clause == "G":
-        raise NoScript("what dropout leaves out is drawn by the module")
     if element.forced:
         raise NoScript("its bound is that of one step from the module's own gradient of the step after it")
-    call = Call.of(finding, seen, loss_of(seen).wanted)
-    done = passes_of(call, _passes(seen, first))
+    if first is not None and first.problem.training and first.problem.architecture.dropout:
+        call = dropout.call_of(finding, first)
+        done = [Pass(call, told(loss_of(seen)))]
+        made = [*dropout.shown_mask(call), dropout.SEED, *lines(call, done, guarded=not element.got), *dropout.masked()]
+    else:
+        call = Call.of(finding, seen, loss_of(seen).wanted)
+        done = passes_of(call, _passes(seen, first))
+        made = lines(call, done, guarded=not element.got)
+    return _script(found, element, call, done, made)
+
+
+def _script(found: Found, element: Element, call: Call, done: Sequence[Pass], made: Sequence[str]) -> str:
+    """made: the lines of the call and its passes."""
+    finding, seen, _ = found
     name = name_of(element.name)
     return rendered(
         finding,
         "gradient.py.j2",
         **parts(
             [call],
-            lines(call, done, guarded=not element.got),
+            made,
             [one.loss.memory for one in done],
             more_literals="\n".join(one.literals() for one in done),
             math="cmath",

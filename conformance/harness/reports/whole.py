@@ -56,12 +56,13 @@ def fits(text: str) -> bool:
 
 
 def fitted(text: str) -> str:
-    """The script, without blank lines between its functions where it would be too long otherwise."""
-    if fits(text):
-        return text
-    lines = text.splitlines()
-    begin = next((at for at, line in enumerate(lines) if line.startswith("def ")), len(lines))
-    return "\n".join([*lines[:begin], *filter(None, lines[begin:])]) + "\n"
+    """The script, without blank lines between functions, or between all its parts, where it is too long otherwise."""
+    for since in ("def ", "try:"):
+        if not fits(text):
+            lines = text.splitlines()
+            begin = next((at for at, line in enumerate(lines) if line.startswith(since)), len(lines))
+            text = "\n".join([*lines[:begin], *filter(None, lines[begin:])]) + "\n"
+    return text
 
 
 def rendered(
