@@ -143,6 +143,7 @@ class Call:
             "projection": a.proj_size,
             "single_step": a.single_step,
             "rows": p.batch_size,
+            "output_size": a.output_size,
             "one_step": p.steps == 1 and a.num_layers > 1 and a.directions == 1,
             **self._of_row(),
         }
@@ -331,8 +332,9 @@ class Call:
         place = "" if p.unbatched else "[n]"
         h = f"H_0{k}{place}" if p.h_0 is not None else f"[0.0] * {a.output_size}"
         c = f"C_0{k}{place}" if p.c_0 is not None else f"[0.0] * {a.hidden_size}"
-        x = self.in_row("X") + ("" if p.lengths is None else "[: LENGTHS[n]]")
-        return {"x_of_row": x, "h_of_row": h, "c_of_row": c if a.cell == LSTM else "None"}
+        x, returned = (self.in_row(of) + ("" if p.lengths is None else "[: LENGTHS[n]]") for of in ("X", "returned"))
+        c = c if a.cell == LSTM else "None"
+        return {"x_of_row": x, "h_of_row": h, "c_of_row": c, "returned_of_row": returned}
 
     def in_row(self, name: str, n: str = "n") -> str:
         """Row n of a literal in the layout of an input or output."""

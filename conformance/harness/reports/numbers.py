@@ -7,6 +7,9 @@ from conformance.harness.reports.call_text import Call, within
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import parts, rendered, title, where
 
+FROM_OWN = "Each step is computed from the h that the call itself returned before it."
+"""Said of findings about single steps, whose bound has no earlier errors in it."""
+
 
 def number(found: Found) -> str | None:
     """The script of a result outside its bound, computed by the documented equations in Python floats."""
@@ -15,12 +18,16 @@ def number(found: Found) -> str | None:
     if element is None or element.other or finding.kind != "outside its bound" or element.name.startswith("gradient"):
         return None
     element, call = within(seen, element), Call.of(finding, seen)
+    returned = [f"returned = {call.padded()}.tolist()"] if element.forced else []
     return rendered(
         finding,
         "number.py.j2",
         title=title(finding, seen, f"{element.name} is wrong"),
-        seen=[f"{where(finding)} lies outside of what rounding errors explain."],
-        **parts([call], call.lines()),
+        seen=[
+            f"{where(finding)} lies outside of what rounding errors explain.",
+            *([FROM_OWN] if element.forced else []),
+        ],
+        **parts([call], [*call.lines(), *returned], forced=element.forced),
         **code(
             got=call.got(element.name, element.where),
             expected=call.expected(element.name, element.where),

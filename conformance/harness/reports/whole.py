@@ -91,10 +91,12 @@ def parts(
     more_literals: str = "",
     equations: bool = True,
     math: str = "math",
+    forced: bool = False,
 ) -> dict[str, Any]:
     """What the templates need of these calls, the first of which the equations are about.
 
-    lines: what is done with the modules. memories: those of further tensors. math: the module of the equations.
+    lines: what is done with the modules. memories: those of further tensors. math: the module of the equations. forced:
+    whether the equations start each step from what the call returned, which `lines` call `returned`.
     """
     first = calls[0]
     laid_out = functions([*(memory for call in calls for memory in call.memories), *memories])
@@ -105,6 +107,7 @@ def parts(
     return code(
         **first.fields(),
         math=math,
+        forced=forced,
         equations=equations,
         imports=modules,
         literals="\n".join(literals),

@@ -36,6 +36,8 @@ CHANGES = "test_call_changes_no_input_state_or_parameter_and_draws_no_random_num
 REVERSE_HALF = "test_backward_half_of_the_first_output_is_the_backward_state"
 SECOND_PASS = "test_a_second_backward_pass_adds_the_same_gradients"
 LAYOUT = "test_layout_in_memory_does_not_matter"
+STEPS = "test_every_step_of_every_layer_lies_within_its_error_bound"
+PACKED_STEPS = "test_every_step_of_every_packed_layer_lies_within_its_error_bound"
 OF_ROWS = "test_gradients_of_a_batch_are_the_sums_of_those_of_its_rows"
 OF_STEPS = "test_gradients_of_a_sequence_are_those_of_its_parts"
 PULLED = "test_without_bias_relu_pulls_as_much_at_its_inputs_as_at_its_results"
@@ -173,6 +175,14 @@ MORE = (
         "test_changed_weights_are_those_of_the_next_backward_pass",
         "rnn_tanh i1 h1 t2 pick=1",
     ),
+    # steps judged from the states that the call returned
+    ("step-9-sees-the-input-of-step-8", STEPS, "lstm i1 h1 t10"),
+    ("gru-swaps-z-and-1-z", STEPS, "gru i1 h2 t3 n2 bf"),
+    ("returns-the-outputs-of-the-reverse-direction-in-reversed-time", STEPS, "lstm i1 h1 t2 n2 bi"),
+    ("keeps-updating-rows-of-a-packed-sequence-after-their-end", PACKED_STEPS, "rnn_tanh i1 h1 t1,3"),
+    ("starts-the-reverse-direction-of-a-packed-sequence-in-its-padding", PACKED_STEPS, "gru i1 h1 t1,2 bi"),
+    ("returns-the-cell-state-before-the-last-step-as-c_n", STEPS, "lstm i1 h1 t2 unb"),
+    # gradients that are sums
     ("averages-the-gradient-of-input-weights-over-the-batch", OF_ROWS, "lstm i1 h1 t1 n2"),
     ("averages-the-gradient-of-input-weights-over-the-batch", OF_ROWS, "rnn_tanh i1 h1 t2 n3 bf"),
     ("detaches-the-states-before-each-step-from-step-2-on", OF_STEPS, "lstm i1 h1 t4 pick=1"),
@@ -244,6 +254,19 @@ def test_script_with_dropout_shows_the_fault_once_it_is_simplified(name, line):
     with session.nested(Session(fault.subject)) as here:
         found = minimised(here, tested, cell, case, next(found_by(here, tested, cell, case)))
     assert_script_shows(fault, found._replace(finding=replace(found.finding, subject=TORCH_NN)))
+
+
+def test_step_is_judged_from_the_state_that_the_call_returned_before_it():
+    """A fault in the first step leaves the second right: its script, on a module without it, says so of either."""
+    fault = fault_named("step-9-sees-the-input-of-step-8")
+    found = found_in(fault.subject, STEPS, "rnn_tanh i1 h1 t12")
+    later = replace(found.finding.element, where=found.finding.element.where | {"step": 10})
+    text = script(found._replace(finding=replace(found.finding, element=later)))
+    with in_place_of_torch_nn(fault.subject):
+        assert ended(text)[0] == WITHOUT_DEFECT
+    free = script(found._replace(finding=replace(found.finding, element=replace(later, forced=False))))
+    with in_place_of_torch_nn(fault.subject):
+        assert ended(free)[0] == WITH_DEFECT, "from the inputs on, the error of step 9 is in step 10"
 
 
 def test_gradient_that_is_missing_is_named_so():
