@@ -68,7 +68,7 @@ def _call(finding: Finding, seen: Observation) -> tuple[list[str], list[str], st
     what = f"{classes.described(seen.problem.architecture)}, {seen.problem.dtype}"
     if isinstance(seen, DifferentiatedByApi | GradgradChecked | InLaps):
         raise NoScript(f"none makes the calls of {type(seen).__name__}")
-    if seen.route not in CONTEXTS:
+    if seen.route not in CONTEXTS or not finding.case:
         return [], BareCall.of_finding(finding, seen).lines(), what
     call = Call(seen.problem, seen.route, classes=classes)
     constants = call.literals().splitlines()

@@ -7,7 +7,14 @@ import numpy as np
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import PackingObservation
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.packing_call import ARGUMENTS, PackingCall, defaults_left_out, name_of, numbers
+from conformance.harness.reports.packing_call import (
+    ARGUMENTS,
+    PackingCall,
+    defaults_left_out,
+    name_of,
+    numbers,
+    shortened,
+)
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import DIFFER, rendered
 
@@ -109,5 +116,6 @@ def _array(finding: Finding, seen: PackingObservation, call: PackingCall) -> lis
     got = OF_ARRAYS.get(name) or f"{_part(name, seen.utility)}.tolist()"
     if name.startswith("row "):
         got += f' if len(result) > {int(name.removeprefix("row "))} else "no such row"'
-    wanted = str(seen.wanted.tolist()) if np.isnan(seen.wanted).any() else numbers(seen.wanted)
+    rows = call.request.batch.rows
+    wanted = str(seen.wanted.tolist()) if np.isnan(seen.wanted).any() else numbers(shortened(seen.wanted, rows))
     return [*call.lines(), f"expected = {wanted}", f"got = {got}"]

@@ -16,7 +16,7 @@ from conformance.harness.reports.folder import exit_code
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.script import CANNOT_RUN, WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
-from conformance.selftest.unit.reports.test_scripts import MOST_LINES
+from conformance.selftest.unit.reports.test_scripts import assert_short
 from strategies import parse
 
 MODULE = """\
@@ -68,7 +68,7 @@ def found_in(folder, name, body, test, sizes):
 def test_script_shows_a_fault_of_another_subject(kind, folder):
     module = f"wrong_{kind}".replace(" ", "_")
     text = script(found_in(folder, module, *FAULTS[kind]))
-    assert len(text.splitlines()) <= MOST_LINES
+    assert_short(text)
     assert f"Needs torch and {module}." in text
     assert f"import {module} as subject" in text
     path = folder / "repro.py"
