@@ -7,11 +7,13 @@ from dataclasses import replace
 from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, RED, REMARK
+from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
 from conformance.harness.reports.templating import MARKDOWN, Code, code
+from conformance.harness.reports.two_sides import by_the_equations, compared_with
 from conformance.harness.reports.versions import versions
 
 WIDTH = 80
@@ -19,16 +21,20 @@ SEARCH = "https://github.com/pytorch/pytorch/issues?q="
 MOST_WORDS = 12
 """Words of one search; the tracker finds nothing for a whole message."""
 
+AGAINST_EQUATIONS = ("outside its bound", "is missing")
+"""Kinds of findings about a number that the documented equations give."""
 
-def facts(finding: Finding, outcome: str) -> str:
+
+def facts(found: Found, outcome: str) -> str:
     """The facts of a finding; outcome: what its script did, in words."""
+    finding = found.finding
     clause = CLAUSES[finding.clause]
     return MARKDOWN.get_template("facts.md.j2").render(
         title=title(finding),
         text=finding_text(replace(finding, options=one_line(finding.options)), WIDTH),
         **code(id=clause.id, claim=clause.claim, source=clause.link),  # the suite's own, with links
         promised=clause.severity != REMARK,
-        wrong=which_is_wrong(finding),
+        wrong=which_is_wrong(found),
         script=outcome,
         searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding)],
         versions=versions(),
@@ -42,8 +48,9 @@ def title(finding: Finding) -> str:
     return f"{CELL_NAMES[finding.cell]}, {finding.dtype}: {finding.field} {finding.kind}"
 
 
-def which_is_wrong(finding: Finding) -> str:
+def which_is_wrong(found: Found) -> str:
     """Which result is wrong, and why."""
+    finding = found.finding
     first, element = finding.lines[0] if finding.lines else "", finding.element
     if finding.failure is not None or finding.kind.startswith("raised "):
         return f"The call gave no result, and one is documented: {first}"
@@ -51,13 +58,14 @@ def which_is_wrong(finding: Finding) -> str:
         return f"None, strictly: no sentence promises otherwise, or no bound was measured here. {first}"
     if finding.documented:
         return f"What the call gives, because the documentation names the right value: {first}"
-    if element is not None and not element.other and element.allowed:
+    if element is not None and finding.kind in AGAINST_EQUATIONS:
+        start = ", from the h that the call returned one step before" if element.forced else ""
         return (
-            "The call's. The documented equations, computed in float64 with a bound on every rounding error, "
+            f"The call's. The documented equations, computed in float64 with a bound on every rounding error{start}, "
             f"give {element.wanted:.9g}; no correct implementation is off by more than {element.allowed:.2g}. {first}"
         )
-    if element is not None:
-        return f"At least one of two calls that must agree: {first}"
+    if element is not None and (compared := compared_with(found, element)):
+        return f"{compared}: {first}. {by_the_equations(found, element)}".rstrip()
     return f"The call's: {first}"
 
 

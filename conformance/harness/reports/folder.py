@@ -51,7 +51,7 @@ def write(parent: Path, found: Found, seed: str = "") -> tuple[Path, str]:
         else:
             break
     outcome = _write_script(folder / SCRIPT, found)
-    (folder / FACTS).write_text(facts(found.finding, outcome), encoding="utf-8")
+    (folder / FACTS).write_text(facts(found, outcome), encoding="utf-8")
     (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return folder, outcome
 

@@ -105,8 +105,9 @@ def outside_of_fences(text):
 
 
 def test_hostile_text_does_not_leave_its_place_in_facts():
-    finding = replace(hostile().finding, subject=f"torch.nn {HOSTILE}")
-    text = facts(finding, f"no script: {HOSTILE}")
+    found = hostile()
+    finding = replace(found.finding, subject=f"torch.nn {HOSTILE}")
+    text = facts(found._replace(finding=finding), f"no script: {HOSTILE}")
     assert all(character.isprintable() or character == "\n" for character in text)
     fences, outside = outside_of_fences(text)
     assert fences == 2
@@ -162,7 +163,7 @@ def test_example_is_what_its_case_gives(known):
     assert len(text.splitlines()) <= MOST_LINES
     told = json.loads((where / folder.CASE).read_text(encoding="utf-8"))["finding"]
     assert Finding.from_json(told) == found.finding
-    begin = facts(found.finding, f"{folder.SCRIPT} ran: exit 10").partition("## Versions")[0]
+    begin = facts(found, f"{folder.SCRIPT} ran: exit 10").partition("## Versions")[0]
     assert (where / folder.FACTS).read_text(encoding="utf-8").startswith(begin)
 
 
