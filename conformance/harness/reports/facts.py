@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, RED, REMARK
@@ -31,7 +30,7 @@ def facts(found: Found, outcome: str) -> str:
     clause = CLAUSES[finding.clause]
     return MARKDOWN.get_template("facts.md.j2").render(
         title=title(finding),
-        text=finding_text(replace(finding, options=one_line(finding.options)), WIDTH),
+        text=finding_text(finding, WIDTH),
         **code(id=clause.id, claim=clause.claim, source=clause.link),  # the suite's own, with links
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),

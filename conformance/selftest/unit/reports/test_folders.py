@@ -1,4 +1,4 @@
-"""Folders: their data are as documented, hostile text harms nothing, and the examples are what a case gives."""
+"""Folders: their data are as documented, each is written once, hostile text harms nothing, examples are as kept."""
 
 import json
 import re
@@ -23,6 +23,7 @@ from conformance.harness.reports.minimise import minimised
 from conformance.harness.reports.script import script
 from conformance.harness.session import Session
 from conformance.selftest.golden_reports import FOLDER, examples
+from conformance.selftest.implementations import plain
 from conformance.selftest.unit.reports.test_scripts import MOST_LINES
 from strategies import parse
 
@@ -171,3 +172,36 @@ def test_every_example_is_listed_in_the_documentation():
     listed = set(re.findall(r"\(reports/([\w.-]+)\)", DOCS))
     assert listed == {one.name for one in FOLDER.iterdir()}
     assert not any(re.search(r"/(?:home|tmp|root|Users)/", path.read_text()) for path in FOLDER.rglob("*.*"))
+
+
+class Halved(plain.Plain):
+    """Its tanh is half of tanh."""
+
+    def tanh(self, z):
+        return super().tanh(z) / 2
+
+
+@pytest.fixture(scope="module")
+def halved():
+    """What a wrong LSTM shows; it is no torch.nn, so that no script is run."""
+    tested = next(one for one in properties() if one.name == "test_results_lie_within_their_error_bound")
+    case, cell = parse("v1 lstm i1 h1 t1 float32 fill=dyadic")
+    with session.nested(Session(plain.subject("halved", Halved))) as here:
+        return next(found_by(here, tested, cell, case))
+
+
+def test_finding_that_is_told_already_is_left_as_it_is(halved, tmp_path):
+    first, outcome = folder.write(tmp_path, halved)
+    assert outcome.startswith("no script")
+    before = {path.name: path.read_bytes() for path in first.iterdir()}
+    assert before.keys() == {"case.json", "facts.md"}
+    assert folder.write(tmp_path, halved, seed="9") == (first, "was there already")
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
+
+
+def test_another_finding_of_the_same_name_gets_a_number(halved, tmp_path):
+    first, _ = folder.write(tmp_path, halved)
+    other, _ = folder.write(tmp_path, halved._replace(finding=replace(halved.finding, case="v1 lstm i1 h1 t3 float32")))
+    assert other.name == f"{first.name}-2"
+    assert json.loads((first / "case.json").read_text())["finding"]["case"] == halved.finding.case
+    assert TORCH_NN not in halved.finding.subject

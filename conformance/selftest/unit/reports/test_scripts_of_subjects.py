@@ -12,7 +12,7 @@ from conformance.harness import session
 from conformance.harness.execution.subject import named
 from conformance.harness.property import properties
 from conformance.harness.reports.classes import Classes
-from conformance.harness.reports.folder import exit_code
+from conformance.harness.reports.folder import exit_code, write
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.script import CANNOT_RUN, WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
@@ -107,3 +107,46 @@ def test_classes_of_two_modules_keep_apart(folder):
     assert both.modules == {"subject": "a.b", "subject_2": "c"}
     assert both.places == {"lstm": ("subject", "Net"), "lstm_cell": ("subject_2", "Net")}
     assert Classes.of(replace(finding, options="--subject a.b")).places["gru_cell"] == ("subject", "GRUCell")
+
+
+HOSTILE = "`````x`````|<script>alert(1)</script>[a](b)\n# h\n\x1b[31m\x07\"\"\"'''\\\u2028*b* _c_ ${d} {{ e }} {% f %}"
+
+WITH_HOSTILE_NAME = """\
+import torch
+
+HOSTILE = {!r}
+
+
+class Net(torch.nn.LSTM):
+    def forward(self, x, hx=None):
+        if self.hidden_size > 1:
+            raise type(HOSTILE, (ValueError,), {{}})(HOSTILE)
+        return super().forward(x, hx)
+
+
+Net.__name__ = Net.__qualname__ = HOSTILE
+globals()[HOSTILE] = Net
+"""
+
+
+def printed(text):
+    """Whether a text has no characters that a terminal takes for commands."""
+    return all(character.isprintable() or character == "\n" for character in text)
+
+
+@pytest.mark.parametrize("named_as", ["Net", HOSTILE], ids=["exception", "name"])
+def test_subject_with_a_hostile_name_and_exceptions_harms_neither_terminal_nor_folder(named_as, folder):
+    (folder / "hostile.py").write_text(WITH_HOSTILE_NAME.format(HOSTILE))
+    tested = next(one for one in properties() if one.name == "test_results_lie_within_their_error_bound")
+    case, _ = parse("v1 lstm i1 h2 t1 float32 fill=dyadic")
+    with session.nested(Session(named([f"lstm=hostile:{named_as}"]))) as here:
+        found = next(found_by(here, tested, "lstm", case))
+    path, outcome = write(folder / "reports", found)
+    assert printed(found.finding.text())
+    assert printed((path / "facts.md").read_text())
+    if named_as == HOSTILE:
+        assert outcome.startswith("no script")
+    else:
+        text = (path / "repro.py").read_text()
+        assert printed(text)
+        assert outcome.endswith("exit 10"), text
