@@ -111,7 +111,7 @@ def finding_text(finding: Finding, width: int) -> str:
         lines += detail(line, width)
         lines += _by_hand(finding, width) if number == 0 else []
     lines += _rate(finding, width)
-    return "\n".join([*lines, f"  again    {one_line(finding.again, MOST)}"])
+    return "\n".join([*lines, f"  again    {finding.again}"])
 
 
 def _module(finding: Finding) -> str:

@@ -19,7 +19,7 @@ from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding, most_frequent
-from conformance.harness.findings.rendering import MOST, counted, one_line, terminal_width, wrapped
+from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
 from conformance.harness.pytest_plugin import models_summary
 from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, likeness, simplest_of, simplicity
 from conformance.harness.pytest_plugin.report_folders import SCRIPT
@@ -113,7 +113,7 @@ class Summary:
             text = f"{CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}"
             lines += wrapped(text, self.width, f"cause {rank} of {len(groups)}, {tests}: ", MARGIN)
             lines += [
-                MARGIN + one_line(simplest.again, MOST),
+                MARGIN + simplest.again,
                 *self._script([simplest, *sorted(found, key=simplicity)]),
             ]
         return lines
