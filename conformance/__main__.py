@@ -88,7 +88,7 @@ def _add_report(commands: _Commands) -> _Parser:
 
 def _add_bisect(commands: _Commands) -> _Parser:
     bisect = commands.add_parser("bisect", help="runs one case under several interpreters: which is the first bad one")
-    bisect.add_argument("line", metavar="LINE", help="the case, as after --case")
+    bisect.add_argument("line", metavar="LINE", help="the case, as after --case, or the folder of a report")
     bisect.add_argument("--test", default="", metavar="NAME", help="one property; all that the case fits unless given")
     wanted = "interpreters that have torch and NumPy"
     bisect.add_argument("--python", nargs="+", required=True, metavar="PATH", help=wanted)

@@ -198,13 +198,13 @@ def test_gradients_of_a_sequence_are_those_of_its_parts(case, cell):
         parts = of_parts(problem, loss, since, seen.route)
         if parts is not None:
             relation = f"through the steps from {since} on, then through those before"
-            assert_gradients_agree(seen, parts, relation, parts)
+            assert_gradients_agree(seen, parts[0], relation, parts[0], other=parts[1])
 
 
 def of_parts(problem, loss, since, route):
     """Gradients through the later steps, and with what these say of the states between through the first ones.
 
-    None where a call failed.
+    Beside them the call of the first steps; None where a call failed.
     """
     first = relations.first_steps(problem, since)
     for between in observe(first, (route,)):
@@ -213,7 +213,7 @@ def of_parts(problem, loss, since, route):
         for after in differentiate(later, losses.of_later_steps(loss, since), (route,)):
             states = {name: gradient(after, name).values for name in ("h_0", "c_0") if name in loss.wanted}
             for before in differentiate(first, losses.of_first_steps(loss, since, states), (route,)):
-                return joined(before, after)
+                return joined(before, after), before
     return None
 
 
@@ -232,7 +232,7 @@ def test_gradients_of_a_batch_are_the_sums_of_those_of_its_rows(case, cell):
         alone = of_rows(problem, loss, seen.route)
         if len(alone) == problem.batch_size:
             sums = {name: np.sum([gradient(one, name).values for one in alone], 0) for name in problem.parameters}
-            assert_gradients_agree(seen, sums, "sum over the rows alone", sums)
+            assert_gradients_agree(seen, sums, "sum over the rows alone", sums, other=alone[0])
 
 
 def of_rows(problem, loss, route):
@@ -256,4 +256,4 @@ def test_dropout_is_differentiated_with_the_mask_of_its_forward_pass(case, cell)
         for shown in observe(relations.showing_the_mask(problem), (seen.route,)):
             kept = shown.output.values.reshape(-1) != 0
             masked = relations.with_masked_weights(problem, kept)
-            assert_gradients_within(replace(seen, problem=masked))
+            assert_gradients_within(replace(seen, problem=masked), first=seen)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from packaging.version import Version
 
-from conformance.commands.cases import Chosen, chosen, looked_at
+from conformance.commands.cases import Chosen, chosen, looked_at, of_folder
 from conformance.harness import session
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.checks.case_record import CaseRecord
@@ -73,9 +73,15 @@ class _Recording:
 
 
 def bisect(line: str, test: str, pythons: Sequence[str]) -> int:
-    """Prints what each interpreter's PyTorch does with a case, and where that changes; returns the exit code."""
+    """Prints what each interpreter's PyTorch does with a case, and where that changes; returns the exit code.
+
+    line: a case line, or the folder of a report
+    """
     try:
-        wanted = chosen(line, test)
+        told, cells = of_folder(line), list[str]()
+        if told is not None:
+            line, test, cells = told[0], test or told[1], [told[2]] if told[2] and not told[0] else []
+        wanted = chosen(line, test, cells=cells)
     except OptionError as error:
         return _usage(str(error))
     if len(pythons) < FEWEST:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.findings.deviation import Deviation
+from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.property import Property, properties
 from conformance.harness.pytest_plugin.asked import asked
 from conformance.harness.pytest_plugin.options import OptionError, Options, read
+from conformance.harness.reports.folder import CASE
 from conformance.harness.session import Session
 from strategies import Case
 
@@ -54,6 +58,26 @@ def chosen(
     if not tried:
         raise OptionError(f"no property {test or 'at all'} is about {one_line(line) or ', '.join(cells)}")
     return Chosen(options, tuple(tried))
+
+
+def of_folder(place: str) -> tuple[str, str, str] | None:
+    """The case line, the property and the cell of the report in a folder; None where the place is no folder.
+
+    Raises OptionError.
+    """
+    path = Path(place)
+    try:
+        if not path.is_dir():
+            return None
+        finding = Finding.from_json(json.loads((path / CASE).read_text(encoding="utf-8"))["finding"])
+        told = finding.case, finding.test, finding.cell
+    except OSError as error:
+        raise OptionError(f"{one_line(place)}: {CASE}: {error.strerror}; name the folder of a report") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise OptionError(f"{one_line(place)}: {CASE} is not that of a report; name one that has it whole") from None
+    if not all(isinstance(one, str) for one in told) or finding.options:
+        raise OptionError(f"{one_line(place)}: it is not about torch.nn, which alone other interpreters have")
+    return told
 
 
 def _fits(tested: Property, case: Case | None, cell: str) -> bool:

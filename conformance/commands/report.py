@@ -47,6 +47,9 @@ class Wanted:
 
 def report(wanted: Wanted) -> int:
     """Writes a folder for each distinct deviation that the properties find in one case; returns the exit code."""
+    worker_process.pool().limit = wanted.call_limit
+    if wanted.subjects and (why := worker_process.pool().refusal_of_import(wanted.subjects)):
+        return _usage(f"--subject {why}")  # it was imported in a child, where it ends nothing but that
     try:
         narrowed = (wanted.subjects, wanted.cells, wanted.dtypes, wanted.routes, wanted.like)
         asked = chosen(wanted.line, wanted.test, *narrowed)
@@ -54,7 +57,6 @@ def report(wanted: Wanted) -> int:
         return _usage(str(error))
     options = asked.options
     machine.pin()
-    worker_process.pool().limit = wanted.call_limit
     made = Session(options.subject, routes=options.routes, dtypes=options.dtypes, executor=worker_process.IN_CHILDREN)
     made.fleet = options.fleet
     written = set[tuple[str, ...]]()

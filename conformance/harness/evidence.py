@@ -89,13 +89,13 @@ def _least(
 def _witness_of(finding: Finding, seen: Observation) -> Witness | None:
     """What the equations by hand say of the element that a finding shows; None where they cannot tell."""
     element = finding.element
-    if element is None or finding.kind not in JUDGED_KINDS or not _is_cheap(seen.problem):
+    if element is None or finding.kind not in JUDGED_KINDS or not is_cheap(seen.problem):
         return None
     found = [one for returned in _starts(seen) if (one := _witness(element, seen, returned)) is not None]
     return next((one for one in found if one.agrees), found[0] if found else None)
 
 
-def _is_cheap(problem: Problem) -> bool:
+def is_cheap(problem: Problem) -> bool:
     """Whether the equations give what a call returns, and within about a second."""
     a = problem.architecture
     masked = a.dropout and problem.training and a.num_layers > 1
@@ -115,7 +115,7 @@ def _witness(element: Element, seen: Observation, returned: np.ndarray | None) -
     problem = seen.problem
     loss = seen.loss if isinstance(seen, Differentiated) and element.name.startswith("gradient") else None
     exact = by_hand.computed(problem, "float64", loss, returned).get(element.name)
-    if exact is None or (at := _place(element, seen, exact.shape)) is None:
+    if exact is None or (at := place_in(exact.shape, element, seen)) is None:
         return None
     value, working_error = float(exact[at]), None
     if problem.dtype == "float64":
@@ -128,7 +128,7 @@ def _witness(element: Element, seen: Observation, returned: np.ndarray | None) -
     return Witness(value, working_error, returned is not None, agrees)
 
 
-def _place(element: Element, seen: Observation, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+def place_in(shape: tuple[int, ...], element: Element, seen: Observation) -> tuple[int, ...] | None:
     """The index of an element in an array of this shape; None where it has none."""
     begins = {"layer": seen.layer, "step": seen.step}
     names = AXES.get(element.name, INDEX[: len(shape)])

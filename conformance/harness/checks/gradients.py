@@ -44,17 +44,19 @@ def assert_gradients_within(
     times: float = 1,
     clause: str | None = None,
     severity: str = RED,
+    first: Differentiated | None = None,
 ) -> None:
     """Every gradient lies in its enclosure, amber and red as for results. Where it must be zero there may be none.
 
     enclosing: gives the enclosures. times: what bounds are multiplied by. clause: the one that a deviation is of, if
-    it is not the property's own. severity: that of a deviation beyond the red limit.
+    it is not the property's own. severity: that of a deviation beyond the red limit. first: the call as it was made,
+    if `seen` has another problem that says the same.
     """
 
     def enclosed(name: str, rounding: Rounding) -> Ball:
         return _widened(enclosing(seen, rounding).of(name), times)
 
-    _assert_each_within(seen, enclosed, clause, severity, forced=enclosing is from_own_gradients)
+    _assert_each_within(seen, enclosed, clause, severity, first=first, forced=enclosing is from_own_gradients)
 
 
 def assert_gradients_add_up(seen: Differentiated) -> None:
@@ -192,12 +194,21 @@ def assert_gradients_unchanged(seen: Differentiated, other: Differentiated, rela
         assert_same(other, got, wanted, "plainly", severity)
 
 
-def assert_gradients_agree(seen: Differentiated, others: Gradients, relation: str, names: Iterable[str]) -> None:
-    """Gradients computed in another correct way differ by at most twice the bound."""
+def assert_gradients_agree(
+    seen: Differentiated,
+    others: Gradients,
+    relation: str,
+    names: Iterable[str],
+    other: Differentiated | None = None,
+) -> None:
+    """Gradients computed in another correct way differ by at most twice the bound.
+
+    other: the first call of that way, where it is one of several
+    """
     enclosure = from_cotangents(seen)
     for name in names:
         radius = np.asarray(2 * enclosure.of(name).radius, np.float64)
-        _within(seen, gradient(seen, name), others[name], radius, relation)
+        _within(seen, gradient(seen, name), others[name], radius, relation, other=other)
 
 
 def _within(
@@ -207,12 +218,16 @@ def _within(
     radius: np.ndarray,
     relation: str,
     labels: LabelledArray | None = None,
+    other: Differentiated | None = None,
 ) -> None:
-    """Two values of each element are at most `radius` apart; an infinite radius is vacuous. labels: of `wanted`."""
+    """Two values of each element are at most `radius` apart; an infinite radius is vacuous.
+
+    labels: of `wanted`. other: the call that it is of, if it is not `seen`
+    """
     comparison = compare_with_bounds(got.values, Ball(wanted, radius, allowed(seen), overflows=True), bounded=False)
     case_record.current().checked(seen, got.values.size, comparison.vacuous, comparison.worst)
     beside = _beside(relation, wanted, radius)
-    right, compared = comparison.ratios <= 1, (labels, None)
+    right, compared = comparison.ratios <= 1, (labels, other)
     assert_every(seen, got, wanted, right, "does not agree", beside, telling=0, compared=compared, allowed=radius)
 
 

@@ -86,6 +86,8 @@ def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
             limits.arm(message.header["limit"] + GRACE_SECONDS)  # in case the parent died and cannot kill it
         try:
             writer, answer = _answered(message)
+        except subjects.SubjectError as error:
+            writer, answer = Writer(), {"unusable": str(error)}
         except Exception:  # the suite's own: said where it can be seen
             writer, answer = Writer(), {"error": traceback.format_exc()}
         limits.arm(0)

@@ -25,7 +25,8 @@ from conformance import SET_HERE
 from conformance.harness.execution.failure import TIMED_OUT, Failure
 from conformance.harness.execution.requests.laps import LAPS
 from conformance.harness.execution.requests.request import Request, Result
-from conformance.harness.execution.subject import Subject
+from conformance.harness.execution.subject import Subject, SubjectError
+from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation import limits
 from conformance.harness.isolation.messages import Reader, Writer
 from conformance.harness.isolation.worker_main import GRACE_SECONDS, NUMBER
@@ -37,6 +38,9 @@ LATER_LIMIT_DIVISOR = 20
 
 SHORTEST_LIMIT_SECONDS = 0.5
 """The shortest time limit of a call."""
+
+LONGEST_REASON = 400
+"""The most characters of what an import raised."""
 
 IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or subject.named(['pkg.module'])"
 """The advice for a subject that no child can import."""
@@ -140,12 +144,14 @@ class WorkerProcess:
         """Whether a call of this test did not return."""
         return any(failure.kind == TIMED_OUT for failure in self.deaths)
 
-    def death_of_import(self, texts: Sequence[str]) -> str:
-        """How a child that imports these subjects dies of it; "" where it lives."""
+    def refusal_of_import(self, texts: Sequence[str]) -> str:
+        """Why no child can import these subjects, in a line that begins with their names; "" where one can."""
         try:
             self._living(texts)
         except _DiedImporting as died:
-            return died.failure.title
+            return f"{', '.join(texts)}: importing has to work first, and its process {died.failure.title}"
+        except SubjectError as error:
+            return one_line(str(error), LONGEST_REASON)
         return ""
 
     def _living(self, texts: Sequence[str]) -> _Child:
@@ -159,6 +165,9 @@ class WorkerProcess:
             answer = new.ask({"subject": list(texts), "request": None}, Writer(), 0)
             if isinstance(answer, Failure):
                 raise _DiedImporting(texts, answer)
+            if "unusable" in answer.header:
+                new.end()
+                raise SubjectError(answer.header["unusable"])
             self._child = new
         return self._child
 

@@ -15,7 +15,7 @@ from conformance.harness.findings.rendering import counted, finding_text, one_li
 from conformance.harness.pytest_plugin.report import Report, simplest_of
 from conformance.harness.pytest_plugin.results import results_of
 from conformance.harness.pytest_plugin.summary import WIDEST, Summary
-from conformance.harness.reports.facts import fenced, markdown
+from conformance.harness.reports.templating import fenced, markdown
 from conformance.results.document import Judged, Results
 
 SUMMARY = "GITHUB_STEP_SUMMARY"

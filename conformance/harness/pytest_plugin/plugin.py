@@ -251,8 +251,8 @@ def _require_import_to_return(subjects: Sequence[str]) -> None:
     """Imports the subjects in a child, where it ends nothing but that. Raises pytest.UsageError."""
     from conformance.harness.isolation import worker_process
 
-    if how := worker_process.pool().death_of_import(subjects):
-        raise pytest.UsageError(f"--subject {', '.join(subjects)}: importing has to work first, and its process {how}")
+    if why := worker_process.pool().refusal_of_import(subjects):
+        raise pytest.UsageError(f"--subject {why}")
 
 
 def _make_importable(*folders: Path) -> None:

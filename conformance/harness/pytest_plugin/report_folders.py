@@ -22,7 +22,7 @@ from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.pytest_plugin.options import Options
-from conformance.harness.pytest_plugin.report import Report, simplicity
+from conformance.harness.pytest_plugin.report import Report, likeness, simplicity
 from strategies.axes import DTYPES
 
 FOLDER = ".conformance"
@@ -39,7 +39,10 @@ CALL_SECONDS = 15.0
 INTERRUPTED, NO_TIME = "interrupted", "no time was left"
 
 Key = tuple[str, str, str, str]
-"""What makes two findings one report: clause, field, kind and cell."""
+"""What makes two findings of one cause one report: clause, field, kind and cell."""
+
+Told = tuple[Key, str]
+"""What a folder tells of: its key and its case."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,19 @@ class Folders:
     """What became of the reports of a run.
 
     parent   where they are
-    written  by what each is about
+    written  by what each tells of
     missing  what was not written: the reason, and the command that writes it
     refused  why none could be written, in a line
     """
 
     parent: str
-    written: dict[Key, Written] = field(default_factory=dict)
+    written: dict[Told, Written] = field(default_factory=dict)
     missing: list[tuple[str, str]] = field(default_factory=list)
     refused: str = ""
 
-    def of(self, finding: Finding) -> Written | None:
-        """The folder of a finding, if there is one."""
-        return self.written.get(key_of(finding))
+    def of(self, cause: Iterable[Finding]) -> Written | None:
+        """The folder that tells of the first of these findings that has one; another cause may have the same key."""
+        return next((self.written[told_of(one)] for one in cause if told_of(one) in self.written), None)
 
     def said(self) -> str:
         """How many there are, and where."""
@@ -85,7 +88,7 @@ class Job:
     arguments: those of `python -m conformance`.
     """
 
-    keys: tuple[Key, ...]
+    keys: tuple[Told, ...]
     arguments: tuple[str, ...]
 
     @property
@@ -100,17 +103,26 @@ def key_of(finding: Finding) -> Key:
     return finding.clause, finding.field, "did not return" if hangs else finding.kind, finding.cell
 
 
+def told_of(finding: Finding) -> Told:
+    """What the folder of a finding tells of."""
+    return key_of(finding), finding.case
+
+
 def findings_to_tell(report: Report) -> list[Finding]:
-    """The simplest finding of each kind that is not known: red before amber, shapes and types before numbers."""
+    """The simplest finding of each kind that is not known: red before amber, shapes and types before numbers.
+
+    Exceptions of other words are of another cause, and told apart.
+    """
     quiet = [one for one in report.session.recorder.quiet_findings() if not one.known]
     severities = (RED, AMBER, REMARK)
 
     def order(finding: Finding) -> tuple[object, ...]:
         return severities.index(finding.severity), finding.element is not None, *simplicity(finding), len(finding.test)
 
-    simplest: dict[Key, Finding] = {}
+    simplest: dict[tuple[Key, str], Finding] = {}
     for finding in sorted((*report.findings, *quiet), key=order):  # type: ignore[type-var]
-        simplest.setdefault(key_of(finding), finding)
+        hangs = finding.failure is not None and finding.failure.kind == TIMED_OUT
+        simplest.setdefault((key_of(finding), likeness(finding) if finding.failed and not hangs else ""), finding)
     return list(simplest.values())
 
 
@@ -125,7 +137,7 @@ def jobs(findings: Iterable[Finding], options: Options, parent: str, seed: str, 
         more = [*narrowed, *(["--seed", seed] if seed else []), "--call-limit", f"{limit:g}"]
         place = (one.case, one.test, one.cell)
         before = made.get(place, Job((), (*own, *more)))
-        made[place] = replace(before, keys=(*before.keys, key_of(one)))
+        made[place] = replace(before, keys=(*before.keys, told_of(one)))
     return list(made.values())
 
 
@@ -179,9 +191,9 @@ class Writing:
         """Notes the folders that a child has written; `late`: why it was ended."""
         for line in child.said(child.output):
             path, _, outcome = line.rpartition("  ")
-            key = _told(self.cwd / path)
-            if key is not None and (key in child.job.keys or key not in self.folders.written):
-                self.folders.written[key] = Written(path, outcome)
+            told = _told(self.cwd / path)
+            if told is not None and (told in child.job.keys or told not in self.folders.written):
+                self.folders.written[told] = Written(path, outcome)
         if any(key not in self.folders.written for key in child.job.keys):
             words = child.said(child.errors)
             self._missing([child.job], late or one_line(words[-1] if words else "the case did not show it again"))
@@ -222,10 +234,10 @@ class _Child:
         self.process.wait()
 
 
-def _told(folder: Path) -> Key | None:
-    """What the report in a folder is about."""
+def _told(folder: Path) -> Told | None:
+    """What the report in a folder tells of."""
     try:
-        return key_of(Finding.from_json(json.loads((folder / "case.json").read_text(encoding="utf-8"))["finding"]))
+        return told_of(Finding.from_json(json.loads((folder / "case.json").read_text(encoding="utf-8"))["finding"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -6,7 +6,7 @@ import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
@@ -21,7 +21,7 @@ from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding, most_frequent
 from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
 from conformance.harness.pytest_plugin import models_summary
-from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, likeness, simplest_of
+from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, likeness, simplest_of, simplicity
 from conformance.harness.pytest_plugin.report_folders import SCRIPT
 from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
@@ -112,19 +112,23 @@ class Summary:
             tests = counted(len(self.report.red_tests(found)), "test")
             text = f"{CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}"
             lines += wrapped(text, self.width, f"cause {rank} of {len(groups)}, {tests}: ", MARGIN)
-            lines += [MARGIN + simplest.again, *self._script(simplest)]
+            lines += [
+                MARGIN + simplest.again,
+                *self._script([simplest, *sorted(found, key=simplicity)]),
+            ]
         return lines
 
-    def _script(self, finding: Finding) -> list[str]:
-        """The script of a finding and what it did, or its folder where it has none. A path is never cut."""
-        folder = self.report.folders.of(finding) if self.report.folders is not None else None
+    def _script(self, cause: Sequence[Finding]) -> list[str]:
+        """The script of a cause and what it did, or its folder where it has none. A path is never cut."""
+        folder = self.report.folders.of(cause) if self.report.folders is not None else None
         if folder is None:
             return []
         if folder.outcome.startswith("no script"):
             label, path, outcome = "report", folder.path, folder.outcome
         else:
             label, path = "script", f"{folder.path}/{SCRIPT}"
-            outcome = f"needs torch alone; {folder.outcome.removeprefix(SCRIPT).strip()}"
+            needed = f"torch and {one_line(cause[0].subject)}" if cause[0].options else "torch alone"
+            outcome = f"needs {needed}; {folder.outcome.removeprefix(SCRIPT).strip()}"
         line = f"{label:<{LABEL}}{path}"
         room = len(line) + 2 + len(outcome) <= self.width
         return [f"{line}  {outcome}"] if room else [line, *wrapped(outcome, self.width, MARGIN, MARGIN)]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES
-from conformance.harness.findings.rendering import constructor
-from conformance.harness.reports.call_text import CONTEXTS, Call, NoScript, inside
+from conformance.harness.findings.recorder import Finding
+from conformance.harness.reports.call_text import CONTEXTS, Call, inside
+from conformance.harness.reports.classes import Classes
+from conformance.harness.reports.no_script import NoScript
 from reference.problem import LSTM
 
 FAKE = "FakeTensorMode()"
@@ -17,6 +20,11 @@ NO_CONTEXT = ("frozen", "input_grad", "meta", CONSTRUCTOR)
 @dataclass(frozen=True)
 class BareCall(Call):
     """The call of a problem on any route, with ones for its input and states."""
+
+    @classmethod
+    def of_finding(cls, finding: Finding, seen: Observation, route: str = "") -> BareCall:
+        """The call that was observed, or the same on another route. Raises NoScript."""
+        return cls(seen.problem, route or seen.route, classes=Classes.of(finding))
 
     def lines(self, *call: str) -> list[str]:
         """The module and its call; `out`, `h` and `c` are what it returns. call: the lines that make it, if others."""
@@ -31,7 +39,7 @@ class BareCall(Call):
     @property
     def constructed(self) -> str:
         """The expression that makes the module."""
-        return f"torch.nn.{constructor(self.problem.architecture)[:-1]}{self._options()})"
+        return self.classes.constructed(self.problem.architecture, *self._options())
 
     def module(self) -> list[str]:
         """The module alone."""
@@ -66,7 +74,7 @@ class BareCall(Call):
         p = self.problem
         given = self._input() if name == "X" else self._state(p.state(name.lower()))
         gradient = ", requires_grad=True" if self.route == "input_grad" else ""
-        return f"torch.ones({', '.join(map(str, given.shape))}{self._options()}{gradient})"
+        return f"torch.ones({', '.join([*map(str, given.shape), *self._options()])}{gradient})"
 
     def _context(self) -> str:
         if self.route in NO_CONTEXT:
@@ -76,9 +84,9 @@ class BareCall(Call):
             raise NoScript(f"no script makes calls on the route {self.route}")
         return context
 
-    def _options(self) -> str:
+    def _options(self) -> list[str]:
         """What makes a module or tensor of this dtype, where it belongs."""
         p = self.problem
         device = (ROUTES[self.route].device if self.route in ROUTES else "") or p.device
-        dtype = "" if p.dtype == "float32" else f", dtype=torch.{p.dtype}"
-        return dtype + ("" if device == "cpu" else f', device="{device}"')
+        dtype = [] if p.dtype == "float32" else [f"dtype=torch.{p.dtype}"]
+        return [*dtype, *([] if device == "cpu" else [f'device="{device}"'])]

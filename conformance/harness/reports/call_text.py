@@ -1,4 +1,4 @@
-"""Parts that scripts share: the templates, numbers as Python, the call of a problem as lines of Python."""
+"""Parts that scripts share: numbers as Python, the call of a problem as lines of Python."""
 
 from __future__ import annotations
 
@@ -6,32 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from conformance.harness.execution.observation import Manner, Observation
 from conformance.harness.execution.routes import ROUTES
-from conformance.harness.findings.recorder import Element
-from conformance.harness.findings.rendering import MOST, constructor, one_line
+from conformance.harness.findings.recorder import Element, Finding
+from conformance.harness.reports.classes import Classes
 from conformance.harness.reports.memory_text import CONTIGUOUS, laid_out, parameters_laid_out
+from conformance.harness.reports.no_script import NoScript
 from reference.problem import LSTM, Problem
-
-ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("conformance.harness.reports"),
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,  # it is Python: what is foreign in it goes through `literal` or `one_line`
-)
-
-
-def in_docstring(text: str) -> str:
-    """Foreign text as one line between triple quotes."""
-    return one_line(text, MOST).replace("\\", "\\\\").replace('"', "'")
-
-
-ENVIRONMENT.filters["docstring"] = in_docstring
 
 CONTEXTS = {
     "grad": "",
@@ -72,10 +55,6 @@ def parts(v):
 """A function of scripts: every tensor of a result."""
 
 
-class NoScript(ValueError):
-    """No script shows a finding of this kind; the message says why."""
-
-
 def literal(values: np.ndarray) -> str:
     """An array as nested lists of Python numbers, each as short as it is exact."""
     return str(np.asarray(values, np.float64).tolist()).replace(".0]", "]").replace(".0,", ",")
@@ -108,6 +87,7 @@ class Call:
 
     manner   how it is made
     wanted   what a gradient is asked for; None if the call is not differentiated
+    classes  where the module's class is
     number   which call of the script it is: from the second on, its names end in it
     like     the first call, whose literals later ones name where theirs are the same
     """
@@ -116,11 +96,12 @@ class Call:
     route: str
     manner: Manner = field(default_factory=Manner)
     wanted: tuple[str, ...] | None = None
+    classes: Classes = field(default_factory=Classes)
     number: int = 1
     like: Call | None = None
 
     @classmethod
-    def of(cls, seen: Observation, wanted: tuple[str, ...] | None = None) -> Call:
+    def of(cls, finding: Finding, seen: Observation, wanted: tuple[str, ...] | None = None) -> Call:
         """The call that was observed. Raises NoScript where a script cannot make it."""
         if seen.route not in CONTEXTS:
             raise NoScript(f"no script makes calls on the route {seen.route}")
@@ -133,7 +114,7 @@ class Call:
             raise NoScript(f"no script makes calls on {seen.problem.device}")
         if seen.problem.training and seen.problem.architecture.dropout:
             raise NoScript("what dropout leaves out is drawn by the module")
-        return cls(seen.problem, seen.route, seen.manner, wanted)
+        return cls(seen.problem, seen.route, seen.manner, wanted, Classes.of(finding))
 
     def after(self, problem: Problem, number: int = 2) -> Call:
         """The call of another problem in the same script, by a module of its own."""
@@ -162,13 +143,15 @@ class Call:
             "projection": a.proj_size,
             "single_step": a.single_step,
             "rows": p.batch_size,
-            "literals": self.literals(),
+            "output_size": a.output_size,
+            "one_step": p.steps == 1 and a.num_layers > 1 and a.directions == 1,
             **self._of_row(),
         }
 
-    def _constructor(self) -> str:
-        made = f"torch.nn.{constructor(self.problem.architecture)}"
-        return made if self.problem.dtype == "float32" else f"{made[:-1]}, dtype=torch.{self.problem.dtype})"
+    def constructor(self) -> str:
+        """The expression that makes the module."""
+        dtype = [] if self.problem.dtype == "float32" else [f"dtype=torch.{self.problem.dtype}"]
+        return self.classes.constructed(self.problem.architecture, *dtype)
 
     # Literals
 
@@ -244,12 +227,16 @@ class Call:
         values = "torch.tensor(values)" if p.dtype != "float64" else "torch.tensor(values, dtype=torch.float64)"
         values += " / 2" if self.manner.change else ""
         weights = "WEIGHTS" if self._shares_weights() else self.name("WEIGHTS")
-        loaded = f"{module}.load_state_dict({{name: {values} for name, values in {weights}.items()}})"
-        lines = [f"{module} = {self._constructor()}", loaded]
+        loaded = self.loaded(module, f"{{name: {values} for name, values in {weights}.items()}}")
+        lines = [f"{module} = {self.constructor()}", loaded]
         lines += [] if p.training else [f"{module}.eval()"]
         lines += parameters_laid_out(module, self.manner.parameter_memory)
         lines += [f"{module}.requires_grad_(False)"] if ROUTES[self.route].frozen else []
         return lines + self._requiring_lines()
+
+    def loaded(self, module: str, weights: str) -> str:
+        """The line that gives a module its weights; another subject's module may have buffers besides."""
+        return f"{module}.load_state_dict({weights}{'' if self.classes.are_pytorchs else ', strict=False'})"
 
     def _requiring_lines(self) -> list[str]:
         """Which parameters require a gradient, where some do not."""
@@ -345,8 +332,9 @@ class Call:
         place = "" if p.unbatched else "[n]"
         h = f"H_0{k}{place}" if p.h_0 is not None else f"[0.0] * {a.output_size}"
         c = f"C_0{k}{place}" if p.c_0 is not None else f"[0.0] * {a.hidden_size}"
-        x = self.in_row("X") + ("" if p.lengths is None else "[: LENGTHS[n]]")
-        return {"x_of_row": x, "h_of_row": h, "c_of_row": c if a.cell == LSTM else "None"}
+        x, returned = (self.in_row(of) + ("" if p.lengths is None else "[: LENGTHS[n]]") for of in ("X", "returned"))
+        c = c if a.cell == LSTM else "None"
+        return {"x_of_row": x, "h_of_row": h, "c_of_row": c, "returned_of_row": returned}
 
     def in_row(self, name: str, n: str = "n") -> str:
         """Row n of a literal in the layout of an input or output."""

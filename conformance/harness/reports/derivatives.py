@@ -5,9 +5,11 @@ from __future__ import annotations
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import DifferentiatedByApi, GradgradChecked
 from conformance.harness.execution.requests import autograd_apis
-from conformance.harness.findings.rendering import constructor, one_line
 from conformance.harness.reports.bare_call import BareCall
-from conformance.harness.reports.call_text import ENVIRONMENT, PARTS, NoScript
+from conformance.harness.reports.call_text import PARTS
+from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.templating import code
+from conformance.harness.reports.whole import DIFFER, rendered, title
 
 FORWARD_AD = "torch.autograd.forward_ad"
 
@@ -60,8 +62,8 @@ def derivative(found: Found) -> str | None:
         return None
     if not checked and finding.field not in APIS:
         raise NoScript(f"{finding.field} take more than a few lines")
-    problem, call = seen.problem, BareCall(seen.problem, finding.route)
-    is_packed = problem.lengths is not None
+    call = BareCall.of_finding(finding, seen, finding.route)
+    is_packed = seen.problem.lengths is not None
     lines = [
         *call.module(),
         *call.arguments(),
@@ -69,10 +71,13 @@ def derivative(found: Found) -> str | None:
     ]
     given = call.given("packed._replace(data=leaf)" if is_packed else "leaf")
     function = ["def given(leaf):", f"    return ({given},)", "", "", *PARTS.rstrip().splitlines(), "", "", *RESULTS]
-    return ENVIRONMENT.get_template("compared.py.j2").render(
-        title=f"{constructor(problem.architecture)}, {problem.dtype}: {finding.field}, {finding.kind}",
-        seen=f"{one_line(finding.lines[-1])}.",
-        lines=[*lines, "", "", *function, "", "", *call.within(_attempt(CHECK if checked else APIS[finding.field]))],
+    attempt = call.within(_attempt(CHECK if checked else APIS[finding.field]))
+    return rendered(
+        finding,
+        "compared.py.j2",
+        title=title(finding, seen, f"{finding.field}, {finding.kind}"),
+        seen=[f"{finding.lines[-1]}."],
+        **code(lines=[*lines, "", "", *function, "", "", *attempt], differ=DIFFER),
     )
 
 

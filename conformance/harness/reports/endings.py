@@ -12,10 +12,14 @@ from conformance.harness.execution.observation import (
     Observation,
     PackingObservation,
 )
-from conformance.harness.findings.rendering import constructor
+from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.bare_call import BareCall
-from conformance.harness.reports.call_text import CONTEXTS, ENVIRONMENT, PARTS, Call, NoScript, inside
+from conformance.harness.reports.call_text import CONTEXTS, PARTS, Call, inside
+from conformance.harness.reports.classes import Classes
+from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.packing_call import PackingCall, defaults_left_out, name_of
+from conformance.harness.reports.templating import code
+from conformance.harness.reports.whole import rendered
 
 LIMIT_SECONDS = 60
 """The most that a call may take in a script; it is about as long as PyTorch's import on a busy machine takes."""
@@ -29,15 +33,15 @@ def ending(found: Found) -> str | None:
         return None
     if failure.kind in (MALFORMED, MISMATCHED):
         return None
-    constants, lines, what = _call(seen)
-    return ENVIRONMENT.get_template("child.py.j2").render(
+    constants, lines, what = _call(finding, seen)
+    return rendered(
+        finding,
+        "child.py.j2",
         title=f"{what}: {failure.title}",
-        seen=f"{failure.text}.",
+        seen=[f"{failure.text}."],
         imports=["subprocess"],
-        constants=constants,
-        lines=lines,
         limit=LIMIT_SECONDS,
-        ending=_ending(failure),
+        **code(constants=constants, lines=lines, ending=_ending(failure)),
     )
 
 
@@ -54,18 +58,19 @@ def _ending(failure: Failure) -> str:
     return ascii(words[failure.kind])
 
 
-def _call(seen: Observation) -> tuple[list[str], list[str], str]:
+def _call(finding: Finding, seen: Observation) -> tuple[list[str], list[str], str]:
     """The numbers of a call, the lines that make it, and what is called."""
     if isinstance(seen, PackingObservation):
         if seen.request is None:
             raise NoScript("the call is not known")
         return [], PackingCall(defaults_left_out(seen.request), exact=False).lines(), name_of(seen.utility)
-    what = f"{constructor(seen.problem.architecture)}, {seen.problem.dtype}"
+    classes = Classes.of(finding)
+    what = f"{classes.described(seen.problem.architecture)}, {seen.problem.dtype}"
     if isinstance(seen, DifferentiatedByApi | GradgradChecked | InLaps):
         raise NoScript(f"none makes the calls of {type(seen).__name__}")
-    if seen.route not in CONTEXTS:
-        return [], BareCall(seen.problem, seen.route).lines(), what
-    call = Call(seen.problem, seen.route)
+    if seen.route not in CONTEXTS or not finding.case:
+        return [], BareCall.of_finding(finding, seen).lines(), what
+    call = Call(seen.problem, seen.route, classes=classes)
     constants = call.literals().splitlines()
     lines = inside(CONTEXTS[seen.route], [*call.module_lines(), *call.lines()])
     if isinstance(seen, Differentiated):

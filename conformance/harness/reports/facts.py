@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, RED, REMARK
+from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
-from conformance.harness.reports.call_text import ENVIRONMENT
+from conformance.harness.reports.templating import MARKDOWN, Code, code
+from conformance.harness.reports.two_sides import by_the_equations, compared_with
 from conformance.harness.reports.versions import versions
 
 WIDTH = 80
@@ -19,22 +20,23 @@ SEARCH = "https://github.com/pytorch/pytorch/issues?q="
 MOST_WORDS = 12
 """Words of one search; the tracker finds nothing for a whole message."""
 
+AGAINST_EQUATIONS = ("outside its bound", "is missing")
+"""Kinds of findings about a number that the documented equations give."""
 
-def facts(finding: Finding, outcome: str) -> str:
+
+def facts(found: Found, outcome: str) -> str:
     """The facts of a finding; outcome: what its script did, in words."""
+    finding = found.finding
     clause = CLAUSES[finding.clause]
-    text = finding_text(replace(finding, options=one_line(finding.options)), WIDTH)
-    told = versions()
-    return ENVIRONMENT.get_template("facts.md.j2").render(
-        title=markdown(title(finding)),
-        fence=_fence(text + told),
-        text=text,
-        clause=clause,
+    return MARKDOWN.get_template("facts.md.j2").render(
+        title=title(finding),
+        text=finding_text(finding, WIDTH),
+        **code(id=clause.id, claim=clause.claim, source=clause.link),  # the suite's own, with links
         promised=clause.severity != REMARK,
-        wrong=markdown(which_is_wrong(finding)),
-        script=markdown(outcome),
-        searches=[(markdown(words), SEARCH + quote_plus(words)) for words in searches(finding)],
-        versions=told,
+        wrong=which_is_wrong(found),
+        script=outcome,
+        searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding)],
+        versions=versions(),
     )
 
 
@@ -45,8 +47,9 @@ def title(finding: Finding) -> str:
     return f"{CELL_NAMES[finding.cell]}, {finding.dtype}: {finding.field} {finding.kind}"
 
 
-def which_is_wrong(finding: Finding) -> str:
+def which_is_wrong(found: Found) -> str:
     """Which result is wrong, and why."""
+    finding = found.finding
     first, element = finding.lines[0] if finding.lines else "", finding.element
     if finding.failure is not None or finding.kind.startswith("raised "):
         return f"The call gave no result, and one is documented: {first}"
@@ -54,13 +57,14 @@ def which_is_wrong(finding: Finding) -> str:
         return f"None, strictly: no sentence promises otherwise, or no bound was measured here. {first}"
     if finding.documented:
         return f"What the call gives, because the documentation names the right value: {first}"
-    if element is not None and not element.other and element.allowed:
+    if element is not None and finding.kind in AGAINST_EQUATIONS:
+        start = ", from the h that the call returned one step before" if element.forced else ""
         return (
-            "The call's. The documented equations, computed in float64 with a bound on every rounding error, "
+            f"The call's. The documented equations, computed in float64 with a bound on every rounding error{start}, "
             f"give {element.wanted:.9g}; no correct implementation is off by more than {element.allowed:.2g}. {first}"
         )
-    if element is not None:
-        return f"At least one of two calls that must agree: {first}"
+    if element is not None and (compared := compared_with(found, element)):
+        return f"{compared}: {first}. {by_the_equations(found, element)}".rstrip()
     return f"The call's: {first}"
 
 
@@ -73,19 +77,3 @@ def searches(finding: Finding) -> list[str]:
     texts = (f"{name} {finding.field} {finding.kind}", f"{finding.field.partition(':')[0]} {name} wrong", message)
     words = [" ".join(re.findall(r"[\w.]+", one_line(text))[:MOST_WORDS]) for text in texts]
     return list(dict.fromkeys(one for one in words if one))
-
-
-def _fence(text: str) -> str:
-    """Backticks that end no block of this text."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    return "`" * max(3, longest + 1)
-
-
-def fenced(text: str) -> str:
-    """Text as a block of Markdown that shows it as it is."""
-    return f"{_fence(text)}\n{text}\n{_fence(text)}"
-
-
-def markdown(text: str) -> str:
-    """Foreign text as one line of Markdown without markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(text, 400))

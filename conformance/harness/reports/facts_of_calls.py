@@ -10,9 +10,9 @@ from conformance.harness.execution.failure import MALFORMED, MISMATCHED
 from conformance.harness.execution.observation import Observation, PackingObservation
 from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import constructor
 from conformance.harness.reports.bare_call import BareCall
-from conformance.harness.reports.call_text import ENVIRONMENT
+from conformance.harness.reports.templating import code
+from conformance.harness.reports.whole import DIFFER, rendered, title
 from reference.problem import CELL_SUFFIX, LSTM, Architecture
 
 FACTS = {
@@ -37,13 +37,13 @@ def fact(found: Found) -> str | None:
     lines = next((lines for write in writers if (lines := write(finding, seen)) is not None), None)
     if lines is None:
         return None
-    problem = seen.problem
-    return ENVIRONMENT.get_template("compared.py.j2").render(
-        title=f"{constructor(problem.architecture)}, {problem.dtype}: {finding.field}, {finding.kind}",
-        seen=f"Documented: {finding.claim}.",
+    return rendered(
+        finding,
+        "compared.py.j2",
+        title=title(finding, seen, f"{finding.field}, {finding.kind}"),
+        seen=[f"Documented: {finding.claim}."],
         imports=["warnings"] if finding.field == "warnings" else [],
-        lines=lines,
-        **({"differ": "not all(text in got for text in expected)"} if finding.field == "repr" else {}),
+        **code(lines=lines, differ="not all(text in got for text in expected)" if finding.field == "repr" else DIFFER),
     )
 
 
@@ -52,7 +52,7 @@ Writer = Callable[[Finding, Observation], list[str] | None]
 
 
 def _of_tensor(finding: Finding, seen: Observation) -> list[str] | None:
-    call = BareCall(seen.problem, seen.route)
+    call = BareCall.of_finding(finding, seen)
     if finding.kind not in FACTS or not finding.documented:
         return None
     if seen.route == CONSTRUCTOR:
@@ -66,7 +66,7 @@ def _of_tensor(finding: Finding, seen: Observation) -> list[str] | None:
 
 def _strides(finding: Finding, seen: Observation) -> list[str] | None:
     """Those of a tensor without numbers, beside those of the same call with numbers."""
-    call = BareCall(seen.problem, seen.route)
+    call = BareCall.of_finding(finding, seen)
     if finding.kind != "strides" or finding.field not in call.results():
         return None
     strides = STRIDES.format(call.results()[finding.field])
@@ -79,13 +79,13 @@ def _parameters(finding: Finding, seen: Observation) -> list[str] | None:
     if finding.kind not in ("names, order and shapes", MISMATCHED):
         return None
     documented = list(seen.problem.architecture.parameter_shapes().items())
-    return [*BareCall(seen.problem, CONSTRUCTOR).lines(), f"expected = {documented}", f"got = {PARAMETERS}"]
+    return [*BareCall.of_finding(finding, seen, CONSTRUCTOR).lines(), f"expected = {documented}", f"got = {PARAMETERS}"]
 
 
 def _structure(finding: Finding, seen: Observation) -> list[str] | None:
     if finding.kind != MALFORMED:
         return None
-    a, call = seen.problem.architecture, BareCall(seen.problem, seen.route)
+    a, call = seen.problem.architecture, BareCall.of_finding(finding, seen)
     states = ("Tensor", "Tensor") if a.cell == LSTM else "Tensor"
     output = "Tensor" if seen.problem.lengths is None else "PackedSequence"
     expected = states if a.single_step else (output, states)
@@ -96,7 +96,7 @@ def _repacked(finding: Finding, seen: Observation) -> list[str] | None:
     name = finding.kind.removeprefix("packed with another: ")
     if name == finding.kind:
         return None
-    return [*BareCall(seen.problem, seen.route).lines(), f"expected = str(packed.{name})", f"got = str(out.{name})"]
+    return [*BareCall.of_finding(finding, seen).lines(), f"expected = str(packed.{name})", f"got = str(out.{name})"]
 
 
 def _left_out_of_repr(finding: Finding, seen: Observation) -> list[str] | None:
@@ -104,7 +104,7 @@ def _left_out_of_repr(finding: Finding, seen: Observation) -> list[str] | None:
     if finding.field != "repr" or name == finding.kind:
         return None
     shown = [_shown(seen.problem.architecture, name)]
-    return [*BareCall(seen.problem, CONSTRUCTOR).lines(), f"expected = {shown}", "got = repr(module)"]
+    return [*BareCall.of_finding(finding, seen, CONSTRUCTOR).lines(), f"expected = {shown}", "got = repr(module)"]
 
 
 def _shown(a: Architecture, name: str) -> str:
@@ -118,7 +118,7 @@ def _shown(a: Architecture, name: str) -> str:
 def _warned(finding: Finding, seen: Observation) -> list[str] | None:
     if finding.field != "warnings":
         return None
-    call = BareCall(seen.problem, seen.route)
+    call = BareCall.of_finding(finding, seen)
     recorded = [
         "torch.set_warn_always(True)",
         "with warnings.catch_warnings(record=True) as caught:",
@@ -133,7 +133,7 @@ def _changed(finding: Finding, seen: Observation) -> list[str] | None:
     name = finding.kind.removeprefix("changes: ")
     if finding.field != "call" or name == finding.kind:
         return None
-    call = BareCall(seen.problem, seen.route)
+    call = BareCall.of_finding(finding, seen)
     given = {"input": "x.data" if seen.problem.lengths is not None else "x", "h_0": "h_0", "c_0": "c_0"}
     held = "torch.get_rng_state()" if name == "random state" else given.get(name, f"module.{name}") + ".detach()"
     return [*call.lines(f"expected = {held}.tolist()", call.call_line()), f"got = {held}.tolist()"]

@@ -17,8 +17,8 @@ from conformance import SET_HERE
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.call_text import NoScript
 from conformance.harness.reports.facts import facts
+from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.script import WITH_DEFECT, script
 
 SCHEMA = 1
@@ -51,7 +51,7 @@ def write(parent: Path, found: Found, seed: str = "") -> tuple[Path, str]:
         else:
             break
     outcome = _write_script(folder / SCRIPT, found)
-    (folder / FACTS).write_text(facts(found.finding, outcome), encoding="utf-8")
+    (folder / FACTS).write_text(facts(found, outcome), encoding="utf-8")
     (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return folder, outcome
 
@@ -100,9 +100,13 @@ def _write_script(path: Path, found: Found) -> str:
 
 
 def exit_code(path: Path) -> int | None:
-    """How a script ends in a fresh interpreter, without settings of this suite; None if it does not end in time."""
+    """How a script ends in a fresh interpreter, without settings of this suite; None if it does not end in time.
+
+    Another subject's module may lie in the current folder, as it may for the command that found the subject there.
+    """
     own = {*os.environ.get(SET_HERE, "").split(), SET_HERE}
     environment = {name: value for name, value in os.environ.items() if name not in own}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), environment.get("PYTHONPATH"))))
     command = [sys.executable, path.name]
     try:
         done = subprocess.run(

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated
-from conformance.harness.findings.rendering import one_line
-from conformance.harness.reports.call_text import Call, NoScript
+from conformance.harness.findings.recorder import Element
+from conformance.harness.reports import dropout
+from conformance.harness.reports.call_text import Call
 from conformance.harness.reports.loss_text import (
     OF,
     Pass,
@@ -19,7 +20,10 @@ from conformance.harness.reports.loss_text import (
     loss_of,
     name_of,
     passes_of,
+    told,
 )
+from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import parts, rendered, title, where
 
 KINDS = ("outside its bound", "is missing")
@@ -33,28 +37,41 @@ def gradient(found: Found) -> str | None:
         return None
     if not isinstance(seen, Differentiated) or not isinstance(first, Differentiated | None):
         return None
-    if finding.clause == "G":
-        raise NoScript("what dropout leaves out is drawn by the module")
     if element.forced:
         raise NoScript("its bound is that of one step from the module's own gradient of the step after it")
-    call = Call.of(seen, loss_of(seen).wanted)
-    done = passes_of(call, _passes(seen, first))
+    if first is not None and first.problem.training and first.problem.architecture.dropout:
+        call = dropout.call_of(finding, first)
+        done = [Pass(call, told(loss_of(seen)))]
+        made = [*dropout.shown_mask(call), dropout.SEED, *lines(call, done, guarded=not element.got), *dropout.masked()]
+    else:
+        call = Call.of(finding, seen, loss_of(seen).wanted)
+        done = passes_of(call, _passes(seen, first))
+        made = lines(call, done, guarded=not element.got)
+    return _script(found, element, call, done, made)
+
+
+def _script(found: Found, element: Element, call: Call, done: Sequence[Pass], made: Sequence[str]) -> str:
+    """made: the lines of the call and its passes."""
+    finding, seen, _ = found
     name = name_of(element.name)
     return rendered(
+        finding,
         "gradient.py.j2",
         **parts(
             [call],
-            lines(call, done, guarded=not element.got),
+            made,
             [one.loss.memory for one in done],
             more_literals="\n".join(one.literals() for one in done),
             math="cmath",
         ),
         title=title(finding, seen, f"the {OF}{name} is {'missing' if finding.kind == 'is missing' else 'wrong'}"),
-        what=[one_line(f"{where(finding)} lies outside of what rounding errors explain.")],
-        terms=[one.by_hand() for one in done],
-        got=got(call, name, element.where, may_be_none=not element.got),
-        number=in_literal(call, element),
-        allowed=f"{element.allowed:.2g}",
+        seen=[f"{where(finding)} lies outside of what rounding errors explain."],
+        **code(
+            terms=[one.by_hand() for one in done],
+            got=got(call, name, element.where, may_be_none=not element.got),
+            number=in_literal(call, element),
+            allowed=f"{element.allowed:.2g}",
+        ),
         origin=f"the most that rounding errors in {seen.problem.dtype} can add up to here",
     )
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from conformance.harness.execution.observation import INDEX, Differentiated
 from conformance.harness.findings.recorder import Element
-from conformance.harness.reports.call_text import Call, NoScript, literal
+from conformance.harness.reports.call_text import Call, literal
 from conformance.harness.reports.memory_text import CONTIGUOUS
+from conformance.harness.reports.no_script import NoScript
 from reference.problem import Loss
 
 OF = "gradient of "
@@ -131,6 +132,12 @@ def in_literal(call: Call, element: Element) -> str:
 def is_zero(loss: Loss) -> bool:
     """Whether every cotangent is zero."""
     return not any(np.any(values) for values in loss.cotangents.values())
+
+
+def told(loss: Loss) -> Loss:
+    """The loss without cotangents that are zero, where others are not."""
+    some = {name: values for name, values in loss.cotangents.items() if np.any(values)}
+    return replace(loss, cotangents=some or loss.cotangents)
 
 
 def passes_of(call: Call, seen: Sequence[Differentiated]) -> list[Pass]:

@@ -6,10 +6,10 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.checks.memory import FIRST_LAPS, MOST_PER_CALL
 from conformance.harness.execution.observation import InLaps
 from conformance.harness.execution.requests.laps import LAPS
-from conformance.harness.findings.rendering import constructor
 from conformance.harness.observe import FEW_LENGTHS
 from conformance.harness.reports.bare_call import BareCall
-from conformance.harness.reports.call_text import ENVIRONMENT
+from conformance.harness.reports.templating import code
+from conformance.harness.reports.whole import rendered, title
 
 
 def grown(found: Found) -> str | None:
@@ -18,9 +18,13 @@ def grown(found: Found) -> str | None:
     if not isinstance(seen, InLaps) or finding.field != "memory":
         return None
     problem = seen.problem
-    return ENVIRONMENT.get_template("memory.py.j2").render(
-        title=f"{constructor(problem.architecture)}, {problem.dtype}: memory grows with calls of lengths met before",
-        seen=f"{finding.lines[-1]}.",
+    return rendered(
+        finding,
+        "memory.py.j2",
+        title=title(finding, seen, "memory grows with calls of lengths met before"),
+        seen=[f"{finding.lines[-1]}."],
+        imports=["ctypes", "gc", "os"],
+        needs=", and Linux",
         steps=problem.steps,
         laps=LAPS,
         first=FIRST_LAPS,
@@ -30,5 +34,5 @@ def grown(found: Found) -> str | None:
         input_size=problem.architecture.input_size,
         hidden=problem.architecture.hidden_size,
         dtype=problem.dtype,
-        constructor=BareCall(problem, seen.route).constructed,
+        **code(constructor=BareCall.of_finding(finding, seen).constructed),
     )

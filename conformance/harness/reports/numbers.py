@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.findings.rendering import one_line
 from conformance.harness.reports.call_text import Call, within
+from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import parts, rendered, title, where
+
+FROM_OWN = "Each step is computed from the h that the call itself returned before it."
+"""Said of findings about single steps, whose bound has no earlier errors in it."""
 
 
 def number(found: Found) -> str | None:
@@ -14,15 +17,22 @@ def number(found: Found) -> str | None:
     element = finding.element
     if element is None or element.other or finding.kind != "outside its bound" or element.name.startswith("gradient"):
         return None
-    element, call = within(seen, element), Call.of(seen)
+    element, call = within(seen, element), Call.of(finding, seen)
+    returned = [f"returned = {call.padded()}.tolist()"] if element.forced else []
     return rendered(
+        finding,
         "number.py.j2",
-        **parts([call], call.lines()),
         title=title(finding, seen, f"{element.name} is wrong"),
-        what=[one_line(f"{where(finding)} lies outside of what rounding errors explain.")],
-        got=call.got(element.name, element.where),
-        expected=call.expected(element.name, element.where),
-        row=element.where["row"],
-        allowed=f"{element.allowed:.2g}",
+        seen=[
+            f"{where(finding)} lies outside of what rounding errors explain.",
+            *([FROM_OWN] if element.forced else []),
+        ],
+        **parts([call], [*call.lines(), *returned], forced=element.forced),
+        **code(
+            got=call.got(element.name, element.where),
+            expected=call.expected(element.name, element.where),
+            row=element.where["row"],
+            allowed=f"{element.allowed:.2g}",
+        ),
         origin=f"the most that rounding errors in {seen.problem.dtype} can add up to here",
     )

@@ -7,8 +7,16 @@ import numpy as np
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import PackingObservation
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.call_text import ENVIRONMENT
-from conformance.harness.reports.packing_call import ARGUMENTS, PackingCall, defaults_left_out, name_of, numbers
+from conformance.harness.reports.packing_call import (
+    ARGUMENTS,
+    PackingCall,
+    defaults_left_out,
+    name_of,
+    numbers,
+    shortened,
+)
+from conformance.harness.reports.templating import code
+from conformance.harness.reports.whole import DIFFER, rendered
 
 OF_ARRAYS = {
     "sum of batch_sizes": "sum(result.batch_sizes.tolist())",
@@ -36,11 +44,15 @@ def packing(found: Found) -> str | None:
         return None
     part = finding.field.removeprefix(seen.utility).removeprefix(": ")
     is_nan = seen.wanted is not None and bool(np.isnan(seen.wanted).any())
-    return ENVIRONMENT.get_template("compared.py.j2").render(
+    return rendered(
+        finding,
+        "compared.py.j2",
         title=f"{name_of(seen.utility)}: {', '.join(filter(None, (part, finding.kind)))}",
-        seen=f"The claim: {finding.claim}.",
-        lines=(['nan = float("nan")'] if is_nan else []) + compared,
-        differ="str(got) != str(expected)" if is_nan else "got != expected",
+        seen=[f"The claim: {finding.claim}."],
+        **code(
+            lines=(['nan = float("nan")'] if is_nan else []) + compared,
+            differ="str(got) != str(expected)" if is_nan else DIFFER,
+        ),
     )
 
 
@@ -104,5 +116,6 @@ def _array(finding: Finding, seen: PackingObservation, call: PackingCall) -> lis
     got = OF_ARRAYS.get(name) or f"{_part(name, seen.utility)}.tolist()"
     if name.startswith("row "):
         got += f' if len(result) > {int(name.removeprefix("row "))} else "no such row"'
-    wanted = str(seen.wanted.tolist()) if np.isnan(seen.wanted).any() else numbers(seen.wanted)
+    rows = call.request.batch.rows
+    wanted = str(seen.wanted.tolist()) if np.isnan(seen.wanted).any() else numbers(shortened(seen.wanted, rows))
     return [*call.lines(), f"expected = {wanted}", f"got = {got}"]

@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 
 from conformance.harness.execution.requests.packing import INTEGERS, METHOD, Pack, takes_batch_first
-from conformance.harness.reports.call_text import NoScript, literal
+from conformance.harness.reports.call_text import literal
+from conformance.harness.reports.minimise import LONGEST
+from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.settings import setting
 
 RNN = "torch.nn.utils.rnn"
 
 FEW_VALUES = 100
 """Rows of a script that shows no number hold whole numbers below this."""
+
+BEYOND_FLOATS = {"int64": 53, "int32": 24}
+"""The power of two from which on float64, or float32, lacks every second number."""
 
 ARGUMENTS = {
     "input": "batch",
@@ -36,12 +41,40 @@ def name_of(utility: str) -> str:
 
 def number(value: Any) -> str:
     """An option as Python writes it."""
-    return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    return repr(value) if isinstance(value, float | bool | str) else whole(value)
+
+
+def whole(value: int) -> str:
+    """A whole number, a long one beside the power of two that is nearest: `2**53 + 1`."""
+    if len(str(value)) <= LONGEST or isinstance(value, bool):
+        return str(value)
+    size, sign = abs(value), -1 if value < 0 else 1
+    exponent = min(size.bit_length() - 1, size.bit_length(), key=lambda one: abs(size - 2**one))
+    apart = value - sign * 2**exponent
+    power = f"{'-' if value < 0 else ''}2**{exponent}"
+    return f"{power} {'-' if apart < 0 else '+'} {abs(apart)}" if apart else power
 
 
 def numbers(values: np.ndarray) -> str:
     """An array as nested lists; integers keep all their digits."""
-    return literal(values) if values.dtype.kind == "f" else str(values.tolist())
+    return literal(values) if values.dtype.kind == "f" else _nested(values.tolist())
+
+
+def _nested(values: Any) -> str:
+    return f"[{', '.join(map(_nested, values))}]" if isinstance(values, list) else whole(values)
+
+
+def shortened(values: np.ndarray, rows: list[np.ndarray]) -> np.ndarray:
+    """An array in which the long whole numbers of these rows are others, which no float of their size has and which can
+    be written shortly."""
+    if values.dtype.name not in BEYOND_FLOATS:
+        return values
+    long = dict.fromkeys(one for row in rows for one in row.reshape(-1).tolist() if len(str(one)) > LONGEST)
+    others = {one: 2 ** BEYOND_FLOATS[values.dtype.name] + 2 * at + 1 for at, one in enumerate(long)}
+    named = [others.get(one, one) for one in values.reshape(-1).tolist()]
+    return np.array(named, values.dtype).reshape(values.shape)
 
 
 @dataclass(frozen=True)
@@ -98,7 +131,7 @@ class PackingCall:
         """The rows; where their numbers do not matter, whole numbers from 1 on."""
         rows = self.request.batch.rows
         if self.exact:
-            return rows
+            return [shortened(row, rows) for row in rows]
         begins = np.cumsum([0, *(row.size for row in rows)])
         made = [
             np.arange(1 + begin, 1 + begin + row.size).reshape(row.shape) % FEW_VALUES

@@ -16,9 +16,11 @@ from conformance.harness.execution.observation import (
     place_of,
 )
 from conformance.harness.findings.recorder import Element
-from conformance.harness.findings.rendering import constructor, one_line
-from conformance.harness.reports.call_text import Call, NoScript, within
+from conformance.harness.findings.rendering import one_line
+from conformance.harness.reports.call_text import Call, within
 from conformance.harness.reports.loss_text import OF
+from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import fits, parts, rendered, title, where
 from reference.problem import LSTM
 
@@ -44,14 +46,17 @@ def _script(
     found: Found, calls: Sequence[Call], lines: Sequence[str], element: Element, equations: bool, **fields: Any
 ) -> str:
     seen, call, exact = found.seen, calls[0], not element.allowed
-    fields = {"must_differ": False, "exact": exact, "origin": EQUAL if exact else APART} | fields
+    usual: dict[str, Any] = {"must_differ": False, "exact": exact, "origin": EQUAL if exact else APART}
     return rendered(
+        found.finding,
         "pair.py.j2",
         **parts(calls, lines, equations=equations),
-        row=element.where.get("row", 0),
-        documented=call.expected(element.name, within(seen, element).where),
-        allowed=f"{element.allowed:.2g}",
-        **fields,
+        **code(
+            row=element.where.get("row", 0),
+            documented=call.expected(element.name, within(seen, element).where),
+            allowed=f"{element.allowed:.2g}",
+        ),
+        **(usual | fields),
     )
 
 
@@ -62,7 +67,7 @@ def _values(call: Call, seen: Observation, element: Element, other: str) -> list
 
 def _within_one_call(found: Found, element: Element) -> str:
     finding, seen, _ = found
-    call, differ = Call.of(seen), finding.kind.startswith("equals")
+    call, differ = Call.of(finding, seen), finding.kind.startswith("equals")
     value, there = call.got(element.other, element.there), f"{element.other}, {place_of(element.there)}"
     return _script(
         found,
@@ -71,7 +76,7 @@ def _within_one_call(found: Found, element: Element) -> str:
         element,
         equations=True,
         title=title(finding, seen, f"{element.name} {'equals' if differ else 'differs from'} {element.other}"),
-        what=[f"{where(finding)} {'must not equal' if differ else 'must equal'}", f"{there}."],
+        seen=[f"{where(finding)} {'must not equal' if differ else 'must equal'}", f"{there}."],
         must_differ=differ,
         origin="the bits must differ" if differ else EQUAL,
         got_in=element.name,
@@ -84,7 +89,7 @@ def _within_one_call(found: Found, element: Element) -> str:
 
 def _made_again(found: Found, seen: Repeated | Poisoned, other: Observation, element: Element) -> str:
     """The script of a call that gives something else when it is made again."""
-    finding, call = found.finding, Call.of(seen)
+    finding, call = found.finding, Call.of(found.finding, seen)
     at = within(seen, element).where
     then, words = _meanwhile(call, seen, other)
     again = replace(call, number=2)
@@ -97,7 +102,7 @@ def _made_again(found: Found, seen: Repeated | Poisoned, other: Observation, ele
         element,
         equations=False,
         title=title(finding, seen, f"{element.name} changes {words}"),
-        what=[one_line(f"{where(finding)} must be the same {words}.")],
+        seen=[one_line(f"{where(finding)} must be the same {words}.")],
         got_in="the last call",
         other_in="the first call",
     )
@@ -142,7 +147,7 @@ def _text(one: slice) -> str:
 def _two_calls(found: Found, other: Observation, element: Element) -> str:
     """The script of two calls that say the same and give something else."""
     finding, seen, _ = found
-    call = Call.of(seen)
+    call = Call.of(finding, seen)
     calls, lines, words = _other_call(call, seen, other)
     there = {name: at - (other.layer if name == "layer" else 0) for name, at in element.there.items()}
     got_there = call.after(other.problem).got(element.other, there)
@@ -156,7 +161,7 @@ def _two_calls(found: Found, other: Observation, element: Element) -> str:
             element,
             equations=equations,
             title=title(finding, seen, f"{element.name} is not that of another call, {words}"),
-            what=["Both calls say the same. Compared is", f"{where(finding)}."],
+            seen=["Both calls say the same. Compared is", f"{where(finding)}."],
             got_in="the call",
             other_in="the other call",
         )
@@ -172,7 +177,11 @@ def _other_call(call: Call, seen: Observation, other: Observation) -> tuple[list
         return [call], _layers(call, seen, other), "of its layers one by one"
     if other.before and other.problem.architecture.single_step:
         second = call.after(other.before[0].problem)
-        return [call, second], _loop(call, second, len(other.before)), f"a loop of {_class(other)}"
+        return (
+            [call, second],
+            _loop(call, second, len(other.before)),
+            f"a loop of {call.classes.described(other.problem.architecture)}",
+        )
     if other.before:
         second = call.after(other.before[0].problem)
         return [call, second], _parts_in_time(call, second), words
@@ -180,14 +189,10 @@ def _other_call(call: Call, seen: Observation, other: Observation) -> tuple[list
     return [call, second], second.lines(), words
 
 
-def _class(seen: Observation) -> str:
-    return constructor(seen.problem.architecture)
-
-
 def _layers(call: Call, seen: ByLayers, other: Observation) -> list[str]:
     """The layers up to that of the other observation, each handed the output of the one below."""
     a, p = call.problem.architecture, call.problem
-    made = constructor(seen.layers[0].problem.architecture)
+    made = call.classes.constructed(seen.layers[0].problem.architecture)
     if a.layer_input_size(1) != a.input_size:
         made = made.replace(f"({a.input_size},", f"({a.input_size} if layer == 0 else {a.layer_input_size(1)},", 1)
     made = made if p.dtype == "float32" else f"{made[:-1]}, dtype=torch.{p.dtype})"
@@ -198,10 +203,10 @@ def _layers(call: Call, seen: ByLayers, other: Observation) -> list[str]:
     return [
         f"out_2 = {x}",
         f"for layer in range({other.layer + 1}):",
-        f"    module_2 = torch.nn.{made}",
+        f"    module_2 = {made}",
         '    own = {name: values for name, values in WEIGHTS.items() if f"_l{layer}" in name}',
         f'    own = {{name.replace(f"_l{{layer}}", "_l0"): {values} for name, values in own.items()}}',
-        "    module_2.load_state_dict(own)",
+        f"    {call.loaded('module_2', 'own')}",
         *([] if p.training else ["    module_2.eval()"]),
         f"    {second.returned()} = {second.called('out_2', *(f'{state}[{ends}]' for state in states))}",
     ]

@@ -8,10 +8,12 @@ import numpy as np
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated, Repeated
-from conformance.harness.findings.rendering import one_line
-from conformance.harness.reports.call_text import Call, NoScript
+from conformance.harness.reports.call_text import Call
 from conformance.harness.reports.gradients import lines
 from conformance.harness.reports.loss_text import OF, Pass, got, leaf, loss_of, name_of
+from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.sums import added_up
+from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import parts, rendered, title, where
 
 EQUAL = "the bits must be equal"
@@ -38,6 +40,7 @@ def _script(
     origin: str = "what rounding errors can add up to in both",
 ) -> str:
     return rendered(
+        found.finding,
         "relation.py.j2",
         **parts(
             calls,
@@ -47,8 +50,8 @@ def _script(
             equations=False,
         ),
         title=title(found.finding, found.seen, says),
-        what=[one_line(what)],
-        allowed=allowed,
+        seen=[what],
+        **code(allowed=allowed),
         origin=origin,
     )
 
@@ -57,7 +60,7 @@ def _begun(found: Found) -> tuple[Call, Pass]:
     """The call that was differentiated, and its pass."""
     seen = found.other if found.finding.kind == "two passes do not add up" else found.seen
     assert isinstance(seen, Differentiated), "gradients alone have these kinds"
-    call = Call.of(seen, loss_of(seen).wanted)
+    call = Call.of(found.finding, seen, loss_of(seen).wanted)
     return call, Pass(call, loss_of(seen))
 
 
@@ -107,8 +110,10 @@ def _scaled(found: Found, _: str) -> str:
 def _balanced(found: Found, _: str) -> str | None:
     """Two gradients, or two sums of gradients, that the equations make equal."""
     element, (call, one) = found.finding.element, _begun(found)
-    if element is None or not element.other:
-        raise NoScript("the gradients of several calls would have to be added up")
+    if element is None:
+        raise NoScript("no element is known")
+    if isinstance(found.other, Differentiated):
+        return added_up(found, element, found.other)
     if element.other.startswith(OF):
         values = [
             got(call, name_of(of), at) for of, at in ((element.name, element.where), (element.other, element.there))
@@ -125,15 +130,28 @@ def _balanced(found: Found, _: str) -> str | None:
         says = "input and the weights that read it do not pull alike"
         what = "The sum of x times its gradient must be that of the weights times theirs: only their product matters."
     else:
-        raise NoScript("the results would have to be added up beside the inputs")
+        states = [name for name in ("h_0",) if getattr(call.problem, name) is not None]
+        values = [_pulled(call, ["input", *states]), _pulled_at_results(one)]
+        says = "inputs and results do not pull alike"
+        what = "The sum of the inputs times their gradients must be that of the results times theirs, without a bias."
     made = [*lines(call, [one]), f"got = {values[0]}", f"expected = {values[1]}"]
     return _script(found, [call], made, [one], says, what, f"{element.allowed:.2g}")
 
 
 def _pulled(call: Call, names: Sequence[str]) -> str:
     """The sum of tensors times their gradients, in float64."""
-    tensors = [leaf(call, name) for name in names]
-    return " + ".join(f"({one}.detach().double() * {one}.grad.double()).sum().item()" for one in tensors)
+    tensors = "".join(f"{leaf(call, name)}, " for name in names)
+    return f"sum((t.double() * t.grad).sum() for t in ({tensors[:-1]})).item()"
+
+
+def _pulled_at_results(one: Pass) -> str:
+    """The sum of the results times their cotangents, in float64."""
+    pairs = "".join(
+        f"({one.call.padded() if of == 'output' else one.call.name(of[0])}, {name}), "
+        for of, name in one.names().items()
+    )
+    made = "torch.tensor(d, dtype=torch.float64)"
+    return f"sum((y.double() * {made}).sum() for y, d in ({pairs[:-1]})).item()"
 
 
 def _unasked(found: Found, name: str) -> str:
@@ -162,7 +180,7 @@ def _sharing(found: Found, offence: str) -> str:
 
 def _changed(found: Found, name: str) -> str:
     """A call leaves its input, states and parameters alone, and draws no random number."""
-    call = Call.of(found.seen)
+    call = Call.of(found.finding, found.seen)
     of = "torch.get_rng_state()" if name == RANDOM_STATE else leaf(call, name)
     if name == "input" and call.problem.lengths is not None:
         of = "packed.data"

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.execution.requests.packing import TORCH_PACKING
-from conformance.harness.execution.subject import TORCH_NN
-from conformance.harness.reports.call_text import NoScript
 from conformance.harness.reports.derivatives import derivative
 from conformance.harness.reports.endings import ending
 from conformance.harness.reports.facts_of_calls import fact
 from conformance.harness.reports.gradients import gradient
 from conformance.harness.reports.memory import grown
+from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.numbers import number
 from conformance.harness.reports.packing import packing
 from conformance.harness.reports.pairs import pair
@@ -39,8 +37,6 @@ WRITERS: tuple[Callable[[Found], str | None], ...] = (
 
 def script(found: Found) -> str:
     """The script of a finding. Raises NoScript if there is none."""
-    if found.finding.subject not in (TORCH_NN, TORCH_PACKING):
-        raise NoScript("scripts are written for torch.nn alone")
     reasons = list[NoScript]()
     for write in WRITERS:
         try:

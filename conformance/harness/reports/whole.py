@@ -8,12 +8,17 @@ from typing import Any
 from conformance.harness.execution.observation import Differentiated, Observation
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import constructor, one_line
-from conformance.harness.reports.call_text import ENVIRONMENT, Call, in_context
+from conformance.harness.findings.rendering import one_line
+from conformance.harness.reports.call_text import Call, in_context
+from conformance.harness.reports.classes import Classes
 from conformance.harness.reports.memory_text import CONTIGUOUS, functions
+from conformance.harness.reports.templating import PYTHON, code
 from reference.problem import RNN_RELU
 
 PLAIN_ROUTE = "grad"
+
+DIFFER = "got != expected"
+"""When a script that compares facts shows the defect."""
 
 MOST_LINES = 60
 """The most lines of a script: a screen."""
@@ -21,14 +26,14 @@ MOST_LINES = 60
 
 def title(finding: Finding, seen: Observation, says: str) -> str:
     """The first line of a script."""
-    module = f"{constructor(seen.problem.architecture)}, {finding.dtype}"
-    return one_line(f"{', '.join([module, *_circumstances(seen)])}: {says}", 300)
+    module = Classes.of(finding).described(seen.problem.architecture)
+    return one_line(f"{', '.join([module, finding.dtype, *_circumstances(seen)])}: {says}", 300)
 
 
 def _circumstances(seen: Observation) -> Iterator[str]:
     """What is unusual about a call, in words."""
     manner, loss = seen.manner, seen.loss if isinstance(seen, Differentiated) else None
-    if seen.route != PLAIN_ROUTE:
+    if seen.route in ROUTES and seen.route != PLAIN_ROUTE:
         yield ROUTES[seen.route].words
     if manner.change:
         yield f"weights doubled {manner.change} after a first call"
@@ -51,17 +56,32 @@ def fits(text: str) -> bool:
 
 
 def fitted(text: str) -> str:
-    """The script, without blank lines between its functions where it would be too long otherwise."""
-    if fits(text):
-        return text
-    lines = text.splitlines()
-    begin = next((at for at, line in enumerate(lines) if line.startswith("def ")), len(lines))
-    return "\n".join([*lines[:begin], *filter(None, lines[begin:])]) + "\n"
+    """The script, without blank lines between functions, or between all its parts, where it is too long otherwise."""
+    for since in ("def ", "try:"):
+        if not fits(text):
+            lines = text.splitlines()
+            begin = next((at for at, line in enumerate(lines) if line.startswith(since)), len(lines))
+            text = "\n".join([*lines[:begin], *filter(None, lines[begin:])]) + "\n"
+    return text
 
 
-def rendered(template: str, **fields: Any) -> str:
-    """The script that a template makes of these fields."""
-    return fitted(ENVIRONMENT.get_template(template).render(**fields))
+def rendered(
+    finding: Finding,
+    template: str,
+    *,
+    title: str,
+    seen: Sequence[str],
+    imports: Sequence[str] = (),
+    needs: str = "",
+    **fields: Any,
+) -> str:
+    """The script that a template makes of these fields. seen: sentences below the title. needs: words behind the
+    modules that it imports beside the standard library."""
+    modules = Classes.of(finding).modules
+    alone = " and ".join(["torch", *modules.values()]) if modules else "torch alone"
+    head = {"title": title, "seen": seen, "needs": alone + needs} | code(modules=modules)
+    text = PYTHON.get_template(template).render(**head, imports=sorted({*imports, "sys"}), **fields)
+    return fitted(text)
 
 
 def parts(
@@ -71,22 +91,25 @@ def parts(
     more_literals: str = "",
     equations: bool = True,
     math: str = "math",
+    forced: bool = False,
 ) -> dict[str, Any]:
     """What the templates need of these calls, the first of which the equations are about.
 
-    lines: what is done with the modules. memories: those of further tensors. math: the module of the equations.
+    lines: what is done with the modules. memories: those of further tensors. math: the module of the equations. forced:
+    whether the equations start each step from what the call returned, which `lines` call `returned`.
     """
     first = calls[0]
     laid_out = functions([*(memory for call in calls for memory in call.memories), *memories])
     computes = equations and first.problem.architecture.cell != RNN_RELU
-    modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else []), "sys"]
+    modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else [])]
     literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
     made = [line for call in calls for line in call.module_lines()]
-    return {
+    return code(
         **first.fields(),
-        "math": math,
-        "equations": equations,
-        "imports": sorted(set(modules)),
-        "literals": "\n".join(literals),
-        "call": "\n".join([*([laid_out] if laid_out else []), *made, in_context(first.route, list(lines))]),
-    }
+        math=math,
+        forced=forced,
+        equations=equations,
+        imports=modules,
+        literals="\n".join(literals),
+        call="\n".join([*([laid_out] if laid_out else []), *made, in_context(first.route, list(lines))]),
+    )

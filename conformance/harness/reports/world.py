@@ -5,9 +5,11 @@ from __future__ import annotations
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS
-from conformance.harness.findings.rendering import constructor, one_line
-from conformance.harness.reports.call_text import ENVIRONMENT, PARTS, Call, inside
+from conformance.harness.reports.call_text import PARTS, Call, inside
+from conformance.harness.reports.classes import Classes
 from conformance.harness.reports.settings import setting
+from conformance.harness.reports.templating import code
+from conformance.harness.reports.whole import rendered, title, where
 
 HOOK = """\
 done, leaf = [], torch.ones(1, requires_grad=True)
@@ -43,22 +45,26 @@ def surrounded(found: Found) -> str | None:
     name = finding.test.partition("[")[2].rstrip("]")
     if finding.clause != "E5" or name not in SURROUNDINGS or not isinstance(seen, Differentiated):
         return None
-    call = Call(seen.problem, finding.route)
+    call = Call(seen.problem, finding.route, classes=Classes.of(finding))
     module = call.module_lines()
     lines, words, imports = _around(name, seen.problem.dtype, module, f"module, {call.given()}")
-    return ENVIRONMENT.get_template("surrounded.py.j2").render(
-        literals=call.literals(),
-        arguments=call.tensor_lines(),
-        passed=call.given(),
-        module=module,
-        title=f"{constructor(seen.problem.architecture)}, {seen.problem.dtype}: it differs {words}",
-        seen=f"{one_line(finding.lines[0].partition(':  ')[0])}.",
+    return rendered(
+        finding,
+        "surrounded.py.j2",
+        title=title(finding, seen, f"it differs {words}"),
+        seen=[f"{where(finding)}."],
         imports=imports,
-        parts=PARTS.rstrip(),
-        lines=lines,
         words=words,
         differentiable=SURROUNDINGS[name].differentiable,
-        differ=_differ(found, SURROUNDINGS[name].exact),
+        **code(
+            literals=call.literals(),
+            arguments=call.tensor_lines(),
+            passed=call.given(),
+            module=module,
+            parts=PARTS.rstrip(),
+            lines=lines,
+            differ=_differ(found, SURROUNDINGS[name].exact),
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """bisect says between which releases a deviation came or went, whatever the order in which they are named."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from conformance.commands.bisect import ALIKE, CHANGES, USAGE, bisect
 from conformance.harness import session
 from conformance.harness.execution import machine
 from conformance.harness.execution.requests.request import InProcess
+from conformance.harness.findings.recorder import Finding
 from conformance.harness.isolation.interpreter import CannotRun, build_of
 from conformance.harness.isolation.worker_process import ChildError
 from conformance.selftest.faults.catalogue import faults
@@ -22,6 +24,8 @@ ROOT = Path(__file__).parents[3]
 
 LINE = "v1 lstm i1 h1 t2 float32 fill=dyadic"
 TEST = "test_results_lie_within_their_error_bound"
+EXAMPLE = next(iter(sorted((ROOT / "docs" / "reports").glob("*/case.json"))))
+FINDING = Finding.from_json(json.loads(EXAMPLE.read_text())["finding"])
 FAULTY = next(fault for fault in faults() if fault.name == "lstm-gates-read-as-figo").subject
 
 
@@ -82,6 +86,31 @@ def test_first_bad_and_last_good_in_the_order_of_releases(capsys, workers):
     assert "  first bad 2.13.0, last good 2.6.0" in lines
     assert any(line.startswith("  kernels from 2.6.0 to 2.13.0: ") and " became " in line for line in lines)
     assert all(worker.is_closed for worker in workers)
+
+
+def test_folder_of_a_report_stands_for_its_case(capsys, tmp_path):
+    finding = {"case": LINE, "test": TEST, "cell": "lstm"}
+    (tmp_path / "case.json").write_text(json.dumps({"finding": FINDING.to_json() | finding}))
+    assert told(capsys, "2.0", "2.6-bad", line=str(tmp_path), test="") == told(capsys, "2.0", "2.6-bad")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "name the folder of a report"),
+        ("{", "name one that has it whole"),
+        ("[]", "name one that has it whole"),
+        ('{"finding": {}}', "name one that has it whole"),
+        (json.dumps({"finding": replace(FINDING, options="--subject mine").to_json()}), "it is not about torch.nn"),
+    ],
+)
+def test_folder_that_is_not_of_a_report_is_a_usage_error(text, said, capsys, tmp_path):
+    if text is not None:
+        (tmp_path / "case.json").write_text(text)
+    code, lines, errors = told(capsys, "2.0", "2.6", line=str(tmp_path))
+    assert (code, lines) == (USAGE, [])
+    assert said in errors
+    assert len(errors.splitlines()) == 1
 
 
 def test_deviation_that_went_away(capsys):

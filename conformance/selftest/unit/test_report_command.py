@@ -1,10 +1,16 @@
 """What `python -m conformance report` refuses, in one line with the exit code of a usage error."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import conformance.__main__ as command_line
 from conformance.commands.report import NOTHING, USAGE
 
+ROOT = Path(__file__).parents[3]
 LINE = "v1 lstm i1 h1 t1 float32 fill=dyadic"
 TEST = "test_last_output_is_the_last_hidden_state"
 
@@ -29,6 +35,29 @@ def test_usage_error_is_one_line_with_exit_code_4(arguments, said, capsys):
     assert end.value.code == USAGE
     assert said in errors
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("os._exit(9)", "importing has to work first, and its process ended the process with exit code 9"),
+        (
+            'raise OSError("no\\n\\x1b[31mluck")',
+            "importing broken has to work first, and raises OSError: no \\x1b[31mluck",
+        ),
+    ],
+)
+@pytest.mark.parametrize("only_in_a_child", [False, True])
+def test_subject_whose_import_fails_is_one_line(line, said, only_in_a_child, tmp_path):
+    where = 'if "conformance.commands.report" not in sys.modules: ' if only_in_a_child else ""
+    (tmp_path / "broken.py").write_text(f"import os, sys, torch\n{where}{line}\nLSTM = torch.nn.LSTM\n")
+    command = [sys.executable, "-m", "conformance", "report", LINE, "--subject", "broken"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "\x1b" not in done.stderr
 
 
 def test_sound_case_and_routes_that_leave_a_property_out_write_nothing(tmp_path, capsys):

@@ -1,8 +1,7 @@
 """PackedSequence.to: raised RuntimeError
 
-RuntimeError: .to() does not accept copy argument. Needs torch alone.
-Exit code: 10 with the defect, 0 without, 2 if the script cannot run.
-"""
+RuntimeError: .to() does not accept copy argument.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
 import subprocess
 import sys

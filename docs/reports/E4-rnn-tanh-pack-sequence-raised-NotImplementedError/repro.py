@@ -1,8 +1,7 @@
 """torch.nn.utils.rnn.pack_sequence: raised NotImplementedError
 
-NotImplementedError: Cannot copy out of meta tensor; no data!. Needs torch alone.
-Exit code: 10 with the defect, 0 without, 2 if the script cannot run.
-"""
+NotImplementedError: Cannot copy out of meta tensor; no data!.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
 import subprocess
 import sys

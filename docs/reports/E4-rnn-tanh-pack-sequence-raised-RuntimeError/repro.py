@@ -1,9 +1,7 @@
 """torch.nn.utils.rnn.pack_sequence: raised RuntimeError
 
-RuntimeError: 'lengths' argument should be a 1D CPU int64 tensor, but got 1D meta Long tensor. Needs torch
-alone.
-Exit code: 10 with the defect, 0 without, 2 if the script cannot run.
-"""
+RuntimeError: 'lengths' argument should be a 1D CPU int64 tensor, but got 1D meta Long tensor.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
 import subprocess
 import sys

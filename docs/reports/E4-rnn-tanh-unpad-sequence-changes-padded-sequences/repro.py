@@ -1,8 +1,7 @@
 """torch.nn.utils.rnn.unpad_sequence: changes: padded_sequences
 
-The claim: padding and packing leave their arguments alone. Needs torch alone.
-Exit code: 10 with the defect, 0 without, 2 if the script cannot run.
-"""
+The claim: padding and packing leave their arguments alone.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
 import sys
 

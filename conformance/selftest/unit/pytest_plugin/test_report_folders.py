@@ -27,6 +27,7 @@ from conformance.harness.pytest_plugin.report_folders import (
     findings_to_tell,
     jobs,
     key_of,
+    told_of,
     write,
 )
 from conformance.harness.pytest_plugin.summary import Summary
@@ -87,7 +88,7 @@ def test_findings_of_one_kind_and_cell_are_told_once_with_the_simplest_case():
 def test_findings_of_one_property_in_one_case_are_one_command():
     both = jobs([SHAPE, NUMBER], report().options, ".conformance", "7", 120)
     assert len(both) == 1
-    assert both[0].keys == (key_of(SHAPE), key_of(NUMBER))
+    assert both[0].keys == (told_of(SHAPE), told_of(NUMBER))
     command = f"report '{NUMBER.case}' --test {NUMBER.test} --reports .conformance --seed 7 --call-limit 15"
     assert both[0].command == f"python -m conformance {command}"
 
@@ -115,8 +116,8 @@ def test_cause_names_the_script_and_the_summary_counts_folders():
     raises = replace(RAISES, cell="gru", case="v1 gru i1 h1 t1 float32 fill=dyadic")
     made = report(NUMBER, raises)
     made.folders = Folders(".conformance")
-    made.folders.written[key_of(NUMBER)] = Written(".conformance/B1-lstm-row", "repro.py ran: exit 10")
-    made.folders.written[key_of(raises)] = Written(".conformance/A2-gru-call", "no script: none is written of it")
+    made.folders.written[told_of(NUMBER)] = Written(".conformance/B1-lstm-row", "repro.py ran: exit 10")
+    made.folders.written[told_of(raises)] = Written(".conformance/A2-gru-call", "no script: none is written of it")
     made.folders.missing = [(NO_TIME, "python -m conformance report ...")]
     lines = told(made)
     assert "script  .conformance/B1-lstm-row/repro.py  needs torch alone; ran: exit 10" in lines
@@ -126,10 +127,27 @@ def test_cause_names_the_script_and_the_summary_counts_folders():
     assert lines[at + 1] == "        python -m conformance report ..."
 
 
+def test_causes_of_one_kind_have_a_folder_each_and_none_names_that_of_another():
+    first = replace(RAISES, lines=("ValueError: too few",))
+    second = replace(first, lines=("ValueError: too many",), case=RAISES.case + " seed=3")
+    made = report(first, second)
+    assert key_of(first) == key_of(second)
+    assert len(made.groups()) == 2
+    assert findings_to_tell(made) == [first, second]
+    made.folders = Folders(".conformance")
+    made.folders.written[told_of(first)] = Written(".conformance/A2-lstm-call", "repro.py ran: exit 10")
+    lines = told(made, 200)
+    assert sum(".conformance/A2-lstm-call" in line for line in lines) == 1
+    at = next(at for at, line in enumerate(lines) if "too many" in line)
+    assert not any(line.startswith("script") for line in lines[at : at + 3] if "too few" not in line)
+    made.folders.written[told_of(second)] = Written(".conformance/A2-lstm-call-2", "repro.py ran: exit 10")
+    assert sum("repro.py" in line for line in told(made, 200)) == 2
+
+
 def test_path_that_is_too_long_for_the_line_is_not_cut():
     made = report(NUMBER)
     made.folders = Folders("/far")
-    made.folders.written[key_of(NUMBER)] = Written("/far/" + "x" * 90, "repro.py ran: exit 10")
+    made.folders.written[told_of(NUMBER)] = Written("/far/" + "x" * 90, "repro.py ran: exit 10")
     lines = told(made)
     at = lines.index(f"script  /far/{'x' * 90}/repro.py")
     assert lines[at + 1] == "        needs torch alone; ran: exit 10"
@@ -182,7 +200,7 @@ def child(tmp_path, monkeypatch):
 
 def job(what, name="a", finding=NUMBER):
     said = json.dumps({"finding": finding.to_json()})
-    return Job((key_of(finding),), ("report", what, f"reports/{name}", said))
+    return Job((told_of(finding),), ("report", what, f"reports/{name}", said))
 
 
 def wrote(tmp_path, *waiting):
@@ -209,7 +227,7 @@ posix = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a shell
 @posix
 def test_folders_are_known_by_what_they_tell_and_the_rest_is_listed(child, tmp_path):
     folders = wrote(tmp_path, job("write"), job("fail", "b", SHAPE), job("nothing", "c", RAISES))
-    assert folders.written == {key_of(NUMBER): Written("reports/a", "repro.py ran: exit 10")}
+    assert folders.written == {told_of(NUMBER): Written("reports/a", "repro.py ran: exit 10")}
     assert sorted(reason for reason, _ in folders.missing) == ["the case did not show it again", "the last line"]
 
 
@@ -218,7 +236,7 @@ def test_child_that_takes_too_long_is_ended_with_all_that_it_started(child, tmp_
     monkeypatch.setattr(report_folders, "SECONDS_EACH", 0.3)
     folders = wrote(tmp_path, job("hang"), job("write", "b", SHAPE))
     assert [reason for reason, _ in folders.missing] == ["it took longer than 0.3 s"]
-    assert key_of(SHAPE) in folders.written
+    assert told_of(SHAPE) in folders.written
     assert_gone(tmp_path / "pids")
 
 
@@ -246,7 +264,7 @@ def test_ctrl_c_ends_the_writing_and_keeps_what_is_there(child, tmp_path, monkey
     monkeypatch.setattr(report_folders.time, "sleep", sleep)
     Writing([job("write"), job("hang", "b"), job("hang", "c"), job("hang", "d")], folders, tmp_path, ()).run()
     monkeypatch.undo()
-    assert list(folders.written) == [key_of(NUMBER)]
+    assert list(folders.written) == [told_of(NUMBER)]
     assert [reason for reason, _ in folders.missing] == [INTERRUPTED] * 3
     assert_gone(tmp_path / "pids")
 

@@ -1,4 +1,4 @@
-"""Folders: their data are as documented, hostile text harms nothing, and the examples are what a case gives."""
+"""Folders: their data are as documented, each is written once, hostile text harms nothing, examples are as kept."""
 
 import json
 import re
@@ -23,6 +23,7 @@ from conformance.harness.reports.minimise import minimised
 from conformance.harness.reports.script import script
 from conformance.harness.session import Session
 from conformance.selftest.golden_reports import FOLDER, examples
+from conformance.selftest.implementations import plain
 from conformance.selftest.unit.reports.test_scripts import MOST_LINES
 from strategies import parse
 
@@ -90,13 +91,27 @@ def hostile():
     return Found(found, Observation(problem, TORCH_NN, "grad", failure=failure))
 
 
+def outside_of_fences(text):
+    """How many blocks of Markdown are fenced, and what is outside of them."""
+    fence, fences, outside = "", 0, ""
+    for line in text.splitlines(keepends=True):
+        if not fence and re.match("```+$", line):
+            fence, fences = line, fences + 1
+        elif line == fence:
+            fence = ""
+        elif not fence:
+            outside += line
+    assert not fence, "each is closed"
+    return fences, outside
+
+
 def test_hostile_text_does_not_leave_its_place_in_facts():
-    finding = replace(hostile().finding, subject=f"torch.nn {HOSTILE}")
-    text = facts(finding, f"no script: {HOSTILE}")
+    found = hostile()
+    finding = replace(found.finding, subject=f"torch.nn {HOSTILE}")
+    text = facts(found._replace(finding=finding), f"no script: {HOSTILE}")
     assert all(character.isprintable() or character == "\n" for character in text)
-    fence = max(re.findall("^`+$", text, re.MULTILINE), key=len)
-    outside = "".join(text.split(f"{fence}\n")[::2])
-    assert text.count(f"\n{fence}\n") == 4
+    fences, outside = outside_of_fences(text)
+    assert fences == 2
     assert not re.search(r"(?<!\\)[`<|]", outside), outside
     headings = re.findall("^#+ .*", outside, re.MULTILINE)
     assert len(headings) == 6, headings
@@ -149,7 +164,7 @@ def test_example_is_what_its_case_gives(known):
     assert len(text.splitlines()) <= MOST_LINES
     told = json.loads((where / folder.CASE).read_text(encoding="utf-8"))["finding"]
     assert Finding.from_json(told) == found.finding
-    begin = facts(found.finding, f"{folder.SCRIPT} ran: exit 10").partition("## Versions")[0]
+    begin = facts(found, f"{folder.SCRIPT} ran: exit 10").partition("## Versions")[0]
     assert (where / folder.FACTS).read_text(encoding="utf-8").startswith(begin)
 
 
@@ -157,3 +172,36 @@ def test_every_example_is_listed_in_the_documentation():
     listed = set(re.findall(r"\(reports/([\w.-]+)\)", DOCS))
     assert listed == {one.name for one in FOLDER.iterdir()}
     assert not any(re.search(r"/(?:home|tmp|root|Users)/", path.read_text()) for path in FOLDER.rglob("*.*"))
+
+
+class Halved(plain.Plain):
+    """Its tanh is half of tanh."""
+
+    def tanh(self, z):
+        return super().tanh(z) / 2
+
+
+@pytest.fixture(scope="module")
+def halved():
+    """What a wrong LSTM shows; it is no torch.nn, so that no script is run."""
+    tested = next(one for one in properties() if one.name == "test_results_lie_within_their_error_bound")
+    case, cell = parse("v1 lstm i1 h1 t1 float32 fill=dyadic")
+    with session.nested(Session(plain.subject("halved", Halved))) as here:
+        return next(found_by(here, tested, cell, case))
+
+
+def test_finding_that_is_told_already_is_left_as_it_is(halved, tmp_path):
+    first, outcome = folder.write(tmp_path, halved)
+    assert outcome.startswith("no script")
+    before = {path.name: path.read_bytes() for path in first.iterdir()}
+    assert before.keys() == {"case.json", "facts.md"}
+    assert folder.write(tmp_path, halved, seed="9") == (first, "was there already")
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
+
+
+def test_another_finding_of_the_same_name_gets_a_number(halved, tmp_path):
+    first, _ = folder.write(tmp_path, halved)
+    other, _ = folder.write(tmp_path, halved._replace(finding=replace(halved.finding, case="v1 lstm i1 h1 t3 float32")))
+    assert other.name == f"{first.name}-2"
+    assert json.loads((first / "case.json").read_text())["finding"]["case"] == halved.finding.case
+    assert TORCH_NN not in halved.finding.subject

@@ -20,11 +20,12 @@ from conformance.harness.execution.requests.packing import TORCH_PACKING, UTILIT
 from conformance.harness.execution.subject import TORCH_NN, torch_nn
 from conformance.harness.property import properties
 from conformance.harness.reports import endings
+from conformance.harness.reports.packing_call import whole
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.implementations.plain import Plain, subject
-from conformance.selftest.unit.reports.test_scripts import MOST_LINES, ended, in_place_of_torch_nn
+from conformance.selftest.unit.reports.test_scripts import assert_short, ended, in_place_of_torch_nn
 from strategies import Axes, parse
 from strategies.axes import MOST_NUMBERS
 
@@ -114,7 +115,7 @@ SURROUNDINGS = {
     ),
     "computes-in-the-default-dtype": (
         f"{AROUND}[another_default_dtype]",
-        "v1 rnn_tanh i1 h1 t2 n2 float64 fill=uniform seed=338",
+        "v1 rnn_tanh i1 h1 t1 float64 fill=dyadic",
     ),
     "computes-something-else-with-deterministic-algorithms": (
         f"{AROUND}[deterministic_algorithms]",
@@ -218,7 +219,7 @@ def outcome(pid, reading, command, timeout):
 
 def endings_of(text, judged, monkeypatch):
     """How a script ends on a subject, and on a sound build."""
-    assert len(text.splitlines()) <= MOST_LINES, text
+    assert_short(text)
     monkeypatch.setattr(subprocess, "run", forked(text))
     with in_place_of_torch(judged):
         code, printed = ended(text)
@@ -291,3 +292,9 @@ def test_script_makes_a_call_that_ends_its_process_in_a_child(kind, failure, mon
         found = next(found_by(here, tested, "lstm", parse(BARE.format("lstm"))[0]))
     with_fault, without, told = endings_of(script(found), subject("ends", kind), monkeypatch)
     assert (with_fault, without) == (WITH_DEFECT, WITHOUT_DEFECT), told
+
+
+@pytest.mark.parametrize("number", [0, -1, 999_999, 2**53 + 1, 2**53 - 1, -(2**63), 2**63 - 1, -(2**53) - 1, 2**31 - 1])
+def test_whole_numbers_are_written_shortly_and_exactly(number):
+    assert eval(whole(number)) == number
+    assert_short(f"number = {whole(number)}\n")

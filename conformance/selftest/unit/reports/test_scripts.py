@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import itertools
+import tokenize
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,7 @@ from conformance.commands.report import found_by
 from conformance.harness import session
 from conformance.harness.execution.subject import SERVES, TORCH_NN
 from conformance.harness.property import properties
+from conformance.harness.reports.minimise import LONGEST, minimised
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
@@ -39,6 +42,7 @@ def shown(fault):
         found = next(
             one for one in found_by(here, tested, finding.cell, case) if one.finding.signature == finding.signature
         )
+        found = minimised(here, tested, finding.cell, case, found)
     return found._replace(finding=replace(found.finding, subject=TORCH_NN))
 
 
@@ -62,6 +66,18 @@ def made_by(subject, cells):
     return construct
 
 
+def assert_short(text):
+    """A script is a screen at most, and no number in it is long but the allowed error."""
+    assert len(text.splitlines()) <= MOST_LINES, text
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    numbers = [
+        token.string
+        for before, token in itertools.pairwise(tokens)
+        if token.type == tokenize.NUMBER and before.string != "<=" and not token.line.lower().startswith("allowed = ")
+    ]
+    assert max(map(len, numbers)) <= LONGEST, text
+
+
 def ended(text):
     """The exit code of a script, and what it printed."""
     printed = io.StringIO()
@@ -74,7 +90,7 @@ def ended(text):
 def test_script_exits_with_10_on_the_fault_and_with_0_on_a_sound_build(name):
     fault = next(fault for fault in faults() if fault.name == name)
     text = script(shown(fault))
-    assert len(text.splitlines()) <= MOST_LINES
+    assert_short(text)
     with in_place_of_torch_nn(fault.subject):
         code, printed = ended(text)
     assert code == WITH_DEFECT, printed
