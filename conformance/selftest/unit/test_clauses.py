@@ -33,7 +33,7 @@ def lack(tested, judged):
     """What the plugin says of a property's test on its first cell."""
     mark = SimpleNamespace(args=[tested])
     callspec = SimpleNamespace(params={"cell": tested.cells[0]})
-    item: Any = SimpleNamespace(get_closest_marker=lambda name: mark, callspec=callspec)
+    item: Any = SimpleNamespace(get_closest_marker=lambda name: mark, callspec=callspec, stash={})
     return plugin._lack(item, judged)
 
 
