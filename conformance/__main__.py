@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m conformance measure`, `judge`, `report`, `bisect`, `inventory`."""
+"""The command line beside pytest: `python -m conformance measure`, `judge`, `report`, `bisect`, `inventory`, `page`."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ def _parser(command: str) -> _Parser:
     )
     report, bisect, compare = _add_report(commands), _add_bisect(commands), _add_compare(commands)
     inventory = _add_inventory(commands)
-    if command in ("judge", "report", "bisect", "compare", "inventory"):
-        for one in (parser, judge, report, bisect, compare, inventory):
+    page = _add_page(commands)
+    if command in ("judge", "report", "bisect", "compare", "inventory", "page"):
+        for one in (parser, judge, report, bisect, compare, inventory, page):
             one.wrong = USAGE
     return parser
 
@@ -116,6 +117,14 @@ def _add_inventory(commands: _Commands) -> _Parser:
     return inventory
 
 
+def _add_page(commands: _Commands) -> _Parser:
+    page = commands.add_parser("page", help="makes one page of results files: releases and clauses, bounds, times")
+    page.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json", help="written by pytest --results")
+    page.add_argument("-o", "--output", type=Path, metavar="FILE.html", help="the page")
+    page.add_argument("--svg", type=Path, metavar="FILE.svg", help="the matrix of releases and clauses alone")
+    return page
+
+
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit code."""
     parser = _parser(argv[0] if argv else "")
@@ -132,6 +141,10 @@ def main(argv: list[str]) -> int:
         from conformance.commands.inventory import inventory
 
         return inventory(options.model, options.output)
+    if options.command == "page":
+        from conformance.commands.page import page
+
+        return page(options.results, options.output, options.svg)
     if options.command == "bisect":
         from conformance.commands.bisect import bisect
 
