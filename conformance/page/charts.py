@@ -19,6 +19,9 @@ FARTHEST = 4.0
 FEWEST_CALLS = 5
 """Rows of fewer timed calls are left out of ratios."""
 
+SHORTEST_SECONDS = 1e-9
+"""Rows of less time are left out of ratios: no clock tells so little."""
+
 
 @dataclass(frozen=True)
 class Distribution:
@@ -102,4 +105,4 @@ def _place(row: Judged) -> tuple[str, str, str, str]:
 
 
 def _is_timed(row: Judged) -> bool:
-    return bool(row.cell) and row.calls >= FEWEST_CALLS and row.seconds > 0
+    return bool(row.cell) and row.calls >= FEWEST_CALLS and row.seconds >= SHORTEST_SECONDS

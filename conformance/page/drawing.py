@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from conformance.harness.cells import CELL_NAMES
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import counted, one_line, rounded
 from conformance.page import charts
 from conformance.page.cells import Cell, Row, matrix
 from conformance.page.runs import Run
@@ -58,6 +58,12 @@ def class_name(cell: str) -> str:
     return CELL_NAMES.get(cell, cell)
 
 
+def _in_order(place: tuple[str, str]) -> tuple[int, str, str]:
+    """The place of a class and dtype among others: that of the class in reports, then the dtype."""
+    cell, dtype = place
+    return list(CELL_NAMES).index(cell) if cell in CELL_NAMES else len(CELL_NAMES), cell, dtype
+
+
 def title_of(runs: Sequence[Run]) -> str:
     """What the page is about."""
     is_torch = not any(run.order[0] for run in runs)
@@ -86,13 +92,13 @@ def page(runs: Sequence[Run], left_out: Sequence[str], made: datetime) -> str:
         fewest_calls=charts.FEWEST_CALLS,
         farthest=charts.FARTHEST,
         timed=[(run, ratios) for run, ratios in beside if ratios],
-        timed_places=list(dict.fromkeys(place for _, ratios in beside for place in sorted(ratios))),
+        timed_places=sorted({place for _, ratios in beside for place in ratios}, key=_in_order),
         class_name=class_name,
-        times=lambda ratio: f"{ratio:.2f} times" if ratio < 100 else f"{ratio:.3g} times",
+        times=rounded,
     )
 
 
-SIDE, TALL, LEFT, TOP, MARGIN = 23, 30, 100, 74, 10
+SIDE, TALL, LEFT, TOP, MARGIN = 23, 30, 124, 74, 10
 """Pixels of the matrix: width and height of a cell, room for releases and clauses, and around all."""
 
 LEGEND_LINE, LEGEND_SIGN, LETTER = 24, 44, 6.8

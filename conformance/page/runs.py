@@ -57,8 +57,8 @@ class Run:
         """How old the results are on a page of this time."""
         days = (made.date() - self.started.date()).days
         if days < 0:
-            return "from after this page"
-        return "from the day of this page" if days == 0 else f"{counted(days, 'day')} before this page"
+            return "after this page"
+        return "on the day of this page" if days == 0 else f"{counted(days, 'day')} before this page"
 
     @property
     def day(self) -> str:

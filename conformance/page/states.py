@@ -32,7 +32,7 @@ STATES = {
         State("remark", "i", "a remark that is not known", ("#f7edb5", "#4a3d00"), ("#6b5d12", "#fff6cc")),
         State("known", "K", "a known deviation", ("#c9d4fa", "#1b2c7a"), ("#3a4aa0", "#eef1ff")),
         State("pass", "✓", "as documented", ("#b9e3cd", "#0b3b29"), ("#14573d", "#dcf7ea")),
-        State("part", "½", "as documented, in a run in part", ("#e3f0e9", "#0b3b29"), ("#20332b", "#dcf7ea"), True),
+        State("part", "½", "as documented, so far as it ran", ("#e3f0e9", "#0b3b29"), ("#20332b", "#dcf7ea"), True),
         State("nothing", "0", "could not have failed", ("#e6e6e6", "#4a4a4a"), ("#3a3d42", "#d0d3d8")),
         State("not run", "-", "not asked or not reached", ("#ffffff", "#5f6368"), ("#16181c", "#a0a4ab")),
     )

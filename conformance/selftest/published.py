@@ -28,7 +28,10 @@ RUN = ("-q", "-n", "2", "-p", "no:cacheprovider", "--effort", "smoke", "--no-rep
 
 def results_of(python: str, folder: Path) -> Path:
     """The results file of an interpreter's PyTorch, after a run unless it is there. Raises CannotRun."""
-    version = build_of(python).version
+    try:
+        version = build_of(python).version
+    except CannotRun as reason:
+        raise CannotRun(f"{python}: {reason}") from None
     path = folder.resolve() / f"{version}.json"
     if _is_complete(path):
         return path
