@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from packaging.version import Version
 
+from conformance.clauses import TORCH_NN
 from conformance.harness.cells import MODULES, SINGLE_STEPS
-from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.rendering import counted, one_line
 from conformance.results.document import Results
 from conformance.results.files import AGAIN, ResultsError, load

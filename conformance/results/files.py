@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
+import sys
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
@@ -58,7 +58,7 @@ def load(path: Path) -> Results:
             raise ResultsError(f"schema: {results.schema} is not {SCHEMA}; {AGAIN}")
     except ResultsError as error:
         raise ResultsError(f"{one_line(str(path))}: {error}") from None
-    except (ValueError, OverflowError, RecursionError) as error:  # no JSON, or none that ends
+    except (ValueError, RecursionError) as error:  # no JSON, or none that ends
         raise ResultsError(f"{one_line(str(path))}: {one_line(str(error))}; {AGAIN}") from None
     return results
 
@@ -121,7 +121,7 @@ def _checked(data: Any, kind: Any, place: str) -> Any:
     """`data`, which is of this type, finite, not negative and printable. Raises ResultsError."""
     is_number = isinstance(data, int | float) and not isinstance(data, bool)
     if kind is float and is_number:
-        if not (math.isfinite(data) and data >= 0):
+        if not 0 <= data <= sys.float_info.max:
             raise ResultsError(f"{place}: {_short(data)} is no finite number from 0 on; {AGAIN}")
         return float(data)
     if type(data) is not kind:
