@@ -77,7 +77,7 @@ def read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
         kept = newest.setdefault(run.order, run)
         if kept is not run:
             names = [one_line(str(one.path)) for one in (run, kept)]
-            words.append(f"{names[0]} is left out: {names[1]} is of {kept.release} too, and newer")
+            words.append(f"{names[0]} is left out: {names[1]} is of {one_line(kept.release)} too, and newer")
     runs = [newest[order] for order in sorted(newest)]
     return [replace(run, slug=_slug(run, place)) for place, run in enumerate(runs)], words
 

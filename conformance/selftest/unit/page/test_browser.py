@@ -32,7 +32,13 @@ def page(tmp_path):
 
 def opened(path, fragment=""):
     """The document after the browser has opened a page, and what its console says."""
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}"]
+    command = [
+        str(BROWSER),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={path.parent / 'profile'}",
+    ]
     command += ["--enable-logging=stderr", "--virtual-time-budget=2000", "--dump-dom", path.as_uri() + fragment]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True, preexec_fn=_without_limit)
     return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]

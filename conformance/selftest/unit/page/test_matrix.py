@@ -1,6 +1,7 @@
 """A cell is green only where a whole run compared something and found nothing."""
 
 from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 
@@ -9,6 +10,8 @@ from conformance.page.cells import matrix
 from conformance.page.states import STATES
 from conformance.results.document import Outcome
 from conformance.selftest.unit.page.examples import results, run, sound
+
+OUTCOMES = get_args(Outcome)
 
 
 def cells(folder, made):
@@ -48,16 +51,17 @@ def test_known_deviations_have_a_state_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["judged", "properties"])
-@pytest.mark.parametrize("outcome", Outcome.__args__)
+@pytest.mark.parametrize("outcome", OUTCOMES)
 def test_each_outcome_is_a_state_and_outranks_passing(outcome, where, tmp_path):
     made = sound()
     rows = getattr(made, where)
     wanted = "pass" if outcome == "nothing" else outcome
-    assert states(tmp_path, replace(made, **{where: (replace(rows[0], outcome=outcome),)}))["B1"] == wanted
+    changed: dict[str, Any] = {where: (replace(rows[0], outcome=outcome),)}
+    assert states(tmp_path, replace(made, **changed))["B1"] == wanted
 
 
 def test_outcomes_have_the_order_of_results_files():
-    assert [name for name in STATES if name in Outcome.__args__] == list(Outcome.__args__)
+    assert [name for name in STATES if name in OUTCOMES] == list(OUTCOMES)
 
 
 def test_clause_that_only_a_file_knows_has_a_row(tmp_path):

@@ -34,7 +34,9 @@ class Seen(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.texts, self._open = [], [], []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[tuple[tuple[str, ...], str]] = []
+        self._open: list[str] = []
         self.feed(text)
         self.close()
         assert self._open == []
@@ -159,6 +161,7 @@ def test_texts_that_turn_or_steer_what_shows_them_are_not_read(text, tmp_path):
 
 def refused(capsys, *arguments):
     """What the command says to the words after its name, which is one line."""
+    code: object
     try:
         code = main(["page", *map(str, arguments)])
     except SystemExit as end:

@@ -57,18 +57,10 @@ def test_age_is_told_in_days(started, tmp_path):
     assert run(tmp_path, results(started=started)).age(made) == AGES[started]
 
 
-NARROW = (
-    "-k x",
-    "-kx",
-    "-m x",
-    "--cell lstm",
-    "--cell=lstm",
-    "--dtype=float32",
-    "--like=a:b",
-    "--lf",
-    "test_states.py",
-)
-NARROW += ("--deselect=x", "--ignore=x", "--route grad", "conformance/test_numbers.py::test_x[lstm]")
+NARROW = [
+    *("-k x", "-kx", "-m x", "--cell lstm", "--cell=lstm", "--dtype=float32", "--route grad", "--like=a:b", "--lf"),
+    *("--deselect=x", "--ignore=x", "test_states.py", "conformance/test_numbers.py::test_x[lstm]"),
+]
 
 
 @pytest.mark.parametrize("words", NARROW)
