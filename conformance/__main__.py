@@ -150,14 +150,18 @@ def main(argv: list[str]) -> int:
 
         return bisect(options.line, options.test, options.python)
     if options.command == "compare":
-        from conformance.commands.compare import Wanted as Compared
-        from conformance.commands.compare import compare
-
-        drawn = (options.cases, options.seed, tuple(options.cell))
-        return compare(Compared(options.old, options.new, *drawn, tuple(options.known), tuple(options.like)))
+        return _compare(options)
     from conformance.commands.measure import report as measured
 
     return measured(options.quick)
+
+
+def _compare(given: argparse.Namespace) -> int:
+    """Runs the command `compare`."""
+    from conformance.commands.compare import Wanted, compare
+
+    drawn = (given.cases, given.seed, tuple(given.cell))
+    return compare(Wanted(given.old, given.new, *drawn, tuple(given.known), tuple(given.like)))
 
 
 def _report(given: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeAlias
 
 from conformance.page.runs import Run
 from conformance.results.document import Judged
@@ -41,8 +42,10 @@ class Ratio:
     """Seconds per call beside those of another run: the median over rows of clause and route, and how far they reach.
 
     length  of the bar from 1, at most 1: negative where faster
+    beside  the release of the other run
     """
 
+    beside: str
     rows: int
     median: float
     least: float
@@ -51,6 +54,12 @@ class Ratio:
     @property
     def length(self) -> float:
         return max(-1.0, min(1.0, math.log(self.median) / math.log(FARTHEST)))
+
+
+Where: TypeAlias = tuple[str, str]
+"""A class and a dtype."""
+
+Ratios: TypeAlias = dict[Where, Ratio]
 
 
 def distribution(run: Run, dtype: str) -> Distribution | None:
@@ -85,14 +94,31 @@ def why_no_ratios(run: Run, beside: Run) -> str:
     return "; ".join(f"another {name}: {one or 'none'}, not {two or 'none'}" for name, (one, two) in differing.items())
 
 
-def ratios(run: Run, beside: Run) -> dict[tuple[str, str], Ratio]:
+def beside_oldest(runs: Sequence[Run]) -> list[Ratios]:
+    """For each run its ratios beside the oldest that timed the class and dtype and may be compared."""
+    found: list[Ratios] = []
+    for place, run in enumerate(runs):
+        older = [one for one in runs[:place] if not why_no_ratios(run, one)]
+        found.append({where: ratio for one in reversed(older) for where, ratio in ratios(run, one).items()})
+    return found
+
+
+def timed(run: Run) -> set[Where]:
+    """The classes and dtypes that a run timed."""
+    return {(cell, dtype) for _, cell, dtype, _ in _seconds(run)}
+
+
+def ratios(run: Run, beside: Run) -> Ratios:
     """The ratios of each class and dtype that both runs timed."""
     ours, theirs = _seconds(run), _seconds(beside)
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[Where, list[float]] = {}
     for place in ours.keys() & theirs.keys():
         _, cell, dtype, _ = place
         found.setdefault((cell, dtype), []).append(ours[place] / theirs[place])
-    return {place: Ratio(len(all_of), median(all_of), min(all_of), max(all_of)) for place, all_of in found.items()}
+    return {
+        place: Ratio(beside.release, len(all_of), median(all_of), min(all_of), max(all_of))
+        for place, all_of in found.items()
+    }
 
 
 def _seconds(run: Run) -> dict[tuple[str, str, str, str], float]:

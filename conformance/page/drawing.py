@@ -72,7 +72,7 @@ def title_of(runs: Sequence[Run]) -> str:
 
 def page(runs: Sequence[Run], left_out: Sequence[str], made: datetime) -> str:
     """The page over these runs as HTML, made at this time."""
-    beside = [(run, charts.ratios(run, runs[0])) for run in runs[1:] if not charts.why_no_ratios(run, runs[0])]
+    timed = list(zip(runs, map(charts.timed, runs), charts.beside_oldest(runs), strict=True))
 
     def describe(row: Row, cell: Cell) -> str:
         parts = (f"{row.clause} on {cell.run.release}: {cell.state.name}", cell.said, cell.run.day, cell.run.age(made))
@@ -91,8 +91,8 @@ def page(runs: Sequence[Run], left_out: Sequence[str], made: datetime) -> str:
         why_no_ratios=charts.why_no_ratios,
         fewest_calls=charts.FEWEST_CALLS,
         farthest=charts.FARTHEST,
-        timed=[(run, ratios) for run, ratios in beside if ratios],
-        timed_places=sorted({place for _, ratios in beside for place in ratios}, key=_in_order),
+        timed=timed,
+        timed_places=sorted({place for *_, ratios in timed for place in ratios}, key=_in_order),
         class_name=class_name,
         times=rounded,
     )

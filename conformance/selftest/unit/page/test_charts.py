@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.page.charts import BINS, Ratio, distribution, ratios, why_no_ratios
+from conformance.page.charts import BINS, Ratio, beside_oldest, distribution, ratios, why_no_ratios
 from conformance.page.runs import read
 from conformance.selftest.unit.page.examples import file, run, sound
 
@@ -44,14 +44,14 @@ def test_ratio_is_the_median_over_what_both_runs_timed(tmp_path):
     new = [replace(row, route=route, calls=32, seconds=2 * factor) for route, factor in routes.items()]
     before, after = pair(tmp_path, old, [*new, replace(row, route="meta")])
     assert why_no_ratios(after, before) == ""
-    assert ratios(after, before) == {("lstm", "float32"): Ratio(3, 3.0, 2.0, 40.0)}
+    assert ratios(after, before) == {("lstm", "float32"): Ratio("2.6.0", 3, 3.0, 2.0, 40.0)}
 
 
 @pytest.mark.parametrize(
     ("ratio", "length"), [(4.0, 1.0), (2.0, 0.5), (1.0, 0.0), (0.5, -0.5), (1e30, 1.0), (1e-30, -1.0)]
 )
 def test_bars_have_the_length_of_the_logarithm_to_an_end(ratio, length):
-    assert Ratio(1, ratio, ratio, ratio).length == pytest.approx(length)
+    assert Ratio("", 1, ratio, ratio, ratio).length == pytest.approx(length)
 
 
 @pytest.mark.parametrize("less", [{"calls": 4}, {"seconds": 0.0}, {"seconds": 5e-324, "calls": 2**62}, {"cell": ""}])
@@ -60,6 +60,17 @@ def test_rows_of_few_calls_or_no_time_give_no_ratio(less, tmp_path):
     row = replace(row, calls=16, seconds=1.0)
     before, after = pair(tmp_path, [replace(row, **less)], [replace(row, cell=less.get("cell", "lstm"))])
     assert ratios(after, before) == {}
+
+
+def test_each_class_and_dtype_is_beside_the_oldest_run_of_the_same_machine_that_timed_it(tmp_path):
+    (row,) = sound().judged
+    one, other = (replace(row, calls=16, seconds=1.0, dtype=dtype) for dtype in ("float32", "float16"))
+    rows = {"2.0.1": [one], "2.2.2": [one, other], "2.6.0": [one, other], "2.9.1": [one, other]}
+    made = [with_rows(sound(torch=torch), of) for torch, of in rows.items()]
+    made[2] = changed(made[2], "environment", processor="b")
+    runs, _ = read(file(tmp_path, *made))
+    found = [{dtype: ratio.beside for (_, dtype), ratio in ratios.items()} for ratios in beside_oldest(runs)]
+    assert found == [{}, {"float32": "2.0.1"}, {}, {"float32": "2.0.1", "float16": "2.2.2"}]
 
 
 def changed(made, part, **values):

@@ -88,14 +88,14 @@ def test_page_says_which_run_is_incomplete(seen):
     texts = [text for _, text in seen.texts]
     assert texts.count("incomplete") == 1
     assert "incomplete: interrupted" in texts
-    assert " is not compared: " not in texts
+    assert " is not compared with " not in texts
 
 
 def test_page_says_why_times_are_not_compared(tmp_path):
     other = sound()
     other = replace(other, environment=replace(other.environment, processor="b"))
     texts = [text for _, text in Seen(made(tmp_path, *file(tmp_path, sound(torch="2.6.0"), other))).texts]
-    assert " is not compared: " in texts
+    assert " is not compared with " in texts
     assert "another processor: b, not a processor" in texts
     assert "No two runs here can be compared." in texts
 
