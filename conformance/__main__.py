@@ -1,4 +1,4 @@
-"""The command line beside pytest: `python -m conformance measure`, `judge`, `report`, `bisect`, `inventory`."""
+"""The command line beside pytest: `python -m conformance measure`, `judge`, `report`, `bisect`, `inventory`, `page`."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ def _parser(command: str) -> _Parser:
     )
     report, bisect, compare = _add_report(commands), _add_bisect(commands), _add_compare(commands)
     inventory = _add_inventory(commands)
-    if command in ("judge", "report", "bisect", "compare", "inventory"):
-        for one in (parser, judge, report, bisect, compare, inventory):
+    page = _add_page(commands)
+    if command in ("judge", "report", "bisect", "compare", "inventory", "page"):
+        for one in (parser, judge, report, bisect, compare, inventory, page):
             one.wrong = USAGE
     return parser
 
@@ -116,6 +117,14 @@ def _add_inventory(commands: _Commands) -> _Parser:
     return inventory
 
 
+def _add_page(commands: _Commands) -> _Parser:
+    page = commands.add_parser("page", help="makes one page of results files: releases and clauses, bounds, times")
+    page.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json", help="written by pytest --results")
+    page.add_argument("-o", "--output", type=Path, metavar="FILE.html", help="the page")
+    page.add_argument("--svg", type=Path, metavar="FILE.svg", help="the matrix of releases and clauses alone")
+    return page
+
+
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit code."""
     parser = _parser(argv[0] if argv else "")
@@ -132,19 +141,27 @@ def main(argv: list[str]) -> int:
         from conformance.commands.inventory import inventory
 
         return inventory(options.model, options.output)
+    if options.command == "page":
+        from conformance.commands.page import page
+
+        return page(options.results, options.output, options.svg)
     if options.command == "bisect":
         from conformance.commands.bisect import bisect
 
         return bisect(options.line, options.test, options.python)
     if options.command == "compare":
-        from conformance.commands.compare import Wanted as Compared
-        from conformance.commands.compare import compare
-
-        drawn = (options.cases, options.seed, tuple(options.cell))
-        return compare(Compared(options.old, options.new, *drawn, tuple(options.known), tuple(options.like)))
+        return _compare(options)
     from conformance.commands.measure import report as measured
 
     return measured(options.quick)
+
+
+def _compare(given: argparse.Namespace) -> int:
+    """Runs the command `compare`."""
+    from conformance.commands.compare import Wanted, compare
+
+    drawn = (given.cases, given.seed, tuple(given.cell))
+    return compare(Wanted(given.old, given.new, *drawn, tuple(given.known), tuple(given.like)))
 
 
 def _report(given: argparse.Namespace) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
+import sys
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
@@ -19,6 +19,9 @@ MOST_BYTES = 64 * 2**20
 LONGEST_TEXT = LONGEST_COMMAND
 """The most characters of a text; a run cuts all but commands to fewer."""
 
+MOST_COUNT = 2**63 - 1
+"""The largest whole number that is read."""
+
 AGAIN = "write it again with pytest --results"
 
 
@@ -28,11 +31,15 @@ class ResultsError(ValueError):
 
 def write(path: Path, results: Results) -> None:
     """Writes a results file; a reader finds the one before or this one. Raises OSError."""
-    text = json.dumps(asdict(results), indent=1, allow_nan=False)
+    write_text(path, json.dumps(asdict(results), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole; a reader finds the one before or this one. Raises OSError."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "x", encoding="utf-8") as file:
-            file.write(text + "\n")
+            file.write(text)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -114,13 +121,13 @@ def _checked(data: Any, kind: Any, place: str) -> Any:
     """`data`, which is of this type, finite, not negative and printable. Raises ResultsError."""
     is_number = isinstance(data, int | float) and not isinstance(data, bool)
     if kind is float and is_number:
-        if not (math.isfinite(data) and data >= 0):
+        if not 0 <= data <= sys.float_info.max:
             raise ResultsError(f"{place}: {_short(data)} is no finite number from 0 on; {AGAIN}")
         return float(data)
     if type(data) is not kind:
         raise ResultsError(f"{place}: a {kind.__name__} belongs here, not a {type(data).__name__}; {AGAIN}")
-    if kind is int and data < 0:
-        raise ResultsError(f"{place}: {_short(data)} is negative; {AGAIN}")
+    if kind is int and not 0 <= data <= MOST_COUNT:
+        raise ResultsError(f"{place}: {_short(data)} is {'negative' if data < 0 else 'too large'}; {AGAIN}")
     if kind is str and not (data.isprintable() and len(data) <= LONGEST_TEXT):
         raise ResultsError(f"{place}: a text that is too long or has control characters; {AGAIN}")
     return data

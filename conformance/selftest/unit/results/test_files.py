@@ -77,6 +77,8 @@ DAMAGE = {
     "a truth for a number": (("totals", "cases"), True, "totals.cases: a int belongs here, not a bool"),
     "a fraction": (("judged", 0, "calls"), 1.5, "judged[0].calls: a int belongs here, not a float"),
     "a negative count": (("judged", 0, "calls"), -1, "judged[0].calls: -1 is negative"),
+    "a count without end": (("judged", 0, "calls"), 2**63, f"judged[0].calls: {2**63} is too large"),
+    "a number without end": (("seconds",), 10**400, "seconds: 1000000"),
     "a negative number": (("seconds",), -0.5, "seconds: -0.5 is no finite number from 0 on"),
     "an unknown outcome": (("judged", 0, "outcome"), "green", "judged[0].outcome: 'green' is none of red, error"),
     "an outcome of another type": (("judged", 0, "outcome"), [], "judged[0].outcome: '[]' is none of"),
@@ -95,7 +97,7 @@ def test_damaged_file_is_refused_in_one_line_that_names_file_place_and_remedy(da
     path, value, said = DAMAGE[damage]
     changed(data, *path, value=value)
     assert_refused(tmp_path, json.dumps(data), said)
-    if damage not in ("text with an escape", "text without end", "a negative count", "a negative number"):
+    if not damage.startswith(("text with", "a negative", "a count without end", "a number without end")):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(data, schema())
 

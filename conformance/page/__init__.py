@@ -1,0 +1,1 @@
+"""One page over the results of several runs: releases beside clauses, error / bound, times."""
