@@ -182,7 +182,9 @@ def _input(a: Architecture, values: np.ndarray) -> tuple[np.ndarray, bool]:
         layout = "(N, I) or (I)" if a.single_step else f"{'(N, T, I)' if a.batch_first else '(T, N, I)'} or (T, I)"
         raise JudgeError(f"entry input: has shape {_sizes(values.shape)}; give {layout} with I = {a.input_size}")
     if not values.size:
-        raise JudgeError(f"entry input: has no numbers, in shape {_sizes(values.shape)}; give a row and a step at least")
+        raise JudgeError(
+            f"entry input: has no numbers, in shape {_sizes(values.shape)}; give a row and a step at least"
+        )
     unbatched = values.ndim < axes
     if a.single_step:
         return values.reshape(-1, 1, a.input_size), unbatched
