@@ -223,6 +223,9 @@ def of_shape(*shape: int) -> nn.Module:
     return module
 
 
+A_TEXT: Any = "gru"
+A_CLASS: Any = nn.GRU
+
 WRONG_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "dropout": (lambda: conformance.judge(nn.GRU(3, 4, 2, dropout=0.5), torch.zeros(1, 1, 3)), "module.eval"),
     "linear": (lambda: conformance.judge(nn.Linear(3, 4), torch.zeros(1, 3)), "no weight_ih_l0"),
@@ -231,8 +234,8 @@ WRONG_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "no tensor": (lambda: conformance.judge(nn.GRU(3, 4), [1.0]), "give a tensor"),
     "one state": (lambda: conformance.judge(nn.LSTM(3, 4), torch.zeros(1, 1, 3), torch.zeros(1, 1, 4)), "give both"),
     "two states": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3), (1, 2)), "h_0 is a tuple"),
-    "text": (lambda: conformance.judge("gru", torch.zeros(1, 1, 3)), "the module is a str; give an instance"),
-    "class": (lambda: conformance.judge(nn.GRU, torch.zeros(1, 1, 3)), "the module is a type; give an instance"),
+    "text": (lambda: conformance.judge(A_TEXT, torch.zeros(1, 1, 3)), "the module is a str; give an instance"),
+    "class": (lambda: conformance.judge(A_CLASS, torch.zeros(1, 1, 3)), "the module is a type; give an instance"),
     "meta module": (lambda: conformance.judge(nn.GRU(3, 4, device="meta"), torch.zeros(1, 1, 3)), "without values"),
     "meta input": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3, device="meta")), "without values"),
     "fake": (lambda: conformance.judge(nn.GRU(3, 4), fake_input()), "input is a tensor without values"),
