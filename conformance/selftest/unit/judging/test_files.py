@@ -175,9 +175,18 @@ def test_safetensors_are_read(tmp_path: Path, capsys: Shown) -> None:
     assert judge(path) == 0
     save_file(named, path)
     assert judge(path) == 4
+    save_file(named, path, {"module": "9" * 20_000})
+    assert judge(path) == 4
+    if hasattr(torch, "float8_e4m3fn"):
+        save_file(named | {"output": named["output"].to(torch.float8_e4m3fn)}, path, {"module": str(found["module"])})
+        assert judge(path) == 4
     path.write_bytes(b"\xff" * 100)
     assert judge(path) == 4
-    assert len(capsys.readouterr().err.splitlines()) == 2
+    without, long, *narrow, damaged = capsys.readouterr().err.splitlines()
+    assert "metadata module: missing" in without
+    assert "longer than 10,000 characters" in long
+    assert all("entry output: of type float8_e4m3fn; store plain numbers" in line for line in narrow)
+    assert "no readable safetensors file" in damaged
 
 
 def without(name: str) -> Arrays:
