@@ -34,11 +34,13 @@ if SET_HERE not in os.environ:
 def judge(module: torch.nn.Module, x: Any, hx: Any = None, result: Any = None) -> Verdict:
     """Whether a call's result is one that a correct implementation may return.
 
-    module  an nn.RNN, LSTM, GRU or Cell, or anything with their parameters' names; without active dropout
+    module  an nn.RNN, LSTM, GRU or Cell, or anything with their parameters' names; without active dropout or
+            parametrizations
     x, hx   what it was called with; x a tensor or PackedSequence
     result  what it returned; None: the module is called
 
-    Raises `conformance.judging.errors.JudgeError`, a ValueError, if the call cannot be judged.
+    Raises `conformance.judging.errors.JudgeError`, a ValueError, if the call cannot be judged, and whatever
+    the module raises if it is called.
     """
     from conformance.judging.live_call import judged  # torch takes seconds to import
 

@@ -17,7 +17,7 @@ from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import MOST, counted, one_line
 from conformance.harness.isolation.interpreter import CannotRun, build_of, children
 from conformance.harness.isolation.worker_process import ChildError, WorkerProcess
 from conformance.harness.pytest_plugin.options import OptionError
@@ -137,13 +137,27 @@ def _order(verdict: Verdict) -> tuple[bool, Version]:
 
 
 def _release(verdict: Verdict) -> str:
-    return verdict.build.version if verdict.build else "-"
+    return one_line(verdict.build.version, 40) if verdict.build else "-"
+
+
+def _python(verdict: Verdict) -> str:
+    """An interpreter's path as the terminal shows it."""
+    return one_line(verdict.python, MOST)
+
+
+def _names(ran: Sequence[Verdict]) -> list[str]:
+    """What tells interpreters apart: their releases, with the path where several have one release."""
+    releases = [_release(one) for one in ran]
+    return [
+        f"{release} ({_python(one)})" if releases.count(release) > 1 else release
+        for one, release in zip(ran, releases, strict=True)
+    ]
 
 
 def _table(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """A line for each interpreter below a heading; the kernels come last, as they have no set width."""
     heading = ("interpreter", "torch", "verdict", "kernels")
-    rows = [heading, *((one.python, _release(one), one.words, _kernels(one.kernels)) for one in verdicts)]
+    rows = [heading, *((_python(one), _release(one), one.words, _kernels(one.kernels)) for one in verdicts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heading) - 1)]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, [*widths, 0], strict=True)]
@@ -155,7 +169,7 @@ def _kernels(of: Mapping[str, tuple[str, ...]]) -> str:
     routes: dict[tuple[str, ...], list[str]] = {}
     for route, labels in of.items():
         routes.setdefault(labels, []).append(route)
-    return ", ".join(f"{' '.join(names)} {'+'.join(labels)}" for labels, names in routes.items()) or "-"
+    return one_line(", ".join(f"{' '.join(names)} {'+'.join(labels)}" for labels, names in routes.items()), MOST) or "-"
 
 
 def _told(key: Key, ran: Sequence[Verdict]) -> Iterator[str]:
@@ -164,24 +178,23 @@ def _told(key: Key, ran: Sequence[Verdict]) -> Iterator[str]:
     yield one_line(" ".join(filter(None, (clause, CELL_NAMES[cell], name, kind))), 200)
     bad = [key in one.found for one in ran]
     changes = [place for place in range(1, len(ran)) if bad[place] != bad[place - 1]]
+    names = _names(ran)
     if not changes:
         yield f"  in all {len(ran)}"
     elif len(changes) > 1:
         yield "  not monotone: " + ", ".join(
-            f"{_release(one)} {'bad' if is_bad else 'good'}" for one, is_bad in zip(ran, bad, strict=True)
+            f"{name} {'bad' if is_bad else 'good'}" for name, is_bad in zip(names, bad, strict=True)
         )
     else:
-        before, after = ran[changes[0] - 1], ran[changes[0]]
         came = bad[changes[0]]
         first, last = ("bad", "good") if came else ("good", "bad")
-        yield f"  first {first} {_release(after)}, last {last} {_release(before)}"
+        yield f"  first {first} {names[changes[0]]}, last {last} {names[changes[0] - 1]}"
     for place in changes:
-        yield f"  {_difference(ran[place - 1], ran[place])}"
+        yield f"  {_difference(ran[place - 1], ran[place], f'from {names[place - 1]} to {names[place]}')}"
 
 
-def _difference(before: Verdict, after: Verdict) -> str:
-    """What differs in kernels between two interpreters."""
-    between = f"from {_release(before)} to {_release(after)}"
+def _difference(before: Verdict, after: Verdict, between: str) -> str:
+    """What differs in kernels between two interpreters; `between` names them."""
     if not before.kernels and not after.kernels:
         return f"no kernels to compare {between}"
     if dict(before.kernels) == dict(after.kernels):
@@ -190,5 +203,5 @@ def _difference(before: Verdict, after: Verdict) -> str:
 
 
 def _usage(message: str) -> int:
-    print(f"python -m conformance bisect: {message}", file=sys.stderr)
+    print(one_line(f"python -m conformance bisect: {message}", MOST), file=sys.stderr)
     return USAGE

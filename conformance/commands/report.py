@@ -11,6 +11,7 @@ from conformance.commands.cases import chosen, looked_at
 from conformance.harness import session
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
+from conformance.harness.findings.rendering import MOST, counted, one_line
 from conformance.harness.isolation import worker_process
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import OptionError
@@ -73,7 +74,20 @@ def report(wanted: Wanted) -> int:
                     place = f"{wanted.parent}: {error.strerror}"
                     return _usage(f"{place}; name a folder that can be written with --reports")
                 print(f"{path}  {outcome}", flush=True)
+    if not written:
+        print(nothing_found(here))
     return FOUND if written else NOTHING
+
+
+def nothing_found(here: Session) -> str:
+    """What to say of a case in which nothing deviates: how many properties compared something, or why none did."""
+    compared = sum(tally.elements > 0 for tally in here.recorder.tallies.values())
+    if compared:
+        return f"no deviation in {counted(compared, 'property')}; no folder was written"
+    refused = [one_line(row.message) for row in here.recorder.left_out()]
+    return (
+        f"nothing was compared, no folder was written: {refused[0] if refused else 'no route that it needs is taken'}"
+    )
 
 
 def found_by(here: Session, tested: Property, cell: str, case: Case | None) -> Iterator[Found]:
@@ -83,5 +97,5 @@ def found_by(here: Session, tested: Property, cell: str, case: Case | None) -> I
 
 
 def _usage(message: str) -> int:
-    print(f"python -m conformance report: {message}", file=sys.stderr)
+    print(one_line(f"python -m conformance report: {message}", MOST), file=sys.stderr)
     return USAGE

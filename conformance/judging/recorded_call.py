@@ -10,7 +10,7 @@ import numpy as np
 
 import reference
 from conformance.harness.execution.observation import Differentiated, Observation, documented_shapes
-from conformance.judging.entries import Entries, shown
+from conformance.judging.entries import MODULE, Entries, shown
 from conformance.judging.errors import JudgeError
 from conformance.judging.module_arguments import Arguments, parsed
 from reference.formats import BFLOAT16, FORMATS
@@ -20,6 +20,12 @@ from reference.roundings import Rounding
 RESULTS = ("output", "h_n", "c_n")
 STATES = ("h_0", "c_0")
 GRADIENT, COTANGENT = "grad", "cotangent"
+
+MOST_RESULTS = 16
+"""Each two of them are compared."""
+
+NO_LABEL = "(no label)"
+"""What a result without a label is called beside others; no label of a file has brackets."""
 
 _ENTRY = re.compile(r"(?:(grad|cotangent)\.)?(\w+)(?:\.([A-Za-z0-9_-]{1,40}))?", re.ASCII)
 
@@ -78,9 +84,28 @@ def _sorted(entries: Entries, arguments: Arguments) -> tuple[dict[str, np.ndarra
         elif kind == GRADIENT and name in taken - {"lengths"}:
             parts.setdefault(label or "", Part({}, {})).gradients[name] = values
         else:
-            names = ", ".join(("input", "lengths", *STATES, "the parameters", *RESULTS))
-            raise JudgeError(f"entry {shown(entry)}: unknown; use {names}, grad.NAME, cotangent.NAME, and output.LABEL")
+            raise JudgeError(f"entry {shown(entry)}: {_misplaced(entry, taken)}")
+    if len(parts) > MOST_RESULTS:
+        raise JudgeError(f"{len(parts)} results, up to {MOST_RESULTS} are judged together; leave out the others")
     return given, parts
+
+
+def _misplaced(entry: str, taken: set[str]) -> str:
+    """Why an entry is none of a file, and the remedy; `taken` names what the call was given."""
+    kind, _, rest = entry.partition(".") if entry.startswith((GRADIENT + ".", COTANGENT + ".")) else ("", "", entry)
+    name, _, label = rest.partition(".")
+    if (kind == "" and name in RESULTS) or (kind == GRADIENT and name in taken - {"lengths"}):
+        return "its label has other characters than letters, digits, _ and -, or not 1 to 40 of them; give it another"
+    if label and ((kind == "" and name in taken) or (kind == COTANGENT and name in RESULTS)):
+        return f"only results and gradients have labels; store {shown(entry.removesuffix('.' + label))} once for all"
+    if kind == GRADIENT:
+        return "no gradient of this call; name it after the entry of the input, state or parameter that it is of"
+    if kind == COTANGENT:
+        return f"no cotangent of this call; give those of {', '.join(RESULTS)}"
+    if name.startswith(("weight_", "bias_")):
+        return f"no parameter of this module; correct the entry {MODULE}, or leave it out"
+    names = ", ".join(("input", "lengths", *STATES, "the parameters", *RESULTS))
+    return f"unknown; use {names}, grad.NAME, cotangent.NAME, and output.LABEL"
 
 
 def _numbers(entry: str, stored: np.ndarray, dtype: str) -> np.ndarray:
@@ -153,9 +178,13 @@ def _sizes(shape: tuple[int, ...]) -> str:
 def _input(a: Architecture, values: np.ndarray) -> tuple[np.ndarray, bool]:
     """The input (N, T, I), and whether the call is unbatched."""
     axes = 2 if a.single_step else 3
-    if values.ndim not in (axes - 1, axes) or values.shape[-1] != a.input_size or not values.size:
-        layout = "(N, I)" if a.single_step else "(N, T, I)" if a.batch_first else "(T, N, I)"
+    if values.ndim not in (axes - 1, axes) or values.shape[-1] != a.input_size:
+        layout = "(N, I) or (I)" if a.single_step else f"{'(N, T, I)' if a.batch_first else '(T, N, I)'} or (T, I)"
         raise JudgeError(f"entry input: has shape {_sizes(values.shape)}; give {layout} with I = {a.input_size}")
+    if not values.size:
+        raise JudgeError(
+            f"entry input: has no numbers, in shape {_sizes(values.shape)}; give a row and a step at least"
+        )
     unbatched = values.ndim < axes
     if a.single_step:
         return values.reshape(-1, 1, a.input_size), unbatched
@@ -196,7 +225,8 @@ def _observed(
             _require_shape(f"{GRADIENT}.{name}{end}", values, given[name].shape if name in given else None)
     if not parts:
         raise JudgeError("no result; add output, h_n or c_n, or several as output.cpu and output.cuda")
-    return {label: observation(problem, label, part.raw, loss, part.gradients) for label, part in parts.items()}
+    names = {label: label or (NO_LABEL if len(parts) > 1 else "") for label in parts}
+    return {names[label]: observation(problem, names[label], p.raw, loss, p.gradients) for label, p in parts.items()}
 
 
 def _require_shape(entry: str, values: np.ndarray, shape: tuple[int, ...] | None) -> None:

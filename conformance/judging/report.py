@@ -105,9 +105,10 @@ def _difference(call: RecordedCall, pair: tuple[str, str], rows: tuple[int, ...]
 def _difference_text(difference: Difference) -> Iterator[str]:
     (one, other), (ours, theirs) = difference.names, difference.values
     yield from wrapped(f"{one} and {other} differ most at {difference.place}", WIDTH, "DIFF  ", " " * 6)
-    for label, value in ((one, ours), (other, theirs)):
-        yield from wrapped(number(value), WIDTH, f"    {one_line(label, 11):<11} ", " " * 16)
-    yield from wrapped(f"{difference.size:.2g}; {_beside(difference)}", WIDTH, "    apart       ", " " * 16)
+    column = max(11, len(one), len(other))
+    said = ((one, number(ours)), (other, number(theirs)), ("apart", f"{difference.size:.2g}; {_beside(difference)}"))
+    for label, words in said:
+        yield from wrapped(words, WIDTH, f"    {label:<{column}} ", " " * (column + 5))
 
 
 def _beside(difference: Difference) -> str:
@@ -125,11 +126,10 @@ def answer(verdicts: Mapping[str, Verdict], differences: Sequence[Difference] = 
     if wrong:
         label, worst = max(wrong.items(), key=lambda item: item[1].times)
         of = f"{label}, whose " if label else ""
-        far = f"{worst.times:.2g} times its bound" if np.isfinite(worst.times) else "further than any bound"
         right = [label for label, verdict in verdicts.items() if verdict.allowed and not verdict.says_nothing]
         also = f"; {' and '.join(right)} is allowed" if len(right) == 1 and len(verdicts) > 1 else ""
         others = f" (and {counted(len(wrong) - 1, 'other result')})" if len(wrong) > 1 else ""
-        return f"not allowed: {of}{worst.field}, {worst.place} is off by {far} (clause {worst.clause}){others}{also}"
+        return f"not allowed: {of}{worst.field}, {worst.place} {worst.far} (clause {worst.clause}){others}{also}"
     if all(verdict.says_nothing for verdict in verdicts.values()):
         return "nothing can be said: an intermediate result may overflow, or errors may grow as large as the values"
     silent = max(verdict.vacuous for verdict in verdicts.values())

@@ -11,9 +11,9 @@ import reference
 from conformance.clauses import CLAUSES
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.checks.ratios import compare_with_bounds, is_bounded, says_nothing
-from conformance.harness.checks.values import describe_within, farthest_out
+from conformance.harness.checks.values import describe_within, farthest_out, number
 from conformance.harness.execution.observation import Differentiated, LabelledArray
-from conformance.harness.findings.rendering import detail, wrapped
+from conformance.harness.findings.rendering import counted, detail, rounded, wrapped
 from conformance.judging.recorded_call import RecordedCall
 from conformance.judging.sampling import MOST_PRODUCTS, products
 from reference import limits
@@ -24,6 +24,9 @@ from reference.roundings import Rounding
 
 WIDTH = 80
 """Columns of a verdict's text."""
+
+ENDS, LIMITS = ("D1", "D2"), "D3"
+"""The clauses of results that equal others, and of the largest values."""
 
 BACKWARD_TIMES = 4
 """How much longer gradients take than results."""
@@ -40,6 +43,7 @@ class Verdict:
     reference      the documented value
     allowed_error  how far a correct implementation may be from it
     times          the error in units of that
+    far            that in words, as in "is NaN"
     vacuous        the share of values of which no bound says anything; 1.0: nothing can be said
     rows           the rows of the batch whose values were judged
     text           all of this as a terminal of 80 columns shows it
@@ -53,6 +57,7 @@ class Verdict:
     reference: float
     allowed_error: float
     times: float
+    far: str
     vacuous: float
     rows: tuple[int, ...]
     text: str
@@ -113,6 +118,7 @@ def judged(call: RecordedCall, label: str, rows: Sequence[int], whole: Enclosure
         reference=float(shown.ball.midpoint[at]),
         allowed_error=float(shown.ball.radius[at]),
         times=float(shown.ratios[at]),
+        far=_far(call.problem, shown, at),
         vacuous=vacuous,
         rows=tuple(rows),
         text="\n".join(_text(call.problem, label, shown, not outside, vacuous)),
@@ -162,7 +168,7 @@ def _ends(seen: Differentiated, rounding: Rounding) -> Iterator[Comparison]:
         return
     output, rows = results["output"].values, np.arange(problem.batch_size)
     last = np.array(problem.lengths) - 1 if problem.lengths is not None else np.full(len(rows), problem.steps - 1)
-    clause = "D2" if problem.architecture.bidirectional else "D1"
+    clause = ENDS[problem.architecture.bidirectional]
     ends = {FORWARD: output[rows, last, FORWARD]}
     if problem.architecture.bidirectional:
         ends[REVERSE] = output[:, 0, REVERSE]
@@ -183,7 +189,7 @@ def _limits(call: RecordedCall, seen: Differentiated, rows: Sequence[int], whole
         got = labelled.rows(rows, part.steps)
         is_legal = overflows & ~np.isfinite(got.values) & ~np.isfinite(getattr(whole, name).radius)
         top = np.where(is_legal, np.inf, tops[name])
-        yield Comparison.of("D3", got, Ball(np.zeros(top.shape), top, call.rounding, overflows=True))
+        yield Comparison.of(LIMITS, got, Ball(np.zeros(top.shape), top, call.rounding, overflows=True))
 
 
 def _may_overflow(problem: Problem, rounding: Rounding) -> bool:
@@ -213,10 +219,45 @@ def _text(problem: Problem, label: str, shown: Comparison, allowed: bool, vacuou
     yield from wrapped(said, WIDTH, head, " " * len(head))
     if allowed and vacuous >= 1:
         return
-    for line in describe_within(shown.got, shown.ball, shown.ratios):
+    for line in _details(problem, shown):
         yield from detail(line, WIDTH)
     if vacuous:
         yield f"  {share(vacuous)} of the bounds say nothing"
+
+
+def _details(problem: Problem, shown: Comparison) -> Iterator[str]:
+    """The element that a verdict shows: what was returned, and what is allowed there."""
+    at = farthest_out(shown.got, shown.ratios)
+    got = f"{shown.got.at(at)}:  got {number(shown.got.values[at])}"
+    if steps := _steps_before(problem, shown.got, at):
+        row = shown.got.where(at)["row"]
+        yield f"{got}   documented 0 padding: row {row} has {counted(steps, 'step')}"
+    elif shown.clause in ENDS:
+        yield f"{got}   documented {number(shown.ball.midpoint[at])} the output at the end of the row"
+    elif shown.clause == LIMITS:
+        yield f"{got}   allowed at most {number(shown.ball.radius[at])} by the equations"
+    else:
+        yield from describe_within(shown.got, shown.ball, shown.ratios)
+
+
+def _steps_before(problem: Problem, got: LabelledArray, at: tuple[int, ...]) -> int:
+    """The steps of the row of a packed batch, after which an element of its output is padding; 0 if it is none."""
+    where = got.where(at)
+    if got.field != "output" or problem.lengths is None or where["step"] < problem.lengths[where["row"]]:
+        return 0
+    return problem.lengths[where["row"]]
+
+
+def _far(problem: Problem, shown: Comparison, at: tuple[int, ...]) -> str:
+    """How far an element is out, in words."""
+    got, times = shown.got.values[at], shown.ratios[at]
+    if not np.isfinite(got):
+        return "is NaN" if np.isnan(got) else "is infinite"
+    if _steps_before(problem, shown.got, at):
+        return "is padding and not 0"
+    if shown.clause in ENDS:
+        return "is not the output at the end of the row"
+    return f"is off by {rounded(times)} times its bound" if np.isfinite(times) else "is off where no error is allowed"
 
 
 def share(part: float) -> str:

@@ -194,7 +194,7 @@ def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
     lines = [
         f"{got.at(at)}:  got {number(got.values[at])}",
         f"{other.problem.relation or 'other call'}: {wanted.at(at)} {number(wanted.values[at])}   "
-        f"allowed to differ by {radius[at]:.2g}; {_times(ratios[at])}",
+        f"allowed to differ by {radius[at]:.2g}; {_times(ratios[at], got.values[at], wanted.values[at])}",
     ]
     element = element_of(got, at, wanted.values[at], radius[at], wanted)
     case_record.current().found(
@@ -399,7 +399,7 @@ def describe_within(got: LabelledArray, ball: Ball, ratios: np.ndarray) -> list[
     """Where an output first left its bounds, and by how much; of states, the element that is farthest out."""
     names, index = [name for name, _ in got.axes], farthest_out(got, ratios)
     value, wanted, radius = got.values[index], float(ball.midpoint[index]), ball.radius[index]
-    far = _times(ratios[index])
+    far = _times(ratios[index], value)
     lines = [f"{got.at(index)}:  got {number(value)}   reference {wanted:.9g} +- {radius:.2g} allowed; {far}"]
     if ratios[index] > 1 and {"direction", "step"} <= set(names) and ratios.shape[names.index("step")] > 1:
         along = tuple(axis for axis, name in enumerate(names) if name != "step")
@@ -419,7 +419,11 @@ def _right_at(steps: Sequence[int], is_right: np.ndarray) -> str:
     return f"right at {len(right)} of {len(steps)} steps, wrong at step {', '.join(wrong[:MOST_STEPS_NAMED])}{more}"
 
 
-def _times(ratio: float) -> str:
+def _times(ratio: float, got: float, other: float = 0.0) -> str:
+    """error / bound in words, where neither says more that a value or the `other` one is NaN or infinite."""
+    for name, value in (("got", got), ("the other", other)):
+        if not np.isfinite(ratio) and not np.isfinite(value):
+            return f"{name} is {'NaN' if np.isnan(value) else 'infinite'}"
     if not np.isfinite(ratio):
         return "no error is allowed"
     if ratio <= 1:

@@ -27,7 +27,7 @@ def tensor(values: np.ndarray, dtype: str, device: str = "cpu") -> torch.Tensor:
 
 def array(values: torch.Tensor) -> np.ndarray:
     """The values of a floating-point tensor as float64, in its own shape."""
-    values = values.detach().cpu().contiguous()
+    values = values.detach().cpu().resolve_neg().contiguous()  # DLPack hands on no sign that is still to be changed
     if values.dtype == torch.bfloat16:
         bits = np.from_dlpack(values.view(torch.int16)).view(np.uint16)
         return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)

@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from conformance.harness.execution.machine import Build
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.findings.rendering import MOST, one_line
 from conformance.harness.isolation import limits
 from conformance.harness.isolation.worker_process import WorkerProcess
 
@@ -61,13 +61,15 @@ def build_of(python: str) -> Build:
     except subprocess.TimeoutExpired:
         raise CannotRun(f"it does not import torch within {PATIENCE_SECONDS} s") from None
     try:
-        said = json.loads(_last_line(done.stdout))
-        build = Build(**said["build"] | {"devices": tuple(said["build"]["devices"])}) if "build" in said else None
+        said = json.loads(_last_line(done.stdout, MOST))
+        cannot = "" if "build" in said else one_line(said["cannot"])
+        build = None if cannot else Build(**said["build"] | {"devices": tuple(said["build"]["devices"])})
+        too_old = build is not None and Version(build.version) < Version(OLDEST_TORCH)
     except (ValueError, TypeError, KeyError):
         raise CannotRun(f"it ended with {done.returncode}: {_last_line(done.stderr)}") from None
     if build is None:
-        raise CannotRun(one_line(str(said.get("cannot"))))
-    if Version(build.version) < Version(OLDEST_TORCH):
+        raise CannotRun(cannot)
+    if too_old:
         raise CannotRun(f"torch {build.version} is too old; {OLDEST_TORCH} or newer is needed")
     return build
 
@@ -80,7 +82,7 @@ def children(python: str) -> WorkerProcess:
     return WorkerProcess(python=python, environment=_ENVIRONMENT, memory=limits.fair_share(1))
 
 
-def _last_line(output: bytes) -> str:
-    """The last line that was printed, as one line of text."""
+def _last_line(output: bytes, most: int = 200) -> str:
+    """The last line that was printed, as one line of text of at most so many characters."""
     lines = output.decode(errors="replace").strip().splitlines()
-    return one_line(lines[-1]) if lines else "nothing was said"
+    return one_line(lines[-1], most) if lines else "nothing was said"

@@ -166,14 +166,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly or config.option.help:
         return
     from conformance.harness import session
-    from conformance.harness.pytest_plugin import crash_recovery, github, report, results_file
+    from conformance.harness.pytest_plugin import crash_recovery, github, narrowing, report, results_file
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
     session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
     session.current().deadline = config.option.deadline
     watch.first_calls_are_made()
-    config.stash[REPORT] = report.Report(session.current(), options, config.invocation_params.args)
+    given = config.invocation_params.args
+    config.stash[REPORT] = report.Report(session.current(), options, given, narrowing.narrowed_by(config))
     config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crash_recovery.install(config, config.stash[REPORT], watch)
     results_file.install(config, config.stash[REPORT])

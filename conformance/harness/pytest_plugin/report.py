@@ -96,10 +96,13 @@ def simplicity(finding: Finding) -> tuple[bool, int, int]:
 class Report:
     """Collects the reports of all tests and writes the summary."""
 
-    def __init__(self, session: Session, options: Options, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, session: Session, options: Options, arguments: Sequence[str], narrowed: Sequence[str] = ()
+    ) -> None:
         self.session = session
         self.options = options
         self.arguments = arguments
+        self.narrowed = narrowed
         self.started = time.monotonic()
         self.began = datetime.now(timezone.utc)
         self.seconds: dict[str, float] = {}

@@ -43,9 +43,6 @@ LINK = r"(https?://[^\s)\],;]+)"
 
 ACCELERATORS = ("cuda", "mps", "xpu")
 
-NARROWING = ("-k", "-m", "--lf", "--last-failed", "--deselect", "--ignore")
-"""Options of pytest that leave out tests."""
-
 
 def short_tracker(tracker: str) -> str:
     """`pytorch#98499` where the tracker begins with a link to GitHub, "not reported" where none was found."""
@@ -196,11 +193,7 @@ class Summary:
         text += ["one case"] if options.case is not None else []
         text += [f"--like {' '.join(map(one_line, options.fleet.sources))}"] if options.fleet.sources else []
         text += ["what --time let it reach"] if self.report.not_reached else []
-        for at, word in enumerate(self.report.arguments):
-            if word.partition("=")[0] in NARROWING:
-                text += [word if word.startswith("--") else shlex.join(self.report.arguments[at : at + 2])]
-            elif ".py" in word and not word.startswith("-"):
-                text += [word]
+        text += self.report.narrowed
         return f", as far as asked: {' '.join(text)}" if text else ""
 
     def _counts(self) -> str:

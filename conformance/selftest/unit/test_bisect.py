@@ -144,6 +144,36 @@ def test_interpreter_that_cannot_run_it_is_one_line(capsys, workers):
     assert all(worker.is_closed for worker in workers)
 
 
+def test_builds_of_one_release_are_told_apart_by_their_interpreters(capsys):
+    code, lines, _ = told(capsys, "2.6", "2.13-one", "2.13-bad")
+    assert code == CHANGES
+    assert "  first bad 2.13.0 (2.13-bad), last good 2.13.0 (2.13-one)" in lines
+    assert any(line.startswith("  kernels from 2.13.0 (2.13-one) to 2.13.0 (2.13-bad): ") for line in lines)
+    _, lines, _ = told(capsys, "2.6", "2.13-one", "2.13-bad", "2.13-two")
+    wanted = "2.6.0 good, 2.13.0 (2.13-one) good, 2.13.0 (2.13-bad) bad, 2.13.0 (2.13-two) good"
+    assert f"  not monotone: {wanted}" in lines
+
+
+def test_path_of_an_interpreter_is_shown_escaped(capsys):
+    _, lines, errors = told(capsys, "none\x1b[31m", "2.6-\x1b[31mone", "2.6-\x1b[31mbad")
+    assert "".join(lines).isprintable()
+    assert errors == ""
+    assert any(line.startswith(r"2.6-\x1b[31mbad ") for line in lines)
+    assert r"  first bad 2.6.0 (2.6-\x1b[31mbad), last good 2.6.0 (2.6-\x1b[31mone)" in lines
+    assert [line.find(" torch") for line in lines[:1]] == [len(r"2.6-\x1b[31mone") + 1], "columns of what is shown"
+
+
+def test_kernels_that_a_child_names_are_shown_escaped(capsys, monkeypatch):
+    execute = Worker.execute
+    named = "addmm\x1b[31m"
+    monkeypatch.setattr(
+        Worker, "execute", lambda *given: tuple(replace(seen, kernels=(named,)) for seen in execute(*given))
+    )
+    _, lines, _ = told(capsys, "2.6", "2.13-bad")
+    assert "".join(lines).isprintable()
+    assert any(r"addmm\x1b[31m" in line for line in lines)
+
+
 def test_case_is_judged_as_of_the_interpreters_release(capsys):
     told(capsys, "2.0", "2.6")
     assert Worker.seen == {"2.0": "2.0.0", "2.6": "2.6.0"}
@@ -189,6 +219,13 @@ def test_command_line_without_interpreters_is_a_usage_error(capsys):
         ("exit 3", "it ended with 3: nothing was said"),
         ("echo oh no >&2; exit 1", "it ended with 1: oh no"),
         ("""echo '{"cannot": "it is Python 3.8"}'""", "it is Python 3.8"),
+        ("echo '[1]'", "it ended with 0"),
+        ("echo 7", "it ended with 0"),
+        ("""echo '{"cannot": 7}'""", "it ended with 0"),
+        (
+            """echo '{"build": {"version": "new", "capability": "", "devices": [], "pads_on_sides": false}}'""",
+            "it ended with 0",
+        ),
         (
             """echo '{"build": {"version": "1.13.1", "capability": "", "devices": [], "pads_on_sides": false}}'""",
             "1.13.1",

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 import conformance.__main__ as command_line
-from conformance.commands.report import NOTHING, USAGE
+from conformance.commands import report as command
+from conformance.commands.report import NOTHING, USAGE, nothing_found
+from conformance.harness.execution.failure import RAISED, Failure
+from conformance.harness.execution.subject import torch_nn
+from conformance.harness.session import Session
 
 ROOT = Path(__file__).parents[3]
 LINE = "v1 lstm i1 h1 t1 float32 fill=dyadic"
@@ -60,10 +64,24 @@ def test_subject_whose_import_fails_is_one_line(line, said, only_in_a_child, tmp
     assert "\x1b" not in done.stderr
 
 
-def test_sound_case_and_routes_that_leave_a_property_out_write_nothing(tmp_path, capsys):
+def test_case_that_a_subject_refuses_says_why_nothing_was_compared():
+    here = Session(torch_nn())
+    here.recorder.skipped("lstm", "float16", "cpu", "grad", Failure(RAISED, "RuntimeError", "no \x1b[31mfloat16"))
+    assert nothing_found(here).endswith(r"no folder was written: RuntimeError: no \x1b[31mfloat16")
+
+
+def test_path_in_a_usage_error_is_shown_escaped(capsys):
+    assert command._usage("a/\x1b[31m: Permission denied") == USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == r"python -m conformance report: a/\x1b[31m: Permission denied"
+
+
+def test_sound_case_and_routes_that_leave_a_property_out_write_nothing_and_say_so(tmp_path, capsys):
     where = ["--reports", str(tmp_path / "reports")]
     assert command_line.main(["report", LINE, "--test", TEST, *where]) == NOTHING
+    assert capsys.readouterr().out == "no deviation in 1 property; no folder was written\n"
     without_values = "test_meta_and_fake_tensors_have_the_facts_of_a_real_call"
     assert command_line.main(["report", LINE, "--test", without_values, "--route", "frozen", *where]) == NOTHING
-    assert capsys.readouterr().out == ""
+    said = capsys.readouterr().out
+    assert said == "nothing was compared, no folder was written: no route that it needs is taken\n"
     assert not (tmp_path / "reports").exists()

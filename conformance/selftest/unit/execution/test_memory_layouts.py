@@ -317,3 +317,9 @@ def test_call_without_values_has_the_shapes_and_strides_of_a_real_one(memory: st
         assert unreal.is_meta
         assert (unreal.shape, unreal.stride()) == (real.shape, real.stride())
         assert unreal.storage_offset() == real.storage_offset()
+
+
+def test_values_are_read_with_a_sign_that_is_still_to_be_changed() -> None:
+    negated = torch.tensor([1 + 2j], dtype=torch.complex64).conj().imag
+    assert negated.is_neg()
+    assert tensors.array(negated).tolist() == [-2.0]

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import l1_unstructured
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
 import conformance
 from conformance.harness.execution import machine
@@ -83,6 +85,27 @@ def test_module_of_its_own_is_judged_by_its_parameters() -> None:
     assert conformance.judge(Plain("gru", 3, 4), torch.randn(3, 2, 3)).allowed
 
 
+def test_weights_that_are_shared_by_layers_are_judged() -> None:
+    module = nn.GRU(4, 4, 2)
+    module.weight_hh_l1 = module.weight_hh_l0
+    assert conformance.judge(module, torch.randn(3, 2, 4)).allowed
+
+
+def test_numbers_whose_sign_is_still_to_be_changed_are_read_with_it() -> None:
+    x = torch.full((1, 1, 1), 1j, dtype=torch.complex64).conj().imag
+    assert x.is_neg()
+    assert conformance.judge(nn.RNN(1, 4), x).allowed
+
+
+def test_what_the_module_raises_is_not_hidden() -> None:
+    class Raising(nn.GRU):
+        def forward(self, *_: Any) -> Any:
+            raise KeyError("its own")
+
+    with pytest.raises(KeyError, match="its own"):
+        conformance.judge(Raising(3, 4), torch.zeros(3, 2, 3))
+
+
 def swapped(module: nn.Module) -> nn.Module:
     """An LSTM whose gates i and f have changed places."""
     other = nn.LSTM(3, 4)
@@ -124,6 +147,9 @@ def test_last_state_that_is_not_the_last_output_is_not_allowed() -> None:
     verdict = conformance.judge(module, x, None, (output, h_n))
     assert (verdict.allowed, verdict.clause, verdict.field) == (False, "D1", "h_n")
     assert verdict.place == "layer 3 forward, row 1, unit 2"
+    said = " ".join(str(verdict).split())
+    assert " the output at the end of the row" in said.partition("documented")[2]
+    assert said.endswith("unit 2 is not the output at the end of the row (clause D1)")
 
 
 @pytest.mark.parametrize("value", [1.5, float("nan")], ids=str)
@@ -137,6 +163,9 @@ def test_state_beyond_its_limit_is_not_allowed_where_bounds_say_nothing(value: f
     verdict = conformance.judge(module, x, None, (output, h_n))
     assert not verdict.allowed
     assert verdict.place == "layer 0 forward, row 1, unit 2"
+    assert verdict.clause == "D3"
+    assert "    allowed     at most 1.0" in str(verdict)
+    assert "reference" not in str(verdict)
 
 
 def test_nothing_is_said_where_everything_may_overflow() -> None:
@@ -173,6 +202,33 @@ def test_sampled_packed_rows_are_cut_to_their_own_steps(few_rows: None) -> None:
     assert conformance.judge(module, packed).allowed
 
 
+def fake_input() -> torch.Tensor:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode().from_tensor(torch.zeros(1, 1, 3))
+
+
+def malformed() -> PackedSequence:
+    """Fewer rows than it says."""
+    return PackedSequence(torch.zeros(3, 3), torch.tensor([2, 2]))
+
+
+def normed() -> nn.Module:
+    module = nn.GRU(3, 4)
+    parametrize.register_parametrization(module, "weight_hh_l0", nn.Identity())
+    return module
+
+
+def of_shape(*shape: int) -> nn.Module:
+    """A module whose weights have this shape."""
+    module = nn.Module()
+    module.weight_ih_l0, module.weight_hh_l0 = (nn.Parameter(torch.zeros(shape)) for _ in "ab")
+    return module
+
+
+A_TEXT: Any = "gru"
+A_CLASS: Any = nn.GRU
+
 WRONG_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "dropout": (lambda: conformance.judge(nn.GRU(3, 4, 2, dropout=0.5), torch.zeros(1, 1, 3)), "module.eval"),
     "linear": (lambda: conformance.judge(nn.Linear(3, 4), torch.zeros(1, 3)), "no weight_ih_l0"),
@@ -181,6 +237,25 @@ WRONG_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "no tensor": (lambda: conformance.judge(nn.GRU(3, 4), [1.0]), "give a tensor"),
     "one state": (lambda: conformance.judge(nn.LSTM(3, 4), torch.zeros(1, 1, 3), torch.zeros(1, 1, 4)), "give both"),
     "two states": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3), (1, 2)), "h_0 is a tuple"),
+    "text": (lambda: conformance.judge(A_TEXT, torch.zeros(1, 1, 3)), "the module is a str; give an instance"),
+    "class": (lambda: conformance.judge(A_CLASS, torch.zeros(1, 1, 3)), "the module is a type; give an instance"),
+    "meta module": (lambda: conformance.judge(nn.GRU(3, 4, device="meta"), torch.zeros(1, 1, 3)), "without values"),
+    "meta input": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3, device="meta")), "without values"),
+    "fake": (lambda: conformance.judge(nn.GRU(3, 4), fake_input()), "input is a tensor without values"),
+    "sparse": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3).to_sparse()), "give a dense tensor"),
+    "packed": (lambda: conformance.judge(nn.GRU(3, 4), malformed()), "cannot be padded"),
+    "weight norm": (
+        lambda: conformance.judge(normed(), torch.zeros(1, 1, 3)),
+        "GRU is parametrized, which is not judged",
+    ),
+    "pruned": (
+        lambda: conformance.judge(l1_unstructured(nn.GRU(3, 4, 2), "weight_hh_l1", 0.5), torch.zeros(1, 1, 3)),
+        "GRU is parametrized, which is not judged",
+    ),
+    "lazy": (lambda: conformance.judge(nn.Sequential(nn.LazyLinear(3)), torch.zeros(1, 3)), "without a shape; call it"),
+    "vectors": (lambda: conformance.judge(of_shape(12), torch.zeros(1, 1, 3)), "no matrices"),
+    "no units": (lambda: conformance.judge(of_shape(0, 0), torch.zeros(1, 1, 3)), "no matrices"),
+    "no rows": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(3, 0, 3)), "has no numbers, in shape (3, 0, 3)"),
     "narrow": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 2)), "with I = 3"),
     "nan": (lambda: conformance.judge(nn.GRU(3, 4), torch.full((1, 1, 3), float("nan"))), "finite"),
     "no tuple": (lambda: conformance.judge(nn.GRU(3, 4), torch.zeros(1, 1, 3), None, torch.zeros(1)), "documented"),

@@ -133,7 +133,7 @@ def rewritten(error):
     """What a report says of a failed property, by name."""
     told: Any = SimpleNamespace(user_properties=[], sections=[], longrepr="")
     item: Any = SimpleNamespace(callspec=SimpleNamespace(params={"cell": "lstm"}))
-    found: Any = SimpleNamespace(name="test_one", explained=lambda here, finding, case: finding)
+    found: Any = SimpleNamespace(name="test_one", module="", explained=lambda here, finding, case: finding)
     rewrite(told, found, item, error)
     return dict(told.user_properties)
 
