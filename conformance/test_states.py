@@ -119,7 +119,7 @@ def test_single_steps_stay_within_the_same_limits(case, cell):
 def test_same_call_gives_the_same_again(case, cell):
     for seen in observe_twice(case.on(cell)):
         for other in seen.again:
-            assert_unchanged(seen, other, *((name, ALL, ALL) for name in seen.results))
+            assert_unchanged(seen, other, *((name, ALL, ALL) for name in seen.results), relation="the first time")
 
 
 @clause("D4", given=cases(packed=None, projection=None), single_step=SINGLE_STEP)

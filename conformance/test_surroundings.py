@@ -44,10 +44,12 @@ ROWS = cases(packed=True, unbatched=False, num_layers=1, hidden_size=1, bidirect
 
 def call_is_the_same(case, cell, surrounding):
     problem = case.on(cell)
-    relation = surrounding.replace("_", " ")
+    relation = f"with {surrounding.replace('_', ' ')}"
     for seen in observe_surrounded(problem, losses.loss(case, problem), surrounding, case.pick):
         for other in seen.surrounded:
-            assert_unchanged(seen, other, *((name, ALL, ALL) for name in seen.results), relation=relation)
+            assert_unchanged(
+                seen, other, *((name, ALL, ALL) for name in seen.results), relation=f"plainly, not {relation}"
+            )
             assert_gradients_unchanged(seen, other, relation)
 
 

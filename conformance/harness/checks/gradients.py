@@ -183,7 +183,7 @@ def _of_bits(
 def assert_gradients_unchanged(seen: Differentiated, other: Differentiated, relation: str) -> None:
     """Gradients of another call, which differs from `seen` in nothing that matters, are the same.
 
-    Where that was not measured, a difference within both bounds is amber.
+    Where that was not measured, a difference within both bounds is amber. relation: says what the other call is.
     """
     assert_nothing(seen, "gradient", f"not there {relation}", sorted(seen.gradients.keys() - other.gradients.keys()))
     assert_nothing(other, "gradient", f"only {relation}", sorted(other.gradients.keys() - seen.gradients.keys()))
@@ -191,7 +191,7 @@ def assert_gradients_unchanged(seen: Differentiated, other: Differentiated, rela
     for name in common:
         got, wanted = other.gradients[name], seen.gradients[name]
         severity = _of_bits(seen, name, got, wanted.values, 1, are_equal(got, wanted))
-        assert_same(other, got, wanted, "plainly", severity)
+        assert_same(other, got, wanted, f"plainly, not {relation}", severity)
 
 
 def assert_gradients_agree(

@@ -138,12 +138,12 @@ def assert_same(
 ) -> None:
     """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0.
 
-    relation: says of which call `wanted` is. other: that call, if it is not `seen`.
+    relation: says of which call `wanted` is, where that call does not say it. other: that call, if it is not `seen`.
     """
-    of = f"{relation}: " if relation else ""
+    of = relation or ("the same call" if other is None else other.problem.relation or "another call")
 
     def there(at: tuple[int, ...]) -> str:
-        return f"{of}{wanted.at(at)} {number(wanted.values[at])}"
+        return f"{of}: {wanted.at(at)} {number(wanted.values[at])}"
 
     kind = f"differs from {wanted.field}"
     assert_every(
@@ -151,10 +151,11 @@ def assert_same(
     )
 
 
-def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relation: str = "") -> None:
+def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relation: str) -> None:
     """Parts of another call, which differs from `seen` in nothing that matters, are the same.
 
-    Where that was not measured, a difference within both bounds is amber.
+    Where that was not measured, a difference within both bounds is amber. relation: says which call `seen` is, whose
+    values a finding shows as the ones wanted.
     """
     for part in parts:
         wanted, got = _both(seen, other, part)
