@@ -124,11 +124,6 @@ class Call:
         """A variable or literal of this call."""
         return of if self.number == 1 else f"{of}_{self.number}"
 
-    @property
-    def memories(self) -> tuple[str, ...]:
-        """How what the call needs lies in memory."""
-        return (self.manner.parameter_memory, self.problem.memory)
-
     def fields(self) -> dict[str, Any]:
         """What the equations need of the call."""
         a, p = self.problem.architecture, self.problem

@@ -16,6 +16,7 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.bare_call import BareCall
 from conformance.harness.reports.call_text import CONTEXTS, PARTS, Call, inside
 from conformance.harness.reports.classes import Classes
+from conformance.harness.reports.memory_text import functions
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.packing_call import PackingCall, defaults_left_out, name_of
 from conformance.harness.reports.templating import code
@@ -41,7 +42,7 @@ def ending(found: Found) -> str | None:
         seen=[f"{failure.text}."],
         imports=["subprocess"],
         limit=LIMIT_SECONDS,
-        **code(constants=constants, lines=lines, ending=_ending(failure)),
+        **code(constants=[*constants, *functions(lines).splitlines()], lines=lines, ending=_ending(failure)),
     )
 
 
@@ -70,7 +71,7 @@ def _call(finding: Finding, seen: Observation) -> tuple[list[str], list[str], st
         raise NoScript(f"none makes the calls of {type(seen).__name__}")
     if seen.route not in CONTEXTS or not finding.case:
         return [], BareCall.of_finding(finding, seen).lines(), what
-    call = Call(seen.problem, seen.route, classes=classes)
+    call = Call(seen.problem, seen.route, seen.manner, classes=classes)
     constants = call.literals().splitlines()
     lines = inside(CONTEXTS[seen.route], [*call.module_lines(), *call.lines()])
     if isinstance(seen, Differentiated):

@@ -11,6 +11,7 @@ from conformance.harness.execution.observation import Observation, PackingObserv
 from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.bare_call import BareCall
+from conformance.harness.reports.memory_text import with_functions
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import DIFFER, rendered, title
 from reference.problem import CELL_SUFFIX, LSTM, Architecture
@@ -43,7 +44,10 @@ def fact(found: Found) -> str | None:
         title=title(finding, seen, f"{finding.field}, {finding.kind}"),
         seen=[f"Documented: {finding.claim}."],
         imports=["warnings"] if finding.field == "warnings" else [],
-        **code(lines=lines, differ="not all(text in got for text in expected)" if finding.field == "repr" else DIFFER),
+        **code(
+            lines=with_functions(lines),
+            differ="not all(text in got for text in expected)" if finding.field == "repr" else DIFFER,
+        ),
     )
 
 

@@ -45,7 +45,6 @@ def _script(
         **parts(
             calls,
             made,
-            [one.loss.memory for one in done],
             more_literals="\n".join(one.literals() for one in done),
             equations=False,
         ),

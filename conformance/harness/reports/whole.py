@@ -87,7 +87,6 @@ def rendered(
 def parts(
     calls: Sequence[Call],
     lines: Sequence[str],
-    memories: Sequence[str] = (),
     more_literals: str = "",
     equations: bool = True,
     math: str = "math",
@@ -95,15 +94,15 @@ def parts(
 ) -> dict[str, Any]:
     """What the templates need of these calls, the first of which the equations are about.
 
-    lines: what is done with the modules. memories: those of further tensors. math: the module of the equations. forced:
-    whether the equations start each step from what the call returned, which `lines` call `returned`.
+    lines: what is done with the modules. math: the module of the equations. forced: whether the equations start each
+    step from what the call returned, which `lines` call `returned`.
     """
     first = calls[0]
-    laid_out = functions([*(memory for call in calls for memory in call.memories), *memories])
-    computes = equations and first.problem.architecture.cell != RNN_RELU
-    modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else [])]
-    literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
     made = [line for call in calls for line in call.module_lines()]
+    laid_out = functions([*made, *lines])
+    computes = equations and first.problem.architecture.cell != RNN_RELU
+    modules = [math] if computes else []
+    literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
     return code(
         **first.fields(),
         math=math,

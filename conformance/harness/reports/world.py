@@ -7,6 +7,7 @@ from conformance.harness.execution.observation import Differentiated
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS
 from conformance.harness.reports.call_text import PARTS, Call, inside
 from conformance.harness.reports.classes import Classes
+from conformance.harness.reports.memory_text import functions
 from conformance.harness.reports.settings import setting
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import rendered, title, where
@@ -46,7 +47,7 @@ def surrounded(found: Found) -> str | None:
     if finding.clause != "E5" or name not in SURROUNDINGS or not isinstance(seen, Differentiated):
         return None
     call = Call(seen.problem, finding.route, classes=Classes.of(finding))
-    module = call.module_lines()
+    module, arguments = call.module_lines(), call.tensor_lines()
     lines, words, imports = _around(name, seen.problem.dtype, module, f"module, {call.given()}")
     return rendered(
         finding,
@@ -58,10 +59,10 @@ def surrounded(found: Found) -> str | None:
         differentiable=SURROUNDINGS[name].differentiable,
         **code(
             literals=call.literals(),
-            arguments=call.tensor_lines(),
+            arguments=arguments,
             passed=call.given(),
             module=module,
-            parts=PARTS.rstrip(),
+            parts="\n\n".join(filter(None, (functions([*arguments, *module, *lines]), PARTS))).rstrip(),
             lines=lines,
             differ=_differ(found, SURROUNDINGS[name].exact),
         ),
