@@ -7,6 +7,7 @@ from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, RED, REMARK
 from conformance.harness.checks.case_record import Found
+from conformance.harness.checks.values import NOT_EXACT
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Finding
@@ -63,6 +64,8 @@ def which_is_wrong(found: Found) -> str:
             f"The call's. The documented equations, computed in float64 with a bound on every rounding error{start}, "
             f"give {element.wanted:.9g}; no correct implementation is off by more than {element.allowed:.2g}. {first}"
         )
+    if finding.kind == NOT_EXACT and element is not None:
+        return f"The call's. The documented equations give {element.wanted:.9g}, with nothing to round: {first}"
     if element is not None and (compared := compared_with(found, element)):
         return f"{compared}: {first}. {by_the_equations(found, element)}".rstrip()
     return f"The call's: {first}"

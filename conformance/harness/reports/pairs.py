@@ -36,7 +36,8 @@ def pair(found: Found) -> str | None:
     if not finding.kind.startswith(("differs from", "does not agree", "equals")):
         return None
     if other is None:
-        return _within_one_call(found, element)
+        is_itself = (element.other, element.there) == (element.name, element.where)
+        return None if is_itself else _within_one_call(found, element)
     if isinstance(seen, Repeated | Poisoned):
         return _made_again(found, seen, other, element)
     return _two_calls(found, other, element)

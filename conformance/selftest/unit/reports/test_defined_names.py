@@ -56,7 +56,8 @@ def undefined(text):
     names = [node for node in nodes if isinstance(node, ast.Name)]
     defined = {node.id for node in names if isinstance(node.ctx, ast.Store)} | vars(builtins).keys() | {"__file__"}
     defined |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-    defined |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ExceptHandler)}
+    defined |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    defined |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
     aliases = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
     defined |= {(alias.asname or alias.name).partition(".")[0] for alias in aliases}
     return {node.id for node in names} - defined
