@@ -13,6 +13,7 @@ from conformance.harness.checks.bounds import allowed, from_cotangents, from_own
 from conformance.harness.checks.ratios import compare_with_bounds
 from conformance.harness.checks.values import (
     Enclosed,
+    are_enclosed,
     are_equal,
     assert_enclosed,
     assert_every,
@@ -57,6 +58,16 @@ def assert_gradients_within(
         return _widened(enclosing(seen, rounding).of(name), times)
 
     _assert_each_within(seen, enclosed, clause, severity, first=first, forced=enclosing is from_own_gradients)
+
+
+def gradients_lie_within(seen: Differentiated) -> bool:
+    """Whether `assert_gradients_within` would find nothing; it counts no comparison."""
+    wanted = seen.loss.wanted if seen.loss else ()
+
+    def compared(rounding: Rounding) -> list[Enclosed]:
+        return [(gradient(seen, name), from_cotangents(seen, rounding).of(name), False) for name in wanted]
+
+    return are_enclosed(seen, compared)
 
 
 def assert_gradients_add_up(seen: Differentiated) -> None:

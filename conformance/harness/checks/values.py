@@ -39,14 +39,19 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
     Beyond the sharper model is amber; beyond what any correct implementation may return is red.
     """
 
-    def compared(rounding: Rounding) -> list[Enclosed]:
-        enclosure = enclosing(seen, rounding)
-        return [
-            (labelled, getattr(enclosure, name), is_bounded(seen.problem, name))
-            for name, labelled in seen.results.items()
-        ]
+    assert_enclosed(seen, partial(_enclosed, seen, enclosing), forced=enclosing is from_own_states)
 
-    assert_enclosed(seen, compared, forced=enclosing is from_own_states)
+
+def lies_within(seen: Observation, enclosing: Enclosing) -> bool:
+    """Whether `assert_within` would find nothing; it counts no comparison."""
+    return are_enclosed(seen, partial(_enclosed, seen, enclosing))
+
+
+def _enclosed(seen: Observation, enclosing: Enclosing, rounding: Rounding) -> list[Enclosed]:
+    enclosure = enclosing(seen, rounding)
+    return [
+        (labelled, getattr(enclosure, name), is_bounded(seen.problem, name)) for name, labelled in seen.results.items()
+    ]
 
 
 Enclosed = tuple[LabelledArray, Ball, bool]
@@ -88,6 +93,12 @@ def assert_enclosed(
             element=replace(element_of(labelled, at, ball.midpoint[at], ball.radius[at]), forced=forced),
             other=other,
         )
+
+
+def are_enclosed(seen: Observation, compared: Callable[[Rounding], list[Enclosed]]) -> bool:
+    """Whether every array lies in its enclosure, of the sharper model where there is one; no comparison is counted."""
+    models = judgement(seen)
+    return not _outside(seen, compared(models.amber or models.red), count=False)
 
 
 def element_of(

@@ -283,6 +283,10 @@ class Call:
         data += ".requires_grad_()" if self.wanted is None and ROUTES[self.route].input_gradient else ""
         return lines if data == f"{packed}.data" else [*lines, f"{packed} = {packed}._replace(data={data})"]
 
+    def packed_again(self) -> list[str]:
+        """The lines that pack the input once more, for another backward pass through its packing."""
+        return self._packed_lines() if self._input_asked else []
+
     def passed(self) -> list[str]:
         """The names of input and states."""
         x = "x" if self.problem.lengths is None else "packed"

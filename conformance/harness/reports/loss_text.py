@@ -46,6 +46,12 @@ class Pass:
         end = "" if self.number == 1 else f"_{self.number}"
         return {name: f"D_{CALLED[name]}{end}" for name in self.loss.cotangents}
 
+    def results(self) -> dict[str, str]:
+        """For the name of each cotangent the result that it is of."""
+        return {
+            name: self.call.padded() if of == "output" else self.call.name(of[0]) for of, name in self.names().items()
+        }
+
     def literals(self) -> str:
         """The cotangents as literals."""
         given = self.loss.cotangents.items()
@@ -57,9 +63,7 @@ class Pass:
 
         retain: another one over the same graph follows. guarded: the loss may require no gradient
         """
-        results = {
-            name: self.call.padded() if of == "output" else self.call.name(of[0]) for of, name in self.names().items()
-        }
+        results = self.results()
         if self.loss.memory != CONTIGUOUS:
             made = f"{self.loss.memory}(torch.tensor(values, dtype=torch.{self.call.problem.dtype}))"
             literals = f"({', '.join(results)},)" if len(results) == 1 else f"({', '.join(results)})"

@@ -10,6 +10,7 @@ from conformance.harness.reports.whole import parts, rendered, title, where
 
 FROM_OWN = "Each step is computed from the h that the call itself returned before it."
 """Said of findings about single steps, whose bound has no earlier errors in it."""
+
 IN_WORDS = {True: "is not the exact number, rounded once", False: "lies outside of what rounding errors explain"}
 NOTHING_IS_ROUNDED = "nothing is rounded before the end"
 

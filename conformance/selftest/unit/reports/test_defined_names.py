@@ -23,26 +23,24 @@ from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.reports.script import WITHOUT_DEFECT, script
 from conformance.selftest.unit.reports.test_scripts import ended
-from strategies import parse
+from strategies import losses, parse
 from strategies.axes import MEMORY
 
 RAISES = Failure(RAISED, "ValueError", "no")
 PLACE = {"layer": 0, "direction": 0, "row": 0, "unit": 0}
 STATE = Element("h_n", PLACE, 0.0, 0.0, 1e-3)
-AROUND = "test_call_and_its_gradients_are_the_same_with"
-
 KINDS: dict[str, Any] = {
     "raised": ("D1", "call", "raised ValueError", Observation, {"failure": RAISES}),
     "raised in a backward pass": ("C1", "call", "raised ValueError", Differentiated, {"failure": RAISES}),
     "outside": ("B1", "h_n", "outside its bound", Observation, {"element": STATE}),
     "two results": (
         "D2",
-        "h_n",
+        "output",
         "differs from h_n",
         Observation,
-        {"element": replace(STATE, other="h_n", there=PLACE)},
+        {"element": Element("output", PLACE | {"step": 1}, 0.0, 0.0, 1e-3, "h_n", PLACE)},
     ),
-    "surroundings": ("E5", "h_n", "differs from h_n", Surrounded, {"test": f"{AROUND}[another_thread]"}),
+    "surroundings": ("E5", "h_n", "differs from h_n", Surrounded, {"element": replace(STATE, other="h_n")}),
     "refused": ("C3", autograd_apis.CHECKPOINT, "refused", DifferentiatedByApi, {}),
     "fact": ("A2", "h_n", "dtype", Observation, {"documented": "'float32'"}),
     "changes": ("D4", "call", "changes: h_0", Observation, {}),
@@ -67,7 +65,8 @@ def script_of(kind, memory, manner, packed):
     """The script of a finding of this kind about a call of PyTorch's, which has none of these defects."""
     clause, field, says, seen_as, more = KINDS[kind]
     line = f"v1 lstm i1 h1 {'t2,1' if packed else 't2 n2'} bi bf float32 mem={memory} fill=dyadic"
-    problem = parse(line)[0].on("lstm")
+    case = parse(line)[0]
+    problem = case.on("lstm")
     problem = replace(problem, input=problem.input * 0, h_0=problem.state("h_0") * 0, c_0=problem.state("c_0") * 0)
     usual: dict[str, Any] = {"test": "test_it", "lines": ("h_n:  got 0", ""), "case": line}
     finding = Finding(
@@ -81,7 +80,11 @@ def script_of(kind, memory, manner, packed):
         kind=says,
         **(usual | more),
     )
-    return script(Found(finding, seen_as(problem, TORCH_NN, "grad", failure=finding.failure, manner=manner)))
+    seen = seen_as(problem, TORCH_NN, "grad", failure=finding.failure, manner=manner)
+    if seen_as is Surrounded:
+        around = replace(manner, surrounding="another_thread")
+        seen = replace(seen, loss=losses.loss(case, problem), manner=around)
+    return script(Found(finding, seen))
 
 
 @pytest.mark.parametrize("kind", KINDS)
