@@ -10,7 +10,7 @@ from conformance.harness.reports.call_text import PARTS
 from conformance.harness.reports.memory_text import with_functions
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import DIFFER, rendered, title
+from conformance.harness.reports.whole import DIFFER, rendered, sentence, title
 
 FORWARD_AD = "torch.autograd.forward_ad"
 
@@ -76,7 +76,7 @@ def derivative(found: Found) -> str | None:
         finding,
         "compared.py.j2",
         title=title(finding, seen, f"{finding.field}, {finding.kind}"),
-        seen=[f"{finding.lines[-1]}."],
+        seen=[sentence(finding.lines[-1])],
         **code(lines=[*lines, "", "", *function, "", "", *attempt], differ=DIFFER),
     )
 

@@ -13,7 +13,7 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.bare_call import BareCall
 from conformance.harness.reports.memory_text import with_functions
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import DIFFER, rendered, title
+from conformance.harness.reports.whole import DIFFER, rendered, sentence, title
 from reference.problem import CELL_SUFFIX, LSTM, Architecture
 
 FACTS = {
@@ -42,7 +42,7 @@ def fact(found: Found) -> str | None:
         finding,
         "compared.py.j2",
         title=title(finding, seen, f"{finding.field}, {finding.kind}"),
-        seen=[f"Documented: {finding.claim}."],
+        seen=[f"Documented: {sentence(finding.claim)}"],
         imports=["warnings"] if finding.field == "warnings" else [],
         **code(
             lines=with_functions(lines),

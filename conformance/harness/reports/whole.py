@@ -45,6 +45,11 @@ def _circumstances(seen: Observation) -> Iterator[str]:
             yield f"{what} {memory} in memory"
 
 
+def sentence(text: str) -> str:
+    """Foreign text as a line that ends in one full stop."""
+    return one_line(text.rstrip().rstrip(".")) + "."
+
+
 def where(finding: Finding) -> str:
     """The place of the element that a finding shows: `h_n, layer 0 forward, row 0, unit 0`."""
     return one_line(finding.lines[0].partition(":  ")[0])
