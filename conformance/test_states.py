@@ -126,6 +126,7 @@ def test_same_call_gives_the_same_again(case, cell):
 def test_call_changes_no_input_state_or_parameter_and_draws_no_random_number(case, cell):
     for seen in observe_twice(case.on(cell)):
         assert_nothing(seen, "call", "changes", seen.changed)
+        assert_nothing(seen, "call", "returns the memory of", seen.shared)
 
 
 @clause("D5")

@@ -6,7 +6,7 @@ deviation once the whole case has been checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -349,12 +349,14 @@ def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: o
         case.found(seen, field, kind, [line], documented=wanted)
 
 
-def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str]) -> None:
-    """A list of offences is empty; each offence is a finding of its own kind."""
+def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str] | Mapping[str, str]) -> None:
+    """A list of offences is empty; each offence is a finding of its own kind. A mapping says more of each."""
     case = case_record.current()
     case.checked(seen, 1, 0.0, 0.0)
     for offence in got:
-        case.found(seen, field, f"{kind}: {offence}", [f"{field}, {kind}:  {offence}"])
+        more = got[offence] if isinstance(got, Mapping) else ""
+        line = "   ".join(filter(None, (f"{field}, {kind}:  {offence}", more)))
+        case.found(seen, field, f"{kind}: {offence}", [line])
 
 
 def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
