@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.commands.cases import chosen, looked_at
@@ -13,6 +13,7 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
 from conformance.harness.findings.rendering import MOST, counted, one_line
 from conformance.harness.isolation import worker_process
+from conformance.harness.localiser.localise import explained
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import OptionError
 from conformance.harness.reports import folder
@@ -69,6 +70,7 @@ def report(wanted: Wanted) -> int:
                 written.add(key)
                 try:
                     least = found if options.case is None else minimised(here, one, cell, options.case, found)
+                    least = recognised(here, found, least)
                     path, outcome = folder.write(wanted.parent, least, wanted.seed)
                 except OSError as error:
                     place = f"{wanted.parent}: {error.strerror}"
@@ -94,6 +96,17 @@ def found_by(here: Session, tested: Property, cell: str, case: Case | None) -> I
     """What a property finds in a case, each once."""
     record = looked_at(here, tested, cell, case)
     yield from {found.finding.signature: found for found in reversed(record.findings)}.values()
+
+
+def recognised(here: Session, found: Found, least: Found) -> Found:
+    """The simplest form of a finding, with what its numbers would be right for.
+
+    Drawn numbers tell more than simple ones, where their sizes are those that are left.
+    """
+    sizes = [(one.architecture, one.input.shape, one.lengths) for one in (found.seen.problem, least.seen.problem)]
+    told = found if sizes[0] == sizes[1] else least
+    what = explained(told.finding, told.seen, here.judgement(told.seen.problem).red)
+    return least._replace(finding=replace(least.finding, what=what))
 
 
 def _usage(message: str) -> int:
