@@ -148,10 +148,8 @@ def assert_twice(twice: Differentiated, once: Differentiated) -> None:
         with np.errstate(invalid="ignore"):
             flushed = np.abs(got.values - doubled) <= 2 * floor
         right = (got.values == doubled) | (np.isnan(got.values) & np.isnan(doubled)) | flushed
-        beside, severity = (
-            _beside("after one pass it is half of", doubled),
-            _of_bits(once, name, got, doubled, 2, right),
-        )
+        beside = _times(2, "of one pass", first.values, doubled)
+        severity = _of_bits(once, name, got, doubled, 2, right)
         compared = (first, once)
         kind = "two passes do not add up"
         assert_every(twice, got, doubled, right, kind, beside, severity=severity, compared=compared)
@@ -169,7 +167,7 @@ def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -
         vacuous = ~(np.isfinite(lost[name]) & np.isfinite(enclosure.of(name).radius))
         with np.errstate(invalid="ignore"):
             near = np.abs(got.values - wanted) <= (1 + factor) * lost[name]
-        beside = _beside(f"of the loss times {factor:g}; times the gradient it is", wanted)
+        beside = _times(factor, "of the loss alone", once.values, wanted)
         right, telling = (got.values == wanted) | near | vacuous, int((~vacuous).sum())
         severity = _of_bits(seen, name, got, wanted, factor, right)
         apart, kind = (1 + factor) * lost[name], "does not grow with the loss"
@@ -202,7 +200,7 @@ def assert_gradients_unchanged(seen: Differentiated, other: Differentiated, rela
     for name in common:
         got, wanted = other.gradients[name], seen.gradients[name]
         severity = _of_bits(seen, name, got, wanted.values, 1, are_equal(got, wanted))
-        assert_same(other, got, wanted, f"plainly, not {relation}", severity)
+        assert_same(other, got, wanted, f"plainly, not {relation}", severity, seen)
 
 
 def assert_gradients_agree(
@@ -240,6 +238,11 @@ def _within(
     beside = _beside(relation, wanted, radius)
     right, compared = comparison.ratios <= 1, (labels, other)
     assert_every(seen, got, wanted, right, "does not agree", beside, telling=0, compared=compared, allowed=radius)
+
+
+def _times(factor: float, of: str, once: np.ndarray, wanted: np.ndarray) -> Callable[[tuple[int, ...]], str]:
+    """Describes the value wanted at a wrong element, which is so many times another; of: says what that is of."""
+    return lambda at: f"documented {number(wanted[at])}   {factor:g} times {float(once[at]):.9g} {of}"
 
 
 def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None) -> Callable[[tuple[int, ...]], str]:

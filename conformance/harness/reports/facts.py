@@ -32,9 +32,7 @@ def facts(found: Found, outcome: str) -> str:
     return MARKDOWN.get_template("facts.md.j2").render(
         title=title(finding),
         text=finding_text(finding, WIDTH),
-        **code(
-            id=clause.id, claim=clause.claim, source=clause.link_for(module_of(finding))
-        ),  # the suite's own, with links
+        **code(id=clause.id, claim=clause.claim, source=clause.link_for(module_of(finding))),  # the suite's
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),
         script=outcome,

@@ -18,6 +18,6 @@ def test_facts_say_what_the_numbers_would_be_right_for():
         found = next(found_by(here, tested, cell, case))
         least = recognised(here, found, minimised(here, tested, cell, case, found))
     assert least.finding.what
-    seen = facts(least.finding, "").partition("## Documented")[0]
+    seen = facts(least, "").partition("## Documented")[0]
     assert "\n  what     " in seen
     assert " ".join(least.finding.what[0].split()[:3]) in " ".join(seen.split())
