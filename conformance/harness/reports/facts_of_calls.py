@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from conformance.clauses import CLAUSES
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.failure import MALFORMED, MISMATCHED
 from conformance.harness.execution.observation import Observation, PackingObservation
@@ -42,7 +43,7 @@ def fact(found: Found) -> str | None:
         finding,
         "compared.py.j2",
         title=title(finding, seen, f"{finding.field}, {finding.kind}"),
-        seen=[f"Documented: {sentence(finding.claim)}"],
+        seen=[f"Documented: {sentence(CLAUSES[finding.clause].claim)}"],
         imports=["warnings"] if finding.field == "warnings" else [],
         **code(
             lines=with_functions(lines),
