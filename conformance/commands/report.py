@@ -19,6 +19,7 @@ from conformance.harness.pytest_plugin.options import OptionError
 from conformance.harness.reports import folder
 from conformance.harness.reports.minimise import minimised
 from conformance.harness.session import Session
+from reference.problem import Problem
 from strategies import Case
 
 FOUND, NOTHING, USAGE = 0, 1, 4
@@ -103,10 +104,14 @@ def recognised(here: Session, found: Found, least: Found) -> Found:
 
     Drawn numbers tell more than simple ones, where their sizes are those that are left.
     """
-    sizes = [(one.architecture, one.input.shape, one.lengths) for one in (found.seen.problem, least.seen.problem)]
-    told = found if sizes[0] == sizes[1] else least
+    told = found if _sizes(found.seen.problem) == _sizes(least.seen.problem) else least
     what = explained(told.finding, told.seen, here.judgement(told.seen.problem).red)
     return least._replace(finding=replace(least.finding, what=what))
+
+
+def _sizes(problem: Problem) -> tuple[object, ...]:
+    a = problem.architecture
+    return a.hidden_size, a.num_layers, a.directions, a.proj_size, problem.input.shape, problem.lengths
 
 
 def _usage(message: str) -> int:
