@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import OptionError
 from conformance.harness.reports import folder
 from conformance.harness.reports.minimise import minimised
+from conformance.harness.reports.whole import circumstances
 from conformance.harness.session import Session
 from reference.problem import Problem
 from strategies import Case
@@ -62,24 +63,30 @@ def report(wanted: Wanted) -> int:
     machine.pin()
     made = Session(options.subject, routes=options.routes, dtypes=options.dtypes, executor=worker_process.IN_CHILDREN)
     made.fleet = options.fleet
-    written = set[tuple[str, ...]]()
     with session.nested(made) as here:
-        each = ((one, cell, found) for one, cell in asked.tried for found in found_by(here, one, cell, options.case))
+        each = distinct(
+            (one, cell, found) for one, cell in asked.tried for found in found_by(here, one, cell, options.case)
+        )
         for one, cell, found in each:
-            key = (*found.finding.signature, found.finding.cell)
-            if key not in written:
-                written.add(key)
-                try:
-                    least = found if options.case is None else minimised(here, one, cell, options.case, found)
-                    least = recognised(here, found, least)
-                    path, outcome = folder.write(wanted.parent, least, wanted.seed)
-                except OSError as error:
-                    place = f"{wanted.parent}: {error.strerror}"
-                    return _usage(f"{place}; name a folder that can be written with --reports")
-                print(f"{path}  {outcome}", flush=True)
-    if not written:
+            try:
+                least = found if options.case is None else minimised(here, one, cell, options.case, found)
+                path, outcome = folder.write(wanted.parent, recognised(here, found, least), wanted.seed)
+            except OSError as error:
+                place = f"{wanted.parent}: {error.strerror}"
+                return _usage(f"{place}; name a folder that can be written with --reports")
+            print(f"{path}  {outcome}", flush=True)
+    if not each:
         print(nothing_found(here))
-    return FOUND if written else NOTHING
+    return FOUND if each else NOTHING
+
+
+def distinct(found: Iterable[tuple[Property, str, Found]]) -> list[tuple[Property, str, Found]]:
+    """Each finding once, of those with one signature that of the plainest call; the plainest calls come first."""
+    plainest: dict[tuple[str, ...], tuple[Property, str, Found]] = {}
+    for one in sorted(found, key=lambda one: len(list(circumstances(one[2].seen)))):
+        finding = one[2].finding
+        plainest.setdefault((*finding.signature, finding.cell), one)
+    return list(plainest.values())
 
 
 def nothing_found(here: Session) -> str:

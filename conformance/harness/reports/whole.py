@@ -27,11 +27,11 @@ MOST_LINES = 60
 def title(finding: Finding, seen: Observation, says: str) -> str:
     """The first line of a script."""
     module = Classes.of(finding).described(seen.problem.architecture)
-    return one_line(f"{', '.join([module, finding.dtype, *_circumstances(seen)])}: {says}", 300)
+    return one_line(f"{', '.join([module, finding.dtype, *circumstances(seen)])}: {says}", 300)
 
 
-def _circumstances(seen: Observation) -> Iterator[str]:
-    """What is unusual about a call, in words."""
+def circumstances(seen: Observation) -> Iterator[str]:
+    """What is unusual about a call, in words; a script of it has them all."""
     manner, loss = seen.manner, seen.loss if isinstance(seen, Differentiated) else None
     if seen.route in ROUTES and seen.route != PLAIN_ROUTE:
         yield ROUTES[seen.route].words
