@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.harness.execution.observation import INDEX, Differentiated
 from conformance.harness.findings.recorder import Element
-from conformance.harness.reports.call_text import Call, literal
+from conformance.harness.reports.call_text import Call, assigned, literal
 from conformance.harness.reports.memory_text import CONTIGUOUS
 from conformance.harness.reports.no_script import NoScript
 from reference.problem import Loss
@@ -56,7 +56,7 @@ class Pass:
         """The cotangents as literals."""
         given = self.loss.cotangents.items()
         texts = {name: literal(self.call.as_returned(name, values)) for name, values in given}
-        return "\n".join(f"{name} = {texts[of]}" for of, name in self.names().items())
+        return "\n".join(assigned(name, texts[of]) for of, name in self.names().items())
 
     def lines(self, retain: bool = False, guarded: bool = False) -> list[str]:
         """The backward pass.
