@@ -85,7 +85,9 @@ def searches(finding: Finding) -> list[str]:
 
 
 def _message(finding: Finding) -> str:
-    """What an exception says."""
+    """What an exception or a warning says."""
+    if finding.kind.startswith("warns: "):
+        return finding.kind.partition(": ")[2]
     if finding.failure is not None:
         return finding.failure.message
     return finding.lines[0].partition(": ")[2] if finding.kind.startswith("raised ") else ""

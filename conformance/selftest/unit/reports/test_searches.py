@@ -53,6 +53,7 @@ def test_source_that_is_no_module_stays():
         ({}, "GRU wrong hidden state"),
         ({"field": "gradient of input"}, "GRU wrong gradient"),
         ({"field": "output", "kind": "does not agree"}, "GRU different output"),
+        ({"field": "warnings", "kind": "warns: this module is slow"}, "this module is slow"),
         ({"field": "call", "kind": "changes: h_0"}, "GRU modifies input in place"),
         ({"field": "call", "kind": "x", "failure": Failure(TIMED_OUT, number=15)}, "GRU hangs"),
         ({"field": "call", "kind": "x", "failure": Failure(KILLED, number=11)}, "GRU segmentation fault"),
