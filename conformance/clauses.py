@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,12 @@ class Clause:
     binds: str = ANYBODY
     exact_for: str = ANYBODY
     shape_of: tuple[str, ...] = ()
+
+    def link_for(self, module: str) -> str:
+        """Its source, and where that is the page of one of PyTorch's modules the page of this one; "" for none."""
+        return (
+            re.sub(r"torch\.nn\.(RNN|LSTM|GRU)\.html$", f"torch.nn.{module}.html", self.link) if module else self.link
+        )
 
     def binds_subject(self, name: str) -> bool:
         """Whether the clause is about the subject of this name."""

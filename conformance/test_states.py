@@ -119,13 +119,14 @@ def test_single_steps_stay_within_the_same_limits(case, cell):
 def test_same_call_gives_the_same_again(case, cell):
     for seen in observe_twice(case.on(cell)):
         for other in seen.again:
-            assert_unchanged(seen, other, *((name, ALL, ALL) for name in seen.results))
+            assert_unchanged(seen, other, *((name, ALL, ALL) for name in seen.results), relation="the first time")
 
 
 @clause("D4", given=cases(packed=None, projection=None), single_step=SINGLE_STEP)
 def test_call_changes_no_input_state_or_parameter_and_draws_no_random_number(case, cell):
     for seen in observe_twice(case.on(cell)):
         assert_nothing(seen, "call", "changes", seen.changed)
+        assert_nothing(seen, "call", "returns the memory of", seen.shared)
 
 
 @clause("D5")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.commands.cases import chosen, looked_at
@@ -13,11 +13,14 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
 from conformance.harness.findings.rendering import MOST, counted, one_line
 from conformance.harness.isolation import worker_process
+from conformance.harness.localiser.localise import explained
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import OptionError
 from conformance.harness.reports import folder
 from conformance.harness.reports.minimise import minimised
+from conformance.harness.reports.whole import circumstances
 from conformance.harness.session import Session
+from reference.problem import Problem
 from strategies import Case
 
 FOUND, NOTHING, USAGE = 0, 1, 4
@@ -60,23 +63,30 @@ def report(wanted: Wanted) -> int:
     machine.pin()
     made = Session(options.subject, routes=options.routes, dtypes=options.dtypes, executor=worker_process.IN_CHILDREN)
     made.fleet = options.fleet
-    written = set[tuple[str, ...]]()
     with session.nested(made) as here:
-        each = ((one, cell, found) for one, cell in asked.tried for found in found_by(here, one, cell, options.case))
+        each = distinct(
+            (one, cell, found) for one, cell in asked.tried for found in found_by(here, one, cell, options.case)
+        )
         for one, cell, found in each:
-            key = (*found.finding.signature, found.finding.cell)
-            if key not in written:
-                written.add(key)
-                try:
-                    least = found if options.case is None else minimised(here, one, cell, options.case, found)
-                    path, outcome = folder.write(wanted.parent, least, wanted.seed)
-                except OSError as error:
-                    place = f"{wanted.parent}: {error.strerror}"
-                    return _usage(f"{place}; name a folder that can be written with --reports")
-                print(f"{path}  {outcome}", flush=True)
-    if not written:
+            try:
+                least = found if options.case is None else minimised(here, one, cell, options.case, found)
+                path, outcome = folder.write(wanted.parent, recognised(here, found, least), wanted.seed)
+            except OSError as error:
+                place = f"{wanted.parent}: {error.strerror}"
+                return _usage(f"{place}; name a folder that can be written with --reports")
+            print(f"{path}  {outcome}", flush=True)
+    if not each:
         print(nothing_found(here))
-    return FOUND if written else NOTHING
+    return FOUND if each else NOTHING
+
+
+def distinct(found: Iterable[tuple[Property, str, Found]]) -> list[tuple[Property, str, Found]]:
+    """Each finding once, of those with one signature that of the plainest call; the plainest calls come first."""
+    plainest: dict[tuple[str, ...], tuple[Property, str, Found]] = {}
+    for one in sorted(found, key=lambda one: len(list(circumstances(one[2].seen)))):
+        finding = one[2].finding
+        plainest.setdefault((*finding.signature, finding.cell), one)
+    return list(plainest.values())
 
 
 def nothing_found(here: Session) -> str:
@@ -94,6 +104,21 @@ def found_by(here: Session, tested: Property, cell: str, case: Case | None) -> I
     """What a property finds in a case, each once."""
     record = looked_at(here, tested, cell, case)
     yield from {found.finding.signature: found for found in reversed(record.findings)}.values()
+
+
+def recognised(here: Session, found: Found, least: Found) -> Found:
+    """The simplest form of a finding, with what its numbers would be right for.
+
+    Drawn numbers tell more than simple ones, where their sizes are those that are left.
+    """
+    told = found if _sizes(found.seen.problem) == _sizes(least.seen.problem) else least
+    what = explained(told.finding, told.seen, here.judgement(told.seen.problem).red)
+    return least._replace(finding=replace(least.finding, what=what))
+
+
+def _sizes(problem: Problem) -> tuple[object, ...]:
+    a = problem.architecture
+    return a.hidden_size, a.num_layers, a.directions, a.proj_size, problem.input.shape, problem.lengths
 
 
 def _usage(message: str) -> int:

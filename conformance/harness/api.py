@@ -17,6 +17,7 @@ from conformance.harness.checks.gradients import (
     assert_twice,
     assert_zero,
     gradient,
+    gradients_lie_within,
     summed,
 )
 from conformance.harness.checks.memory import assert_no_more_memory
@@ -38,6 +39,7 @@ from conformance.harness.checks.values import (
     assert_unchanged,
     assert_within,
     is_exact,
+    lies_within,
 )
 from conformance.harness.execution.requests.autograd_apis import API_IDS as AUTOGRAD_API_IDS
 from conformance.harness.execution.requests.autograd_apis import DOUBLE_BACKWARD

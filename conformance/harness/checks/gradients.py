@@ -13,6 +13,7 @@ from conformance.harness.checks.bounds import allowed, from_cotangents, from_own
 from conformance.harness.checks.ratios import compare_with_bounds
 from conformance.harness.checks.values import (
     Enclosed,
+    are_enclosed,
     are_equal,
     assert_enclosed,
     assert_every,
@@ -57,6 +58,16 @@ def assert_gradients_within(
         return _widened(enclosing(seen, rounding).of(name), times)
 
     _assert_each_within(seen, enclosed, clause, severity, first=first, forced=enclosing is from_own_gradients)
+
+
+def gradients_lie_within(seen: Differentiated) -> bool:
+    """Whether `assert_gradients_within` would find nothing; it counts no comparison."""
+    wanted = seen.loss.wanted if seen.loss else ()
+
+    def compared(rounding: Rounding) -> list[Enclosed]:
+        return [(gradient(seen, name), from_cotangents(seen, rounding).of(name), False) for name in wanted]
+
+    return are_enclosed(seen, compared)
 
 
 def assert_gradients_add_up(seen: Differentiated) -> None:
@@ -137,10 +148,8 @@ def assert_twice(twice: Differentiated, once: Differentiated) -> None:
         with np.errstate(invalid="ignore"):
             flushed = np.abs(got.values - doubled) <= 2 * floor
         right = (got.values == doubled) | (np.isnan(got.values) & np.isnan(doubled)) | flushed
-        beside, severity = (
-            _beside("after one pass it is half of", doubled),
-            _of_bits(once, name, got, doubled, 2, right),
-        )
+        beside = _times(2, "of one pass", first.values, doubled)
+        severity = _of_bits(once, name, got, doubled, 2, right)
         compared = (first, once)
         kind = "two passes do not add up"
         assert_every(twice, got, doubled, right, kind, beside, severity=severity, compared=compared)
@@ -158,7 +167,7 @@ def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -
         vacuous = ~(np.isfinite(lost[name]) & np.isfinite(enclosure.of(name).radius))
         with np.errstate(invalid="ignore"):
             near = np.abs(got.values - wanted) <= (1 + factor) * lost[name]
-        beside = _beside(f"of the loss times {factor:g}; times the gradient it is", wanted)
+        beside = _times(factor, "of the loss alone", once.values, wanted)
         right, telling = (got.values == wanted) | near | vacuous, int((~vacuous).sum())
         severity = _of_bits(seen, name, got, wanted, factor, right)
         apart, kind = (1 + factor) * lost[name], "does not grow with the loss"
@@ -183,7 +192,7 @@ def _of_bits(
 def assert_gradients_unchanged(seen: Differentiated, other: Differentiated, relation: str) -> None:
     """Gradients of another call, which differs from `seen` in nothing that matters, are the same.
 
-    Where that was not measured, a difference within both bounds is amber.
+    Where that was not measured, a difference within both bounds is amber. relation: says what the other call is.
     """
     assert_nothing(seen, "gradient", f"not there {relation}", sorted(seen.gradients.keys() - other.gradients.keys()))
     assert_nothing(other, "gradient", f"only {relation}", sorted(other.gradients.keys() - seen.gradients.keys()))
@@ -191,7 +200,7 @@ def assert_gradients_unchanged(seen: Differentiated, other: Differentiated, rela
     for name in common:
         got, wanted = other.gradients[name], seen.gradients[name]
         severity = _of_bits(seen, name, got, wanted.values, 1, are_equal(got, wanted))
-        assert_same(other, got, wanted, "plainly", severity)
+        assert_same(other, got, wanted, f"plainly, not {relation}", severity, seen)
 
 
 def assert_gradients_agree(
@@ -229,6 +238,11 @@ def _within(
     beside = _beside(relation, wanted, radius)
     right, compared = comparison.ratios <= 1, (labels, other)
     assert_every(seen, got, wanted, right, "does not agree", beside, telling=0, compared=compared, allowed=radius)
+
+
+def _times(factor: float, of: str, once: np.ndarray, wanted: np.ndarray) -> Callable[[tuple[int, ...]], str]:
+    """Describes the value wanted at a wrong element, which is so many times another; of: says what that is of."""
+    return lambda at: f"documented {number(wanted[at])}   {factor:g} times {float(once[at]):.9g} {of}"
 
 
 def _beside(relation: str, wanted: np.ndarray, radius: np.ndarray | None = None) -> Callable[[tuple[int, ...]], str]:

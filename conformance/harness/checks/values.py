@@ -6,9 +6,9 @@ deviation once the whole case has been checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -39,14 +39,19 @@ def assert_within(seen: Observation, enclosing: Enclosing) -> None:
     Beyond the sharper model is amber; beyond what any correct implementation may return is red.
     """
 
-    def compared(rounding: Rounding) -> list[Enclosed]:
-        enclosure = enclosing(seen, rounding)
-        return [
-            (labelled, getattr(enclosure, name), is_bounded(seen.problem, name))
-            for name, labelled in seen.results.items()
-        ]
+    assert_enclosed(seen, partial(_enclosed, seen, enclosing), forced=enclosing is from_own_states)
 
-    assert_enclosed(seen, compared, forced=enclosing is from_own_states)
+
+def lies_within(seen: Observation, enclosing: Enclosing) -> bool:
+    """Whether `assert_within` would find nothing; it counts no comparison."""
+    return are_enclosed(seen, partial(_enclosed, seen, enclosing))
+
+
+def _enclosed(seen: Observation, enclosing: Enclosing, rounding: Rounding) -> list[Enclosed]:
+    enclosure = enclosing(seen, rounding)
+    return [
+        (labelled, getattr(enclosure, name), is_bounded(seen.problem, name)) for name, labelled in seen.results.items()
+    ]
 
 
 Enclosed = tuple[LabelledArray, Ball, bool]
@@ -88,6 +93,12 @@ def assert_enclosed(
             element=replace(element_of(labelled, at, ball.midpoint[at], ball.radius[at]), forced=forced),
             other=other,
         )
+
+
+def are_enclosed(seen: Observation, compared: Callable[[Rounding], list[Enclosed]]) -> bool:
+    """Whether every array lies in its enclosure, of the sharper model where there is one; no comparison is counted."""
+    models = judgement(seen)
+    return not _outside(seen, compared(models.amber or models.red), count=False)
 
 
 def element_of(
@@ -138,12 +149,12 @@ def assert_same(
 ) -> None:
     """Equal element by element under IEEE ==, NaN equal to NaN, +0 to -0.
 
-    relation: says of which call `wanted` is. other: that call, if it is not `seen`.
+    relation: says of which call `wanted` is, where that call does not say it. other: that call, if it is not `seen`.
     """
-    of = f"{relation}: " if relation else ""
+    of = relation or ("the same call" if other is None else other.problem.relation or "another call")
 
     def there(at: tuple[int, ...]) -> str:
-        return f"{of}{wanted.at(at)} {number(wanted.values[at])}"
+        return f"{of}: {wanted.at(at)} {number(wanted.values[at])}"
 
     kind = f"differs from {wanted.field}"
     assert_every(
@@ -151,10 +162,11 @@ def assert_same(
     )
 
 
-def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relation: str = "") -> None:
+def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relation: str) -> None:
     """Parts of another call, which differs from `seen` in nothing that matters, are the same.
 
-    Where that was not measured, a difference within both bounds is amber.
+    Where that was not measured, a difference within both bounds is amber. relation: says which call `seen` is, whose
+    values a finding shows as the ones wanted.
     """
     for part in parts:
         wanted, got = _both(seen, other, part)
@@ -164,12 +176,21 @@ def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relat
         assert_same(seen, got, wanted, relation, severity, other)
 
 
+NOT_EXACT = "is not exact"
+"""The kind of a result of data in which nothing is rounded before the end."""
+
+
 def assert_exact(seen: Observation, enclosing: Enclosing) -> None:
     """Every result is the exact one, rounded to the dtype: of data in which nothing is rounded before the end."""
     enclosure = enclosing(seen, _in_float64(seen.problem.architecture.cell))  # for its midpoints alone
     for name, labelled in seen.results.items():
         rounded = allowed(seen).format.round(getattr(enclosure, name).midpoint)
-        assert_same(seen, labelled, LabelledArray(name, rounded, labelled.axes, labelled.fixed), "exactly")
+        right = (labelled.values == rounded) | (np.isnan(labelled.values) & np.isnan(rounded))
+        assert_every(seen, labelled, rounded, right, NOT_EXACT, partial(_reference, rounded))
+
+
+def _reference(exact: np.ndarray, at: tuple[int, ...]) -> str:
+    return f"reference {number(exact[at])}   no error is allowed"
 
 
 @cache
@@ -328,12 +349,14 @@ def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: o
         case.found(seen, field, kind, [line], documented=wanted)
 
 
-def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str]) -> None:
-    """A list of offences is empty; each offence is a finding of its own kind."""
+def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str] | Mapping[str, str]) -> None:
+    """A list of offences is empty; each offence is a finding of its own kind. A mapping says more of each."""
     case = case_record.current()
     case.checked(seen, 1, 0.0, 0.0)
     for offence in got:
-        case.found(seen, field, f"{kind}: {offence}", [f"{field}, {kind}:  {offence}"])
+        more = got[offence] if isinstance(got, Mapping) else ""
+        line = "   ".join(filter(None, (f"{field}, {kind}:  {offence}", more)))
+        case.found(seen, field, f"{kind}: {offence}", [line])
 
 
 def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:

@@ -256,11 +256,13 @@ class Repeated(Observation):
     """A call made again.
 
     again    the second call, and a third after the first results were overwritten
-    changed  names of inputs, states and parameters that the calls changed; "random state" among them
+    changed  inputs, states and parameters that the first two calls changed, by name, and how; the "random state" too
+    shared   the same of what changed when the first results were overwritten
     """
 
     again: tuple[Observation, ...] = ()
-    changed: tuple[str, ...] = ()
+    changed: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[Observation, ...]:

@@ -93,6 +93,12 @@ def simplicity(finding: Finding) -> tuple[bool, int, int]:
     return not finding.case, len(finding.case), list(CLAUSES).index(finding.clause)
 
 
+def _marks(group: Sequence[Finding]) -> set[tuple[str, ...]]:
+    """What a group shares with another of the same cause: its simplest command, or what is wrong with numbers."""
+    wrong = {(one.cell, *one.signature) for one in group if not one.failed}
+    return {(simplest_of(group).again,), *wrong}
+
+
 class Report:
     """Collects the reports of all tests and writes the summary."""
 
@@ -178,14 +184,19 @@ class Report:
         return {finding.node for finding in findings}
 
     def groups(self) -> list[list[Finding]]:
-        """Findings that probably share a cause, the largest group first: alike, or with the same simplest command."""
+        """Findings that probably share a cause, the largest group first.
+
+        They are alike, have the same simplest command, or are told by one report, which calls by different kernels are.
+        """
         alike: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
             alike.setdefault((finding.cell, likeness(finding)), []).append(finding)
-        groups: dict[str, list[Finding]] = {}
+        groups: list[list[Finding]] = []
         for group in alike.values():
-            groups.setdefault(simplest_of(group).again, []).extend(group)
-        return sorted(groups.values(), key=lambda group: -len(group))
+            same = [one for one in groups if _marks(one) & _marks(group)]
+            groups = [one for one in groups if one not in same]
+            groups.append([finding for one in (*same, group) for finding in one])
+        return sorted(groups, key=lambda group: -len(group))
 
     def total(self) -> PropertyStats:
         total = PropertyStats()

@@ -9,6 +9,7 @@ from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.call_text import CONTEXTS, Call, inside
 from conformance.harness.reports.classes import Classes
+from conformance.harness.reports.memory_text import CONTIGUOUS, laid_out
 from conformance.harness.reports.no_script import NoScript
 from reference.problem import LSTM
 
@@ -51,9 +52,9 @@ class BareCall(Call):
         """The tensors of the call, each by its name."""
         p = self.problem
         lines = [f"LENGTHS = {list(p.lengths)}"] if p.lengths is not None else []
-        lines += [f"x = {self._ones('X')}", *self._packed_lines()]
-        states = (("H_0", p.h_0), ("C_0", p.c_0))
-        return lines + [f"{name.lower()} = {self._ones(name)}" for name, state in states if state is not None]
+        lines += [f"x = {self._ones('X', 0 if self._rows_first else 1)}", *self._packed_lines()]
+        states, of_rows = (("H_0", p.h_0), ("C_0", p.c_0)), 0 if p.architecture.single_step else 1
+        return lines + [f"{name.lower()} = {self._ones(name, of_rows)}" for name, state in states if state is not None]
 
     def within(self, lines: list[str]) -> list[str]:
         """Other lines in the context of the route."""
@@ -70,11 +71,14 @@ class BareCall(Call):
         found = {} if a.single_step else {"output": "out" if self.problem.lengths is None else padded}
         return found | {"h_n": "h"} | ({"c_n": "c"} if a.cell == LSTM else {})
 
-    def _ones(self, name: str) -> str:
+    def _ones(self, name: str, of_rows: int) -> str:
+        """An input or state, laid out. of_rows: the axis of the batch, where there is one."""
         p = self.problem
         given = self._input() if name == "X" else self._state(p.state(name.lower()))
-        gradient = ", requires_grad=True" if self.route == "input_grad" else ""
-        return f"torch.ones({', '.join([*map(str, given.shape), *self._options()])}{gradient})"
+        memory = CONTIGUOUS if name == "X" and p.lengths is not None else p.memory
+        ones = f"torch.ones({', '.join([*map(str, given.shape), *self._options()])})"
+        made = laid_out(ones, memory, None if p.unbatched else of_rows)
+        return f"{made}.requires_grad_()" if self.route == "input_grad" else made
 
     def _context(self) -> str:
         if self.route in NO_CONTEXT:

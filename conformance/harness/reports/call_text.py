@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -47,6 +49,9 @@ MOST_NUMBERS = 5_000
 WIDTH = 110
 """The columns of a script's literals, where they can be broken."""
 
+MOST_LINES_OF_LITERAL = 12
+"""The most lines that a literal is broken into; one of more fills a screen, and stays on one line."""
+
 
 PARTS = """\
 def parts(v):
@@ -56,8 +61,41 @@ def parts(v):
 
 
 def literal(values: np.ndarray) -> str:
-    """An array as nested lists of Python numbers, each as short as it is exact."""
-    return str(np.asarray(values, np.float64).tolist()).replace(".0]", "]").replace(".0,", ",")
+    """An array as nested lists of Python numbers, each as short as it is exact; no list is in another twice."""
+    return _nested(np.asarray(values, np.float64).tolist())
+
+
+def _nested(values: Any) -> str:
+    if not isinstance(values, list):
+        text = repr(values)
+        return text if text == "-0.0" else text.removesuffix(".0")  # the integer 0 has no sign
+    runs = [(text, len(list(same))) for text, same in itertools.groupby(map(_nested, values))]
+    if len(runs) == 1 and (short := _repeated(*runs[0])):
+        return short
+    return f"[{', '.join(_run(*run) for run in runs)}]"
+
+
+def _run(text: str, times: int) -> str:
+    short = _repeated(text, times)
+    return f"*{short}" if short else ", ".join([text] * times)
+
+
+def _repeated(text: str, times: int) -> str:
+    """A list of an item so many times, each a list of its own; "" where that is no shorter than to write them all."""
+    short = f"[{text} for _ in range({times})]" if text.startswith("[") else f"[{text}] * {times}"
+    return short if times > 2 and len(short) < times * (len(text) + 2) else ""
+
+
+def assigned(name: str, text: str) -> str:
+    """The lines that give a literal its name."""
+    return _wrapped(f"{name} = {text}")
+
+
+def _wrapped(line: str) -> str:
+    """A line of literals, broken where it is long and does not fill a screen even so."""
+    indent = "    " + " " * (len(line) - len(line.lstrip()))
+    lines = textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines) if 1 < len(lines) <= MOST_LINES_OF_LITERAL else line
 
 
 def _filled(items: list[str]) -> list[str]:
@@ -68,7 +106,7 @@ def _filled(items: list[str]) -> list[str]:
             lines[-1] += f" {item},"
         else:
             lines.append(f"    {item},")
-    return lines
+    return [_wrapped(line) for line in lines]
 
 
 def in_context(route: str, lines: list[str]) -> str:
@@ -123,11 +161,6 @@ class Call:
     def name(self, of: str) -> str:
         """A variable or literal of this call."""
         return of if self.number == 1 else f"{of}_{self.number}"
-
-    @property
-    def memories(self) -> tuple[str, ...]:
-        """How what the call needs lies in memory."""
-        return (self.manner.parameter_memory, self.problem.memory)
 
     def fields(self) -> dict[str, Any]:
         """What the equations need of the call."""
@@ -216,7 +249,7 @@ class Call:
             all_of_like = ["**WEIGHTS"]
         rows = [*all_of_like, *(f'"{name}": {text}' for name, text in weights.items())]
         lines = [] if self._shares_weights() else [f"{self.name('WEIGHTS')} = {{", *_filled(rows), "}"]
-        lines += [f"{self.name(name)} = {text}" for name, text in self._texts().items() if not self._shares(name)]
+        lines += [assigned(self.name(name), text) for name, text in self._texts().items() if not self._shares(name)]
         return "\n".join(lines)
 
     # The module and its tensors
@@ -287,6 +320,10 @@ class Call:
         data = laid_out(f"{packed}.data", CONTIGUOUS if self._input_asked else p.memory, None)
         data += ".requires_grad_()" if self.wanted is None and ROUTES[self.route].input_gradient else ""
         return lines if data == f"{packed}.data" else [*lines, f"{packed} = {packed}._replace(data={data})"]
+
+    def packed_again(self) -> list[str]:
+        """The lines that pack the input once more, for another backward pass through its packing."""
+        return self._packed_lines() if self._input_asked else []
 
     def passed(self) -> list[str]:
         """The names of input and states."""

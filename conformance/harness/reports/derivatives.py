@@ -7,9 +7,10 @@ from conformance.harness.execution.observation import DifferentiatedByApi, Gradg
 from conformance.harness.execution.requests import autograd_apis
 from conformance.harness.reports.bare_call import BareCall
 from conformance.harness.reports.call_text import PARTS
+from conformance.harness.reports.memory_text import with_functions
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import DIFFER, rendered, title
+from conformance.harness.reports.whole import DIFFER, rendered, sentence, title
 
 FORWARD_AD = "torch.autograd.forward_ad"
 
@@ -65,8 +66,7 @@ def derivative(found: Found) -> str | None:
     call = BareCall.of_finding(finding, seen, finding.route)
     is_packed = seen.problem.lengths is not None
     lines = [
-        *call.module(),
-        *call.arguments(),
+        *with_functions([*call.module(), *call.arguments()]),
         f"leaf = {'packed.data' if is_packed else 'x'}.clone().requires_grad_()",
     ]
     given = call.given("packed._replace(data=leaf)" if is_packed else "leaf")
@@ -76,7 +76,7 @@ def derivative(found: Found) -> str | None:
         finding,
         "compared.py.j2",
         title=title(finding, seen, f"{finding.field}, {finding.kind}"),
-        seen=[f"{finding.lines[-1]}."],
+        seen=[sentence(finding.lines[-1])],
         **code(lines=[*lines, "", "", *function, "", "", *attempt], differ=DIFFER),
     )
 

@@ -16,13 +16,14 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.bare_call import BareCall
 from conformance.harness.reports.call_text import CONTEXTS, PARTS, Call, inside
 from conformance.harness.reports.classes import Classes
+from conformance.harness.reports.memory_text import functions
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.packing_call import PackingCall, defaults_left_out, name_of
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import rendered
+from conformance.harness.reports.whole import rendered, sentence
 
-LIMIT_SECONDS = 60
-"""The most that a call may take in a script; it is about as long as PyTorch's import on a busy machine takes."""
+LIMIT_SECONDS = 20
+"""The most that a call may take in a script: with PyTorch's import, less than `folder.SECONDS`."""
 
 
 def ending(found: Found) -> str | None:
@@ -38,10 +39,10 @@ def ending(found: Found) -> str | None:
         finding,
         "child.py.j2",
         title=f"{what}: {failure.title}",
-        seen=[f"{failure.text}."],
+        seen=[sentence(failure.text) if failure.text != failure.title else "It is documented to return."],
         imports=["subprocess"],
         limit=LIMIT_SECONDS,
-        **code(constants=constants, lines=lines, ending=_ending(failure)),
+        **code(constants=[*constants, *functions(lines).splitlines()], lines=lines, ending=_ending(failure)),
     )
 
 
@@ -70,7 +71,7 @@ def _call(finding: Finding, seen: Observation) -> tuple[list[str], list[str], st
         raise NoScript(f"none makes the calls of {type(seen).__name__}")
     if seen.route not in CONTEXTS or not finding.case:
         return [], BareCall.of_finding(finding, seen).lines(), what
-    call = Call(seen.problem, seen.route, classes=classes)
+    call = Call(seen.problem, seen.route, seen.manner, classes=classes)
     constants = call.literals().splitlines()
     lines = inside(CONTEXTS[seen.route], [*call.module_lines(), *call.lines()])
     if isinstance(seen, Differentiated):

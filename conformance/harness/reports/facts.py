@@ -7,8 +7,9 @@ from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, RED, REMARK
 from conformance.harness.checks.case_record import Found
+from conformance.harness.checks.values import NOT_EXACT
+from conformance.harness.execution.failure import EXITED, KILLED, LOST, TIMED_OUT
 from conformance.harness.execution.requests.packing import TORCH_PACKING
-from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
 from conformance.harness.reports.templating import MARKDOWN, Code, code
@@ -31,7 +32,7 @@ def facts(found: Found, outcome: str) -> str:
     return MARKDOWN.get_template("facts.md.j2").render(
         title=title(finding),
         text=finding_text(finding, WIDTH),
-        **code(id=clause.id, claim=clause.claim, source=clause.link),  # the suite's own, with links
+        **code(id=clause.id, claim=clause.claim, source=clause.link_for(module_of(finding))),  # the suite's
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),
         script=outcome,
@@ -63,17 +64,79 @@ def which_is_wrong(found: Found) -> str:
             f"The call's. The documented equations, computed in float64 with a bound on every rounding error{start}, "
             f"give {element.wanted:.9g}; no correct implementation is off by more than {element.allowed:.2g}. {first}"
         )
+    if finding.kind == NOT_EXACT and element is not None:
+        return f"The call's. The documented equations give {element.wanted:.9g}, with nothing to round: {first}"
     if element is not None and (compared := compared_with(found, element)):
         return f"{compared}: {first}. {by_the_equations(found, element)}".rstrip()
     return f"The call's: {first}"
 
 
+def module_of(finding: Finding) -> str:
+    """PyTorch's class that a finding is about, or whose place its subject takes; "" where it is about none."""
+    return CELL_NAMES[finding.cell].partition("(")[0] if finding.cell and finding.subject != TORCH_PACKING else ""
+
+
 def searches(finding: Finding) -> list[str]:
-    """Words to search the tracker for before reporting."""
-    name = CELL_NAMES[finding.cell].partition("(")[0] if finding.subject == TORCH_NN else ""
-    message = finding.failure.message if finding.failure is not None else ""
-    if not message and finding.kind.startswith("raised "):
-        message = finding.lines[0].partition(": ")[2]
-    texts = (f"{name} {finding.field} {finding.kind}", f"{finding.field.partition(':')[0]} {name} wrong", message)
-    words = [" ".join(re.findall(r"[\w.]+", one_line(text))[:MOST_WORDS]) for text in texts]
+    """Words to search the tracker for before reporting: those that its reports use, not this suite's."""
+    name = module_of(finding) or finding.field.partition(":")[0]
+    texts = [f"{name} {words}" for words in _words(finding)]
+    words = [" ".join(re.findall(r"[\w.]+", one_line(text))[:MOST_WORDS]) for text in [*texts, _message(finding)]]
     return list(dict.fromkeys(one for one in words if one))
+
+
+def _message(finding: Finding) -> str:
+    """What an exception or a warning says."""
+    if finding.kind.startswith("warns: "):
+        return finding.kind.partition(": ")[2]
+    if finding.failure is not None:
+        return finding.failure.message
+    return finding.lines[0].partition(": ")[2] if finding.kind.startswith("raised ") else ""
+
+
+def _words(finding: Finding) -> tuple[str, ...]:
+    """What goes wrong in common words."""
+    failure = finding.failure
+    if failure is not None and failure.kind in OF_FAILURES:
+        return OF_FAILURES[failure.kind]
+    result = next((word for name, word in OF_FIELDS.items() if finding.field.startswith(name)), "")
+    result = result or finding.field.rpartition(": ")[2]
+    found = next((words for begin, words in OF_KINDS.items() if finding.kind.startswith(begin)), None)
+    return tuple(word.replace("{}", result) for word in found or (f"{{}} {finding.kind}",))
+
+
+OF_FAILURES = {
+    TIMED_OUT: ("hangs", "deadlock"),
+    KILLED: ("crash", "segmentation fault"),
+    EXITED: ("crash",),
+    LOST: ("crash",),
+}
+"""Words for calls that end their process or do not return."""
+
+OF_FIELDS = {"gradient": "gradient", "output": "output", "h_n": "hidden state", "c_n": "cell state"}
+"""Words for what deviates, by the beginning of its name."""
+
+WRONG = ("wrong {}", "incorrect {}")
+
+OF_KINDS = {
+    "outside its bound": WRONG,
+    "is not exact": WRONG,
+    "is missing": ("missing {}", "None {}"),
+    "is not zero": WRONG,
+    "differs": ("different {}", "inconsistent {}"),
+    "does not agree": ("different {}", "inconsistent {}"),
+    "equals": WRONG,
+    "two passes do not add up": ("wrong {} second backward retain_graph",),
+    "shape": ("{} wrong shape",),
+    "dtype": ("{} wrong dtype",),
+    "device": ("{} wrong device",),
+    "changes": ("modifies input in place",),
+    "returns the memory of": ("output shares memory with input",),
+    "grows": ("memory leak",),
+    "raised": ("error",),
+    "refused": ("{} not supported",),
+    "refuses": ("not implemented for",),
+    "takes": ("{} no error",),
+    "warns": ("warning",),
+    "leaves out": ("repr",),
+}
+"""Words for how it deviates, by the beginning of a finding's kind."""

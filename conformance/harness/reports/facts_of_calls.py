@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from conformance.clauses import CLAUSES
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.failure import MALFORMED, MISMATCHED
 from conformance.harness.execution.observation import Observation, PackingObservation
 from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.bare_call import BareCall
+from conformance.harness.reports.memory_text import with_functions
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import DIFFER, rendered, title
+from conformance.harness.reports.whole import DIFFER, rendered, sentence, title
 from reference.problem import CELL_SUFFIX, LSTM, Architecture
 
 FACTS = {
@@ -41,9 +43,12 @@ def fact(found: Found) -> str | None:
         finding,
         "compared.py.j2",
         title=title(finding, seen, f"{finding.field}, {finding.kind}"),
-        seen=[f"Documented: {finding.claim}."],
+        seen=[f"Documented: {sentence(CLAUSES[finding.clause].claim)}"],
         imports=["warnings"] if finding.field == "warnings" else [],
-        **code(lines=lines, differ="not all(text in got for text in expected)" if finding.field == "repr" else DIFFER),
+        **code(
+            lines=with_functions(lines),
+            differ="not all(text in got for text in expected)" if finding.field == "repr" else DIFFER,
+        ),
     )
 
 

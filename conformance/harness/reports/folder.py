@@ -50,6 +50,7 @@ def write(parent: Path, found: Found, seed: str = "") -> tuple[Path, str]:
                 return folder, "was there already"
         else:
             break
+    (folder / FACTS).write_text(facts(found, f"{SCRIPT} was not run to its end"), encoding="utf-8")
     outcome = _write_script(folder / SCRIPT, found)
     (folder / FACTS).write_text(facts(found, outcome), encoding="utf-8")
     (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
@@ -89,9 +90,10 @@ def _write_script(path: Path, found: Found) -> str:
         text = script(found)
     except NoScript as reason:
         return f"no script: {reason}"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(f"# This script was not run to its end when it was written.\n{text}", encoding="utf-8")
     code = exit_code(path)
     if code == WITH_DEFECT:
+        path.write_text(text, encoding="utf-8")
         return f"{SCRIPT} ran: exit {code}"
     path.write_text(
         f"# This script did not show the defect when it was written: {_ended(code)}.\n{text}", encoding="utf-8"

@@ -60,7 +60,6 @@ def _script(found: Found, element: Element, call: Call, done: Sequence[Pass], ma
         **parts(
             [call],
             made,
-            [one.loss.memory for one in done],
             more_literals="\n".join(one.literals() for one in done),
             math="cmath",
         ),

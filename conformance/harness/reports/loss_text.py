@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.harness.execution.observation import INDEX, Differentiated
 from conformance.harness.findings.recorder import Element
-from conformance.harness.reports.call_text import Call, literal
+from conformance.harness.reports.call_text import Call, assigned, literal
 from conformance.harness.reports.memory_text import CONTIGUOUS
 from conformance.harness.reports.no_script import NoScript
 from reference.problem import Loss
@@ -46,20 +46,24 @@ class Pass:
         end = "" if self.number == 1 else f"_{self.number}"
         return {name: f"D_{CALLED[name]}{end}" for name in self.loss.cotangents}
 
+    def results(self) -> dict[str, str]:
+        """For the name of each cotangent the result that it is of."""
+        return {
+            name: self.call.padded() if of == "output" else self.call.name(of[0]) for of, name in self.names().items()
+        }
+
     def literals(self) -> str:
         """The cotangents as literals."""
         given = self.loss.cotangents.items()
         texts = {name: literal(self.call.as_returned(name, values)) for name, values in given}
-        return "\n".join(f"{name} = {texts[of]}" for of, name in self.names().items())
+        return "\n".join(assigned(name, texts[of]) for of, name in self.names().items())
 
     def lines(self, retain: bool = False, guarded: bool = False) -> list[str]:
         """The backward pass.
 
         retain: another one over the same graph follows. guarded: the loss may require no gradient
         """
-        results = {
-            name: self.call.padded() if of == "output" else self.call.name(of[0]) for of, name in self.names().items()
-        }
+        results = self.results()
         if self.loss.memory != CONTIGUOUS:
             made = f"{self.loss.memory}(torch.tensor(values, dtype=torch.{self.call.problem.dtype}))"
             literals = f"({', '.join(results)},)" if len(results) == 1 else f"({', '.join(results)})"

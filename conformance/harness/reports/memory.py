@@ -9,7 +9,7 @@ from conformance.harness.execution.requests.laps import LAPS
 from conformance.harness.observe import FEW_LENGTHS
 from conformance.harness.reports.bare_call import BareCall
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import rendered, title
+from conformance.harness.reports.whole import rendered, sentence, title
 
 
 def grown(found: Found) -> str | None:
@@ -22,7 +22,7 @@ def grown(found: Found) -> str | None:
         finding,
         "memory.py.j2",
         title=title(finding, seen, "memory grows with calls of lengths met before"),
-        seen=[f"{finding.lines[-1]}."],
+        seen=[sentence(finding.lines[-1])],
         imports=["ctypes", "gc", "os"],
         needs=", and Linux",
         steps=problem.steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 FUNCTIONS = {
@@ -10,15 +11,15 @@ FUNCTIONS = {
     return values.new_empty(values.shape[::-1]).permute(*axes).copy_(values)
 """,
     "sliced": """def sliced(values):  # the same values, as every second element of a buffer of NaN
-    buffer = values.new_full([2 * size + 1 for size in values.shape], math.nan)
+    buffer = values.new_full([2 * size + 1 for size in values.shape], float("nan"))
     return buffer[(slice(1, None, 2),) * values.dim()].copy_(values)
 """,
     "guarded": """def guarded(values):  # the same values, with NaN around them in memory
-    buffer = values.new_full([size + 2 for size in values.shape], math.nan)
+    buffer = values.new_full([size + 2 for size in values.shape], float("nan"))
     return buffer[(slice(1, -1),) * values.dim()].copy_(values)
 """,
     "offset": """def offset(values):  # the same values, from the second element of a buffer of NaN on
-    return values.new_full([values.numel() + 2], math.nan)[1:-1].view(values.shape).copy_(values)
+    return values.new_full([values.numel() + 2], float("nan"))[1:-1].view(values.shape).copy_(values)
 """,
     "expanded": """def expanded(values, rows):  # the same values; all rows, which are equal, are one in memory
     return values.narrow(rows, 0, 1).clone().expand(values.shape)
@@ -36,9 +37,19 @@ FUNCTIONS = {
 CONTIGUOUS = "contiguous"
 
 
-def functions(memories: Iterable[str]) -> str:
-    """The functions that a script needs, each once."""
-    return "\n".join(FUNCTIONS[memory] for memory in dict.fromkeys(memories) if memory != CONTIGUOUS)
+_CALLED = re.compile(rf"\b({'|'.join(FUNCTIONS)})\(")
+
+
+def functions(lines: Iterable[str]) -> str:
+    """The functions of this module that lines of a script call, each once."""
+    called = dict.fromkeys(name for line in lines for name in _CALLED.findall(line))
+    return "\n".join(FUNCTIONS[name] for name in called)
+
+
+def with_functions(lines: list[str]) -> list[str]:
+    """Lines of a script after the functions that they call."""
+    defined = functions(lines)
+    return [*(f"{defined}\n".splitlines() if defined else []), *lines]
 
 
 def laid_out(made: str, memory: str, row_axis: int | None) -> str:

@@ -16,7 +16,7 @@ from conformance.harness.reports.packing_call import (
     shortened,
 )
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import DIFFER, rendered
+from conformance.harness.reports.whole import DIFFER, rendered, sentence
 
 OF_ARRAYS = {
     "sum of batch_sizes": "sum(result.batch_sizes.tolist())",
@@ -48,7 +48,7 @@ def packing(found: Found) -> str | None:
         finding,
         "compared.py.j2",
         title=f"{name_of(seen.utility)}: {', '.join(filter(None, (part, finding.kind)))}",
-        seen=[f"The claim: {finding.claim}."],
+        seen=[f"The claim: {sentence(finding.claim)}"],
         **code(
             lines=(['nan = float("nan")'] if is_nan else []) + compared,
             differ="str(got) != str(expected)" if is_nan else DIFFER,

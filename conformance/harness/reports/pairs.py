@@ -36,7 +36,8 @@ def pair(found: Found) -> str | None:
     if not finding.kind.startswith(("differs from", "does not agree", "equals")):
         return None
     if other is None:
-        return _within_one_call(found, element)
+        is_itself = (element.other, element.there) == (element.name, element.where)
+        return None if is_itself else _within_one_call(found, element)
     if isinstance(seen, Repeated | Poisoned):
         return _made_again(found, seen, other, element)
     return _two_calls(found, other, element)
@@ -114,11 +115,18 @@ def _meanwhile(call: Call, seen: Repeated | Poisoned, other: Observation) -> tup
         return _poisoning(call)
     if other is seen.again[0]:
         return [], "when the call is made again"
+    return [
+        call.called(),
+        *overwritten(call),
+    ], "when the results of the first call are overwritten before it is made again"
+
+
+def overwritten(call: Call) -> list[str]:
+    """The lines that write NaN into what the call returned."""
     a = call.problem.architecture
     results = [*([] if a.single_step else ["out" if call.problem.lengths is None else "out.data"]), "h"]
     results += ["c"] if a.cell == LSTM else []
-    filled = [f"{name}.detach().fill_(float('nan'))" for name in results]
-    return [call.called(), *filled], "when the results of the first call are overwritten before it is made again"
+    return [f"{name}.detach().fill_(float('nan'))" for name in results]
 
 
 def _poisoning(call: Call) -> tuple[list[str], str]:

@@ -12,6 +12,7 @@ from conformance.harness.reports.call_text import Call
 from conformance.harness.reports.gradients import lines
 from conformance.harness.reports.loss_text import OF, Pass, got, leaf, loss_of, name_of
 from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.pairs import overwritten
 from conformance.harness.reports.sums import added_up
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import parts, rendered, title, where
@@ -23,8 +24,8 @@ RANDOM_STATE = "random state"
 def relation(found: Found) -> str | None:
     """The script of a relation that does not hold."""
     kind, _, offence = found.finding.kind.partition(": ")
-    if isinstance(found.seen, Repeated) and kind == "changes":
-        return _changed(found, offence)
+    if isinstance(found.seen, Repeated) and kind in _OF_CALLS:
+        return _OF_CALLS[kind](found, offence)
     write = _WRITERS.get(kind)
     return write(found, offence) if write is not None and isinstance(found.seen, Differentiated) else None
 
@@ -45,7 +46,6 @@ def _script(
         **parts(
             calls,
             made,
-            [one.loss.memory for one in done],
             more_literals="\n".join(one.literals() for one in done),
             equations=False,
         ),
@@ -179,26 +179,36 @@ def _sharing(found: Found, offence: str) -> str:
 
 
 def _changed(found: Found, name: str) -> str:
-    """A call leaves its input, states and parameters alone, and draws no random number."""
+    """A call, and the same again, leave input, states and parameters alone, and draw no random number."""
     call = Call.of(found.finding, found.seen)
-    of = "torch.get_rng_state()" if name == RANDOM_STATE else leaf(call, name)
-    if name == "input" and call.problem.lengths is not None:
-        of = "packed.data"
-    tensors, made = call.tensor_lines(), f"{call.returned()} = {call.called()}"
-    copied = of if name == RANDOM_STATE else f"{of}.detach().clone()"
-    after = [f"expected, got = before.tolist(), {of}.tolist()"]
-    says = f"the call changes {'the random state' if name == RANDOM_STATE else name}"
-    if name == RANDOM_STATE:
-        after = [f"expected, got = True, torch.equal(before, {of})"]
+    held, what = _held(call, name)
+    made = f"{call.returned()} = {call.called()}"
+    lines = [*call.tensor_lines(), f"expected = [{held}] * 2", made, f"got = [{held}]", made, f"got.append({held})"]
+    what = f"{what} must be the same after a call, and after another, as before them."
+    return _script(found, [call], lines, [], f"the call changes {name}", what)
+
+
+def _shared(found: Found, name: str) -> str:
+    """What a call returns lies elsewhere in memory than what it was given."""
+    call = Call.of(found.finding, found.seen)
+    held, what = _held(call, name)
+    made = f"{call.returned()} = {call.called()}"
+    lines = [*call.tensor_lines(), made, f"expected = {held}", *overwritten(call), f"got = {held}"]
     return _script(
-        found,
-        [call],
-        [*tensors, f"before = {copied}", made, *after],
-        [],
-        says,
-        f"{'The random state' if name == RANDOM_STATE else name} must be the same after the call as before it.",
+        found, [call], lines, [], f"the call returns the memory of {name}", f"{what} must not change with the results."
     )
 
+
+def _held(call: Call, name: str) -> tuple[str, str]:
+    """The expression that tells what something of a call holds, to the sign of zeros, and what it is."""
+    if name == RANDOM_STATE:
+        return "hash(tuple(torch.get_rng_state().tolist()))", "The random state"
+    of = "packed.data" if name == "input" and call.problem.lengths is not None else leaf(call, name)
+    return f"str({of}.tolist())", name
+
+
+_OF_CALLS: dict[str, Callable[[Found, str], str]] = {"changes": _changed, "returns the memory of": _shared}
+"""By the kind of finding, of calls that were not differentiated."""
 
 _WRITERS: dict[str, Callable[[Found, str], str | None]] = {
     "two passes do not add up": _added_up,

@@ -27,11 +27,11 @@ MOST_LINES = 60
 def title(finding: Finding, seen: Observation, says: str) -> str:
     """The first line of a script."""
     module = Classes.of(finding).described(seen.problem.architecture)
-    return one_line(f"{', '.join([module, finding.dtype, *_circumstances(seen)])}: {says}", 300)
+    return one_line(f"{', '.join([module, finding.dtype, *circumstances(seen)])}: {says}", 300)
 
 
-def _circumstances(seen: Observation) -> Iterator[str]:
-    """What is unusual about a call, in words."""
+def circumstances(seen: Observation) -> Iterator[str]:
+    """What is unusual about a call, in words; a script of it has them all."""
     manner, loss = seen.manner, seen.loss if isinstance(seen, Differentiated) else None
     if seen.route in ROUTES and seen.route != PLAIN_ROUTE:
         yield ROUTES[seen.route].words
@@ -43,6 +43,11 @@ def _circumstances(seen: Observation) -> Iterator[str]:
     for what, memory in (*memories, ("cotangents", CONTIGUOUS if loss is None else loss.memory)):
         if memory != CONTIGUOUS:
             yield f"{what} {memory} in memory"
+
+
+def sentence(text: str) -> str:
+    """Foreign text as a line that ends in one full stop."""
+    return one_line(text.rstrip().rstrip(".")) + "."
 
 
 def where(finding: Finding) -> str:
@@ -87,7 +92,6 @@ def rendered(
 def parts(
     calls: Sequence[Call],
     lines: Sequence[str],
-    memories: Sequence[str] = (),
     more_literals: str = "",
     equations: bool = True,
     math: str = "math",
@@ -95,15 +99,15 @@ def parts(
 ) -> dict[str, Any]:
     """What the templates need of these calls, the first of which the equations are about.
 
-    lines: what is done with the modules. memories: those of further tensors. math: the module of the equations. forced:
-    whether the equations start each step from what the call returned, which `lines` call `returned`.
+    lines: what is done with the modules. math: the module of the equations. forced: whether the equations start each
+    step from what the call returned, which `lines` call `returned`.
     """
     first = calls[0]
-    laid_out = functions([*(memory for call in calls for memory in call.memories), *memories])
-    computes = equations and first.problem.architecture.cell != RNN_RELU
-    modules = [*([math] if computes else []), *(["math"] if "math." in laid_out else [])]
-    literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
     made = [line for call in calls for line in call.module_lines()]
+    laid_out = functions([*made, *lines])
+    computes = equations and first.problem.architecture.cell != RNN_RELU
+    modules = [math] if computes else []
+    literals = [text for text in (*(call.literals() for call in calls), more_literals) if text]
     return code(
         **first.fields(),
         math=math,

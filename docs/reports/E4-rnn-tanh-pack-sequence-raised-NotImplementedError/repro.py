@@ -22,9 +22,9 @@ def call():
 def ending():
     """How a child process ends that makes the call."""
     try:
-        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=60)
+        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
     except subprocess.TimeoutExpired:
-        return "did not return within 60 s"
+        return "did not return within 20 s"
     if child.returncode < 0:
         return f"killed by signal {-child.returncode}"
     return child.stdout.decode(errors="replace").strip() or f"ended the process with exit code {child.returncode}"

@@ -37,12 +37,15 @@ class ForwardTwice(ModuleCall[Repeated]):
         seen, returned = begun.call()
         if seen.failure is not None:
             return seen  # type: ignore[no-any-return]
+        changed = before.changed()
         second, _ = call_module(begun.module, begun.given, plain(seen))
+        changed, after = before.changed() | changed, _Contents(begun.module, begun.given)
         with torch.no_grad():
             for value in returned.values():
                 data_of(value).detach().fill_(float("nan"))
+        shared = after.changed()
         third, _ = call_module(begun.module, begun.given, plain(seen))
-        return replace(seen, again=(second, third), changed=before.changed())  # type: ignore[no-any-return]
+        return replace(seen, again=(second, third), changed=changed, shared=shared)  # type: ignore[no-any-return]
 
 
 class _Contents:
@@ -54,9 +57,20 @@ class _Contents:
         self.before = {name: t.detach().clone() for name, t in self.tensors.items()}
         self.random_state = torch.get_rng_state()
 
-    def changed(self) -> tuple[str, ...]:
-        names = [name for name, t in self.tensors.items() if not torch.equal(_bits(t), _bits(self.before[name]))]
-        return (*names, *([] if torch.equal(self.random_state, torch.get_rng_state()) else ["random state"]))
+    def changed(self) -> dict[str, str]:
+        """For the name of each that is another now, its first changed element; of the random state nothing more."""
+        told = {name: _first_change(self.before[name], t.detach()) for name, t in self.tensors.items()}
+        changed = {name: text for name, text in told.items() if text}
+        return changed | ({} if torch.equal(self.random_state, torch.get_rng_state()) else {"random state": ""})
+
+
+def _first_change(before: torch.Tensor, after: torch.Tensor) -> str:
+    """The first element that has other bits, before and after; "" where none has."""
+    places = (_bits(before) != _bits(after)).nonzero().tolist()
+    if not places:
+        return ""
+    was, now = (float(values[tuple(places[0])]) for values in (before, after))
+    return f"index {places[0]} was {was:.9g}, is {now:.9g}"
 
 
 def _bits(t: torch.Tensor) -> torch.Tensor:

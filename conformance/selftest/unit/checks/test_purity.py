@@ -70,7 +70,7 @@ CHECKS = {
     ),
     "assert_signs_agree": lambda s: api.assert_signs_agree(s["call"], s["call"].h_n, s["call"].c_n),
     "assert_same": lambda s: api.assert_same(s["call"], s["call"].h_n, s["call"].h_n),
-    "assert_unchanged": lambda s: api.assert_unchanged(s["call"], s["call"], PART),
+    "assert_unchanged": lambda s: api.assert_unchanged(s["call"], s["call"], PART, relation="before"),
     "assert_exact": lambda s: api.assert_exact(s["call"], api.from_inputs),
     "assert_agree": lambda s: api.assert_agree(s["call"], s["call"], PART),
     "assert_same_or_agree": lambda s: api.assert_same_or_agree(s["call"], s["call"], PART),

@@ -28,7 +28,7 @@ def severities(subject, change):
         other = replace(seen, raw={name: change(values) for name, values in seen.raw.items()})
         record = CaseRecord(here, CLAUSES["D4"], "test_own", GRU, case)
         with case_record.entered(record):
-            api.assert_unchanged(seen, other, PART)
+            api.assert_unchanged(seen, other, PART, relation="the first time")
     return [found.finding.severity for found in record.findings]
 
 

@@ -89,7 +89,7 @@ def test_findings_of_one_property_in_one_case_are_one_command():
     both = jobs([SHAPE, NUMBER], report().options, ".conformance", "7", 120)
     assert len(both) == 1
     assert both[0].keys == (told_of(SHAPE), told_of(NUMBER))
-    command = f"report '{NUMBER.case}' --test {NUMBER.test} --reports .conformance --seed 7 --call-limit 15"
+    command = f"report '{NUMBER.case}' --test {NUMBER.test} --reports .conformance --seed 7 --call-limit 10"
     assert both[0].command == f"python -m conformance {command}"
 
 

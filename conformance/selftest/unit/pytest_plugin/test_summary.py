@@ -147,6 +147,25 @@ def test_red_run_begins_with_the_groups_and_the_simplest_case_of_each():
     assert lines[5].startswith("FAIL ")
 
 
+def test_one_fault_in_calls_by_several_kernels_is_one_cause():
+    made = report()
+    other = replace(FINDING, test="test_other", kernels=("mkldnn_rnn_layer",), case=FINDING.case + " seed=3")
+    elsewhere = replace(other, cell="gru", test="test_gru", case=LONG_CASE)
+    tell(made, FINDINGS, [one.to_json() for one in (other, elsewhere, FINDING)], "failed")
+    lines = lines_of(made)
+    assert lines[0] == "cause 1 of 2, 2 tests: LSTM, addmm+sigmoid+tanh, in B2"
+    assert lines[1] == f"        {FINDING.again}"
+    assert lines[2].startswith("cause 2 of 2, 1 test: GRU, ")
+
+
+def test_exceptions_of_different_words_are_different_causes():
+    made = report()
+    raised = replace(FINDING, kind="raised ValueError", failure=Failure(RAISED, "ValueError"))
+    both = [replace(raised, lines=(f"ValueError: {text}",), case=f"v1 lstm i{text} h1") for text in ("a", "b")]
+    tell(made, FINDINGS, [one.to_json() for one in both], "failed")
+    assert lines_of(made)[0].startswith("cause 1 of 2, 1 test: ")
+
+
 def test_one_red_has_its_group_and_what_does_not_repeat_is_counted():
     made = report()
     tell(made, FINDINGS, [replace(FINDING, repeatable=False).to_json()], "failed")

@@ -17,7 +17,8 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.subject import TORCH_NN, torch_nn
 from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.property import properties
-from conformance.harness.reports import folder, versions
+from conformance.harness.pytest_plugin import report_folders
+from conformance.harness.reports import endings, folder, versions
 from conformance.harness.reports.facts import facts
 from conformance.harness.reports.minimise import minimised
 from conformance.harness.reports.script import script
@@ -205,3 +206,27 @@ def test_another_finding_of_the_same_name_gets_a_number(halved, tmp_path):
     assert other.name == f"{first.name}-2"
     assert json.loads((first / "case.json").read_text())["finding"]["case"] == halved.finding.case
     assert TORCH_NN not in halved.finding.subject
+
+
+def test_folder_whose_script_is_still_running_says_so(halved, tmp_path, monkeypatch):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder, "script", lambda _: "import sys\nsys.exit(10)\n")
+    monkeypatch.setattr(folder, "exit_code", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        folder.write(tmp_path, halved)
+    (left,) = tmp_path.iterdir()
+    assert "was not run to its end" in (left / "repro.py").read_text().splitlines()[0]
+    assert "was not run to its end" in (left / "facts.md").read_text()
+    monkeypatch.setattr(folder, "exit_code", lambda _: 10)
+    whole, outcome = folder.write(tmp_path, halved)
+    assert outcome == "repro.py ran: exit 10"
+    assert not any("not run to its end" in path.read_text() for path in whole.iterdir())
+
+
+def test_call_that_hangs_leaves_time_for_the_script_and_the_script_for_its_check():
+    importing = 10
+    assert endings.LIMIT_SECONDS + importing <= folder.SECONDS
+    assert 2 * report_folders.CALL_SECONDS + folder.SECONDS + importing <= report_folders.SECONDS_EACH
+    assert report_folders.SECONDS_EACH < report_folders.MOST_SECONDS

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from conformance.clauses import CLAUSES
 from conformance.commands.report import found_by
 from conformance.harness import session
 from conformance.harness.execution.failure import EXITED, KILLED, TIMED_OUT, Failure
@@ -298,3 +299,11 @@ def test_script_makes_a_call_that_ends_its_process_in_a_child(kind, failure, mon
 def test_whole_numbers_are_written_shortly_and_exactly(number):
     assert eval(whole(number)) == number
     assert_short(f"number = {whole(number)}\n")
+
+
+def test_script_of_a_shape_names_the_documented_fact_whichever_property_met_it():
+    fault = next(fault for fault in faults() if fault.name == "adds-a-batch-dimension-to-unbatched-states")
+    found = shown(fault.subject, fault.clauses, *FACTS[fault.name])
+    met = replace(found.finding, test="test_packed_output_has_the_batch_sizes_and_indices_of_the_input")
+    first_lines = script(found._replace(finding=met)).partition("import")[0]
+    assert f"Documented: {CLAUSES['A2'].claim}." in " ".join(first_lines.split())
