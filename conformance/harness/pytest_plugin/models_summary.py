@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from conformance.clauses import CLAUSES
+from conformance.harness.findings.recorder import SEPARATOR
 from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin.asked import asked
 from conformance.harness.pytest_plugin.report import Report
-from strategies.configurations import FREE, Configuration, ModelCases
+from strategies.configurations import Configuration
 
 MOST_REASONS = 4
 """Of so many reasons why properties are not asked each has its count."""
@@ -75,20 +76,24 @@ def _asked(report: Report) -> str:
 
 def _reduced(report: Report) -> str:
     """Which calls in full were too large for the run, and what they were reduced to."""
-    most, said = report.session.axes.most_numbers, []
-    for one in report.session.fleet.configurations:
-        less = ModelCases({}).affordable(one.case, most)
-        sizes = [
-            f"{counted(getattr(less, name), word)} of {getattr(one.case, name):,}"
-            for name, word in zip(FREE, ("row", "step"), strict=True)
-            if getattr(less, name) < getattr(one.case, name)
-        ]
-        said += [f"{one.name} to {' and '.join(sizes)}"] if sizes else []
+    said = list(_reduced_calls(report))
     longest = max(one.case.steps for one in report.session.fleet.configurations)
     few = "where bounds grow with the steps, calls to 5 of them, or 2 in bfloat16"
     said += [few] if longest > FEWEST_REDUCED else []
     dropping = any("drop" in one.case.layout for one in report.session.fleet.configurations)
     return "; ".join([*said, "gradients are tried without dropout"] if dropping else said)
+
+
+def _reduced_calls(report: Report) -> Iterator[str]:
+    """The smallest case that stands for a module's call in full, and the chapters in which it does."""
+    whole = {one.name: one.case for one in report.session.fleet.configurations}
+    chapters: dict[tuple[str, int, int], list[str]] = {}
+    for place, (rows, steps) in sorted(report.session.recorder.reduced.items()):
+        module, _, chapter = place.rpartition(SEPARATOR)
+        chapters.setdefault((module, rows, steps), []).append(chapter)
+    for (module, rows, steps), names in chapters.items():
+        sizes = f"{counted(rows, 'row')} and {counted(steps, 'step')} of {whole[module].batch_size:,}"
+        yield f"{one_line(module)} in {' and '.join(names)} to {sizes} and {whole[module].steps:,}"
 
 
 def _left_out(report: Report) -> Iterator[str]:
@@ -107,6 +112,6 @@ def _reached(report: Report) -> str:
     names = [*CLAUSES, "other"]
     by_clause = ", ".join(f"{name} {missing[name]}" for name in names if missing[name])
     total = len(report.session.recorder.tallies)
-    cut = f"{counted(report.cut_short, 'property')} with fewer cases, " if report.cut_short else ""
+    cut = f"{counted(len(report.cut_short), 'property')} with fewer cases, " if report.cut_short else ""
     said = f"{missing.total():,} not reached: {by_clause}" if missing else "all others in full"
     return f"{counted(total, 'property')} in the time given; {cut}{said}"
