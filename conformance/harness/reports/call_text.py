@@ -41,7 +41,7 @@ DOUBLED = {
 """The lines that double a module's weights, by the ways of `life_cycle.CHANGES`."""
 
 
-MOST_NUMBERS = 5_000
+MOST_NUMBERS = 100_000
 """The most numbers of a call that a script has as literals."""
 
 WIDTH = 110
@@ -55,9 +55,21 @@ def parts(v):
 """A function of scripts: every tensor of a result."""
 
 
+LARGEST_WRITTEN_OUT = 256
+"""The most equal numbers that are written one by one."""
+
+
 def literal(values: np.ndarray) -> str:
-    """An array as nested lists of Python numbers, each as short as it is exact."""
+    """An array as nested lists of Python numbers, each as short as it is exact; many equal ones in short."""
+    if values.size > LARGEST_WRITTEN_OUT and (values == values.flat[0]).all():
+        return "[" * values.ndim + repr(float(values.flat[0])) + "".join(f"] * {n}" for n in reversed(values.shape))
     return str(np.asarray(values, np.float64).tolist()).replace(".0]", "]").replace(".0,", ",")
+
+
+def numbers_written(problem: Problem) -> int:
+    """How many numbers stand in the literals of a call: of equal ones there is one."""
+    tensors = (*problem.parameters.values(), problem.input)
+    return sum(one.size if one.size and (one != one.flat[0]).any() else 1 for one in tensors)
 
 
 def _filled(items: list[str]) -> list[str]:
@@ -107,8 +119,7 @@ class Call:
             raise NoScript(f"no script makes calls on the route {seen.route}")
         if way := seen.manner.api or seen.manner.surrounding:
             raise NoScript(f"no script makes calls with {way}")
-        numbers = sum(values.size for values in (*seen.problem.parameters.values(), seen.problem.input))
-        if numbers > MOST_NUMBERS:
+        if (numbers := numbers_written(seen.problem)) > MOST_NUMBERS:
             raise NoScript(f"its {numbers:,} numbers are too many for a script")
         if seen.problem.device != "cpu":
             raise NoScript(f"no script makes calls on {seen.problem.device}")
