@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from conformance.clauses import CLAUSES
 from conformance.harness.findings.recorder import SEPARATOR
@@ -19,6 +19,9 @@ MOST_REASONS = 4
 FEWEST_REDUCED = 2
 """The number of steps that calls in every dtype may have, whatever is asked of them."""
 
+APART = "properties that draw no case, and replays of known deviations, have sizes of their own: run without --like"
+"""What is not asked of modules, whatever they are."""
+
 Line = tuple[str, str]
 
 
@@ -27,6 +30,7 @@ def lines(report: Report) -> Iterator[Line]:
     if report.session.fleet.sources:
         yield from _verdicts(report)
         yield "ASKED", _asked(report)
+        yield "APART", APART if report.options.case is None else ""
         yield "REDUCED", _reduced(report)
         yield from (("LEFT OUT", text) for text in _left_out(report))
     yield "REACHED", _reached(report)
@@ -35,24 +39,34 @@ def lines(report: Report) -> Iterator[Line]:
 def _verdicts(report: Report) -> Iterator[Line]:
     """For each model its verdict, its modules, and where one deviates the clauses."""
     models = report.session.fleet
-    broken: dict[str, set[str]] = {}
-    for finding in report.findings:
-        broken.setdefault(finding.module, set()).add(finding.clause)
-    tested = {node.rpartition("-")[2].rstrip("]") for node in report.session.recorder.tallies}
+    broken, tested = broken_clauses(report), tested_modules(report)
     for place, source in enumerate(models.sources):
         modules = [(path, one) for one in models.configurations for model, path in one.modules if model == source]
         yield (
             ("MODELS" if place == 0 else ""),
-            f"{_verdict(modules, broken, tested)}  {one_line(source)}  "
+            f"{verdict([one for _, one in modules], broken, tested)}  {one_line(source)}  "
             + ", ".join(path + _clauses(broken.get(one.name, set())) for path, one in modules),
         )
 
 
-def _verdict(modules: list[tuple[str, Configuration]], broken: dict[str, set[str]], tested: set[str]) -> str:
+def broken_clauses(report: Report) -> dict[str, set[str]]:
+    """The clauses of the red findings at each module, by its name."""
+    broken: dict[str, set[str]] = {}
+    for finding in report.findings:
+        broken.setdefault(finding.module, set()).add(finding.clause)
+    return broken
+
+
+def tested_modules(report: Report) -> Counter[str]:
+    """How many properties looked at a case of each module, by its name without what stands before a dash."""
+    return Counter(node.rpartition("-")[2].rstrip("]") for node in report.session.recorder.tallies)
+
+
+def verdict(modules: Sequence[Configuration], broken: Mapping[str, set[str]], tested: Mapping[str, int]) -> str:
     """FAIL where a module deviates, NOTHING where one was not tested, else PASS."""
-    if any(one.name in broken for _, one in modules):
+    if any(one.name in broken for one in modules):
         return "FAIL"
-    return "PASS" if all(one.name.rpartition("-")[2] in tested for _, one in modules) else "NOTHING"
+    return "PASS" if all(one.name.rpartition("-")[2] in tested for one in modules) else "NOTHING"
 
 
 def _clauses(broken: Iterable[str]) -> str:

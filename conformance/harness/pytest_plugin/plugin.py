@@ -41,6 +41,9 @@ OF_THE_RUN = "conformance_run_ends_and_seed"
 BEGAN = time.time()
 """When this was imported, before torch is."""
 
+SECONDS_TO_END = 3.0
+"""The part of its time that a run keeps for its summary, or a tenth if that is less."""
+
 SECONDS_OF_A_CASE = 1.0
 """The processor seconds that a drawn case of a model may be estimated to take where time is limited."""
 
@@ -191,7 +194,7 @@ def _set_deadline(config: pytest.Config) -> None:
         given.deadline, given.hypothesis_seed = config.workerinput[OF_THE_RUN]
         return
     seconds = _seconds_given(config)
-    given.deadline = BEGAN + seconds if seconds else math.inf
+    given.deadline = BEGAN + seconds - min(SECONDS_TO_END, seconds / 10) if seconds else math.inf
     if seconds and getattr(given, "maxschedchunk", 1) is None:
         given.maxschedchunk = 1  # so that what is not reached is the end of the order, not the end of a worker's share
 
