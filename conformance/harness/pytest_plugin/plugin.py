@@ -35,6 +35,9 @@ OPTIONS = pytest.StashKey[Any]()
 ASKED = pytest.StashKey[Any]()
 """The property of an item that is asked of a user's module."""
 
+LEFT = pytest.StashKey[float]()
+"""How many items a process will still run, this one too; of a run that ends after a time."""
+
 OF_THE_RUN = "conformance_run_ends_and_seed"
 """When the run is over, and its seed: a key of xdist's workerinput."""
 
@@ -341,13 +344,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _share_out_time(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Gives each property an equal share of the time, so that the run comes to all of them if it can."""
+    """Gives each property an equal share of the time that is left, so that the run comes to all of them if it can."""
     from conformance.harness.pytest_plugin.turns import seconds_in_full
 
     here = _here()
     processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
-    left = (config.option.deadline - time.time()) * processes
-    here.seconds_each = max(0.0, left / max(1, len(items)))
+    for place, item in enumerate(items):
+        item.stash[LEFT] = (len(items) - place) / processes
     if here.fleet.configurations:
         here.axes.most_seconds = SECONDS_OF_A_CASE
         in_all = _seconds_given(config) * processes
@@ -409,6 +412,8 @@ def _here() -> Any:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _here().cut_short = False
+    if LEFT in item.stash:
+        _here().seconds_each = max(0.0, _here().deadline - time.time()) / item.stash[LEFT]
     if _here().is_over:
         from conformance.harness.property import NOT_IN_TIME
         from conformance.harness.pytest_plugin.report import NOT_REACHED
