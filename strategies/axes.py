@@ -6,6 +6,7 @@ axes in force. It is called whenever a case is drawn, because neither is known a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -69,11 +70,13 @@ class Axes:
 
     dtypes, devices  the simplest first: names such as "float32" and "cuda:1"
     most_numbers     the largest `Case.numbers` of a case with a field far out
+    most_seconds     the processor seconds that a drawn case at a model's sizes may be estimated to take
     """
 
     dtypes: tuple[str, ...] = DTYPES
     devices: tuple[str, ...] = ("cpu",)
     most_numbers: int = MOST_NUMBERS["smoke"]
+    most_seconds: float = math.inf
 
 
 AxesInForce = Callable[[], Axes]

@@ -10,7 +10,7 @@ line fits every cell.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -143,11 +143,14 @@ class Case:
 
     def within(self, most: int, field: str) -> Case:
         """The case with a size reduced until it has at most so many numbers, or the size is 1."""
-        if self.numbers() <= most:
-            return self
+        return self.reduced(field, lambda case: case.numbers() <= most)
 
+    def reduced(self: C, field: str, fits: Callable[[C], bool]) -> C:
+        """The case with a size reduced until it fits, or the size is 1. Where a size fits, smaller ones do too."""
+        if fits(self):
+            return self
         smaller = range(1, getattr(self, field))
-        fitting = bisect_right(smaller, most, key=lambda size: self.of_size(field, size).numbers())
+        fitting = bisect_left(smaller, True, key=lambda size: not fits(self.of_size(field, size)))
         return self.of_size(field, max(1, fitting))
 
     def of_size(self: C, field: str, size: int) -> C:

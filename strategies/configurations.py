@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from reference.problem import CELL_SUFFIX
 from strategies import axes
 from strategies.axes import Axes, AxesInForce
 from strategies.case import ONE_STEP, Case, Cases
+from strategies.cost import seconds_of
 from strategies.real import PART_OF_GATES, RealCases, gates_as_inputs
 from strategies.weights import Weights
 
@@ -34,10 +36,12 @@ class Configuration:
     """A module of a model.
 
     cell     one of `CELLS`
-    case     its sizes and flags, the dtype, and the rows, steps and lengths of a call in full
+    case     its sizes and flags, the dtype, and the rows, steps and lengths of its largest call
     modules  its names: the model and the path in it, of every module that has this configuration
-    weights  its parameters, if they are known
+    weights  the parameters of the first module, if they are known
     several  whether the run has other models too, so that a path alone does not name a module
+    calls    calls of other rows, steps or lengths, the largest first
+    others   the parameters of the other modules, as far as they differ
     """
 
     cell: str
@@ -45,6 +49,8 @@ class Configuration:
     modules: tuple[tuple[str, str], ...]
     weights: Weights | None = None
     several: bool = False
+    calls: tuple[Case, ...] = ()
+    others: tuple[Weights, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,25 +59,32 @@ class Configuration:
         return f"{model}:{path}" if self.several else path
 
     @property
-    def key(self) -> tuple[str, Case]:
+    def key(self) -> tuple[str, Case, tuple[Case, ...]]:
         """What is equal in modules of one configuration."""
-        return self.cell, self.case
+        return self.cell, self.case, self.calls
+
+    @property
+    def every_weights(self) -> tuple[Weights, ...]:
+        """The parameters of all of its modules, as far as they are known."""
+        return ((self.weights,) if self.weights is not None else ()) + self.others
 
 
 @dataclass(frozen=True)
 class ModelCases(Cases):
     """Cases of one configuration.
 
-    whole    the first case: the rows and steps of a call in full, as far as the family has them
+    whole    the first cases: the rows and steps of each call in full, as far as the family has them, the largest first
     drawn    rows and steps that are drawn where the family leaves them free, and the choosers of extensions
-    weights  real parameters, drawn beside others; None if the family pins the numbers, or there are none
+    weights  real parameters, drawn beside others; none if the family pins the numbers, or none are known
     part     a case has at most one in so many of the numbers that the run permits
+    clause   of the property, which tells what a case costs
     """
 
-    whole: Case = field(default_factory=Case)
+    whole: tuple[Case, ...] = (Case(),)
     drawn: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    weights: Weights | None = None
+    weights: tuple[Weights, ...] = ()
     part: int = 1
+    clause: str = ""
 
     @property
     def large(self) -> bool:
@@ -80,22 +93,36 @@ class ModelCases(Cases):
     def strategy(self, axes_in_force: AxesInForce = Axes) -> st.SearchStrategy[Case]:
         """Draws from the family at the configuration; shrinks towards one row and step with drawn weights."""
         drawn = Cases({**self.pinned, **self.drawn}).strategy(axes_in_force)
-        cases = drawn.map(lambda case: self.affordable(case, axes_in_force().most_numbers))
-        if self.weights is None:
+        cases = drawn.map(
+            lambda case: self.affordable(case, axes_in_force().most_numbers, axes_in_force().most_seconds)
+        )
+        if not self.weights:
             return cases
-        return st.builds(self._with_weights, cases, st.booleans())
+        return st.builds(_with_weights, cases, st.sampled_from([None, *self.weights]))
 
-    def first(self, most: int) -> Case:
-        """The call in full, with at most so many numbers if its parameters leave room."""
-        return self._with_weights(self.affordable(self.whole, most), True)
+    def first(self, most: int, seconds: float = math.inf) -> Case:
+        """The largest call in full, with at most so many numbers and estimated seconds if its parameters leave room."""
+        return self.firsts(most, seconds)[0][0]
 
-    def _with_weights(self, case: Case, real: bool) -> Case:
-        return replace(case, weights=self.weights) if real and self.weights is not None else case
+    def firsts(self, most: int, seconds: float = math.inf) -> list[tuple[Case, Case]]:
+        """Each call in full, reduced likewise, and as it is; the largest with the parameters of each module."""
+        reduced = {self.affordable(case, most, seconds): case for case in reversed(self.whole)}
+        (largest, whole), *others = reversed(reduced.items())
+        weights = self.weights or (None,)
+        firsts = [(_with_weights(largest, one), whole) for one in weights]
+        return firsts + [(_with_weights(case, weights[0]), whole) for case, whole in others]
 
-    def affordable(self, case: Case, most: int) -> Case:
-        """The case with fewer rows, then fewer steps, until it has at most so many numbers; units and layers stay."""
+    def affordable(self, case: Case, most: int, seconds: float = math.inf) -> Case:
+        """The case with fewer rows, then fewer steps, until it has at most so many numbers and estimated seconds.
+
+        Units and layers stay.
+        """
+
+        def fits(one: Case) -> bool:
+            return one.numbers() <= most // self.part and seconds_of(one, self.clause) <= seconds
+
         for name in FREE:
-            size = getattr(case.within(most // self.part, name), name)
+            size = getattr(case.reduced(name, fits), name)
             permitted = self.pinned.get(name)
             if permitted is not None and size not in permitted:
                 size = max((one for one in permitted if one <= size), default=min(permitted))
@@ -103,13 +130,19 @@ class ModelCases(Cases):
         return case
 
 
-def at(family: Cases, configuration: Configuration, long: bool) -> ModelCases | str:
+def _with_weights(case: Case, weights: Weights | None) -> Case:
+    return replace(case, weights=weights) if weights is not None else case
+
+
+def at(family: Cases, configuration: Configuration, long: bool, clause: str = "") -> ModelCases | str:
     """The family's cases at a configuration, or the reason why it has none there.
 
     long: whether its bounds stay narrow at any number of steps; others run at 5 steps at most, or 2 in bfloat16.
+    clause: of the property.
     """
     if isinstance(family, RealCases):
-        return _of_real(family, configuration)
+        found = _of_real(family, configuration)
+        return found if isinstance(found, str) else replace(found, clause=clause)
     pins = {name: values for name, values in family.pinned.items() if name not in family.near}
     case = configuration.case
     if reason := _excluded(pins, case):
@@ -117,7 +150,7 @@ def at(family: Cases, configuration: Configuration, long: bool) -> ModelCases | 
     layouts = _layouts(pins, case)
     if not layouts:
         return "about other flags"
-    weights = configuration.weights if "fill" not in pins else None
+    weights = configuration.every_weights if "fill" not in pins else ()
     own: dict[str, tuple[Any, ...]] = {name: (getattr(case, name),) for name in (*SIZES, "proj_size", "bidirectional")}
     pinned = {"fill": axes.NEAR["fill"]} | pins | own | {"layout": layouts, "dtype": (case.dtype,)}
     long = long or family.far == "steps"
@@ -125,19 +158,23 @@ def at(family: Cases, configuration: Configuration, long: bool) -> ModelCases | 
         pinned["steps"] = tuple(range(1, case.most_steps + 1))
     pinned.pop("projection", None)  # proj_size is pinned itself
     drawn: dict[str, tuple[Any, ...]] = {"projection": (False,)}
-    drawn |= {name: _beside(few, getattr(case, name)) for name, few in FREE.items() if name not in pinned}
+    calls = (case, *configuration.calls)
+    drawn |= {
+        name: _beside(few, [getattr(one, name) for one in calls]) for name, few in FREE.items() if name not in pinned
+    }
     if "short" in pinned:
         drawn.pop("steps", None)
-    return ModelCases(pinned, "", _share(case), (), _whole(pinned, case, layouts), drawn, weights)
+    whole = tuple(dict.fromkeys(_whole(pinned, one, layouts) for one in calls))
+    return ModelCases(pinned, "", _share(case), (), whole, drawn, weights, clause=clause)
 
 
 FREE = {"batch_size": FEW_ROWS, "steps": FEW_STEPS}
 """Sizes of a call, which a module does not fix."""
 
 
-def _beside(few: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """The small sizes, and that of the model as often as one of them."""
-    return few if size in few else (*few, size)
+def _beside(few: tuple[int, ...], sizes: Sequence[int]) -> tuple[int, ...]:
+    """The small sizes, and those of the model as often as one of them."""
+    return tuple(dict.fromkeys((*few, *sizes)))
 
 
 def _of_real(family: RealCases, configuration: Configuration) -> ModelCases | str:
@@ -145,13 +182,13 @@ def _of_real(family: RealCases, configuration: Configuration) -> ModelCases | st
     if configuration.cell.endswith(CELL_SUFFIX):
         return "about sequences"
     case = gates_as_inputs(configuration.case) if family.of_gates else configuration.case
-    weights = None if family.of_gates else configuration.weights
+    weights = () if family.of_gates else configuration.every_weights
     fields = ("layout", "dtype", "proj_size", "bidirectional", *SIZES)
     pinned: dict[str, tuple[Any, ...]] = {name: (getattr(case, name),) for name in fields}
     pinned |= {"fill": ("initial",), "memory": ("contiguous",), "packed": (case.packed,)}
     drawn = {"projection": (False,)} | {name: (getattr(case, name),) for name in FREE}
     part = PART_OF_GATES if family.of_gates else 1
-    return ModelCases(pinned, "", family.share, (), replace(case, fill="initial"), drawn, weights, part)
+    return ModelCases(pinned, "", family.share, (), (replace(case, fill="initial"),), drawn, weights, part)
 
 
 def _excluded(pins: Mapping[str, tuple[Any, ...]], case: Case) -> str:

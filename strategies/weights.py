@@ -18,11 +18,12 @@ class NoWeights(LookupError):
 class Weights:
     """Parameters by their documented names, float64 arrays of numbers that the module's dtype stores.
 
-    Two are equal if their names are: a case line holds the name alone.
+    Two are equal if their names are: a case line holds the name alone. model: as --like names the one that has them.
     """
 
     name: str
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    model: str = field(default="", compare=False)
 
     def of(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """The parameter of this name. Raises NoWeights if it is not there in this shape."""

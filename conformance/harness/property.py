@@ -22,11 +22,12 @@ from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution.observation import Observation
 from conformance.harness.findings.deviation import Deviation
-from conformance.harness.findings.recorder import Finding, as_repeat
+from conformance.harness.findings.recorder import SEPARATOR, Finding, as_repeat, node
 from conformance.harness.localiser.localise import explained
 from conformance.harness.session import Session
 from strategies import Case, Cases
 from strategies.configurations import Configuration, ModelCases, at
+from strategies.cost import seconds_of
 from strategies.real import RealCases, name_of
 
 MARK = "conformance"
@@ -41,6 +42,12 @@ GROWS_NOWHERE = ("A", "B2", "D", "E3")
 FULL_FIRST = ("B2", "C", "D")
 """Chapters and clauses in which a module's call in full is looked at before any drawn case."""
 
+
+SHARES_TO_SHRINK = 10
+"""A property whose case failed may take so many shares of the time of a run to find a smaller one."""
+
+NOT_IN_TIME = "not reached in time"
+"""Why a test is skipped that no case of was looked at."""
 
 FEWEST_CASES = 3
 """A property draws at least so many cases; Hypothesis's first is the smallest one."""
@@ -86,7 +93,7 @@ class Property:
         family = self.cases(configuration.cell)
         if family is None:
             return "that draw no case" if configuration.cell in self.cells else "about another cell"
-        cases = at(family, configuration, long=_is_of(self.clause, GROWS_NOWHERE))
+        cases = at(family, configuration, _is_of(self.clause, GROWS_NOWHERE), self.clause.id)
         if isinstance(cases, str):
             return cases
         return replace(self, families=(((configuration.cell,), cases),), module=configuration.name)
@@ -98,7 +105,8 @@ class Property:
         """
         here, began = session.current(), time.time()
         record = self.record(here, cell, case)
-        here.slowest = max(here.slowest, time.time() - began)
+        if case is not None:
+            here.took(time.time() - began, seconds_of(case, self.clause.id))
         if record.untaken and not record.elements and not record.findings:
             pytest.skip(f"--route leaves out {', '.join(record.untaken)}")
         judged = [(here.judged(found.finding, case), found.seen) for found in record.findings]
@@ -165,12 +173,17 @@ class Property:
 
         failed, began = set[Case](), list[float]()
 
+        def is_enough(here: Session, case: Case) -> bool:
+            """Whether a property had its share of the time, ten of them where it shrinks a case that failed."""
+            share = here.seconds_each * (SHARES_TO_SHRINK if failed else 1)
+            had = len(began) > FEWEST_CASES and began[-1] - began[0] > share
+            return (had or not here.has_time_for(case, self.clause.id)) and case not in failed
+
         @functools.wraps(self.body)
         def drawn(case: Case, cell: str) -> None:
             here = session.current()
             began.append(time.time())
-            had_its_share = len(began) > FEWEST_CASES and began[-1] - began[0] > here.seconds_each and not failed
-            if (here.is_over or had_its_share) and case not in failed:
+            if is_enough(here, case):
                 here.cut_short = True
                 return  # a case that failed before still fails, or Hypothesis would call the test flaky
             try:
@@ -185,23 +198,55 @@ class Property:
             settings = hypothesis.settings(whole, max_examples=max(FEWEST_CASES, whole.max_examples // cases.share))
         test = settings(test) if settings is not None else test
         test = hypothesis.seed(seed)(test) if seed is not None else test
-        if isinstance(cases, ModelCases) and _is_of(self.clause, FULL_FIRST):
+        if self.is_full_first and isinstance(cases, ModelCases):
             test = self._full_first(cases, test)
-        return _of_value(test)
+        return _of_value(self._reached(test))
+
+    @property
+    def is_full_first(self) -> bool:
+        """Whether a module's calls in full are looked at before any drawn case."""
+        return _is_of(self.clause, FULL_FIRST)
+
+    def _reached(self, test: Callable[..., None]) -> Callable[..., None]:
+        """A test that is skipped if no case of it fitted in the time."""
+
+        @functools.wraps(self.body)
+        def reached(cell: str) -> None:
+            here = session.current()
+            tallies, name = here.recorder.tallies, node(self.name, cell, self.module)
+            before = tallies[name].cases if name in tallies else 0
+            test(cell=cell)
+            if here.cut_short and before == (tallies[name].cases if name in tallies else 0):
+                pytest.skip(NOT_IN_TIME)
+
+        return reached
 
     def _full_first(self, cases: ModelCases, test: Callable[..., None]) -> Callable[..., None]:
-        """A test that looks at the call in full first; if that fails, a smaller case that fails is told instead."""
+        """A test that looks at the calls in full first; if one fails, a smaller case that fails is told instead."""
 
         @functools.wraps(self.body)
         def first(cell: str) -> None:
-            try:
-                self.check(cell, cases.first(session.current().axes.most_numbers))
-            except Deviation:
-                test(cell=cell)
-                raise
+            here = session.current()
+            for case, whole in cases.firsts(here.axes.most_numbers, here.seconds_full):
+                if not here.has_time_for(case, self.clause.id):
+                    here.cut_short = True
+                    continue
+                if cases.part == 1:
+                    self._note_reduced(here, case, whole)
+                try:
+                    self.check(cell, case)
+                except Deviation:
+                    test(cell=cell)
+                    raise
             test(cell=cell)
 
         return first
+
+    def _note_reduced(self, here: Session, case: Case, whole: Case) -> None:
+        """Notes a case that has less than the call in full that it stands for."""
+        if (case.batch_size, case.steps) != (whole.batch_size, whole.steps):
+            place = SEPARATOR.join((self.module, self.clause.id[0]))
+            here.recorder.reduced_to(place, case.batch_size, case.steps)
 
     def _plain(self, cell: str, **parameter: object) -> None:
         """Parameters are bound to the body already; pytest hands them over all the same."""

@@ -32,8 +32,13 @@ from reference.problem import Problem
 from reference.roundings import Judgement
 from strategies import Axes, Case
 from strategies.axes import DTYPES
+from strategies.cost import seconds_of
+from strategies.weights import Weights
 
 Seen = TypeVar("Seen", bound=Observation)
+
+SECONDS_THAT_TELL = 1.0
+"""From so many estimated seconds on the pace of a run is known."""
 
 KERNELS_RECORDED_EVERY = 50
 """One in this many requests also records the kernels that it reaches."""
@@ -62,8 +67,9 @@ class Session:
     put_right    settings from outside that were undone for the run
     fleet        the user's models
     deadline     the time of time.time() at which the run has to be over
-    slowest      the seconds that a case took so far, at most
     seconds_each after so many seconds a property draws no more than its fewest cases
+    seconds_full the processor seconds that a model's call in full may be estimated to take
+    spent        the seconds that cases took so far, and what they were estimated to take
     cut_short    whether the property at hand drew fewer cases than it may
     on_case      called with the record of each case before a property looks at it
     build        the PyTorch that makes the calls; that of this process unless the executor has another
@@ -79,8 +85,9 @@ class Session:
     put_right: tuple[str, ...] = ()
     fleet: Fleet = field(default_factory=Fleet)
     deadline: float = math.inf
-    slowest: float = 0.0
     seconds_each: float = math.inf
+    seconds_full: float = math.inf
+    spent: tuple[float, float] = (0.0, 0.0)
     cut_short: bool = False
     on_case: Callable[[CaseRecord], None] = lambda record: None
     routes: tuple[str, ...] = tuple(ROUTES)
@@ -97,15 +104,27 @@ class Session:
         name = self.subject.name if self.subject.is_pytorchs_own(cell) else f"{self.subject.name}, not PyTorch's own"
         return _judgement(cell, problem.dtype, problem.device, self.build, name)
 
-    def options(self, cell: str, module: str) -> str:
-        """The options that name the subject, and the model of a module, on a command line."""
+    def options(self, cell: str, module: str, weights: Weights | None = None) -> str:
+        """The options that name the subject, and the model of a module or of its weights, on a command line."""
         own = self.subject.options(cell)
-        return " ".join(filter(None, (own, self.fleet.option(module) if module else "")))
+        return " ".join(filter(None, (own, self.fleet.option(module, weights) if module else "")))
 
     @property
     def is_over(self) -> bool:
-        """Whether no time is left for a case."""
-        return time.time() + self.slowest > self.deadline
+        """Whether no time is left."""
+        return time.time() > self.deadline
+
+    def has_time_for(self, case: Case, clause: str) -> bool:
+        """Whether a case of a property of this clause will probably end in time, at the pace of the cases so far."""
+        if math.isinf(self.deadline):
+            return True
+        took, estimated = self.spent
+        pace = max(1.0, took / estimated if estimated > SECONDS_THAT_TELL else 1.0)
+        return time.time() + pace * seconds_of(case, clause) <= self.deadline
+
+    def took(self, seconds: float, estimated: float) -> None:
+        """A case took so many seconds and was estimated to take so many."""
+        self.spent = self.spent[0] + seconds, self.spent[1] + estimated
 
     @property
     def repeats_bits(self) -> bool:

@@ -18,9 +18,9 @@ State = Literal["seen", "not seen", "gone", "expired"]
 """Of a known deviation: met in the run, not met, no longer shown by its stored case, its waiver over."""
 
 
-def says(meaning: str) -> Any:
-    """A field, and what it means."""
-    return field(metadata={"says": meaning})
+def says(meaning: str, **default: Any) -> Any:
+    """A field, and what it means; one with a default may be absent from a file."""
+    return field(metadata={"says": meaning}, **default)
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,21 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class Module:
+    """A recurrent module of a model that --like named."""
+
+    model: str = says("as --like names it")
+    name: str = says("the path of the module in it")
+    case: str = says("the line of its largest call, without weights")
+    calls: int = says("its calls of other rows, steps or lengths")
+    weights: bool = says("whether its own weights were tried beside drawn ones")
+    verdict: Verdict = says("FAIL where it deviates, NOTHING where nothing was asked of it, else PASS")
+    broken: tuple[str, ...] = says("the clauses that it breaks")
+    asked: int = says("properties that were asked of it; equal modules share them")
+    reached: int = says("those of them that looked at a case")
+
+
+@dataclass(frozen=True)
 class Results:
     """The results of a run."""
 
@@ -188,3 +203,4 @@ class Results:
     errors: tuple[str, ...] = says("errors of the suite, and other tests that failed")
     accuracy: dict[str, float] = says("the worst tanh and sigmoid over every 16-bit value, in units of roundoff")
     largest: dict[str, int] = says("the largest sizes of all cases")
+    modules: tuple[Module, ...] = says("the modules of the models after --like", default=())

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import sys
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
@@ -101,7 +101,7 @@ def _read(data: Any, kind: Any, place: str) -> Any:
 
 def _read_object(data: dict[str, Any], kind: Any, place: str) -> Any:
     types = get_type_hints(kind)
-    names = [one.name for one in fields(kind)]
+    names = [one.name for one in fields(kind) if one.name in data or one.default is MISSING]
     if extra := [name for name in data if name not in types]:
         raise ResultsError(f"{_at(place, extra[0])}: no such key; {AGAIN}")
     if missing := [name for name in names if name not in data]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from conformance.results.document import SCHEMA, Results
@@ -31,7 +31,7 @@ def _object(kind: type) -> dict[str, Any]:
         "type": "object",
         "description": " ".join((kind.__doc__ or "").split()),
         "properties": properties,
-        "required": list(properties),
+        "required": [one.name for one in fields(kind) if one.default is MISSING],  # type: ignore[arg-type]
         "additionalProperties": False,
     }
 

@@ -15,6 +15,7 @@ from conformance.harness.findings.recorder import Element, Finding, Recorder, no
 from reference.problem import Problem
 from reference.roundings import Judgement
 from strategies import Case
+from strategies.weights import Weights
 
 
 class Run(Protocol):
@@ -25,7 +26,7 @@ class Run(Protocol):
     @property
     def subject(self) -> Any: ...
 
-    def options(self, cell: str, module: str) -> str: ...
+    def options(self, cell: str, module: str, weights: Weights | None = None) -> str: ...
 
     @property
     def repeats_bits(self) -> bool: ...
@@ -121,7 +122,7 @@ class CaseRecord:
             kind=kind,
             lines=tuple(lines),
             case=seen.problem.case if self.case is not None else "",
-            options=self.run.options(self.cell, self.module),
+            options=self.run.options(self.cell, self.module, self.case.weights if self.case is not None else None),
             failure=failure,
             element=element,
             documented="" if documented is None else repr(documented),

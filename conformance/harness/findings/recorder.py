@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -202,8 +203,9 @@ class LeftOut:
 class Recorder:
     """All of a process: a tally for each property and cell, one for each clause, cell, dtype and route, findings that
     do not fail, what was unsupported, how often each kernel was recorded, the worst error of a function over every
-    16-bit value, in units of roundoff, the largest sizes, and for each real configuration that was tried whether it was
-    in full."""
+    16-bit value, in units of roundoff, the largest sizes, for each real configuration that was tried whether it was in
+    full, and for each user's module and chapter the rows and steps of the smallest case that stands for a larger call.
+    """
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
     judged: dict[str, JudgedCounts] = field(default_factory=dict)
@@ -213,6 +215,7 @@ class Recorder:
     accuracy: dict[str, float] = field(default_factory=dict)
     largest: dict[str, int] = field(default_factory=dict)
     real: dict[str, bool] = field(default_factory=dict)
+    reduced: dict[str, list[int]] = field(default_factory=dict)
 
     def measured(self, function: str, error: float) -> None:
         """The worst error of a function, such as `float16 tanh`, over every value."""
@@ -226,6 +229,11 @@ class Recorder:
     def looked_at_real(self, name: str, in_full: bool) -> None:
         """A case of a real configuration, as it is in use or reduced."""
         self.real[name] = in_full or self.real.get(name, False)
+
+    def reduced_to(self, place: str, rows: int, steps: int) -> None:
+        """A call in full had to be reduced to these rows and steps; the smallest of a module and chapter is kept."""
+        before = self.reduced.get(place, [rows, steps])
+        self.reduced[place] = min(before, [rows, steps], key=math.prod)
 
     def tally(self, node: str) -> PropertyStats:
         return self.tallies.setdefault(node, PropertyStats())
@@ -284,6 +292,8 @@ class Recorder:
         self.looked_at(**data["largest"])
         for name, in_full in data["real"].items():
             self.looked_at_real(name, in_full)
+        for place, (rows, steps) in data["reduced"].items():
+            self.reduced_to(place, rows, steps)
         for function, error in data["accuracy"].items():
             self.measured(function, error)
 
@@ -297,6 +307,7 @@ class Recorder:
             "accuracy": self.accuracy,
             "largest": self.largest,
             "real": self.real,
+            "reduced": self.reduced,
         }
 
 

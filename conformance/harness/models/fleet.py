@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from conformance.harness.models import inventory, loading
 from conformance.harness.models.loading import LikeError
 from conformance.harness.models.modules import LeftOut, modules_of
@@ -30,15 +32,17 @@ class Fleet:
     configurations: tuple[Configuration, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
-    def option(self, module: str) -> str:
-        """The option that names the model of a module on a command line."""
+    def option(self, module: str, weights: Weights | None = None) -> str:
+        """The option that names the model of a module, or that whose weights these are, on a command line."""
         models = [one.modules[0][0] for one in self.configurations if one.name == module]
+        models = [weights.model] if weights is not None and weights.model else models
         return shlex.join(["--like", models[0]]) if models else ""
 
     @property
     def weights(self) -> Mapping[str, Weights]:
-        """Real parameters by the name that a case line gives them."""
-        return {one.weights.name: one.weights for one in self.configurations if one.weights is not None}
+        """Real parameters by the name that a case line gives them, and with their model before it."""
+        every = [weights for one in self.configurations for weights in one.every_weights]
+        return {_with_model(one).name: one for one in every} | {one.name: one for one in every}
 
     def armed(self, case: Case) -> Case:
         """The case with the arrays of the weights that it names. Raises LikeError if they are not there."""
@@ -49,7 +53,7 @@ class Fleet:
             there = f"; these have {', '.join(self.weights)}" if self.weights else ""
             name = case.weights.name
             raise LikeError(f"weights={name}: give the model that has it, as --like package.module:build{there}")
-        return replace(case, weights=known)
+        return replace(case, weights=replace(known, name=case.weights.name))
 
 
 def fleet(sources: Sequence[str]) -> Fleet:
@@ -76,15 +80,33 @@ def of_source(source: str) -> tuple[list[Configuration], list[LeftOut]]:
 
 
 def merged(found: Sequence[Configuration]) -> list[Configuration]:
-    """Each configuration once, in the order of the first; it keeps the first weights."""
+    """Each configuration once, in the order of the first, with the weights of all that have it, equal ones once."""
     kept: dict[object, Configuration] = {}
     names = set[str]()
     for one in found:
+        if one.weights is not None:
+            one = replace(one, weights=_with_model(one.weights) if one.weights.name in names else one.weights)
+            names.add(one.weights.name)  # type: ignore[union-attr]
         before = kept.get(one.key)
-        if before is not None:
-            kept[one.key] = replace(before, modules=(*before.modules, *one.modules))
-            continue
-        is_new = one.weights is not None and one.weights.name not in names
-        names |= {one.weights.name} if one.weights is not None else set()
-        kept[one.key] = one if is_new else replace(one, weights=None)
+        kept[one.key] = one if before is None else _joined(before, one)
     return list(kept.values())
+
+
+def _joined(before: Configuration, one: Configuration) -> Configuration:
+    """A configuration that more modules have."""
+    joined = replace(before, modules=(*before.modules, *one.modules))
+    if one.weights is None or any(_are_equal(one.weights, other) for other in before.every_weights):
+        return joined
+    if before.weights is None:
+        return replace(joined, weights=one.weights)
+    return replace(joined, others=(*before.others, one.weights))
+
+
+def _are_equal(one: Weights, other: Weights) -> bool:
+    names = one.arrays.keys()
+    return names == other.arrays.keys() and all(np.array_equal(one.arrays[name], other.arrays[name]) for name in names)
+
+
+def _with_model(weights: Weights) -> Weights:
+    """The weights under a name that no module of another model has."""
+    return replace(weights, name=f"{weights.model}:{weights.name}") if weights.model else weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from conformance.harness.findings.rendering import one_line
 from conformance.harness.models.recording import Recorded
 from reference.problem import CELL_SUFFIX
 from strategies import Case
+from strategies.axes import LAYOUT_WORDS
 from strategies.case import LARGEST_SIZE, MOST_NUMBERS
 from strategies.configurations import Configuration, of_module
 from strategies.weights import Weights, is_name
@@ -36,7 +37,7 @@ class LeftOut:
 
 
 def modules_of(
-    model: torch.nn.Module, source: str, recorded: Mapping[str, Recorded]
+    model: torch.nn.Module, source: str, recorded: Mapping[str, Sequence[Recorded]]
 ) -> tuple[list[Configuration], list[LeftOut]]:
     """The recurrent modules of a model in the order of their names, and what is said of others."""
     found, left, first = list[Configuration](), list[LeftOut](), dict[int, str]()
@@ -49,7 +50,7 @@ def modules_of(
             left.append(LeftOut(source, name, f"the same module as {before}"))
             continue
         first[id(module)] = name
-        made = _configuration(module, source, name, recorded.get(path))
+        made = _configuration(module, source, name, recorded.get(path, ()))
         if isinstance(made, str):
             left.append(LeftOut(source, name, made))
             continue
@@ -58,8 +59,8 @@ def modules_of(
     return found, left
 
 
-def _configuration(module: Any, source: str, name: str, recorded: Recorded | None) -> Configuration | str:
-    """The configuration of a module, or why it has none."""
+def _configuration(module: Any, source: str, name: str, recorded: Sequence[Recorded]) -> Configuration | str:
+    """The configuration of a module, or why it has none; recorded: its calls, the largest first."""
     dtypes = {parameter.dtype for parameter in module.parameters()}
     if len(dtypes) != 1 or dtype_name(next(iter(dtypes))) not in DTYPES:
         return f"its parameters are {', '.join(sorted(map(dtype_name, dtypes))) or 'none'}; one of {', '.join(DTYPES)}"
@@ -75,21 +76,23 @@ def _configuration(module: Any, source: str, name: str, recorded: Recorded | Non
         return f"a size above {LARGEST_SIZE}"
     case = Case(
         **sizes,
-        batch_size=ROWS,
-        steps=STEPS,
         bidirectional=bool(getattr(module, "bidirectional", False)),
         proj_size=getattr(module, "proj_size", 0),
         dtype=dtype_name(next(iter(dtypes))),
         fill="initial",
     )
-    case = recorded.on(case) if recorded is not None else case
-    case = replace(
-        case, layout=tuple(w for w in ("bf", "nobias", "nohx", "unb", "drop") if words.get(w) or w in case.layout)
-    )
-    case = of_module(cell, case)
+    case = _of_call(cell, case, words, recorded[0] if recorded else Recorded(ROWS, STEPS))
     if replace(case, batch_size=1, steps=1, lengths=()).numbers() > MOST_NUMBERS:
         return f"more than {MOST_NUMBERS:,} parameters"
-    return Configuration(cell, case, ((source, name),), _weights(module, name, cell, case))
+    calls = tuple(_of_call(cell, case, words, one) for one in recorded[1:])
+    weights = _weights(module, source, name, cell, case)
+    return Configuration(cell, case, ((source, name),), weights, calls=tuple(dict.fromkeys(calls)))
+
+
+def _of_call(cell: str, case: Case, words: Mapping[str, bool], call: Recorded) -> Case:
+    """The case of a module at the sizes of a call; words: those of a layout that are the module's own."""
+    made = call.on(case)
+    return of_module(cell, replace(made, layout=tuple(w for w in LAYOUT_WORDS if words.get(w) or w in made.layout)))
 
 
 def _cell(module: Any) -> str:
@@ -98,9 +101,9 @@ def _cell(module: Any) -> str:
     return f"{kind}_{module.nonlinearity}" if kind == "rnn" else kind
 
 
-def _weights(module: Any, name: str, cell: str, case: Case) -> Weights | None:
+def _weights(module: Any, source: str, name: str, cell: str, case: Case) -> Weights | None:
     """The parameters as attributes, so that tied and parametrized ones are taken as they are used."""
-    if not is_name(name):
+    if not (is_name(name) and is_name(f"{source}:{name}")):
         return None
     arrays = {}
     for wanted, shape in case.architecture(cell).parameter_shapes().items():
@@ -110,7 +113,7 @@ def _weights(module: Any, name: str, cell: str, case: Case) -> Weights | None:
         if found.dtype != DTYPES[case.dtype]:
             return None
         arrays[wanted] = tensors.array(found)
-    return Weights(name, arrays)
+    return Weights(name, arrays, source)
 
 
 def _notes(module: Any, made: Configuration) -> Iterator[str]:

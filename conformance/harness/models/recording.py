@@ -12,6 +12,9 @@ from conformance.harness.findings.rendering import one_line
 from conformance.harness.models.loading import EXAMPLE, LikeError
 from strategies import Case
 
+MOST_CALLS = 5
+"""The most calls of other rows, steps or lengths that are kept of a module."""
+
 NN_CLASSES = (torch.nn.RNNBase, torch.nn.RNNCellBase)
 
 
@@ -31,9 +34,12 @@ class Recorded:
         return replace(case, batch_size=self.rows, steps=self.steps, lengths=self.lengths, layout=tuple(layout))
 
 
-def recorded(model: torch.nn.Module, arguments: tuple[Any, ...], source: str) -> dict[str, Recorded]:
-    """The largest call of each recurrent module in model(*arguments), by the module's name. Raises LikeError."""
-    seen: dict[str, Recorded] = {}
+def recorded(model: torch.nn.Module, arguments: tuple[Any, ...], source: str) -> dict[str, list[Recorded]]:
+    """The distinct calls of each recurrent module in model(*arguments), by its name: a handful, the largest first.
+
+    Raises LikeError.
+    """
+    seen: dict[str, list[Recorded]] = {}
     hooks = [
         module.register_forward_pre_hook(partial(_note, seen, name), with_kwargs=True)
         for name, module in model.named_modules()
@@ -53,16 +59,26 @@ def recorded(model: torch.nn.Module, arguments: tuple[Any, ...], source: str) ->
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    return seen
+    return {name: _handful(calls) for name, calls in seen.items()}
 
 
-def _note(seen: dict[str, Recorded], name: str, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _handful(calls: list[Recorded]) -> list[Recorded]:
+    """The distinct calls, or where there are many some from the largest to the smallest."""
+    distinct = sorted(dict.fromkeys(calls), key=lambda call: (-call.rows * call.steps, call.lengths))
+    if len(distinct) <= MOST_CALLS:
+        return distinct
+    last = len(distinct) - 1
+    return [distinct[place * last // (MOST_CALLS - 1)] for place in range(MOST_CALLS)]
+
+
+def _note(
+    seen: dict[str, list[Recorded]], name: str, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
     given = args[0] if args else kwargs["input"]
     states = (args[1] if len(args) > 1 else kwargs.get("hx")) is not None
     call = _call(module, given, states)
-    before = seen.get(name)
-    if call.rows and call.steps and (before is None or call.rows * call.steps > before.rows * before.steps):
-        seen[name] = call
+    if call.rows and call.steps:
+        seen.setdefault(name, []).append(call)
 
 
 def _call(module: Any, given: Any, states: bool) -> Recorded:

@@ -35,11 +35,20 @@ OPTIONS = pytest.StashKey[Any]()
 ASKED = pytest.StashKey[Any]()
 """The property of an item that is asked of a user's module."""
 
+LEFT = pytest.StashKey[float]()
+"""How many items a process will still run, this one too; of a run that ends after a time."""
+
 OF_THE_RUN = "conformance_run_ends_and_seed"
 """When the run is over, and its seed: a key of xdist's workerinput."""
 
 BEGAN = time.time()
 """When this was imported, before torch is."""
+
+SECONDS_TO_END = 3.0
+"""The part of its time that a run keeps for its summary, or a tenth if that is less."""
+
+SECONDS_OF_A_CASE = 1.0
+"""The processor seconds that a drawn case of a model may be estimated to take where time is limited."""
 
 LIKE_SECONDS = 120.0
 """The time of a run with --like, unless --time names another."""
@@ -187,10 +196,16 @@ def _set_deadline(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         given.deadline, given.hypothesis_seed = config.workerinput[OF_THE_RUN]
         return
-    seconds = _seconds(given.time, "--time") if given.time is not None else LIKE_SECONDS if given.like else 0
-    given.deadline = BEGAN + seconds if seconds else math.inf
+    seconds = _seconds_given(config)
+    given.deadline = BEGAN + seconds - min(SECONDS_TO_END, seconds / 10) if seconds else math.inf
     if seconds and getattr(given, "maxschedchunk", 1) is None:
         given.maxschedchunk = 1  # so that what is not reached is the end of the order, not the end of a worker's share
+
+
+def _seconds_given(config: pytest.Config) -> float:
+    """The time of the run, 0 for no limit. Raises pytest.UsageError."""
+    given = config.option
+    return _seconds(given.time, "--time") if given.time is not None else LIKE_SECONDS if given.like else 0
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -325,16 +340,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from conformance.harness.pytest_plugin.turns import in_turns
 
         items[:] = in_turns(items, int(config.option.hypothesis_seed or 0))
-        _share_out_time(config, len(items))
+        _share_out_time(config, items)
 
 
-def _share_out_time(config: pytest.Config, items: int) -> None:
-    """Gives each property an equal share of the time, so that the run comes to all of them if it can."""
-    from conformance.harness import session
+def _share_out_time(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Gives each property an equal share of the time that is left, so that the run comes to all of them if it can."""
+    from conformance.harness.pytest_plugin.turns import seconds_in_full
 
+    here = _here()
     processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
-    left = config.option.deadline - time.time()
-    session.current().seconds_each = max(0.0, left * processes / max(1, items))
+    for place, item in enumerate(items):
+        item.stash[LEFT] = (len(items) - place) / processes
+    if here.fleet.configurations:
+        here.axes.most_seconds = SECONDS_OF_A_CASE
+        in_all = _seconds_given(config) * processes
+        here.seconds_full = max(SECONDS_OF_A_CASE, seconds_in_full(items, in_all, here.axes.most_numbers))
 
 
 def _test(found: Any, item: pytest.Item, seed: str | None) -> Callable[..., None]:
@@ -392,12 +412,15 @@ def _here() -> Any:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _here().cut_short = False
+    if LEFT in item.stash:
+        _here().seconds_each = max(0.0, _here().deadline - time.time()) / item.stash[LEFT]
     if _here().is_over:
+        from conformance.harness.property import NOT_IN_TIME
         from conformance.harness.pytest_plugin.report import NOT_REACHED
 
         found = _property(item)
         item.user_properties.append((NOT_REACHED, "other" if found is None else found.clause.id))
-        pytest.skip("not reached in time")
+        pytest.skip(NOT_IN_TIME)
     if lack := _lack(item, item.config.stash[OPTIONS].subject):
         from conformance.harness.pytest_plugin.report import LACKING
 
@@ -423,10 +446,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     from conformance.harness.findings.deviation import Deviation
     from conformance.harness.pytest_plugin import junit, report
 
-    if _here().cut_short:
-        outcome.get_result().user_properties.append((report.CUT_SHORT, True))  # type: ignore[attr-defined]
-
     told, error = outcome.get_result(), call.excinfo and call.excinfo.value  # type: ignore[attr-defined]
+    if isinstance(error, pytest.skip.Exception) and _here().cut_short and found is not None:
+        told.user_properties.append((report.NOT_REACHED, found.clause.id))
+        return
+    if _here().cut_short:
+        told.user_properties.append((report.CUT_SHORT, item.nodeid.rpartition("::")[2]))
     if isinstance(error, pytest.skip.Exception) and found is not None:
         told.user_properties.append((report.LACKING, str(error)))
     elif error is not None and found is not None:
@@ -444,7 +469,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None and REPORT in session.config.stash:
         output["conformance"] = session.config.stash[REPORT].session.recorder.to_json()
-    elif REPORT in session.config.stash and exitstatus == 0 and session.config.stash[REPORT].tested_nothing():
+    elif REPORT in session.config.stash and exitstatus == 0 and session.config.stash[REPORT].says_nothing():
         session.exitstatus = int(pytest.ExitCode.TESTS_FAILED)  # type: ignore[assignment]
 
 

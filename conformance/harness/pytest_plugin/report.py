@@ -121,7 +121,7 @@ class Report:
         self.still_there: list[str] = []
         self.lacking: Counter[str] = Counter()
         self.not_reached: Counter[str] = Counter()
-        self.cut_short = 0
+        self.cut_short = set[str]()
         self.interrupted = ""
         self.ended_by_user = False
         self.never_ran: list[str] = []
@@ -160,7 +160,7 @@ class Report:
             elif name == NOT_REACHED and report.when != "teardown":
                 self.not_reached[str(value)] += 1
             elif name == CUT_SHORT and report.when == "call":
-                self.cut_short += 1
+                self.cut_short.add(str(value))
         if report.outcome == "failed" and not explained:
             self.other_failures.append(report.nodeid)
 
@@ -175,7 +175,20 @@ class Report:
         wanted = self.options.no_stale and self.options.case is None
         return wanted and bool(self.vacuous_tests() or (self.lacking and not self.session.recorder.tallies))
 
+    def reached_nothing(self) -> bool:
+        """Whether the time of a run was over before anything was compared."""
+        silent = set(self.silent_tests())
+        return bool(self.not_reached) and not self.lacking and not self.session.recorder.tallies.keys() - silent
+
+    def says_nothing(self) -> bool:
+        """Whether a run that found nothing fails because of what it did not compare."""
+        return self.tested_nothing() or self.reached_nothing()
+
     def vacuous_tests(self) -> list[str]:
+        """Properties that ran to their end, each with its cell, and compared nothing that could have failed."""
+        return [node for node in self.silent_tests() if node not in self.cut_short]
+
+    def silent_tests(self) -> list[str]:
         """Properties that ran, each with its cell, found nothing and compared nothing that could have failed."""
         tallies, red = self.session.recorder.tallies.items(), self.red_tests(self.findings)
         return [node for node, tally in tallies if tally.vacuous_cases == tally.cases and node not in red]

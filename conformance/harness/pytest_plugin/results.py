@@ -8,7 +8,8 @@ import platform
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,8 @@ from conformance.harness.findings.recorder import SEPARATOR, Finding, most_frequ
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, counted, one_line
 from conformance.harness.property import properties
+from conformance.harness.pytest_plugin import models_summary
+from conformance.harness.pytest_plugin.asked import asked
 from conformance.harness.pytest_plugin.junit import OUTCOMES, PASS
 from conformance.harness.pytest_plugin.report import Report
 from conformance.harness.pytest_plugin.summary import WIDEST, Summary
@@ -35,6 +38,7 @@ from conformance.results.document import (
     Found,
     Judged,
     LeftOut,
+    Module,
     Outcome,
     Results,
     State,
@@ -81,6 +85,7 @@ def results_of(report: Report, seed: str, unfinished: str = "") -> Results:
         errors=_texts([*(f"{node}: {error}" for node, error in report.suite_errors), *report.other_failures]),
         accuracy=_named(recorder.accuracy),
         largest=_named(recorder.largest),
+        modules=tuple(_modules(report)),
     )
 
 
@@ -120,21 +125,24 @@ def environment() -> Environment:
     )
 
 
-@cache
-def _clauses() -> dict[str, str]:
-    """The clause of each property and cell."""
-    return {node_of(one.name, cell): one.clause.id for one in properties() for cell in one.cells}
+def _clauses(report: Report) -> dict[str, str]:
+    """The clause of each property and cell, as it is asked of each module where models are judged."""
+    fleet = report.session.fleet
+    tested = asked(properties(), fleet).properties if fleet.configurations else properties()
+    return {node_of(one.name, cell, one.module): one.clause.id for one in tested for cell in one.cells}
 
 
 def _nodes(report: Report) -> list[str]:
     """The properties, each with its cell, that were to run."""
     nodes = (nodeid.rpartition("::")[2] for nodeid in report.collected)
-    return [node for node in nodes if node in _clauses()]
+    there = _clauses(report)
+    return [node for node in nodes if node in there]
 
 
 def _asked(report: Report, seed: str) -> Asked:
     options = report.options
-    wanted = {_clauses()[node] for node in _nodes(report)}
+    clauses = _clauses(report)
+    wanted = {clauses[node] for node in _nodes(report)}
     return Asked(
         arguments=_texts(report.arguments),
         effort=options.effort,
@@ -210,7 +218,7 @@ def _tested(report: Report) -> tuple[Tested, ...]:
     red = report.red_tests(report.findings)
     wrong = {nodeid.rpartition("::")[2] for nodeid, _ in report.suite_errors}
     seconds = {nodeid.rpartition("::")[2]: spent for nodeid, spent in report.seconds.items()}
-    made = []
+    made, clauses = [], _clauses(report)
     for node, tally in sorted(report.session.recorder.tallies.items()):
         found = tally.found | ({RED: 1} if node in red else {})
         outcome = _outcome(found, tally.cases > tally.vacuous_cases)
@@ -219,7 +227,7 @@ def _tested(report: Report) -> tuple[Tested, ...]:
         made.append(
             Tested(
                 test=_text(node),
-                clause=_clauses().get(node, ""),
+                clause=clauses.get(node, ""),
                 outcome=cast(Outcome, ERROR) if node in wrong and outcome != RED else outcome,
                 detectable_error=detectable,
                 seconds=seconds.get(node, 0.0),
@@ -271,6 +279,26 @@ def _known(report: Report) -> tuple[Deviation, ...]:
         Deviation(**{name: _text(getattr(one, name)) for name in same}, state=state(one), count=times[one.id])  # type: ignore[arg-type]
         for one in report.options.concerned()
     )
+
+
+def _modules(report: Report) -> Iterator[Module]:
+    """The modules of the user's models, equal ones too."""
+    fleet, nodes = report.session.fleet, [node.rpartition("-")[2].rstrip("]") for node in _nodes(report)]
+    broken, tested = models_summary.broken_clauses(report), models_summary.tested_modules(report)
+    every = [(one, *module) for one in fleet.configurations for module in one.modules]
+    for one, model, path in every:
+        clauses, last = broken.get(one.name, set()), one.name.rpartition("-")[2]
+        yield Module(
+            model=_text(model),
+            name=_text(path),
+            case=one_line(replace(one.case, weights=None).line(one.cell), LONGEST_COMMAND),
+            calls=len(one.calls),
+            weights=bool(one.every_weights),
+            verdict=cast(Verdict, models_summary.verdict([one], broken, tested)),
+            broken=tuple(clause for clause in CLAUSES if clause in clauses),
+            asked=nodes.count(last),
+            reached=tested[last],
+        )
 
 
 def _left_out(report: Report) -> tuple[LeftOut, ...]:

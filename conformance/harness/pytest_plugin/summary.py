@@ -145,7 +145,7 @@ class Summary:
         judged = self.session.subject.name
         who = release if judged == TORCH_NN else f"{judged} on {release}"
         computes = f"{who} computes {classes(self._tested_cells())} as documented{self._asked()}"
-        compared_something = len(recorder.tallies) > len(self.report.vacuous_tests())
+        compared_something = len(recorder.tallies) > len(self.report.silent_tests())
         failed = [name for name in self.report.other_failures if name]
         if self.report.findings:
             causes, tests = len(self.report.groups()), len(self.report.red_tests(self.report.findings))
@@ -156,7 +156,8 @@ class Summary:
         elif self.report.incomplete():
             first = ("INCOMPLETE", f"{self.report.incomplete()}. No deviation of {who} was found so far")
         elif not compared_something:
-            first = ("NOTHING", f"was tested. This run says nothing about {judged}")
+            remedy = "; give it more --time, or a narrower -k" if self.report.reached_nothing() else ""
+            first = ("NOTHING", f"was tested. This run says nothing about {judged}{remedy}")
         elif self.options.no_stale and (self.report.gone or self.report.tested_nothing()):
             first = (
                 "FAIL",

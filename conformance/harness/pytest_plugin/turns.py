@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 import pytest
 
 from conformance.harness.property import FULL_FIRST, MARK
 from conformance.harness.pytest_plugin.plugin import ASKED
+from strategies.cost import level, seconds_of
+
+PART_IN_FULL = 0.5
+"""The part of the time of a run that calls in full may take."""
 
 Key = tuple[int, str, str]
 
@@ -21,6 +25,19 @@ def in_turns(items: Sequence[pytest.Item], seed: int) -> list[pytest.Item]:
         groups.setdefault(_key(item), []).append(item)
     shuffled = [random.Random(f"{seed} {key}").sample(groups[key], len(groups[key])) for key in sorted(groups)]
     return [item for turn in zip_longest(*shuffled) for item in turn if item is not None]
+
+
+def seconds_in_full(items: Iterable[pytest.Item], total: float, most_numbers: int) -> float:
+    """The most that a model's call in full may be estimated to take, so that all fit in their part of a run's time.
+
+    total: the seconds of all processes of the run.
+    """
+    costs = list[float]()
+    for found in (item.stash.get(ASKED, None) for item in items):
+        family = found.families[0][1] if found is not None else None
+        if found is not None and found.is_full_first and family is not None:
+            costs += [seconds_of(case, found.clause.id) for case, _ in family.firsts(most_numbers)]
+    return level(costs, total * PART_IN_FULL)
 
 
 def _key(item: pytest.Item) -> Key:

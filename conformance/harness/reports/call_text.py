@@ -43,7 +43,7 @@ DOUBLED = {
 """The lines that double a module's weights, by the ways of `life_cycle.CHANGES`."""
 
 
-MOST_NUMBERS = 5_000
+MOST_NUMBERS = 100_000
 """The most numbers of a call that a script has as literals."""
 
 WIDTH = 110
@@ -98,6 +98,12 @@ def _wrapped(line: str) -> str:
     return "\n".join(lines) if 1 < len(lines) <= MOST_LINES_OF_LITERAL else line
 
 
+def numbers_written(problem: Problem) -> int:
+    """How many numbers stand in the literals of a call: of equal ones there is one."""
+    tensors = (*problem.parameters.values(), problem.input)
+    return sum(one.size if one.size and (one != one.flat[0]).any() else 1 for one in tensors)
+
+
 def _filled(items: list[str]) -> list[str]:
     """Items of a dict, as many on a line as fit."""
     lines = list[str]()
@@ -145,8 +151,7 @@ class Call:
             raise NoScript(f"no script makes calls on the route {seen.route}")
         if way := seen.manner.api or seen.manner.surrounding:
             raise NoScript(f"no script makes calls with {way}")
-        numbers = sum(values.size for values in (*seen.problem.parameters.values(), seen.problem.input))
-        if numbers > MOST_NUMBERS:
+        if (numbers := numbers_written(seen.problem)) > MOST_NUMBERS:
             raise NoScript(f"its {numbers:,} numbers are too many for a script")
         if seen.problem.device != "cpu":
             raise NoScript(f"no script makes calls on {seen.problem.device}")

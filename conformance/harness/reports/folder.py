@@ -19,7 +19,7 @@ from conformance.harness.execution import machine
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.facts import facts
 from conformance.harness.reports.no_script import NoScript
-from conformance.harness.reports.script import WITH_DEFECT, script
+from conformance.harness.reports.script import CANNOT_RUN, WITH_DEFECT, needs, script
 
 SCHEMA = 1
 SCRIPT, FACTS, CASE = "repro.py", "facts.md", "case.json"
@@ -95,6 +95,8 @@ def _write_script(path: Path, found: Found) -> str:
     if code == WITH_DEFECT:
         path.write_text(text, encoding="utf-8")
         return f"{SCRIPT} ran: exit {code}"
+    if code == CANNOT_RUN and (missing := needs(found)):
+        return f"{SCRIPT} shows nothing, it needs {missing}"
     path.write_text(
         f"# This script did not show the defect when it was written: {_ended(code)}.\n{text}", encoding="utf-8"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.harness.checks.case_record import Found
+from conformance.harness.reports.call_text import MOST_NUMBERS, numbers_written
 from conformance.harness.reports.derivatives import derivative
 from conformance.harness.reports.endings import ending
 from conformance.harness.reports.facts_of_calls import fact
@@ -35,6 +36,15 @@ WRITERS: tuple[Callable[[Found], str | None], ...] = (
 """Each writes the script of one kind of finding, and returns None for others."""
 
 
+def needs(found: Found) -> str:
+    """What a script would need that has no room in it: the numbers of a large module; "" where there is room."""
+    finding, number = found.finding, numbers_written(found.seen.problem)
+    if number <= MOST_NUMBERS:
+        return ""
+    what = "the model's weights" if " weights=" in (finding.simplified or finding.case) else "the case's numbers"
+    return f"{what}, {number:,} of them, which only the suite has: {finding.again}"
+
+
 def script(found: Found) -> str:
     """The script of a finding. Raises NoScript if there is none."""
     reasons = list[NoScript]()
@@ -46,4 +56,6 @@ def script(found: Found) -> str:
         else:
             if text is not None:
                 return text
+    if reasons and (missing := needs(found)):
+        return f"# This script needs {missing}\nraise SystemExit({CANNOT_RUN})\n"
     raise reasons[0] if reasons else NoScript(f"none is written of what {found.finding.kind}")

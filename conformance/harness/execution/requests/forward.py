@@ -163,4 +163,4 @@ class ForwardPoisoned(ModuleCall[Poisoned]):
         with torch.no_grad():
             batch[self.rows, self.steps] = float("nan")
             for state in given.states if self.rows != slice(None) else ():
-                state[:, self.rows] = float("nan")
+                (state[:, None] if self.problem.unbatched else state)[:, self.rows] = float("nan")

@@ -34,3 +34,17 @@ def test_rows_steps_and_states_that_are_meant_are_overwritten_and_no_others(rows
     batch[rows, steps], state[:, rows] = True, states
     for got, wanted in zip(after, (batch, state, state), strict=True):
         np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize(("rows", "poisoned"), [(slice(0, 1), True), (slice(1, None), False)])
+def test_only_row_of_an_unbatched_call_is_row_0(rows, poisoned):
+    given = []
+
+    class Telling(torch.nn.LSTM):
+        def forward(self, input, hx=None):
+            given.append([bool(values.isnan().all()) for values in (input, *hx)])
+            return super().forward(input, hx)
+
+    case = Case(2, 2, 2, steps=4, layout=("unb",))
+    ForwardPoisoned(case.on(LSTM), ("grad",), rows=rows).execute(Subject("telling", {LSTM: Telling}))
+    assert given == [[False] * 3, [poisoned] * 3]

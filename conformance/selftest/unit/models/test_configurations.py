@@ -1,5 +1,7 @@
 """The cases that a property has at a configuration of a model, and what is found there."""
 
+import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -99,8 +101,8 @@ def test_rows_are_reduced_before_steps_and_units_never(most, rows, steps):
 
 def test_module_with_dropout_is_tried_without_it_where_a_family_has_none():
     dropping = replace(ENCODER, case=replace(CASE, layout=("bf", "nohx", "drop")))
-    assert cases_at(cases(dropout=False), dropping, True).whole.layout == ("bf", "nohx")
-    assert cases_at(cases(), dropping, True).whole.layout == ("bf", "nohx", "drop")
+    assert cases_at(cases(dropout=False), dropping, True).whole[0].layout == ("bf", "nohx")
+    assert cases_at(cases(), dropping, True).whole[0].layout == ("bf", "nohx", "drop")
     assert at(cases(dropout=True), ENCODER, True) == "about other flags"
 
 
@@ -121,7 +123,7 @@ def test_weights_are_drawn_beside_others_and_stand_in_the_line():
 
     drawn()
     assert seen == {False, True}
-    assert cases_at(cases(fill="digital"), armed, True).weights is None
+    assert cases_at(cases(fill="digital"), armed, True).weights == ()
 
 
 def test_weights_of_other_shapes_are_refused():
@@ -217,3 +219,46 @@ def test_case_that_failed_before_the_deadline_still_fails_after_it(monkeypatch):
         with pytest.raises(Deviation) as caught:
             there.test(GRU, trial.settings("few"), 0)(cell=GRU)
     assert caught.value.finding.repeatable
+
+
+def test_case_that_would_not_end_in_time_does_not_start():
+    tested = next(p for p in properties() if p.name == "test_every_step_of_every_layer_lies_within_its_error_bound")
+    large = tested.at(Configuration(GRU, Case(5, 6, 1, 8, 20), (("a:build", "decoder"),)))
+    assert isinstance(large, Property)
+    with session.nested(Session(FAULTS[0].subject, deadline=time.time() + 5, spent=(10_000.0, 2.0))) as here:
+        with pytest.raises(pytest.skip.Exception, match="not reached in time"):
+            large.test(GRU, trial.settings("few"), 0)(cell=GRU)
+        assert not here.is_over
+    assert not here.recorder.tallies
+
+
+def test_pace_of_the_run_tells_whether_a_case_fits():
+    case = Case(160, 256, 3, 6, 200, True)
+    here = Session(FAULTS[0].subject, deadline=time.time() + 60)
+    assert here.has_time_for(case, "C1")
+    here.took(100.0, 2.0)
+    assert not here.has_time_for(case, "C1")
+    assert here.has_time_for(case.of_size("steps", 1), "B2")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows", "steps"), [(math.inf, 16, 40), (0.05, 13, 40), (0.01, 1, 40), (0.006, 1, 3)]
+)
+def test_call_in_full_is_reduced_to_what_it_may_take(seconds, rows, steps):
+    there = cases_at(cases(), ENCODER, True)
+    (first, whole), *_ = there.firsts(2**20, seconds)
+    assert (first.batch_size, first.steps) == (rows, steps)
+    assert (first.hidden_size, first.num_layers) == (24, 3)
+    assert whole == there.whole[0]
+
+
+def test_each_shape_comes_first_and_each_weights_at_the_largest():
+    short = replace(CASE, batch_size=2, steps=7)
+    arrays = {name: np.zeros(shape) for name, shape in CASE.architecture(LSTM).parameter_shapes().items()}
+    several = replace(ENCODER, calls=(short,), weights=Weights("a", arrays), others=(Weights("b", arrays),))
+    firsts = [case for case, _ in cases_at(cases(), several, True).firsts(2**20)]
+    assert [(one.batch_size, one.steps, one.weights and one.weights.name) for one in firsts] == [
+        (16, 40, "a"),
+        (16, 40, "b"),
+        (2, 7, "a"),
+    ]

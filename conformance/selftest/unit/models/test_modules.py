@@ -6,13 +6,14 @@ import torch
 
 from conformance.harness.execution.tensors import array
 from conformance.harness.models import loading
-from conformance.harness.models.fleet import fleet, merged, of_source
+from conformance.harness.models.fleet import Fleet, fleet, merged, of_source
 from conformance.harness.models.inventory import read, written
 from conformance.harness.models.loading import LikeError
 from conformance.harness.models.recording import Recorded, recorded
 from conformance.selftest.unit.models import examples
 from strategies import Case, parse
 from strategies.configurations import Configuration
+from strategies.weights import Weights
 
 EXAMPLES = examples.__name__
 
@@ -77,7 +78,7 @@ def test_parametrized_and_tied_weights_are_those_that_the_module_computes_with(n
     ],
 )
 def test_call_is_recorded_with_its_rows_steps_and_states(module, given, call):
-    assert recorded(module, given, "a:b") == {"": call}
+    assert recorded(module, given, "a:b") == {"": [call]}
     assert not module._forward_pre_hooks
     assert module.training
 
@@ -173,3 +174,54 @@ def test_case_line_with_weights_needs_the_model():
     assert armed == case
     assert armed.weights is not None
     assert set(armed.weights.arrays) == set(case.architecture("lstm").parameter_shapes())
+
+
+def test_each_distinct_call_of_a_module_is_kept_the_largest_first(monkeypatch):
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.GRU(2, 3, batch_first=True)
+
+        def forward(self, *given):
+            return [self.rnn(one) for one in given]
+
+    given = [torch.zeros(rows, steps, 2) for rows, steps in ((1, 3), (4, 9), (4, 9), (2, 5))]
+    calls = recorded(Twice(), tuple(given), "a:b")["rnn"]
+    assert [(call.rows, call.steps) for call in calls] == [(4, 9), (2, 5), (1, 3)]
+    many = recorded(Twice(), tuple(torch.zeros(1, steps, 2) for steps in range(1, 20)), "a:b")["rnn"]
+    assert [call.steps for call in many] == [19, 15, 10, 6, 1]
+    monkeypatch.setattr(examples, "example", lambda: tuple(given))
+    monkeypatch.setattr(examples, "twice", Twice, raising=False)
+    ((one,), _) = of_source(f"{EXAMPLES}:twice")
+    assert [(case.batch_size, case.steps) for case in (one.case, *one.calls)] == [(4, 9), (2, 5), (1, 3)]
+
+
+def test_inventory_may_hold_several_calls_of_a_module(tmp_path):
+    path = tmp_path / "model.toml"
+    path.write_text("[modules]\nrnn = ['v1 gru i3 h4 t5 n2', 'v1 gru i3 h4 t30,7']\n")
+    (one,) = read(path)
+    assert [case.line("gru") for case in (one.case, *one.calls)] == [
+        "v1 gru i3 h4 t30,7 float32 fill=initial",
+        "v1 gru i3 h4 t5 n2 float32 fill=initial",
+    ]
+    path.write_text(written([one], []))
+    assert read(path) == [one]
+    path.write_text("[modules]\nrnn = ['v1 gru i3 h4 t5 n2', 'v1 gru i3 h5 t5']\n")
+    with pytest.raises(LikeError, match="differ in n, t, nohx and unb alone"):
+        read(path)
+
+
+def test_weights_of_equal_modules_are_all_kept_and_equal_ones_once():
+    def weights(model, value):
+        return Weights("rnn", {"weight": np.full(2, value)}, model)
+
+    given = [("a", 1.0), ("b", 2.0), ("c", 1.0)]
+    found = [Configuration("gru", Case(3, 4), ((m, "rnn"),), weights(m, value)) for m, value in given]
+    (one,) = merged(found)
+    assert [(w.name, w.model) for w in one.every_weights] == [("rnn", "a"), ("b:rnn", "b")]
+    models = Fleet(("a", "b", "c"), (one,))
+    armed = models.armed(Case(3, 4, weights=Weights("b:rnn")))
+    assert armed.weights is not None
+    assert armed.weights.arrays["weight"].tolist() == [2.0, 2.0]
+    assert models.option("rnn", armed.weights) == "--like b"
+    assert models.option("rnn") == "--like a"

@@ -154,3 +154,18 @@ def test_finding_that_did_not_come_again_is_told_as_that():
     assert findings_of(Flaky("no case failed before"), None) == []
     steady, unsteady = Deviation.of(FINDING), Deviation.of(replace(OTHER, repeatable=False))
     assert findings_of(Several(steady, unsteady), None) == [unsteady.finding]
+
+
+def test_property_that_was_cut_short_is_not_told_as_empty_and_a_run_of_such_fails():
+    made = report()
+    ((node, tally),) = made.session.recorder.tallies.items()
+    tally.vacuous_cases = tally.cases
+    assert made.vacuous_tests() == made.silent_tests() == [node]
+    assert not made.says_nothing()
+    made.cut_short.add(node)
+    assert made.vacuous_tests() == []
+    made.not_reached["B1"] += 1
+    assert made.says_nothing()
+    assert Summary(made, 80).verdict()[0][0] == "NOTHING"
+    tally.vacuous_cases = 0
+    assert not made.says_nothing()

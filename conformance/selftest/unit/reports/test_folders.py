@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from torch.utils import collect_env
 
@@ -19,6 +20,7 @@ from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin import report_folders
 from conformance.harness.reports import endings, folder, versions
+from conformance.harness.reports.call_text import literal
 from conformance.harness.reports.facts import facts
 from conformance.harness.reports.minimise import minimised
 from conformance.harness.reports.script import script
@@ -27,6 +29,7 @@ from conformance.selftest.golden_reports import FOLDER, examples
 from conformance.selftest.implementations import plain
 from conformance.selftest.unit.reports.test_scripts import MOST_LINES
 from strategies import parse
+from strategies.weights import Weights
 
 DOCS = (FOLDER.parent / "reports.md").read_text(encoding="utf-8")
 TYPES = {"int": int, "str": str, "list": list, "bool": bool, "dict": dict, "null": type(None)}
@@ -130,6 +133,37 @@ def test_hostile_kind_of_a_fact_does_not_leave_its_place():
     warned = replace(found.finding, field="warnings", kind=f"warns: {HOSTILE}", failure=None)
     text = script(Found(warned, replace(found.seen, failure=None)))
     compile(text, "repro.py", "exec")
+
+
+def large(value):
+    """A number outside its bound in a module with many parameters, real ones of this value if there is one."""
+    case = parse("v1 gru i200 h200 t1 float32 fill=initial weights=encoder.rnn")[0]
+    parameters = case.architecture("gru").parameter_shapes()
+    arrays = {name: np.full(shape, value or 0.5) for name, shape in parameters.items()}
+    if value is None:
+        arrays["weight_hh_l0"][::2] = 0.25
+    problem = replace(case, weights=Weights("encoder.rnn", arrays), layout=("nohx",)).on("gru")
+    element = Element("output", {"layer": 0, "direction": 0, "row": 0, "step": 0, "unit": 0}, 0.5, 0.25, 1e-6)
+    finding = replace(FINDING, case=problem.case, options="--like a:build", failure=None, element=element, cell="gru")
+    finding = replace(finding, field="output", kind="outside its bound")
+    return Found(finding, Observation(problem, TORCH_NN, "grad"))
+
+
+def test_script_without_room_for_the_weights_says_so_first_and_ends_with_2(tmp_path):
+    found = large(None)
+    first, second = script(found).splitlines()
+    assert first.startswith("# This script needs the model's weights")
+    assert first.endswith(found.finding.again)
+    assert "--like a:build" in first
+    path, outcome = folder.write(tmp_path, found)
+    assert "shows nothing, it needs the model's weights" in outcome
+    assert folder.exit_code(path / folder.SCRIPT) == 2 == int(second.partition("(")[2][:-1])
+
+
+def test_many_equal_numbers_are_short_and_read_back():
+    text = script(large(0.25))
+    assert len(text) < 10_000
+    assert eval(literal(np.full((3, 400), 0.25))) == [[0.25] * 400] * 3
 
 
 def test_ending_that_the_system_does_not_name_is_compared_as_a_whole():

@@ -1,6 +1,7 @@
 """Simplified findings are the same findings, in short numbers and small sizes, within a time, and never of nothing."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +16,15 @@ from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import finding_text
 from conformance.harness.property import Property, properties
+from conformance.harness.reports import minimise
 from conformance.harness.reports.call_text import literal
 from conformance.harness.reports.minimise import DEADLY_TRIES, LONGEST, minimised
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from reference.problem import GRU
 from strategies import Case, cases, parse
+from strategies.configurations import Configuration, at
+from strategies.weights import Weights
 
 SHOWN = {
     "lstm-gates-read-as-figo": ("test_results_lie_within_their_error_bound", "v1 lstm i2 h2 t2 n2"),
@@ -217,3 +221,51 @@ def test_simplified_case_comes_out_the_same_each_time():
     assert isinstance(once, Found)
     assert (numbers_of(once) == numbers_of(again)).all()
     assert once.finding == again.finding
+
+
+def test_model_s_weights_give_way_to_drawn_ones_where_these_show_it_too():
+    arrays = {name: np.full(shape, 0.3) for name, shape in CASE.architecture(GRU).parameter_shapes().items()}
+    case = replace(CASE, weights=Weights("encoder.rnn", arrays))
+    family = at(cases(), Configuration(GRU, CASE, (("a:build", "encoder.rnn"),)), True)
+    given, found = looked(lambda record, problem, seen: outside(record, seen), case, family=family)
+    assert " weights=encoder.rnn " in given.finding.case
+    assert "weights" not in found.finding.simplified
+
+    def only_of_these(record, problem, seen):
+        if problem.parameters["weight_hh_l0"].flat[0] == 0.3:
+            outside(record, seen)
+
+    _, found = looked(only_of_these, case, family=family)
+    assert " weights=encoder.rnn " in found.finding.simplified
+
+
+def test_search_looks_at_the_clock_where_nothing_is_simpler_either(monkeypatch):
+    """Numbers that are as simple as can be are compared and not tried: that takes time too."""
+    compared = []
+
+    def cost(numbers):
+        compared.append(numbers)
+        return 0.0
+
+    def look(record, problem, seen):
+        monkeypatch.setattr(minimise, "_cost", cost)
+        outside(record, seen)
+
+    looked(look, replace(CASE, hidden_size=100), seconds=-1.0)
+    assert not [numbers for numbers in compared if numbers.size == 1]
+    search = object.__new__(minimise._Search)
+    search.deadline = 0.0
+    with pytest.raises(minimise._OutOfTime):
+        search.tries(("weight_hh_l0", 0), np.zeros(3))
+
+
+def test_of_many_numbers_some_are_read(monkeypatch):
+    read = []
+
+    def cost_of(number):
+        read.append(number)
+        return 2
+
+    monkeypatch.setattr(minimise, "_cost_of", cost_of)
+    assert minimise._cost(np.ones(10**6)) == 2 * 10**6
+    assert 1000 < len(read) <= minimise.MOST_READ

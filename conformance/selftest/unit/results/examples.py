@@ -9,9 +9,12 @@ from conformance.clauses import AMBER, RED, REMARK
 from conformance.harness.execution import subject
 from conformance.harness.execution.failure import RAISED, Failure
 from conformance.harness.findings.recorder import Finding
+from conformance.harness.models.fleet import Fleet
 from conformance.harness.pytest_plugin import options
 from conformance.harness.pytest_plugin.report import Report
 from conformance.harness.session import Session
+from strategies import Case
+from strategies.configurations import Configuration
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\n::error::x\r|`*_[a](b)]]>%0A,:\u2028" + "long" * 2000
 """A text that would harm a terminal, a page, Markdown or a workflow that took it as it is."""
@@ -73,4 +76,5 @@ def full() -> Report:
     made.suite_errors = [(f"x.py::{HOSTILE}", HOSTILE)]
     made.other_failures, made.never_ran = ["x.py::test_x"], ["x.py::test_y"]
     made.lacking["no gru: mine has none"] += 1
+    made.session.fleet = Fleet((HOSTILE,), (Configuration("lstm", Case(3, 4), ((HOSTILE, HOSTILE),)),))
     return made

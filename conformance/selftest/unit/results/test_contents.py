@@ -15,6 +15,7 @@ from conformance.harness.execution import machine, module_call
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.deviation import Deviation
+from conformance.harness.models.fleet import Fleet
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.report import STILL_THERE
 from conformance.harness.pytest_plugin.results import results_of
@@ -23,6 +24,7 @@ from conformance.harness.session import Session
 from conformance.selftest.unit.results.examples import FINDING, HOSTILE, RAISES, TEST, full, report
 from reference.problem import LSTM
 from strategies import Case, cases
+from strategies.configurations import Configuration
 
 
 def texts(value):
@@ -161,3 +163,36 @@ def test_finding_of_a_hostile_subject_is_cut_in_its_file():
     (found,) = results_of(made, "").findings
     assert len(found.subject) == len(found.lines[0]) == 1000
     assert HOSTILE[:20] in found.subject
+
+
+def of_models():
+    """The report of a run with two modules of one configuration and one of another, which nothing was asked of."""
+    made = report()
+    equal = Configuration(LSTM, Case(3, 4), (("a:build", "encoder.rnn"), ("a:build", "decoder")))
+    other = Configuration("gru", Case(3, 5), (("a:build", "head"),))
+    made.session.fleet = Fleet(("a:build",), (equal, other))
+    node = f"{TEST}[lstm-encoder.rnn]"
+    made.collected = [f"x.py::{node}", f"x.py::{TEST}[gru-head]", "x.py::test_other[lstm]"]
+    tally = made.session.recorder.tally(node)
+    tally.cases, tally.elements = 3, 9
+    return made
+
+
+def test_modules_have_their_verdict_and_what_was_reached_of_them():
+    made = of_models()
+    results = results_of(made, "")
+    rows = [(one.name, one.verdict, one.asked, one.reached) for one in results.modules]
+    assert rows == [("encoder.rnn", "PASS", 1, 1), ("decoder", "PASS", 1, 1), ("head", "NOTHING", 1, 0)]
+    assert results.modules[0].case == "v1 lstm i3 h4 t1 float32 fill=uniform"
+    assert results.totals.tests == 2
+    assert {one.test: one.clause for one in results.properties}[f"{TEST}[lstm-encoder.rnn]"] == "B1"
+    made.findings = [replace(FINDING, module="encoder.rnn")]
+    assert [(one.verdict, one.broken) for one in results_of(made, "").modules[:2]] == [("FAIL", ("B1",))] * 2
+
+
+def test_run_that_did_not_reach_everything_is_not_complete():
+    made = of_models()
+    assert results_of(made, "").complete
+    made.not_reached["B1"] += 2
+    results = results_of(made, "")
+    assert (results.complete, results.reason) == (False, "2 properties not reached in time")

@@ -153,3 +153,10 @@ def test_run_that_did_not_end_is_incomplete_and_says_why():
     assert (made.complete, made.reason, made.verdict) == (False, "the run did not end", "INCOMPLETE")
     ended = results_of(report(), seed="")
     assert (ended.complete, ended.reason, ended.verdict) == (True, "", "PASS")
+
+
+def test_part_with_a_default_may_be_absent(data, tmp_path):
+    del data["modules"]
+    (tmp_path / "r.json").write_text(json.dumps(data))
+    assert load(tmp_path / "r.json").modules == ()
+    jsonschema.validate(data, schema())
