@@ -61,8 +61,8 @@ def report(**more: Any) -> Report:
     return made
 
 
-def full() -> Report:
-    """One with a part of every kind."""
+def full(of_models: bool = True) -> Report:
+    """One with a part of every kind; of_models: its properties were asked of a model's module, not at large."""
     made = report()
     recorder = made.session.recorder
     made.findings = [FINDING, RAISES]
@@ -76,5 +76,6 @@ def full() -> Report:
     made.suite_errors = [(f"x.py::{HOSTILE}", HOSTILE)]
     made.other_failures, made.never_ran = ["x.py::test_x"], ["x.py::test_y"]
     made.lacking["no gru: mine has none"] += 1
-    made.session.fleet = Fleet((HOSTILE,), (Configuration("lstm", Case(3, 4), ((HOSTILE, HOSTILE),)),))
+    if of_models:
+        made.session.fleet = Fleet((HOSTILE,), (Configuration("lstm", Case(3, 4), ((HOSTILE, HOSTILE),)),))
     return made
