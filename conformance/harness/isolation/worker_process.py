@@ -222,13 +222,13 @@ class _Server:
         except OSError:  # it has gone
             data = b""
         if len(data) < NUMBER.size:
-            raise ChildError(f"the server of child processes ended{self._how()}")
+            raise ChildError(f"the server of child processes has gone{self._how()}")
         return int(NUMBER.unpack(data)[0])
 
     def _how(self) -> str:
         """How it ended, where that is known already."""
         with suppress(subprocess.TimeoutExpired):
-            return f", {Failure.of_exit(self.process.wait(GRACE_SECONDS), 0).title}"
+            return f": {Failure.of_exit(self.process.wait(GRACE_SECONDS), 0).title}"
         return ""
 
     def close(self) -> None:
