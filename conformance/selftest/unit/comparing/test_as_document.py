@@ -30,8 +30,8 @@ def full_outcome():
     """An outcome with a part of every kind."""
     real = Comparison(cases=3, bits=Counter({PLACE: 2}), warnings_new=Counter({(PLACE, HOSTILE): 1}))
     real.warnings_gone[PLACE, "gone"] += 1
-    real.new[(*RAISES.signature, "lstm")] = Changed(RAISES, HOSTILE)
-    real.fixed[(*FINDING.signature, "lstm")] = Changed(FINDING, FINDING.case)
+    real.new = {(*RAISES.signature, "lstm"): Changed(RAISES, HOSTILE)}
+    real.fixed = {(*FINDING.signature, "lstm"): Changed(FINDING, FINDING.case)}
     real.headroom["B1", "lstm", "float32"] = Headroom(0.2, 0.9, FINDING.case)
     real.kernels[PLACE] = ({"addmm", "tanh"}, {"addmm", HOSTILE})
     return Outcome(
