@@ -24,9 +24,10 @@ def without_a_reader(*arguments):
     """The exit code and the errors of a Python whose output nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, *arguments]
     try:
-        command = [sys.executable, *arguments]
-        done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+        done = subprocess.run(command, cwd=ROOT, env=buffered, stdout=writer, stderr=subprocess.PIPE, text=True)
     finally:
         os.close(writer)
     return done.returncode, done.stderr
