@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 
 from packaging.version import InvalidVersion
 
@@ -182,10 +181,7 @@ def _other_tools(old: Results, new: Results) -> list[str]:
 
 
 def _models(run: Results) -> tuple[str, ...]:
-    """The words of the command line that name models."""
-    words = run.asked.arguments
-    after = [word for before, word in pairwise(words) if before == "--like"]
-    return (*after, *(word.partition("=")[2] for word in words if word.startswith("--like=")))
+    return tuple(dict.fromkeys(one.model for one in run.modules))
 
 
 def _other_machine(old: Results, new: Results) -> list[str]:

@@ -70,7 +70,8 @@ def test_document_of_results_files_fits_its_form():
     old, new = (results_of(made, seed=seed) for made, seed in ((report(), "1"), (full(), "2")))
     made = json.loads(json.dumps(asdict(document(SIDES, "deviates", [], recorded(old, new))), allow_nan=False))
     jsonschema.validate(made, schema(Compared, SCHEMA))
-    assert made["differing"] == ["seed 1, then 2"]
+    assert made["differing"][0] == "seed 1, then 2"
+    assert all(text.isprintable() for text in _texts(made))
     assert len(made["new"]) == 3
 
 

@@ -9,6 +9,7 @@ from conformance.commands.compare import DEVIATES, SAME, USAGE, WORSE, exit_code
 from conformance.comparing.recorded import recorded, told
 from conformance.harness.pytest_plugin.results import results_of
 from conformance.results import files
+from conformance.results.document import Module
 from conformance.selftest.unit.results.examples import FINDING, full, report
 
 WAIVERS = """
@@ -23,6 +24,9 @@ case = ""
 torch = ">=2.0"
 tracker = "not reported"
 """
+
+
+MODULE = Module("m:build", "rnn", "v1 lstm i1 h1 t1 float32", 1, True, "PASS", (), 1, 1)
 
 
 def run(*findings, **judged):
@@ -139,8 +143,7 @@ def test_times_of_unknown_processors_are_not_compared():
         (lambda of: asked(of, seed="8"), "seed 7, then 8"),
         (lambda of: asked(of, subject="mine"), "subject torch.nn, then mine"),
         (lambda of: asked(of, cells=of.asked.cells[1:]), "cells without rnn_tanh"),
-        (lambda of: asked(of, arguments=("--like", "m:build")), "--like with m:build"),
-        (lambda of: asked(of, arguments=("--like=m:build",)), "--like with m:build"),
+        (lambda of: replace(of, modules=(MODULE,)), "--like with m:build"),
         (lambda of: beside(of, hypothesis="7"), ", then 7"),
         (lambda of: beside(of, processor="another"), "processor a processor, then another"),
     ],
