@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 USAGE = 4
 """The exit code of usage errors where 1 and 3 are verdicts."""
+
+CUT_OFF = 141
+"""The exit code where the reader of the output went away, as shells tell it of SIGPIPE: no verdict."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -98,15 +102,18 @@ def _add_bisect(commands: _Commands) -> _Parser:
 
 def _add_compare(commands: _Commands) -> _Parser:
     compare = commands.add_parser("compare", help="what changes for recurrent modules from one PyTorch to another")
-    compare.add_argument("old", metavar="OLD_PYTHON", help="an interpreter that has torch and NumPy")
-    compare.add_argument("new", metavar="NEW_PYTHON", help="another one")
-    compare.add_argument("--cases", type=_count, default=2, metavar="N", help="cases of each property and cell (2)")
-    compare.add_argument("--seed", type=_seed, default=0, metavar="N", help="draws the cases (0)")
+    compare.add_argument("old", metavar="OLD", help="an interpreter that has torch and NumPy, or a results file")
+    compare.add_argument("new", metavar="NEW", help="another one")
+    compare.add_argument("--cases", type=_count, metavar="N", help="cases of each property and cell (2)")
+    compare.add_argument("--seed", type=_seed, metavar="N", help="draws the cases (0)")
     compare.add_argument("--cell", action="append", default=[], choices=ALL_CELLS, help="as for pytest")
     model = "a model whose modules are compared, or an inventory, as for pytest"
     compare.add_argument("--like", action="append", default=[], metavar="MODEL", help=model)
     waivers = "a file of deviations that may come, as for pytest"
     compare.add_argument("--known", action="append", default=[], type=Path, metavar="FILE", help=waivers)
+    compare.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the outcome as JSON, docs/compare.md describes it"
+    )
     return compare
 
 
@@ -161,7 +168,7 @@ def _compare(given: argparse.Namespace) -> int:
     from conformance.commands.compare import Wanted, compare
 
     drawn = (given.cases, given.seed, tuple(given.cell))
-    return compare(Wanted(given.old, given.new, *drawn, tuple(given.known), tuple(given.like)))
+    return compare(Wanted(given.old, given.new, *drawn, tuple(given.known), tuple(given.like), given.json))
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -174,5 +181,17 @@ def _report(given: argparse.Namespace) -> int:
     return report(Wanted(given.line, given.reports, given.test, **narrowed, seed=seed, call_limit=given.call_limit))
 
 
+def run(argv: list[str]) -> int:
+    """`main`, whose output may go to a program that stops reading, such as head."""
+    try:
+        try:
+            return main(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more as it ends
+        return CUT_OFF
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
@@ -16,11 +17,11 @@ from conformance.harness.execution.machine import Build
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.request import Request, Result
-from conformance.harness.execution.subject import Subject, torch_nn
+from conformance.harness.execution.subject import Subject, SubjectError, torch_nn
 from conformance.harness.findings.known import Known, matching
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.isolation.interpreter import CannotRun, build_of, children
-from conformance.harness.isolation.worker_process import WorkerProcess
+from conformance.harness.isolation.worker_process import ChildError, WorkerProcess
 from conformance.harness.property import Property
 from conformance.harness.session import Session
 from reference.problem import Problem
@@ -129,6 +130,15 @@ GIVEN = ("problem", "loss", "before", "request", "wanted")
 """Fields of a result that repeat what was asked."""
 
 
+@contextmanager
+def naming(python: str) -> Iterator[None]:
+    """Names the interpreter that cannot go on. Raises CannotRun."""
+    try:
+        yield
+    except (CannotRun, ChildError, SubjectError) as reason:
+        raise CannotRun(f"{python}: {str(reason).strip().splitlines()[-1]}") from None
+
+
 @dataclass
 class Side:
     """An interpreter and its children. known: the deviations that its PyTorch is known to have here."""
@@ -145,16 +155,14 @@ class Side:
     @classmethod
     def of(cls, python: str, known: tuple[Known, ...] = ()) -> Side:
         """The side of this interpreter; of `known` it takes what concerns it. Raises CannotRun."""
-        try:
+        with naming(python):
             build = build_of(python)
-        except CannotRun as reason:
-            raise CannotRun(f"{python}: {reason}") from None
         return cls(python, build, tuple(one for one in known if one.concerns(build.version, machine.cpu_flags())))
 
     def look(self, tested: Property, cell: str, case: Case | None) -> Look:
-        """What a property sees of a case here."""
+        """What a property sees of a case here. Raises CannotRun."""
         seen = self.recording.begin()
-        with session.nested(self.session()) as here:
+        with naming(self.python), session.nested(self.session()) as here:
             record = looked_at(here, tested, cell, case)
         named = [replace(one.finding, known=matching(self.known, one.finding, case)) for one in record.findings]
         findings = {(*one.signature, one.cell): one for one in reversed(named)}
@@ -165,8 +173,9 @@ class Side:
         return Session(self.subject, executor=self.recording, build=self.build)
 
     def ask(self, request: Request[Result]) -> tuple[Result, ...]:
-        """What this side answers to a request; nothing is recorded."""
-        return self.recording.worker.execute(self.subject, request)
+        """What this side answers to a request; nothing is recorded. Raises CannotRun."""
+        with naming(self.python):
+            return self.recording.worker.execute(self.subject, request)
 
     def close(self) -> None:
         self.recording.worker.close()

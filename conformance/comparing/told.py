@@ -10,7 +10,7 @@ from conformance.comparing.drift import Drift
 from conformance.comparing.files import HandedOver
 from conformance.comparing.sides import Key, Place
 from conformance.comparing.timing import PAIRS, Times
-from conformance.comparing.verdicts import Changed, Comparison
+from conformance.comparing.verdicts import Changed, Comparison, Headroom
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.findings.rendering import counted, one_line
 
@@ -47,6 +47,11 @@ class Outcome:
         return [one for one in self.real.new.values() if one.finding.known not in self.waived]
 
     @property
+    def lost(self) -> Mapping[tuple[str, str, str], Headroom]:
+        """The losses of headroom that count."""
+        return self.real.lost
+
+    @property
     def slower(self) -> list[Times]:
         return [one for one in self.times if one.is_slower]
 
@@ -64,10 +69,10 @@ def told(outcome: Outcome) -> Iterator[str]:
     """The whole comparison, line by line."""
     real = outcome.real
     yield _false_flags(outcome)
-    yield from _verdicts(outcome)
+    yield from verdicts(outcome)
     yield from _bits(real)
     yield from _drifts(outcome.drifts)
-    yield from _headroom(real)
+    yield from headroom(real)
     yield from _streams(outcome)
     yield from _kernels(real)
     yield from _warnings(real)
@@ -78,31 +83,32 @@ def told(outcome: Outcome) -> Iterator[str]:
 def _false_flags(outcome: Outcome) -> str:
     asked = outcome.control.cases + len(outcome.control_times)
     rate = 100 * outcome.false_flags / asked if asked else 0.0
-    return _line("false flags", f"{outcome.false_flags} of {asked} ({rate:.2g} %), the old one compared with itself")
+    return line("false flags", f"{outcome.false_flags} of {asked} ({rate:.2g} %), the old one compared with itself")
 
 
-def _verdicts(outcome: Outcome) -> Iterator[str]:
+def verdicts(outcome: Outcome) -> Iterator[str]:
+    """The deviations that came and went."""
     real = outcome.real
     waived = len(real.new) - len(outcome.unwaived)
     of_these = f", {waived} of them waived" if waived else ""
-    yield _line("verdicts", f"{counted(len(real.new), 'new deviation')}{of_these}, {len(real.fixed)} fixed")
-    yield from _several([f"new {_change(key, one)}" for key, one in real.new.items()])
-    yield from _several([f"fixed {_change(key, one)}" for key, one in real.fixed.items()])
+    yield line("verdicts", f"{counted(len(real.new), 'new deviation')}{of_these}, {len(real.fixed)} fixed")
+    yield from several([f"new {_change(key, one)}" for key, one in real.new.items()])
+    yield from several([f"fixed {_change(key, one)}" for key, one in real.fixed.items()])
 
 
 def _change(key: Key, one: Changed) -> str:
     clause, name, kind, cell = key
     known = f", known as {one.finding.known}" if one.finding.known else ""
-    return f"{one.finding.severity} {clause} {CELL_NAMES[cell]} {name} {kind}{known}: {one.line}"
+    return f"{one.finding.severity} {clause} {_cell(cell)} {name} {kind}{known}: {one.line}"
 
 
 def _bits(real: Comparison) -> Iterator[str]:
     where = "all inside their bounds" if not real.beyond else f"{real.beyond} of them with a new deviation"
     if not real.cases_with_bits:
-        yield _line("bits", f"the same in all {real.cases} cases")
+        yield line("bits", f"the same in all {real.cases} cases")
         return
-    yield _line("bits", f"changed in {real.cases_with_bits} of {real.cases} cases, {where}")
-    yield from _several([f"{count:5}  {_place(place)}" for place, count in real.bits.most_common()])
+    yield line("bits", f"changed in {real.cases_with_bits} of {real.cases} cases, {where}")
+    yield from several([f"{count:5}  {_place(place)}" for place, count in real.bits.most_common()])
 
 
 def _drifts(drifts: Sequence[Drift]) -> Iterator[str]:
@@ -110,12 +116,12 @@ def _drifts(drifts: Sequence[Drift]) -> Iterator[str]:
     if not drifts:
         return
     outside = [one for one in drifts if not one.is_inside]
-    yield _line(
+    yield line(
         "training",
         f"{len(drifts) - len(outside)} of {len(drifts)} configurations inside the spread of ten "
         "runs whose weights were changed by a rounding",
     )
-    yield from _several(
+    yield from several(
         [
             one.cannot or f"weights differ by {one.new:.2g}, in the ten runs by {one.spread:.2g}: {one.label}"
             for one in drifts
@@ -124,14 +130,15 @@ def _drifts(drifts: Sequence[Drift]) -> Iterator[str]:
     )
 
 
-def _headroom(real: Comparison) -> Iterator[str]:
+def headroom(real: Comparison) -> Iterator[str]:
+    """The groups of cases whose worst error / bound grew too much."""
     both = [one for one in real.headroom.values() if one.old or one.new]
     worst = f"worst error/bound {max((one.old for one in both), default=0):.2g} before, "
     worst += f"{max((one.new for one in both), default=0):.2g} now"
-    yield _line("headroom", f"lost in {len(real.lost)} of {len(both)} groups of cases; {worst}")
-    yield from _several(
+    yield line("headroom", f"lost in {len(real.lost)} of {len(both)} groups of cases; {worst}")
+    yield from several(
         [
-            f"{clause} {CELL_NAMES[cell]} {dtype}: {one.old:.2g} became {one.new:.2g}: {one.line}"
+            f"{clause} {_cell(cell)} {dtype}: {one.old:.2g} became {one.new:.2g}: {one.line}"
             for (clause, cell, dtype), one in real.lost.items()
         ]
     )
@@ -140,22 +147,22 @@ def _headroom(real: Comparison) -> Iterator[str]:
 def _streams(outcome: Outcome) -> Iterator[str]:
     for name, cells in (("initial weights", outcome.weights), ("dropout masks", outcome.masks)):
         other = "others for the same seed: " + ", ".join(CELL_NAMES[cell] for cell in cells)
-        yield _line(name, other if cells else "the same for the same seed")
+        yield line(name, other if cells else "the same for the same seed")
 
 
 def _kernels(real: Comparison) -> Iterator[str]:
     changed = real.changed_kernels
-    yield _line("kernels", f"others in {len(changed)} of {len(real.kernels)} places")
-    yield from _several(
+    yield line("kernels", f"others in {len(changed)} of {len(real.kernels)} places")
+    yield from several(
         [f"{_place(at)}: {'+'.join(sorted(old))} became {'+'.join(sorted(new))}" for at, (old, new) in changed.items()]
     )
 
 
 def _warnings(real: Comparison) -> Iterator[str]:
     new, gone = _by_text(real.warnings_new), _by_text(real.warnings_gone)
-    yield _line("warnings", f"{len(new)} new, {len(gone)} gone")
-    yield from _several([f"new {text} ({count} cases)" for text, count in new.items()])
-    yield from _several([f"gone {text} ({count} cases)" for text, count in gone.items()])
+    yield line("warnings", f"{len(new)} new, {len(gone)} gone")
+    yield from several([f"new {text} ({count} cases)" for text, count in new.items()])
+    yield from several([f"gone {text} ({count} cases)" for text, count in gone.items()])
 
 
 def _by_text(warnings: Mapping[tuple[Place, str], int]) -> Counter[str]:
@@ -168,30 +175,36 @@ def _by_text(warnings: Mapping[tuple[Place, str], int]) -> Counter[str]:
 def _times(times: Sequence[Times]) -> Iterator[str]:
     measured = sorted((one for one in times if not one.cannot), key=lambda one: -one.ratio)
     slower = [one for one in measured if one.is_slower]
-    yield _line("time", f"{len(slower)} of {len(measured)} configurations slower, in {PAIRS} pairs each")
-    yield from _several([f"{one.ratio:5.2f} times  {one.label}" for one in measured])
-    yield from _several([f"cannot {one.label}: {one.cannot}" for one in times if one.cannot])
+    yield line("time", f"{len(slower)} of {len(measured)} configurations slower, in {PAIRS} pairs each")
+    yield from several([f"{one.ratio:5.2f} times  {one.label}" for one in measured])
+    yield from several([f"cannot {one.label}: {one.cannot}" for one in times if one.cannot])
 
 
 def _files(files: Sequence[HandedOver]) -> Iterator[str]:
     lost = [one for one in files if one.is_lost]
     written = [one for one in files if not one.not_written]
-    yield _line("files", f"{len(written) - len(lost)} of {len(written)} of the old one's load and give its results")
-    yield from _several([f"{one.module} {one.form}: {one.trouble}" for one in lost])
+    yield line("files", f"{len(written) - len(lost)} of {len(written)} of the old one's load and give its results")
+    yield from several([f"{one.module} {one.form}: {one.trouble}" for one in lost])
     unwritten = [one for one in files if one.not_written]
-    yield from _several([f"{one.module} {one.form} not written: {one.not_written}" for one in unwritten])
+    yield from several([f"{one.module} {one.form} not written: {one.not_written}" for one in unwritten])
+
+
+def _cell(name: str) -> str:
+    return CELL_NAMES.get(name, name)
 
 
 def _place(place: Place) -> str:
     cell, dtype, route = place
-    return " ".join(filter(None, (CELL_NAMES.get(cell, cell) if cell else "", dtype, route))) or "no module"
+    return " ".join(filter(None, (_cell(cell) if cell else "", dtype, route))) or "no module"
 
 
-def _line(name: str, text: str) -> str:
+def line(name: str, text: str) -> str:
+    """A kind of change behind its name."""
     return f"{name:<16}{one_line(text, WIDTH)}"
 
 
-def _several(lines: Sequence[str]) -> Iterator[str]:
+def several(lines: Sequence[str]) -> Iterator[str]:
+    """The first of many changes of a kind, below its line."""
     yield from (" " * 16 + one_line(line, WIDTH) for line in lines[:MOST_LINES])
     if len(lines) > MOST_LINES:
         yield " " * 16 + f"and {len(lines) - MOST_LINES} more"

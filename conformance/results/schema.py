@@ -1,4 +1,4 @@
-"""The form of a results file as a JSON schema and as tables."""
+"""The form of a results file, or of another document, as a JSON schema and as tables."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 """What JSON calls types."""
 
 
-def schema() -> dict[str, Any]:
-    """The JSON schema of a results file."""
-    definitions = {kind.__name__: _object(kind) for kind in parts()}
-    root = definitions.pop(Results.__name__)
-    root["properties"]["schema"] = {"const": SCHEMA}
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Results of a run of rnn-conformance"}
-    return {**head, **root, "$defs": definitions}
+TITLE = "Results of a run of rnn-conformance"
+
+
+def schema(kind: type = Results, version: int = SCHEMA, title: str = TITLE) -> dict[str, Any]:
+    """The JSON schema of a results file, or of a document whose root is another dataclass."""
+    definitions = {one.__name__: _object(one) for one in parts(kind)}
+    root = definitions.pop(kind.__name__)
+    root["properties"]["schema"] = {"const": version}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **root, "$defs": definitions}
 
 
 def _object(kind: type) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def _schema_of(kind: Any) -> dict[str, Any]:
 
 
 def parts(kind: type = Results) -> Iterator[type]:
-    """The dataclasses of a results file, each once, the whole first."""
+    """The dataclasses of a document, the whole first."""
     yield kind
     for inner in get_type_hints(kind).values():
         for one in (inner, *get_args(inner)):
@@ -57,9 +59,9 @@ def parts(kind: type = Results) -> Iterator[type]:
                 yield from parts(one)  # type: ignore[arg-type]
 
 
-def tables() -> Iterator[str]:
+def tables(whole: type = Results) -> Iterator[str]:
     """The parts as tables in markdown, line by line."""
-    for kind in parts():
+    for kind in dict.fromkeys(parts(whole)):
         types = get_type_hints(kind)
         yield from (f"## {kind.__name__}", "", " ".join((kind.__doc__ or "").split()), "")
         yield from ("| field | type | meaning |", "| --- | --- | --- |")

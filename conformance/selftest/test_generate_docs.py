@@ -16,6 +16,12 @@ def test_form_of_results_is_up_to_date():
     assert (DOCS / "results.schema.json").read_text(encoding="utf-8") == generate_docs.results_schema()
 
 
+def test_form_of_comparisons_is_up_to_date():
+    text = (DOCS / "compare.md").read_text(encoding="utf-8")
+    assert text == generate_docs.compare(text)
+    assert "| `dropout_masks` |" in text
+
+
 def test_soundness_begins_as_generated():
     text = (DOCS / "soundness.md").read_text(encoding="utf-8")
     assert text.startswith(SOUNDNESS)

@@ -15,12 +15,9 @@ from packaging.version import Version
 from conformance.harness.execution.machine import Build
 from conformance.harness.findings.rendering import MOST, one_line
 from conformance.harness.isolation import limits
-from conformance.harness.isolation.worker_process import WorkerProcess
+from conformance.harness.isolation.worker_process import IMPORT_LIMIT_SECONDS, WorkerProcess
 
 OLDEST_TORCH = "2.0"
-
-PATIENCE_SECONDS = 180
-"""How long an interpreter may take to import torch."""
 
 PLACE = str(Path(__file__).parents[3])
 """Where other interpreters find this suite."""
@@ -54,12 +51,12 @@ def build_of(python: str) -> Build:
     environment = os.environ | _ENVIRONMENT
     try:
         done = subprocess.run(
-            [python, "-c", _PROBE], env=environment, capture_output=True, timeout=PATIENCE_SECONDS, check=False
+            [python, "-c", _PROBE], env=environment, capture_output=True, timeout=IMPORT_LIMIT_SECONDS, check=False
         )
     except OSError as error:
         raise CannotRun(f"it cannot be started: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise CannotRun(f"it does not import torch within {PATIENCE_SECONDS} s") from None
+        raise CannotRun(f"it does not import torch within {IMPORT_LIMIT_SECONDS:g} s") from None
     try:
         said = json.loads(_last_line(done.stdout, MOST))
         cannot = "" if "build" in said else one_line(said["cannot"])

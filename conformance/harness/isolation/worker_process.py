@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -38,6 +38,9 @@ LATER_LIMIT_DIVISOR = 20
 
 SHORTEST_LIMIT_SECONDS = 0.5
 """The shortest time limit of a call."""
+
+IMPORT_LIMIT_SECONDS = 180.0
+"""The time limit of an import, of torch or of a subject."""
 
 LONGEST_REASON = 400
 """The most characters of what an import raised."""
@@ -155,16 +158,17 @@ class WorkerProcess:
         return ""
 
     def _living(self, texts: Sequence[str]) -> _Child:
-        """The child at hand, begun if there is none. It imports the subject before any time limit starts."""
+        """The child at hand, begun if there is none. The import of the subject has a time limit of its own."""
         if self._child is None:
             kept = {name: value for name, value in os.environ.items() if name not in self.without}
             begun = {**kept, **self.environment}
             if self.forking and self._server is None:
                 self._server = _Server(begun, self.python)
             new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
-            answer = new.ask({"subject": list(texts), "request": None}, Writer(), 0)
+            answer = new.ask({"subject": list(texts), "request": None}, Writer(), IMPORT_LIMIT_SECONDS)
             if isinstance(answer, Failure):
-                raise _DiedImporting(texts, answer)
+                late = answer.kind == TIMED_OUT
+                raise _DiedImporting(texts, replace(answer, number=IMPORT_LIMIT_SECONDS) if late else answer)
             if "unusable" in answer.header:
                 new.end()
                 raise SubjectError(answer.header["unusable"])
@@ -173,9 +177,10 @@ class WorkerProcess:
 
     def end_child(self) -> None:
         """Ends the child at hand, whatever it is doing: the next request is answered by another."""
-        if self._child is not None:
-            self._child.end()
-        self._child = None
+        child, self._child = self._child, None
+        if child is not None:
+            with suppress(ChildError):  # its server has ended, and it has with it
+                child.end()
 
     def close(self) -> None:
         """Ends every child, whatever it is doing."""
@@ -190,6 +195,7 @@ class _Server:
 
     def __init__(self, environment: Mapping[str, str], python: str) -> None:
         self.control, theirs = socket.socketpair()
+        self.control.settimeout(IMPORT_LIMIT_SECONDS)
         with theirs:
             self.process = _python("serve", str(theirs.fileno()), environment, python, pass_fds=[theirs.fileno()])
 
@@ -197,23 +203,33 @@ class _Server:
         """A new child, connected to this process alone."""
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self.control, [NUMBER.pack(pool.memory)], [theirs.fileno()])
-        pid = self._answer()
+            pid = self._answer_to(lambda: socket.send_fds(self.control, [NUMBER.pack(pool.memory)], [theirs.fileno()]))
         return _Child(pool.limit, ours.makefile("wb"), ours.makefile("rb"), pid, self, connection=ours)
 
     def ended(self, pid: int) -> int:
         """The exit code of a child that has died, or is about to."""
-        self.control.sendall(NUMBER.pack(pid))
-        return self._answer()
+        return self._answer_to(lambda: self.control.sendall(NUMBER.pack(pid)))
 
-    def _answer(self) -> int:
+    def _answer_to(self, ask: Callable[[], object]) -> int:
+        """What the server answers. Raises ChildError if it has ended, or does not answer."""
         data = b""
-        while len(data) < NUMBER.size:
-            part = self.control.recv(NUMBER.size - len(data))
-            if not part:
-                raise ChildError("the server of child processes ended")
-            data += part
+        try:
+            ask()
+            while len(data) < NUMBER.size and (part := self.control.recv(NUMBER.size - len(data))):
+                data += part
+        except TimeoutError:
+            raise ChildError(f"the server of child processes is silent for {IMPORT_LIMIT_SECONDS:g} s") from None
+        except OSError:  # it has gone
+            data = b""
+        if len(data) < NUMBER.size:
+            raise ChildError(f"the server of child processes has gone{self._how()}")
         return int(NUMBER.unpack(data)[0])
+
+    def _how(self) -> str:
+        """How it ended, where that is known already."""
+        with suppress(subprocess.TimeoutExpired):
+            return f": {Failure.of_exit(self.process.wait(GRACE_SECONDS), 0).title}"
+        return ""
 
     def close(self) -> None:
         self.control.close()  # the server then kills its children

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -95,13 +96,43 @@ def _annotated(name: str, findings: Iterable[Finding], most: int) -> Iterator[st
         yield command(name, title, finding_text(finding, WIDEST))
 
 
+def append_summary(text: str) -> str:
+    """Appends to the summary of the job, where there is one; returns why it cannot, or ""."""
+    if not (path := os.environ.get(SUMMARY)):
+        return ""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        return f"{SUMMARY}: {error.strerror}; no summary of the job was written"
+    return ""
+
+
+@contextmanager
+def no_commands() -> Iterator[None]:
+    """Has GitHub Actions take nothing that the block prints as a command."""
+    token = _token()
+    if token:
+        print(f"::stop-commands::{token}", flush=True)
+    try:
+        yield
+    finally:
+        if token:
+            print(f"::{token}::", flush=True)
+
+
+def _token() -> str:
+    """What ends a block without commands; "" outside of GitHub Actions."""
+    return secrets.token_hex(16) if os.environ.get(ACTIONS) == "true" else ""
+
+
 class GithubActions:
     """Appends the summary of the job, and prints the annotations. Nothing else that the run prints is a command: text
     of a subject could be one."""
 
     def __init__(self, report: Report, seed: str) -> None:
         self.report, self.seed = report, seed
-        self.token = secrets.token_hex(16) if os.environ.get(ACTIONS) == "true" else ""
+        self.token = _token()
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         if self.token:
@@ -113,13 +144,10 @@ class GithubActions:
             return
         if self.token:
             _print(config, f"::{self.token}::", *commands(self.report), f"::stop-commands::{self.token}")
-        if path := os.environ.get(SUMMARY):
+        if os.environ.get(SUMMARY):
             text = job_summary(results_of(self.report, self.seed), self.report)
-            try:
-                with open(path, "a", encoding="utf-8") as file:
-                    file.write(text)
-            except OSError as error:
-                _print(config, f"conformance: {SUMMARY}: {error.strerror}; no summary of the job was written")
+            if trouble := append_summary(text):
+                _print(config, f"conformance: {trouble}")
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         if self.token:

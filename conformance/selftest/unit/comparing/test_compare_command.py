@@ -13,6 +13,7 @@ from conformance.harness.execution import machine
 from conformance.harness.execution.requests.request import InProcess
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.isolation.interpreter import CannotRun
+from conformance.harness.pytest_plugin import github
 from conformance.selftest.unit.models import examples
 
 CELL = "gru_cell"
@@ -84,6 +85,19 @@ def workers(monkeypatch):
     monkeypatch.setattr(sides, "build_of", build_of)
 
 
+WAIVER = """[[deviation]]
+id = "mine"
+severity = "red"
+clause = "B1"
+field = "h_n"
+kind = "outside its bound"
+test = "test_x"
+case = ""
+torch = ">=2.0"
+tracker = "not reported"
+"""
+
+
 SITUATIONS = {
     "same": ("same", SAME, ["0 new deviations, 0 fixed", "bits            the same in all"]),
     "bit": ("same", SAME, ["all inside their bounds"]),
@@ -100,6 +114,32 @@ def test_each_kind_of_change_is_told_apart(new, capsys):
     assert compare(narrowed(old, new)) == code
     printed = capsys.readouterr().out
     assert all(line in printed for line in lines), printed
+
+
+def test_an_expired_waiver_waives_nothing(tmp_path, capsys):
+    path = tmp_path / "ours.toml"
+    for more, is_waived in (("", True), ("expires = 9999-12-31", True), ("expires = 2020-01-01", False)):
+        path.write_text(WAIVER + more)
+        compare(narrowed("same", "wrong", known=(path,)))
+        assert ("6 new deviations, 1 of them waived" in capsys.readouterr().out) is is_waived
+
+
+def test_what_is_printed_is_in_the_summary_of_the_job_and_no_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(github.SUMMARY, str(tmp_path / "summary.md"))
+    monkeypatch.setenv(github.ACTIONS, "true")
+    (tmp_path / "summary.md").write_text("of the step before\n")
+    assert compare(narrowed("same", "same")) == SAME
+    first, *lines, last = capsys.readouterr().out.splitlines()
+    assert first == last.replace("::", "::stop-commands::", 1)[:-2]
+    text = (tmp_path / "summary.md").read_text()
+    assert text == "of the step before\n### Recurrent modules\n\n```\n" + "\n".join(lines) + "\n```\n\n"
+
+
+def test_a_summary_that_cannot_be_written_is_said_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(github.ACTIONS, raising=False)
+    monkeypatch.setenv(github.SUMMARY, str(tmp_path / "no" / "folder.md"))
+    assert compare(narrowed("same", "same")) == SAME
+    assert capsys.readouterr().out.endswith("No such file or directory; no summary of the job was written\n")
 
 
 def test_a_model_is_compared_at_its_sizes_and_by_its_names(capsys):

@@ -413,3 +413,25 @@ def test_hang_of_one_test_shortens_no_call_of_the_next(pools):
     assert pool._patience() == 3.0
     pool.new_test()
     assert pool._patience() == 60.0
+
+
+@pytest.mark.skipif(not worker_process.CAN_FORK, reason="children are Pythons of their own")
+def test_a_server_that_is_gone_is_said_and_its_children_can_be_closed(pools):
+    pool, request = pools(), forward(Case(1, 1), LSTM)
+    executed(pool, TORCH_NN, request)
+    pool._server.process.kill()
+    pool._server.process.wait()
+    pool.end_child()
+    with pytest.raises(ChildError, match=r"the server of child processes has gone: killed by signal 9 \(SIGKILL\)"):
+        executed(pool, TORCH_NN, request)
+
+
+def test_a_subject_whose_import_hangs_is_one_line(pools, tmp_path, monkeypatch):
+    (tmp_path / "hanging_lstm.py").write_text("import time; time.sleep(60)")
+    monkeypatch.syspath_prepend(tmp_path)
+    pool = pools()
+    executed(pool, TORCH_NN, forward(Case(1, 1), LSTM))  # its server has imported torch
+    pool.end_child()
+    monkeypatch.setattr(worker_process, "IMPORT_LIMIT_SECONDS", 0.5)
+    words = "hanging_lstm: importing has to work first, and its process did not return within 0.5 s"
+    assert pool.refusal_of_import(["hanging_lstm"]) == words
