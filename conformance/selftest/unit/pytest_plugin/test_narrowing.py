@@ -36,7 +36,6 @@ def narrowed(pytester):
         (("conformance/test_x.py::test_y", "-q"), ("conformance/test_x.py::test_y",)),
         (("--junitxml", "run.py.xml", "-c", "tox.ini"), ()),
     ],
-    ids=" ".join,
 )
 def test_each_option_that_leaves_out_tests_is_named_once(arguments, said, narrowed):
     assert narrowed(*arguments) == said
