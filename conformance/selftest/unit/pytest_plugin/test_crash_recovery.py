@@ -259,7 +259,7 @@ def test_command_to_run_a_crash_again_shows_it_instead_of_dying_of_it(start):
 
 
 def test_workers_that_die_outside_of_any_test_are_not_replaced_for_ever(tmp_path):
-    told: Any = SimpleNamespace(suite_errors=[], unfinished=[])
+    told: Any = SimpleNamespace(suite_errors=[], unfinished=[], merge=lambda worker, data: None)
     watch: Any = SimpleNamespace(in_children=lambda: False)
     config: Any = SimpleNamespace(option=SimpleNamespace(call_limit=0))
     controller = crash_recovery.Controller(config, told, watch)
