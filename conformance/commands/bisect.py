@@ -16,7 +16,7 @@ from conformance.harness.execution.machine import Build
 from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject
-from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.recorder import Finding, Key
 from conformance.harness.findings.rendering import MOST, counted, one_line
 from conformance.harness.isolation.interpreter import CannotRun, build_of, children
 from conformance.harness.isolation.worker_process import ChildError, WorkerProcess
@@ -28,9 +28,6 @@ CHANGES, ALIKE, USAGE = 0, 1, 4
 
 FEWEST = 2
 """Interpreters that have to run a case before anything can be said of a change."""
-
-Key = tuple[str, str, str, str]
-"""The signature of a finding, and its cell."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ def _verdict(python: str, wanted: Chosen) -> Verdict:
 def _found(records: Sequence[CaseRecord]) -> dict[Key, Finding]:
     """Each distinct deviation."""
     findings = [one.finding for record in records for one in record.findings]
-    return {(*one.signature, one.cell): one for one in reversed(findings)}
+    return {one.key: one for one in reversed(findings)}
 
 
 def _order(verdict: Verdict) -> tuple[bool, Version]:

@@ -85,7 +85,7 @@ def distinct(found: Iterable[tuple[Property, str, Found]]) -> list[tuple[Propert
     plainest: dict[tuple[str, ...], tuple[Property, str, Found]] = {}
     for one in sorted(found, key=lambda one: len(list(circumstances(one[2].seen)))):
         finding = one[2].finding
-        plainest.setdefault((*finding.signature, finding.cell), one)
+        plainest.setdefault(finding.key, one)
     return list(plainest.values())
 
 

@@ -20,9 +20,9 @@ from conformance.comparing.document import (
     Verdict,
 )
 from conformance.comparing.recorded import Recorded
-from conformance.comparing.sides import Key
 from conformance.comparing.told import Outcome
 from conformance.comparing.verdicts import Changed, Comparison
+from conformance.harness.findings.recorder import Key
 from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, one_line
 from conformance.harness.pytest_plugin.results import suite_version
 from conformance.results import files

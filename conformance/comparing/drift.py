@@ -10,13 +10,11 @@ from conformance.comparing.cases import Module
 from conformance.comparing.sides import Side
 from conformance.harness.execution.observation import Trained
 from conformance.harness.execution.requests.training import Train
+from reference.formats import FORMATS
 from reference.problem import Problem
 
 MEMBERS = 10
 """Runs of the old side whose weights were changed by one unit in the last place."""
-
-EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
-"""Twice the unit roundoff of a dtype."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def drift(of: Module, old: Side, new: Side) -> Drift:
 
 def _nudged(problem: Problem, seed: int) -> Problem:
     """The problem with every weight one unit in the last place up, down or as it was."""
-    draw, epsilon = np.random.default_rng(seed), EPSILON[problem.dtype]
+    draw, epsilon = np.random.default_rng(seed), 2 * FORMATS[problem.dtype].unit_roundoff
     changed = {
         name: values + draw.integers(-1, 2, values.shape) * epsilon * np.abs(values)
         for name, values in problem.parameters.items()

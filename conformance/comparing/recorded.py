@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion
 
 from conformance.clauses import REMARK
-from conformance.comparing.sides import Key, Place
+from conformance.comparing.sides import Place
 from conformance.comparing.timing import SLOWER_TIMES, Times
-from conformance.comparing.told import Outcome, headroom, line, several, verdicts
+from conformance.comparing.told import Outcome, headroom, line, place_of, several, verdicts
 from conformance.comparing.verdicts import Changed, Comparison, Headroom
-from conformance.harness.cells import CELL_NAMES
 from conformance.harness.findings.known import Known, matching
-from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.recorder import Finding, Key
 from conformance.harness.findings.rendering import counted
 from conformance.results.document import Found, Judged, Results
 from strategies import CaseError, parse
@@ -160,8 +159,7 @@ def _times(old: Results, new: Results) -> Iterator[Times]:
         sides = [(sum(row.seconds for row in side), sum(row.calls for row in side)) for side in zip(*rows, strict=True)]
         (before, now) = (seconds / calls for seconds, calls in sides)
         if before:
-            label = " ".join(filter(None, (CELL_NAMES.get(place[0], place[0]), *place[1:])))
-            yield Times(label, (before,), (now,))
+            yield Times(place_of(place), (before,), (now,))
 
 
 def _differing(old: Results, new: Results, names: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject, SubjectError, torch_nn
 from conformance.harness.findings.known import Known, matching
-from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.recorder import Finding, Key
 from conformance.harness.isolation.interpreter import CannotRun, build_of, children
 from conformance.harness.isolation.worker_process import ChildError, WorkerProcess
 from conformance.harness.property import Property
@@ -29,9 +29,6 @@ from strategies import Case
 
 Place = tuple[str, str, str]
 """A cell, a dtype and a route."""
-
-Key = tuple[str, str, str, str]
-"""The signature of a finding, and its cell."""
 
 
 @dataclass
@@ -165,7 +162,7 @@ class Side:
         with naming(self.python), session.nested(self.session()) as here:
             record = looked_at(here, tested, cell, case)
         named = [replace(one.finding, known=matching(self.known, one.finding, case)) for one in record.findings]
-        findings = {(*one.signature, one.cell): one for one in reversed(named)}
+        findings = {one.key: one for one in reversed(named)}
         return Look(findings, record.elements, record.worst, seen)
 
     def session(self) -> Session:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from conformance.comparing.drift import Drift
 from conformance.comparing.files import HandedOver
-from conformance.comparing.sides import Key, Place
+from conformance.comparing.sides import Place
 from conformance.comparing.timing import PAIRS, Times
 from conformance.comparing.verdicts import Changed, Comparison, Headroom
 from conformance.harness.cells import CELL_NAMES
+from conformance.harness.findings.recorder import Key
 from conformance.harness.findings.rendering import counted, one_line
 
 MOST_LINES = 12
@@ -108,7 +109,7 @@ def _bits(real: Comparison) -> Iterator[str]:
         yield line("bits", f"the same in all {real.cases} cases")
         return
     yield line("bits", f"changed in {real.cases_with_bits} of {real.cases} cases, {where}")
-    yield from several([f"{count:5}  {_place(place)}" for place, count in real.bits.most_common()])
+    yield from several([f"{count:5}  {place_of(place)}" for place, count in real.bits.most_common()])
 
 
 def _drifts(drifts: Sequence[Drift]) -> Iterator[str]:
@@ -154,7 +155,10 @@ def _kernels(real: Comparison) -> Iterator[str]:
     changed = real.changed_kernels
     yield line("kernels", f"others in {len(changed)} of {len(real.kernels)} places")
     yield from several(
-        [f"{_place(at)}: {'+'.join(sorted(old))} became {'+'.join(sorted(new))}" for at, (old, new) in changed.items()]
+        [
+            f"{place_of(at)}: {'+'.join(sorted(old))} became {'+'.join(sorted(new))}"
+            for at, (old, new) in changed.items()
+        ]
     )
 
 
@@ -193,7 +197,8 @@ def _cell(name: str) -> str:
     return CELL_NAMES.get(name, name)
 
 
-def _place(place: Place) -> str:
+def place_of(place: Place) -> str:
+    """A cell, dtype and route in words."""
     cell, dtype, route = place
     return " ".join(filter(None, (_cell(cell) if cell else "", dtype, route))) or "no module"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from conformance.comparing.cases import Task
-from conformance.comparing.sides import Key, Look, Place, Side
-from conformance.harness.findings.recorder import Finding
+from conformance.comparing.sides import Look, Place, Side
+from conformance.harness.findings.recorder import Finding, Key
 
 LEAST_HEADROOM = 0.5
 """Headroom is not lost below this share of a bound."""
@@ -70,9 +70,9 @@ class Comparison:
         came = [one for key, one in new.findings.items() if key not in old.findings]
         went = [one for key, one in old.findings.items() if key not in new.findings]
         for one in came:
-            self.new.setdefault((*one.signature, one.cell), Changed(one, task.line))
+            self.new.setdefault(one.key, Changed(one, task.line))
         for one in went:
-            self.fixed.setdefault((*one.signature, one.cell), Changed(one, task.line))
+            self.fixed.setdefault(one.key, Changed(one, task.line))
         self.bits.update(places)
         self.cases_with_bits += bool(places)
         self.beyond += bool(places and came)

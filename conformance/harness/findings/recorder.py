@@ -38,6 +38,10 @@ def node(test: str, cell: str, module: str = "") -> str:
     return f"{name}[{'-'.join(filter(None, (cell, value.rstrip(']'), module)))}]"
 
 
+Key = tuple[str, str, str, str]
+"""The signature of a finding, and its cell."""
+
+
 @dataclass(frozen=True)
 class Element:
     """One element of a result, beside what it should be.
@@ -135,6 +139,11 @@ class Finding:
     def signature(self) -> tuple[str, str, str]:
         """What makes two findings the same defect, whatever the case."""
         return (self.clause, self.field, self.kind)
+
+    @property
+    def key(self) -> Key:
+        """The signature, and the cell that has the defect."""
+        return (*self.signature, self.cell)
 
     @property
     def outcome(self) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import data_of
 from conformance.harness.execution.module_call import guarded_call, masks_repeatable, named_results, recorded_warnings
@@ -44,8 +42,6 @@ class CallTimed(ModuleCall[Timed]):
                 of_call = named_results(result, self.problem.architecture)
                 data_of(next(iter(of_call.values()))).sum().backward()
                 begun.module.zero_grad(set_to_none=True)
-            if self.problem.device != "cpu":
-                torch.cuda.synchronize()
 
         return lambda: guarded_call(self.problem.case, begun.blank.route, work)
 
