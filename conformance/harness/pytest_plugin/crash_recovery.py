@@ -24,7 +24,7 @@ from conformance.harness import session
 from conformance.harness.execution import module_call
 from conformance.harness.execution.failure import LOST, Failure
 from conformance.harness.execution.requests.request import Executor, InProcess
-from conformance.harness.findings.recorder import Finding, as_repeat, command_of, node
+from conformance.harness.findings.recorder import Finding, Recorder, as_repeat, command_of, node
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation import call_journal, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
@@ -49,7 +49,7 @@ MOST_OUTSIDE = 4
 """Workers that may die when no test is at hand, before the run is given up."""
 
 _IN_CHILDREN = "in-children"
-_RECORDED = ".recorded.json"
+_RECORDED = ".recorded.jsonl"
 _PROBES = {"nodeid": "the smallest calls, before any test"}
 
 
@@ -108,17 +108,22 @@ class Watch:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.box.begin(_described(item))
         worker_process.pool().new_test()
-        session.current().executor = self.executor()
+        here = session.current()
+        here.executor = self.executor()
+        whole = here.recorder
+        if self.is_worker:
+            here.recorder = Recorder()  # of this test alone, as the whole grows
         yield
         self.box.begin({})
         if self.is_worker:
-            self._save()
+            counted, here.recorder = here.recorder.to_json(), whole
+            whole.merge(counted)
+            self._save(counted)
 
-    def _save(self) -> None:
-        """What this worker counted so far, in case it cannot say so at its end."""
-        part = self._recorded.with_suffix(".part")
-        part.write_text(json.dumps(session.current().recorder.to_json()), encoding="utf-8")
-        part.replace(self._recorded)
+    def _save(self, counted: dict[str, Any]) -> None:
+        """What this worker counted in a test, in case it cannot say so at its end."""
+        with self._recorded.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(counted) + "\n")
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
@@ -256,8 +261,11 @@ class Controller:
 
     def _merge_recorded(self, name: str) -> None:
         """Adds what a worker saved, which could not say so at its end."""
-        with suppress(OSError, ValueError):
-            self.report.merge(name, json.loads((self.folder / (name + _RECORDED)).read_text(encoding="utf-8")))
+        recorder = Recorder()
+        with suppress(OSError, ValueError):  # the last line may be cut
+            for line in (self.folder / (name + _RECORDED)).read_text(encoding="utf-8").splitlines():
+                recorder.merge(json.loads(line))
+        self.report.merge(name, recorder.to_json())
 
     def _died_outside(self, name: str, how: str) -> None:
         """A worker died when no test was at hand. Its successors are not replaced for ever."""
