@@ -7,6 +7,7 @@ from conformance.selftest.faults.catalogue import faults
 
 FAULT = next(fault for fault in faults() if fault.name == "gru-swaps-z-and-1-z")
 BOUNDS = "test_results_lie_within_their_error_bound[gru]"
+LATER = "test_results_do_not_hang_on_what_requires_a_gradient[gru]"
 UNHARMED = "test_parameters_have_the_documented_names_order_and_shapes[gru]"
 
 
@@ -21,7 +22,7 @@ def first_finding():
 
 
 def test_recorded_property_is_tried_first():
-    first, cell = caught_by.nodes(FAULT)[-1]
+    first, cell = next(node for node in caught_by.nodes(FAULT) if caught_by.node_id(node) == LATER)
     caught_by.write({FAULT.name: caught_by.node_id((first, cell))})
     finding = first_finding()
     assert (finding.test, finding.cell) == (first.name, cell)
