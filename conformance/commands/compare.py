@@ -150,7 +150,8 @@ def _of_interpreters(wanted: Wanted, waived: Sequence[Known], say: Say) -> Answe
     models = fleet(wanted.like)
     named = (*waived, *known.load(known.SHIPPED))
     with ExitStack() as stack:
-        old, again, new = (Side.of(python, named) for python in (wanted.old, wanted.old, wanted.new))
+        old, new = (Side.of(python, named) for python in (wanted.old, wanted.new))
+        again = replace(old)
         for side in (old, again, new):
             stack.callback(side.close)
         sides = wanted.sides(old.build.version, new.build.version)
