@@ -70,9 +70,11 @@ def of_source(source: str) -> tuple[list[Configuration], list[LeftOut]]:
     """The configurations of one model or inventory, and what is said of modules. Raises LikeError."""
     if source.endswith(inventory.SUFFIX):
         return inventory.read(Path(source)), []
-    model = loading.model(source)
-    arguments: tuple[Any, ...] | None = loading.example(source)
-    found, left = modules_of(model, source, {} if arguments is None else recorded(model, arguments, source))
+    with loading.limited(source):
+        model = loading.model(source)
+        arguments: tuple[Any, ...] | None = loading.example(source)
+        calls = {} if arguments is None else recorded(model, arguments, source)
+    found, left = modules_of(model, source, calls)
     if not found:
         others = f" ({left[0].name}: {left[0].reason})" if left else ""
         raise LikeError(f"{source}: the model has no nn.RNN, LSTM, GRU or Cell that can be tried{others}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import torch
 
@@ -17,9 +21,45 @@ EXAMPLE = "example"
 
 SEED = 0
 
+LIMIT_SECONDS = 180.0
+"""The most that the import of a model, `build`, `example` and the recorded pass may take together."""
+
+AGAIN_SECONDS = 1.0
+"""The time after which code that went on in spite of the limit is interrupted once more."""
+
 
 class LikeError(ValueError):
     """A model or an inventory that cannot be used; one line that names it and the remedy."""
+
+
+class _TookTooLong(KeyboardInterrupt):
+    """Interrupts a user's code; what that catches of exceptions does not hold this one up."""
+
+
+@contextmanager
+def limited(text: str) -> Iterator[None]:
+    """The time limit of what loads a model. Raises LikeError, which says where it stood.
+
+    There is none where the system has no timer, or outside of the main thread.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, at: FrameType | None) -> NoReturn:
+        where = f"{at.f_code.co_filename}, line {at.f_lineno}" if at is not None else "a place that has no name"
+        raise _TookTooLong(f"it stood at {one_line(where, 160)}")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS, AGAIN_SECONDS)
+    try:
+        yield
+    except _TookTooLong as stood:
+        remedy = "let it do without a network, a lock or input"
+        raise LikeError(f"{text} is not built after {LIMIT_SECONDS:g} s; {stood}; {remedy}") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def model(text: str) -> torch.nn.Module:

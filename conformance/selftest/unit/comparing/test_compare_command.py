@@ -13,7 +13,9 @@ from conformance.harness.execution import machine
 from conformance.harness.execution.requests.request import InProcess
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.isolation.interpreter import CannotRun
+from conformance.harness.models import loading
 from conformance.harness.pytest_plugin import github
+from conformance.selftest.generate_docs import DOCS
 from conformance.selftest.unit.models import examples
 
 CELL = "gru_cell"
@@ -154,6 +156,17 @@ def test_a_model_is_compared_at_its_sizes_and_by_its_names(capsys):
 def test_a_model_that_cannot_be_had_is_one_line(capsys):
     assert compare(narrowed("same", "same", like=("nowhere:build",))) == USAGE
     assert capsys.readouterr().err.startswith("python -m conformance compare: nowhere:build: importing nowhere raised")
+
+
+def test_a_model_whose_import_hangs_is_one_line_within_the_documented_limit(tmp_path, monkeypatch, capsys):
+    (tmp_path / "hanging.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert f"is not built after {loading.LIMIT_SECONDS:g} s" in (DOCS / "compare.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(loading, "LIMIT_SECONDS", 0.2)
+    assert compare(narrowed("same", "same", like=("hanging:build",))) == USAGE
+    said = capsys.readouterr().err
+    assert said.startswith("python -m conformance compare: hanging:build is not built after 0.2 s; it stood at ")
+    assert said.count("\n") == 1
 
 
 def test_an_interpreter_that_cannot_run_is_one_line(capsys):

@@ -1,5 +1,7 @@
 """The recurrent modules of a model: found by name, with their configuration, weights and recorded calls."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -164,6 +166,37 @@ def test_equal_configurations_keep_every_name():
     twice = [Configuration("gru", case, ((model, "rnn"),)) for model in ("a", "b")]
     assert [one.modules for one in merged(twice)] == [(("a", "rnn"), ("b", "rnn"))]
     assert len(merged([twice[0], Configuration("lstm", case, (("b", "rnn"),))])) == 2
+
+
+HANGS = """
+import time
+
+def wait():
+    while True:
+        try:
+            time.sleep(60)
+        except Exception:
+            pass
+
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timer that interrupts")
+@pytest.mark.parametrize(("rest", "line"), [("wait()", 7), ("def build():\n    wait()", 7)])
+def test_model_that_hangs_is_named_in_one_line_with_the_place(rest, line, tmp_path, monkeypatch):
+    name = f"hangs{len(rest)}"
+    (tmp_path / f"{name}.py").write_text(HANGS + rest)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(loading, "LIMIT_SECONDS", 0.2)
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(LikeError) as caught:
+        fleet([f"{name}:build"])
+    where = f"{tmp_path / name}.py, line {line}"
+    assert str(caught.value) == (
+        f"{name}:build is not built after 0.2 s; it stood at {where}; let it do without a network, a lock or input"
+    )
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_case_line_with_weights_needs_the_model():
