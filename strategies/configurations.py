@@ -100,10 +100,6 @@ class ModelCases(Cases):
             return cases
         return st.builds(_with_weights, cases, st.sampled_from([None, *self.weights]))
 
-    def first(self, most: int, seconds: float = math.inf) -> Case:
-        """The largest call in full, with at most so many numbers and estimated seconds if its parameters leave room."""
-        return self.firsts(most, seconds)[0][0]
-
     def firsts(self, most: int, seconds: float = math.inf) -> list[tuple[Case, Case]]:
         """Each call in full, reduced likewise, and as it is; the largest with the parameters of each module."""
         reduced = {self.affordable(case, most, seconds): case for case in reversed(self.whole)}

@@ -176,14 +176,14 @@ def _outcome(wanted: Wanted, models: Fleet, sides: tuple[Side, Side, Side], say:
     todo = list(cases.tasks(count, seed, cells, models))
     say(f"{len(todo)} cases of {len({one.tested.name for one in todo})} properties")
     control, real = verdicts.compared(todo, old, again, new)
-    modules = cases.modules(cells, models)
+    modules, calls = cases.modules(cells, models), cases.calls(cells, models)
     return Outcome(
         control,
         real,
         weights=tuple(cell for cell in cells if streams.weights_changed(cell, old, new)),
         masks=tuple(cell for cell in cells if cell in MODULES and streams.masks_changed(cell, old, new)),
-        control_times=tuple(timing.timed(modules, old, again)),
-        times=tuple(timing.timed(modules, old, new)),
+        control_times=tuple(timing.timed(calls, old, again)),
+        times=tuple(timing.timed(calls, old, new)),
         files=tuple(files.handed_over(old, new, modules)),
         drifts=tuple(drift.drift(one, old, new) for one in modules if real.bits),
     )

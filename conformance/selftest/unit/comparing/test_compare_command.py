@@ -56,7 +56,30 @@ class Renamed(torch.nn.GRUCell):
         raise RuntimeError('Unexpected key(s) in state_dict: "weight_ih"')
 
 
-KINDS = {"bit": OneBitOff, "wrong": Wrong, "slow": Slow, "renamed": Renamed}
+class WrongWithOneBias(torch.nn.GRUCell):
+    """Results have the wrong sign with the weights of one module."""
+
+    def forward(self, input, hx=None):
+        h = super().forward(input, hx)
+        return -h if bool((self.bias_ih == examples.SECOND).all()) else h
+
+
+class WrongAtFourRows(torch.nn.GRUCell):
+    """Results of four rows have the wrong sign."""
+
+    def forward(self, input, hx=None):
+        h = super().forward(input, hx)
+        return -h if len(input) == 4 else h
+
+
+KINDS = {
+    "bit": OneBitOff,
+    "wrong": Wrong,
+    "slow": Slow,
+    "renamed": Renamed,
+    "one bias": WrongWithOneBias,
+    "four rows": WrongAtFourRows,
+}
 
 
 class Worker(InProcess):
@@ -151,6 +174,18 @@ def test_a_model_is_compared_at_its_sizes_and_by_its_names(capsys):
     assert "weights=encoder.rnn" in printed
     assert "bits            the same in all" in printed
     assert "3 of 3 of the old one's load" in printed, printed
+
+
+@pytest.mark.parametrize(("new", "words", "files"), [("one bias", "weights=other", 5), ("four rows", "n4", 6)])
+def test_every_module_is_compared_with_its_weights_and_calls(new, words, files, monkeypatch, capsys):
+    monkeypatch.setattr(examples, "example", lambda: (torch.zeros(9, 6), torch.zeros(4, 6)))
+    assert compare(Wanted("same", new, count=1, like=(f"{examples.__name__}:twins",))) == DEVIATES
+    printed = capsys.readouterr().out
+    deviates = "new red C1 GRUCell gradient of input outside its bound: v1 gru_cell i6 h24 t1 n"
+    (deviation,) = [line for line in printed.splitlines() if deviates in line]
+    assert words in deviation.split(), printed
+    assert f"{files} of 6 of the old one's load" in printed, printed
+    assert all(f"times one grad: v1 gru_cell i6 h24 t1 n{rows} " in printed for rows in (4, 9)), printed
 
 
 def test_a_model_that_cannot_be_had_is_one_line(capsys):

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, rnn
 
+SECOND = 0.125
+"""The bias of the second of `Twins`."""
+
 
 class Tagger(nn.Module):
     """Tags words: packed rows of several lengths."""
@@ -37,6 +40,18 @@ class Policy(nn.Module):
             h = self.first(step, h)
             state = self.second(h, state)
         return h if state is None else state[0]
+
+
+class Twins(nn.Module):
+    """Two Cells of one configuration with weights of their own, each called with many rows and with few."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.GRUCell(6, 24), nn.GRUCell(6, 24)
+        nn.init.constant_(self.other.bias_ih, SECOND)
+
+    def forward(self, *seen: Tensor) -> list[Tensor]:
+        return [cell(rows) for cell in (self.one, self.other) for rows in seen]
 
 
 class Doubling(nn.GRU):
@@ -83,6 +98,10 @@ def example() -> tuple[Tensor, Tensor]:
 
 def policy() -> nn.Module:
     return Policy()
+
+
+def twins() -> nn.Module:
+    return Twins()
 
 
 def odd() -> nn.Module:

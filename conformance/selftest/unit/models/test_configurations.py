@@ -93,7 +93,7 @@ def test_several_sizes_above_one_stand_for_more_and_near_ones_for_any(family):
 )
 def test_rows_are_reduced_before_steps_and_units_never(most, rows, steps):
     there = cases_at(cases(), ENCODER, True)
-    first = there.first(most)
+    first = there.firsts(most)[0][0]
     assert (first.hidden_size, first.num_layers) == (24, 3)
     assert first.numbers() <= most or (first.batch_size, first.steps) == (1, 1)
     assert (first.batch_size, first.steps) == (rows, steps)
