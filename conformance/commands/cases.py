@@ -75,7 +75,7 @@ def of_folder(place: str) -> tuple[str, str, str] | None:
         raise OptionError(f"{one_line(place)}: {CASE}: {error.strerror}; name the folder of a report") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OptionError(f"{one_line(place)}: {CASE} is not that of a report; name one that has it whole") from None
-    if not all(isinstance(one, str) for one in told) or finding.options:
+    if not all(isinstance(one, str) for one in told) or "--subject" in finding.options.split():
         raise OptionError(f"{one_line(place)}: it is not about torch.nn, which alone other interpreters have")
     return told
 

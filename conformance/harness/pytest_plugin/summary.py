@@ -124,7 +124,8 @@ class Summary:
             label, path, outcome = "report", folder.path, folder.outcome
         else:
             label, path = "script", f"{folder.path}/{SCRIPT}"
-            needed = f"torch and {one_line(cause[0].subject)}" if cause[0].options else "torch alone"
+            others = "--subject" in cause[0].options.split()
+            needed = f"torch and {one_line(cause[0].subject)}" if others else "torch alone"
             outcome = f"needs {needed}; {folder.outcome.removeprefix(SCRIPT).strip()}"
         line = f"{label:<{LABEL}}{path}"
         room = len(line) + 2 + len(outcome) <= self.width
