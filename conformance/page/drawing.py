@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.findings.rendering import counted, one_line, rounded
-from conformance.page import charts
+from conformance.page import charts, models
 from conformance.page.cells import Cell, Row, matrix
 from conformance.page.runs import Run
 from conformance.page.states import STATES, State, css_name
@@ -82,6 +82,7 @@ def page(runs: Sequence[Run], left_out: Sequence[str], made: datetime) -> str:
         title=title_of(runs),
         runs=runs,
         rows=matrix(runs),
+        modules=models.lines(runs),
         left_out=left_out,
         made=made,
         most=MOST,
