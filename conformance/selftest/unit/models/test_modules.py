@@ -1,12 +1,15 @@
 """The recurrent modules of a model: found by name, with their configuration, weights and recorded calls."""
 
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from conformance.harness.execution.tensors import array
+from conformance.harness.isolation.interpreter import PLACE
 from conformance.harness.models import loading
 from conformance.harness.models.fleet import Fleet, fleet, merged, of_source
 from conformance.harness.models.inventory import read, written
@@ -151,14 +154,45 @@ def test_file_that_is_no_inventory_is_named_with_its_entry(text, said, tmp_path)
     assert "bad.toml" in str(caught.value)
 
 
-def test_forty_inventories_of_ten_configurations_are_ten(tmp_path):
-    paths = []
-    for number in range(40):
-        paths.append(tmp_path / f"model{number}.toml")
-        paths[-1].write_text(f"[modules]\nrnn = 'v1 lstm i3 h{4 + number % 10} n2 t5 fill=initial'\n")
-    found = fleet(list(map(str, paths))).configurations
+@pytest.fixture
+def forty(tmp_path):
+    """Inventories of forty models that have ten distinct configurations."""
+    paths = [tmp_path / f"model{number}.toml" for number in range(40)]
+    for number, path in enumerate(paths):
+        path.write_text(f"[modules]\nrnn = 'v1 lstm i3 h{4 + number % 10} n2 t5 fill=initial'\n")
+    return list(map(str, paths))
+
+
+def test_forty_inventories_of_ten_configurations_are_ten(forty):
+    found = fleet(forty).configurations
     assert [one.case.hidden_size for one in found] == list(range(4, 14))
     assert {len(one.modules) for one in found} == {4}
+
+
+def tests_of(inventories):
+    """The ids of the tests that a run with these collects, in alphabetical order: each run has its own."""
+    like = [f"--like={one}" for one in inventories]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+        *like,
+    ]
+    done = subprocess.run(command, cwd=PLACE, capture_output=True, text=True, timeout=100, check=True)
+    return sorted(line for line in done.stdout.splitlines() if "::" in line)
+
+
+@pytest.mark.thorough("two collections of a thousand tests")
+def test_forty_inventories_of_ten_configurations_cost_as_many_tests_as_ten(forty):
+    of_ten = tests_of(forty[:10])
+    assert len(of_ten) > 10 * 50
+    assert tests_of(forty) == of_ten
 
 
 def test_equal_configurations_keep_every_name():
