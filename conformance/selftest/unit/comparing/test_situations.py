@@ -68,6 +68,15 @@ SITUATIONS = {
 }
 
 
+CALL = "import torch; torch.manual_seed(0); print(torch.nn.GRUCell(1, 1)(torch.ones(1, 1)).item())"
+
+
+def test_interpreter_that_stands_in_for_another_release_computes_as_it_does(tmp_path):
+    pythons = [releases.interpreter(tmp_path / "old"), releases.interpreter(tmp_path / "new", releases.NEGATED)]
+    old, new = (float(subprocess.run([one, "-c", CALL], capture_output=True, check=True).stdout) for one in pythons)
+    assert old == -new != 0
+
+
 @pytest.mark.thorough("each starts three interpreters")
 @pytest.mark.parametrize("situation", SITUATIONS.values(), ids=list(SITUATIONS))
 def test_the_exit_code_and_the_words_of(situation, tmp_path):

@@ -169,7 +169,7 @@ def test_forty_inventories_of_ten_configurations_are_ten(forty):
     assert {len(one.modules) for one in found} == {4}
 
 
-def tests_of(inventories):
+def collected(inventories):
     """The ids of the tests that a run with these collects, in alphabetical order: each run has its own."""
     like = [f"--like={one}" for one in inventories]
     command = [
@@ -190,9 +190,9 @@ def tests_of(inventories):
 
 @pytest.mark.thorough("two collections of a thousand tests")
 def test_forty_inventories_of_ten_configurations_cost_as_many_tests_as_ten(forty):
-    of_ten = tests_of(forty[:10])
+    of_ten = collected(forty[:10])
     assert len(of_ten) > 10 * 50
-    assert tests_of(forty) == of_ten
+    assert collected(forty) == of_ten
 
 
 def test_equal_configurations_keep_every_name():

@@ -52,6 +52,19 @@ def run(where, tmp_path, *given):
     return done.returncode, done.stdout + done.stderr, environment
 
 
+@pytest.mark.parametrize("where", WHERE.values(), ids=list(WHERE))
+def test_fault_is_in_calls_of_its_size_alone(where, monkeypatch):
+    sound = torch.nn.LSTM.forward
+    monkeypatch.setattr(torch.nn.LSTM, "forward", sound)
+    exec(FAULT.format(where=where), {})
+    for size, differs in ((0, True), (1, False)):
+        module, x = torch.nn.LSTM(12 + size, 20 + size), torch.ones(9 + size, 4 + size, 12 + size)
+        for given in (x, torch.nn.utils.rnn.pack_sequence(list(x.transpose(0, 1)))):
+            got, wanted = module(given)[0], sound(module, given)[0]
+            got, wanted = (one if isinstance(one, torch.Tensor) else one.data for one in (got, wanted))
+            assert torch.equal(got, wanted) is not differs
+
+
 @pytest.mark.thorough("whole runs")
 @pytest.mark.parametrize("where", WHERE.values(), ids=list(WHERE))
 def test_fault_at_exactly_one_size_of_a_model_is_found(where, tmp_path):
@@ -72,7 +85,7 @@ def test_fault_at_a_size_that_the_model_has_not_is_none(tmp_path):
 @pytest.mark.parametrize("where", ["size", "weights"])
 def test_script_of_a_fault_in_a_model_shows_it_and_passes_without_it(where, tmp_path):
     torch.manual_seed(0)
-    own = float(examples.tagger().encoder["rnn"].bias_ih_l0.detach().double().sum())
+    own = float(dict(examples.tagger().named_parameters())["encoder.rnn.bias_ih_l0"].detach().double().sum())
     places = {
         "size": WHERE["hidden_size"],
         "weights": f"abs(float(self.bias_ih_l0.detach().double().sum()) - {own}) < 1e-9",
