@@ -1,8 +1,9 @@
-"""The examples under docs/reports: the folders of the red known deviations that newer releases of PyTorch have.
+"""The examples under docs/reports: a folder for each red known deviation.
 
     python -m conformance.selftest.golden_reports
 
-writes them anew with the PyTorch at hand; docs/reports.md says what their scripts do on which release.
+writes those anew that belong to the PyTorch at hand: each is kept as the newest of `RELEASES` that has it writes it.
+docs/reports.md says what their scripts do on which release.
 """
 
 from __future__ import annotations
@@ -15,26 +16,40 @@ from conformance.clauses import RED
 from conformance.commands.report import Wanted, report
 from conformance.harness.execution import machine
 from conformance.harness.findings.known import SHIPPED, Known, load
+from conformance.harness.reports import folder
+from strategies import parse
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reports"
-NEWER = ("2.13.0", "2.15.0")
-"""The releases whose deviations are kept as examples."""
+RELEASES = ("2.0", "2.13")
+"""The releases that examples are written with, the newest last."""
 
 
 def examples() -> list[Known]:
     """The known deviations that are kept."""
+    return [known for known in load(SHIPPED) if known.severity == RED]
+
+
+def release_of(known: Known) -> str:
+    """The release that an example is written with."""
     flags = machine.cpu_flags()
-    return [
-        known
-        for known in load(SHIPPED)
-        if known.severity == RED and known.case and any(known.concerns(release, flags) for release in NEWER)
-    ]
+    return next(release for release in reversed(RELEASES) if known.concerns(release, flags))
+
+
+def folder_of(known: Known) -> Path:
+    """Where an example is."""
+    _, cell = parse(known.case)
+    return FOLDER / folder.name_of((*known.signature, cell))
 
 
 def main() -> int:
-    """Writes every example; 0 where each was found."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    return max(report(Wanted(known.case, FOLDER, known.test)) for known in examples())
+    """Writes every example of the PyTorch at hand; 0 where each was found, 4 where it has none."""
+    ours = [known for known in examples() if release_of(known) == machine.release()]
+    if not ours:
+        print(f"PyTorch {machine.release()} writes no example; run it with {' or '.join(RELEASES)}", file=sys.stderr)
+        return 4
+    for known in ours:
+        shutil.rmtree(folder_of(known), ignore_errors=True)
+    return max(report(Wanted(known.case, FOLDER, known.test)) for known in ours)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from conformance import SET_HERE
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
-from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.recorder import Finding, Key
 from conformance.harness.reports.facts import facts
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.script import CANNOT_RUN, WITH_DEFECT, needs, script
@@ -29,9 +29,10 @@ SECONDS = 40
 LONGEST_NAME = 60
 
 
-def name_of(finding: Finding) -> str:
+def name_of(key: Key) -> str:
     """The name of a finding's folder: `B1-lstm-output-outside-its-bound`."""
-    words = " ".join((finding.clause, finding.cell, finding.field, finding.kind))
+    clause, field, kind, cell = key
+    words = " ".join((clause, cell, field, kind))
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:LONGEST_NAME].rstrip("-")
 
 
@@ -72,7 +73,7 @@ def as_data(finding: Finding, seed: str) -> dict[str, Any]:
 
 def _candidates(parent: Path, finding: Finding) -> list[Path]:
     """The folder of this name, and with a number where others have it."""
-    name = name_of(finding)
+    name = name_of(finding.key)
     return [parent / name, *(parent / f"{name}-{number}" for number in range(2, 1000))]
 
 

@@ -1,9 +1,8 @@
-"""Folders: their data are as documented, each is written once, hostile text harms nothing, examples are as kept."""
+"""Folders: their data are as documented, each is written once, hostile text harms nothing."""
 
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,19 +14,17 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
 from conformance.harness.execution.failure import KILLED, RAISED, Failure
 from conformance.harness.execution.observation import Observation
-from conformance.harness.execution.subject import TORCH_NN, torch_nn
+from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin import report_folders
 from conformance.harness.reports import endings, folder, versions
 from conformance.harness.reports.call_text import literal
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.minimise import minimised
 from conformance.harness.reports.script import script
 from conformance.harness.session import Session
-from conformance.selftest.golden_reports import FOLDER, examples
+from conformance.selftest.golden_reports import FOLDER
 from conformance.selftest.implementations import plain
-from conformance.selftest.unit.reports.test_scripts import MOST_LINES
 from strategies import parse
 from strategies.weights import Weights
 
@@ -182,31 +179,6 @@ def test_versions_hold_no_local_path_and_survive_a_failure(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(collect_env, "get_env_info", lambda: 1 / 0)
     assert machine.describe() in versions.versions.__wrapped__()
-
-
-@pytest.mark.parametrize("known", examples(), ids=lambda known: known.id)
-def test_example_is_what_its_case_gives(known):
-    if not known.concerns(machine.release(), machine.cpu_flags()):
-        pytest.skip("this release does not have it")
-    tested = next(one for one in properties() if one.name == known.test)
-    case, cell = parse(known.case)
-    with session.nested(Session(torch_nn())) as here:
-        found = next(one for one in found_by(here, tested, cell, case) if one.finding.signature == known.signature)
-        found = minimised(here, tested, cell, case, found)
-    where = Path(FOLDER / folder.name_of(found.finding))
-    text = (where / folder.SCRIPT).read_text(encoding="utf-8")
-    assert text == script(found)
-    assert len(text.splitlines()) <= MOST_LINES
-    told = json.loads((where / folder.CASE).read_text(encoding="utf-8"))["finding"]
-    assert Finding.from_json(told) == found.finding
-    begin = facts(found, f"{folder.SCRIPT} ran: exit 10").partition("## Versions")[0]
-    assert (where / folder.FACTS).read_text(encoding="utf-8").startswith(begin)
-
-
-def test_every_example_is_listed_in_the_documentation():
-    listed = set(re.findall(r"\(reports/([\w.-]+)\)", DOCS))
-    assert listed == {one.name for one in FOLDER.iterdir()}
-    assert not any(re.search(r"/(?:home|tmp|root|Users)/", path.read_text()) for path in FOLDER.rglob("*.*"))
 
 
 class Halved(plain.Plain):

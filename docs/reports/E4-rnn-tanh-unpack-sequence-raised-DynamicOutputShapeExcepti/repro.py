@@ -1,0 +1,43 @@
+"""torch.nn.utils.rnn.unpack_sequence: raised DynamicOutputShapeException
+
+DynamicOutputShapeException: aten.index.Tensor.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
+
+import subprocess
+import sys
+
+try:
+    import torch
+except ImportError:
+    sys.exit(2)
+
+
+def call():
+    ROWS = [[[1]]]
+    batch = torch.tensor(ROWS, dtype=torch.float32)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(batch, [1], batch_first=True)
+    with torch.device("meta"):
+        result = torch.nn.utils.rnn.unpack_sequence(packed)
+
+
+def ending():
+    """How a child process ends that makes the call."""
+    try:
+        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "did not return within 20 s"
+    if child.returncode < 0:
+        return f"killed by signal {-child.returncode}"
+    return child.stdout.decode(errors="replace").strip() or f"ended the process with exit code {child.returncode}"
+
+
+if "call" in sys.argv:
+    try:
+        call()
+        print("returned")
+    except Exception as error:
+        print(f"raised {type(error).__name__}: {error}")
+    sys.exit(0)
+got = ending()
+print(f"expected the call to return\ngot      {got}")
+sys.exit(10 if got.startswith('raised DynamicOutputShapeException:') else 0 if got == "returned" else 2)
