@@ -49,6 +49,45 @@ class _BiasesFirst(Plain):
             self.register_parameter(name, parameter)
 
 
+@fault("A3", on=EVERY)
+class _ShortNames(Plain):
+    """Names its input weights w_ih."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, parameter in list(self._parameters.items()):
+            del self._parameters[name]
+            self.register_parameter(name.replace("weight_ih", "w_ih"), parameter)
+
+
+@fault("A3", on=EVERY)
+class _RowTooMany(Plain):
+    """Registers its recurrent weights with one more row."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, parameter in self._parameters.items():
+            if name.startswith("weight_hh") and parameter is not None:
+                self._parameters[name] = torch.nn.Parameter(torch.cat([parameter.detach(), parameter.detach()[:1]]))
+
+
+@fault("A1", on=(LSTM,))
+class _FlatResult(Plain):
+    """Returns the output and both states in one flat tuple."""
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
+        output, states = super().forward(input, hx)
+        return output, *states
+
+
+@fault("A1", on=(RNN_TANH, RNN_RELU, GRU))
+class _OutputAlone(Plain):
+    """Returns the output alone."""
+
+    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
+        return super().forward(input, hx)[0]
+
+
 @fault("A4", on=EVERY)
 class _WidenedOutput(Plain):
     """Returns 16-bit outputs and single-step states as float32."""
@@ -82,6 +121,14 @@ class _SilentRepr(Plain):
 
     def extra_repr(self) -> str:
         return super().extra_repr().replace(", bias=False", "")
+
+
+@fault("A4-repr", on=EVERY)
+class _ReprWithoutInputSize(Plain):
+    """Omits input_size from its repr."""
+
+    def extra_repr(self) -> str:
+        return super().extra_repr().partition(", ")[2]
 
 
 @fault("A5", on=EVERY)

@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 import traceback
 from dataclasses import replace
 
@@ -16,17 +15,15 @@ import torch
 from conformance.clauses import CLAUSES
 from conformance.commands.report import found_by
 from conformance.harness import session
-from conformance.harness.execution.failure import EXITED, KILLED, TIMED_OUT, Failure
+from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.requests.packing import TORCH_PACKING, UTILITIES
-from conformance.harness.execution.subject import TORCH_NN, torch_nn
+from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
-from conformance.harness.reports import endings
 from conformance.harness.reports.packing_call import whole
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
-from conformance.selftest.implementations.plain import Plain, subject
-from conformance.selftest.unit.reports.test_scripts import assert_short, ended, in_place_of_torch_nn
+from conformance.selftest.unit.reports.test_scripts import assert_short, assert_small, ended, in_place_of_torch_nn
 from strategies import Axes, parse
 from strategies.axes import MOST_NUMBERS
 
@@ -46,6 +43,15 @@ FACTS = {
         "test_parameters_have_the_documented_names_order_and_shapes",
         BARE.format("rnn_tanh"),
     ),
+    "names-its-input-weights-w_ih": (
+        "test_parameters_have_the_documented_names_order_and_shapes",
+        BARE.format("gru_cell"),
+    ),
+    "returns-the-output-and-both-states-in-one-flat-tuple": (
+        "test_output_has_the_documented_shape",
+        BARE.format("lstm"),
+    ),
+    "returns-the-output-alone": ("test_output_has_the_documented_shape", BARE.format("gru")),
     "returns-16-bit-outputs-and-single-step-states-as-float32": (
         "test_results_and_parameters_carry_the_dtype_and_device_asked_for",
         "v1 rnn_tanh i1 h1 t1 float16 fill=dyadic",
@@ -57,6 +63,10 @@ FACTS = {
     "omits-bias-from-its-repr": (
         "test_repr_shows_every_argument_that_is_not_its_default",
         "v1 gru i1 h1 t1 nobias float32 fill=dyadic",
+    ),
+    "omits-input_size-from-its-repr": (
+        "test_repr_shows_every_argument_that_is_not_its_default",
+        BARE.format("lstm_cell"),
     ),
     "warns-on-every-call": ("test_valid_call_warns_of_nothing", BARE.format("gru")),
     "returns-packed-output-without-sorted_indices-and-unsorted_indices": (
@@ -231,8 +241,9 @@ def endings_of(text, judged, monkeypatch):
 @pytest.mark.parametrize("name", KINDS)
 def test_script_exits_with_10_on_the_fault_and_with_0_on_a_sound_build(name, monkeypatch):
     fault = next(fault for fault in faults() if fault.name == name)
-    text = script(shown(fault.subject, fault.clauses, *KINDS[name], cell=fault.cells[0]))
-    with_fault, without, told = endings_of(text, fault.subject, monkeypatch)
+    found = shown(fault.subject, fault.clauses, *KINDS[name], cell=fault.cells[0])
+    assert_small(name, found)
+    with_fault, without, told = endings_of(script(found), fault.subject, monkeypatch)
     assert (with_fault, without) == (WITH_DEFECT, WITHOUT_DEFECT), told
 
 
@@ -241,57 +252,18 @@ def test_script_exits_with_10_on_the_fault_and_with_0_on_a_sound_build(name, mon
 )
 def test_script_of_memory_exits_with_10_on_the_fault_and_with_0_on_a_sound_build(name, monkeypatch):
     fault = next(fault for fault in faults() if fault.name == name)
-    text = script(shown(fault.subject, fault.clauses, LAPS, "", cell="gru"))
-    with_fault, without, told = endings_of(text, fault.subject, monkeypatch)
+    found = shown(fault.subject, fault.clauses, LAPS, "", cell="gru")
+    assert_small(name, found)
+    with_fault, without, told = endings_of(script(found), fault.subject, monkeypatch)
     assert (with_fault, without) == (WITH_DEFECT, WITHOUT_DEFECT), told
 
 
-class Dies(Plain):
-    """Ends its process by a signal."""
-
-    def forward(self, *args, **options):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Exits(Plain):
-    """Ends its process."""
-
-    def forward(self, *args, **options):
-        os._exit(3)
-
-
-class Hangs(Plain):
-    """Does not return."""
-
-    def forward(self, *args, **options):
-        time.sleep(60)
-
-
-class Ends:
-    """An executor in which every call fails alike."""
-
-    def __init__(self, failure):
-        self.failure = failure
-
-    def execute(self, judged, request):
-        return (request.failed(judged, self.failure),)
-
-
-@pytest.mark.parametrize(
-    ("kind", "failure"),
-    [
-        (Dies, Failure(KILLED, number=signal.SIGKILL)),
-        (Exits, Failure(EXITED, number=3)),
-        (Hangs, Failure(TIMED_OUT, number=120)),
-    ],
-    ids=["killed", "exits", "hangs"],
-)
-def test_script_makes_a_call_that_ends_its_process_in_a_child(kind, failure, monkeypatch):
-    monkeypatch.setattr(endings, "LIMIT_SECONDS", 1)
-    tested = next(one for one in properties() if one.name == "test_output_has_the_documented_shape")
-    with session.nested(Session(torch_nn(), executor=Ends(failure))) as here:
-        found = next(found_by(here, tested, "lstm", parse(BARE.format("lstm"))[0]))
-    with_fault, without, told = endings_of(script(found), subject("ends", kind), monkeypatch)
+@pytest.mark.parametrize("name", ["names-its-input-weights-w_ih", "registers-its-recurrent-weights-with-one-more-row"])
+def test_script_of_parameters_that_no_call_can_be_made_with_compares_them(name, monkeypatch):
+    fault = next(fault for fault in faults() if fault.name == name)
+    found = shown(fault.subject, fault.clauses, "test_output_has_the_documented_shape", BARE.format("gru"))
+    assert found.finding.kind == MISMATCHED
+    with_fault, without, told = endings_of(script(found), fault.subject, monkeypatch)
     assert (with_fault, without) == (WITH_DEFECT, WITHOUT_DEFECT), told
 
 

@@ -18,7 +18,7 @@ from conformance.harness.reports.minimise import minimised
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
-from conformance.selftest.unit.reports.test_scripts import assert_short, ended, in_place_of_torch_nn
+from conformance.selftest.unit.reports.test_scripts import assert_short, assert_small, ended, in_place_of_torch_nn
 from strategies import parse
 from strategies.axes import MEMORY
 from strategies.losses import COTANGENT_MEMORY
@@ -185,7 +185,7 @@ MORE = (
     # gradients that are sums
     ("averages-the-gradient-of-input-weights-over-the-batch", OF_ROWS, "lstm i1 h1 t1 n2"),
     ("averages-the-gradient-of-input-weights-over-the-batch", OF_ROWS, "rnn_tanh i1 h1 t2 n3 bf"),
-    ("detaches-the-states-before-each-step-from-step-2-on", OF_STEPS, "lstm i1 h1 t4 pick=1"),
+    ("detaches-the-states-before-each-step-from-step-2-on", OF_STEPS, "lstm i1 h1 t3 pick=1"),
     ("detaches-the-states-before-each-step-from-step-2-on", OF_STEPS, "gru i1 h1 t3 n2 bf pick=0"),
     ("doubles-the-gradient-of-the-states-that-each-step-reads", PULLED, "rnn_relu i1 h1 t2 nobias"),
 )
@@ -208,7 +208,9 @@ def found_in(subject, test, line):
 
 def assert_shows(name, test, line):
     fault = fault_named(name)
-    assert_script_shows(fault, found_in(fault.subject, test, line))
+    found = found_in(fault.subject, test, line)
+    assert_small(name, found)
+    assert_script_shows(fault, found)
 
 
 def assert_script_shows(fault, found):
