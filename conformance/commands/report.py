@@ -69,7 +69,7 @@ def report(wanted: Wanted) -> int:
         )
         for one, cell, found in each:
             try:
-                least = found if options.case is None else minimised(here, one, cell, options.case, found)
+                least = minimised(here, one, cell, options.case, found)
                 path, outcome = folder.write(wanted.parent, recognised(here, found, least), wanted.seed)
             except OSError as error:
                 place = f"{wanted.parent}: {error.strerror}"

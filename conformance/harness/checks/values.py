@@ -86,7 +86,7 @@ def assert_enclosed(
         case.found(
             seen,
             labelled.field,
-            "outside its bound",
+            OUTSIDE,
             lines,
             severity=severity,
             clause=clause,
@@ -175,6 +175,12 @@ def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relat
             severity = RED if _apart(seen, other, [part], allowed(seen), count=False) else AMBER
         assert_same(seen, got, wanted, relation, severity, other)
 
+
+OUTSIDE = "outside its bound"
+"""The kind of a result that rounding errors do not explain."""
+
+NOT_ACCURATE = "is not accurate"
+"""The end of the kind of a result whose function, named before it, is less accurate than its model."""
 
 NOT_EXACT = "is not exact"
 """The kind of a result of data in which nothing is rounded before the end."""
@@ -330,10 +336,15 @@ def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact:
     """A function's values are as accurate as its rounding model says; the summary shows the worst error."""
     rounding = judgement(seen).amber or allowed(seen)
     u, floor = rounding.unit_roundoff, rounding.sigmoid_floor
-    error = np.abs(got.values - exact)
-    within = error <= most * u * np.abs(exact) + floor
+    error, limit = np.abs(got.values - exact), most * u * np.abs(exact) + floor
     assert_every(
-        seen, got, exact, within, f"{function} is not accurate", lambda at: f"{function} is {number(exact[at])}"
+        seen,
+        got,
+        exact,
+        error <= limit,
+        f"{function} {NOT_ACCURATE}",
+        lambda at: f"{function} is {number(exact[at])}",
+        allowed=limit,
     )
     beyond = np.maximum(error - floor, 0)  # underflow does not count as inaccuracy
     worst = float((beyond / np.maximum(u * np.abs(exact), floor)).max(initial=0.0))

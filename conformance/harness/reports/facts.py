@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, RED, REMARK
 from conformance.harness.checks.case_record import Found
-from conformance.harness.checks.values import NOT_EXACT
+from conformance.harness.checks.values import NOT_ACCURATE, NOT_EXACT, OUTSIDE
 from conformance.harness.execution.failure import EXITED, KILLED, LOST, TIMED_OUT
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.findings.recorder import Finding
@@ -21,7 +21,7 @@ SEARCH = "https://github.com/pytorch/pytorch/issues?q="
 MOST_WORDS = 12
 """Words of one search; the tracker finds nothing for a whole message."""
 
-AGAINST_EQUATIONS = ("outside its bound", "is missing")
+AGAINST_EQUATIONS = (OUTSIDE, "is missing")
 """Kinds of findings about a number that the documented equations give."""
 
 
@@ -58,7 +58,7 @@ def which_is_wrong(found: Found) -> str:
         return f"None, strictly: no sentence promises otherwise, or no bound was measured here. {first}"
     if finding.documented:
         return f"What the call gives, because the documentation names the right value: {first}"
-    if element is not None and finding.kind in AGAINST_EQUATIONS:
+    if element is not None and (finding.kind in AGAINST_EQUATIONS or finding.kind.endswith(NOT_ACCURATE)):
         start = ", from the h that the call returned one step before" if element.forced else ""
         return (
             f"The call's. The documented equations, computed in float64 with a bound on every rounding error{start}, "
@@ -118,7 +118,7 @@ OF_FIELDS = {"gradient": "gradient", "output": "output", "h_n": "hidden state", 
 WRONG = ("wrong {}", "incorrect {}")
 
 OF_KINDS = {
-    "outside its bound": WRONG,
+    OUTSIDE: WRONG,
     "is not exact": WRONG,
     "is missing": ("missing {}", "None {}"),
     "is not zero": WRONG,

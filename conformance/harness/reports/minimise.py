@@ -18,6 +18,7 @@ from conformance.harness.execution.failure import TIMED_OUT
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Element
 from conformance.harness.property import Property
+from conformance.harness.reports.one_row import in_one_row
 from conformance.harness.session import Session
 from reference.problem import Problem
 from strategies import Case, axes
@@ -100,14 +101,17 @@ def _granule(problem: Problem) -> float:
 def minimised(
     here: Session, tested: Property, cell: str, case: Case | None, found: Found, seconds: float = SECONDS
 ) -> Found:
-    """The same finding, with its evidence, in the simplest case that was reached in so many seconds.
+    """The same finding, with its evidence, in the simplest case that was reached in so many seconds; of a property that
+    draws no case, in one row.
 
     The finding keeps its case line; `simplified` says which sizes are left, and is "" where nothing is simpler. An
     interruption keeps the best so far.
     """
     finding, family = found.finding, tested.cases(cell)
     hangs = finding.failure is not None and finding.failure.kind == TIMED_OUT
-    if case is None or family is None or hangs or set(UNTOUCHED_FILLS) & set(family.pinned.get("fill", ())):
+    if case is None:
+        return in_one_row(here, tested, found)
+    if family is None or hangs or set(UNTOUCHED_FILLS) & set(family.pinned.get("fill", ())):
         return found._replace(finding=tested.explained(here, finding, case))
     search = _Search(here, tested, cell, found, EditedCase.of(case, finding.case), time.perf_counter() + seconds)
     with suppress(_OutOfTime, KeyboardInterrupt):

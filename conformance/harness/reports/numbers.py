@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.checks.values import NOT_EXACT
+from conformance.harness.checks.values import NOT_ACCURATE, NOT_EXACT, OUTSIDE
 from conformance.harness.reports.call_text import Call, within
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import parts, rendered, title, where
@@ -22,7 +22,7 @@ def number(found: Found) -> str | None:
     exact = finding.kind == NOT_EXACT
     if element is None or element.other or element.name.startswith("gradient"):
         return None
-    if finding.kind != "outside its bound" and not exact:
+    if finding.kind != OUTSIDE and not finding.kind.endswith(NOT_ACCURATE) and not exact:
         return None
     element, call = within(seen, element), Call.of(finding, seen)
     expected = call.expected(element.name, element.where)
