@@ -56,7 +56,7 @@ def _ending(failure: Failure) -> str:
     }
     if failure.kind not in words:
         raise NoScript("nothing is known of how the call ended the process")
-    return ascii(words[failure.kind])
+    return ascii(ascii(words[failure.kind])[1:-1])  # as the template's `plain` writes it
 
 
 def _call(finding: Finding, seen: Observation) -> tuple[list[str], list[str], str]:

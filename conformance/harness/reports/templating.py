@@ -47,6 +47,15 @@ def in_f_string(text: str) -> Code:
     return Code(quoted(text).replace("{", "{{").replace("}", "}}"))
 
 
+def plain(text: str) -> Code:
+    """An expression for the text of this one as a line without control characters, cut: for what a call raises."""
+    return Code(f"ascii({text})[1:-1][:200]")
+
+
+RAISED = plain('f"{type(error).__name__}: {error}"')
+"""The expression for what a caught `error` is."""
+
+
 def markdown(text: str) -> str:
     """Foreign text as one line of Markdown without markup."""
     return re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", one_line(text, 400))
@@ -77,5 +86,6 @@ def _environment(escaped: Callable[[str], str]) -> jinja2.Environment:
 
 
 PYTHON, MARKDOWN = _environment(quoted), _environment(markdown)
+PYTHON.globals |= {"plain": plain, "RAISED": RAISED}
 PYTHON.filters |= {"docstring": docstring, "in_f_string": in_f_string}
 MARKDOWN.filters["fenced"] = fenced

@@ -88,7 +88,7 @@ def test_script_without_its_subject_says_so_in_one_line(folder):
         [sys.executable, path.name], cwd=path.parent, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == CANNOT_RUN
-    assert done.stdout == "it cannot run: ModuleNotFoundError(\"No module named 'soon_gone'\")\n"
+    assert done.stdout == "it cannot run: ModuleNotFoundError: No module named 'soon_gone'\n"
     assert not done.stderr
 
 
