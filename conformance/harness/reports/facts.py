@@ -10,6 +10,7 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.checks.values import NOT_ACCURATE, NOT_EXACT, OUTSIDE
 from conformance.harness.execution.failure import EXITED, KILLED, LOST, TIMED_OUT
 from conformance.harness.execution.requests.packing import TORCH_PACKING
+from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
 from conformance.harness.reports.templating import MARKDOWN, Code, code
@@ -37,6 +38,7 @@ def facts(found: Found, outcome: str) -> str:
         wrong=which_is_wrong(found),
         script=outcome,
         searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding)],
+        elsewhere="" if finding.subject in (TORCH_NN, TORCH_PACKING) else finding.subject,
         versions=versions(),
     )
 

@@ -67,3 +67,12 @@ def test_words_are_those_that_reports_use(changes, words):
     found = searches(replace(WRONG, **changes))
     assert words in found
     assert not {word for text in found for word in text.split()} & {*OWN_WORDS}
+
+
+def test_facts_of_another_subject_name_its_authors_and_link_no_tracker():
+    ours, theirs = (facts(Found(replace(WRONG, subject=name), SEEN), "") for name in (TORCH_NN, "a_kernel[b](c)"))
+    assert "github.com/pytorch/pytorch/issues" in ours
+    assert "authors" not in ours
+    assert "github.com/pytorch/pytorch/issues" not in theirs
+    assert r"a\_kernel\[b\](c) is not PyTorch's: the report goes to its own authors." in theirs
+    assert "\n* GRU wrong hidden state\n" in theirs
