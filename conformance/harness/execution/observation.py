@@ -441,7 +441,7 @@ class GradgradChecked(Observation):
 
 @dataclass(frozen=True, eq=False)
 class PackingObservation(Observation):
-    """One call of a packing utility: `raw` and `facts` of what it returned, `changed` of its arguments.
+    """One call of a packing utility: `raw` and `facts` of what it returned, `changed` of its arguments, and how.
 
     They are named data, batch_sizes, sorted_indices and unsorted_indices, those that are there; padded, and lengths;
     or row 0, row 1 and so on; or inverse; or answer, a truth value. Integers are int64. call: the utility's name, its
@@ -451,7 +451,7 @@ class PackingObservation(Observation):
 
     utility: str = ""
     call: str = ""
-    changed: tuple[str, ...] = ()
+    changed: dict[str, str] = field(default_factory=dict)
     is_argument: bool = False
     request: Any = None
     wanted: np.ndarray | None = None

@@ -29,6 +29,27 @@ OF_ARRAYS = {
 }
 """What an array is compared of, and the expression that gives it; others are parts of a result, by their names."""
 
+TENSORS = {
+    "batch": "[batch]",
+    "packed": "[t for t in packed if t is not None]",
+    "rows": "rows",
+    "lengths": "[torch.as_tensor(lengths)]",
+    "permutation": "[permutation]",
+}
+"""The tensors of an argument, by the name of the script's variable."""
+
+HELD = (
+    "def held(tensors):  # the shape of each by its number, then its elements by their places",
+    "    found = {(n,): tuple(t.shape) for n, t in enumerate(tensors)}",
+    "    for n, t in enumerate(tensors):",
+    "        found |= {(n, *at): t[tuple(at)].item() for at in torch.ones(t.shape).nonzero().tolist()}",
+    "    return found",
+    "",
+    "",
+)
+
+SIDES = ("expected", "before"), ("got", "after")
+
 PACKED = "(str({0}.{1}), str({0}.{1}.dtype))"
 
 
@@ -104,8 +125,17 @@ def _changed(finding: Finding, seen: PackingObservation, call: PackingCall) -> l
     name = finding.kind.removeprefix("changes: ")
     if name == finding.kind:
         return None
-    held = f"str({ARGUMENTS[name]})"
-    return [*call.arguments(), f"expected = {held}", *call.call(), f"got = {held}"]
+    held = f"held({TENSORS[ARGUMENTS[name]]})"
+    differing = "[at for at in before if repr(before[at]) != repr(after.get(at))][:2]"
+    return [
+        *HELD,
+        *call.arguments(),
+        f"before = {held}",
+        *call.call(),
+        f"after = {held}",
+        f"changed = {differing}",
+        *(f"{side} = [(at, {which}.get(at)) for at in changed]" for side, which in SIDES),
+    ]
 
 
 def _array(finding: Finding, seen: PackingObservation, call: PackingCall) -> list[str] | None:

@@ -185,7 +185,7 @@ class Pack(Request[PackingObservation]):
             facts={name: fact(part) for name, part in returned.items()},
             repacked=repacked(first, result),
             is_argument=result is first,
-            changed=tuple(name for name, after in _contents(given).items() if not _equal(before[name], after)),
+            changed=_changes(before, _contents(given)),
         )
         return (seen,)
 
@@ -281,19 +281,39 @@ def _parts(value: Any, alone: str = "padded") -> dict[str, torch.Tensor]:
     return {alone: value} if isinstance(value, torch.Tensor) else {f"row {n}": row for n, row in enumerate(value)}
 
 
-def _contents(given: Arguments) -> dict[str, list[np.ndarray]]:
+Contents = Mapping[str, Mapping[str, np.ndarray]]
+"""The values of arguments, each by the names of its parts."""
+
+
+def _contents(given: Arguments) -> Contents:
     """The current values of the arguments."""
     return {name: _held(value) for name, value in given.items()}
 
 
-def _held(value: Any) -> list[np.ndarray]:
+def _held(value: Any) -> dict[str, np.ndarray]:
     if isinstance(value, list) and not isinstance(value[0], torch.Tensor):
-        return [np.array(value)]
-    return [_plain(part) for part in _parts(value).values()]
+        return {"": np.array(value)}
+    parts = _parts(value, "")
+    return {name: _plain(part) for name, part in parts.items()}
 
 
-def _equal(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True))
+def _changes(before: Contents, after: Contents) -> dict[str, str]:
+    """For the name of each argument that is another now, its first change."""
+    told = {name: _first_change(parts, after[name]) for name, parts in before.items()}
+    return {name: text for name, text in told.items() if text}
+
+
+def _first_change(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> str:
+    """`index [0, 1] was 2, is 0`, or `shape was (2, 1), is (1, 2)`; "" where nothing is another."""
+    for part, was in before.items():
+        now, of_part = after[part], f"{part} " if part else ""
+        if was.shape != now.shape:
+            return f"{of_part}shape was {was.shape}, is {now.shape}"
+        places = np.argwhere((was != now) & ~(np.isnan(was) & np.isnan(now))).tolist()
+        if places:
+            at = tuple(places[0])
+            return f"{of_part}index {places[0]} was {was[at]:.9g}, is {now[at]:.9g}"
+    return ""
 
 
 def _plain(t: torch.Tensor) -> np.ndarray:

@@ -9,10 +9,13 @@ from conformance.commands.report import found_by
 from conformance.harness import session
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
+from conformance.harness.reports.facts import facts
 from conformance.harness.reports.minimise import minimised
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
+from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.implementations.plain import Plain, subject
+from conformance.selftest.unit.reports.test_other_kinds import in_place_of_torch, shown
 from conformance.selftest.unit.reports.test_scripts import ended, in_place_of_torch_nn
 from strategies import parse
 
@@ -68,3 +71,31 @@ def test_finding_says_what_was_there_before_the_call_and_what_is_there_after_it(
     assert line.startswith("call, changes:  h_0   index [0, 0, 0] was ")
     was, now = (float(part.split(" ")[-1]) for part in line.split(", is "))
     assert was != now
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "told", "printed"),
+    [
+        (
+            "replaces-nan-by-zero-in-the-argument-of-pack_padded_sequence",
+            "t2,3",
+            "changes:  input   index [2, 0] was nan, is 0",
+            "expected [((0, 2, 0), nan)]\ngot      [((0, 2, 0), 0.0)]\n",
+        ),
+        (
+            "transposes-the-argument-of-unpad_sequence-in-place",
+            "t2,",
+            "changes:  padded_sequences   shape was (2, 1), is (1, 2)",
+            "expected [((0,), (2, 1)), ((0, 1, 0), 2.0)]\ngot      [((0,), (1, 2)), ((0, 1, 0), None)]\n",
+        ),
+    ],
+)
+def test_packing_call_that_changes_its_argument_is_told_with_values(name, line, told, printed):
+    fault = next(fault for fault in faults() if fault.name == name)
+    test = "test_padding_and_packing_leave_their_arguments_alone"
+    found = shown(fault.subject, ("E4",), test, f"v1 rnn_tanh i1 h1 {line} float32 fill=dyadic")
+    assert told in found.finding.lines[0]
+    assert told.split("   ")[1] in " ".join(facts(found, "").split())
+    text = script(found)
+    with in_place_of_torch(fault.subject):
+        assert ended(text) == (WITH_DEFECT, printed)
