@@ -96,10 +96,6 @@ PACKING = {
         "test_padding_and_packing_leave_their_arguments_alone",
         "v1 rnn_tanh i1 h1 t1,3 float32 fill=dyadic",
     ),
-    "transposes-the-argument-of-unpad_sequence-in-place": (
-        "test_padding_and_packing_leave_their_arguments_alone",
-        "v1 rnn_tanh i1 h1 t2, float32 fill=dyadic",
-    ),
     "converts-batch_sizes-together-with-data": (
         "test_conversion_leaves_batch_sizes_and_indices_and_its_argument_alone",
         ROW,
