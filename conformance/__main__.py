@@ -88,6 +88,14 @@ def _add_report(commands: _Commands) -> _Parser:
     add("--reports", type=Path, default=REPORTS, metavar="DIR", help=f"where ({REPORTS})")
     add("--seed", type=int, metavar="N", help="of the run that found it, for the record")
     add("--call-limit", type=_seconds, default=120.0, metavar="SECONDS", help="as for pytest (120)")
+    add("--only", action="append", default=[], metavar="KEY", help="one of the reports, as a run names it")
+    add(
+        "--also",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="another place where a run saw the same",
+    )
     return report
 
 
@@ -178,7 +186,8 @@ def _report(given: argparse.Namespace) -> int:
     narrowed = {"subjects": given.subject, "cells": given.cell, "dtypes": given.dtype, "routes": given.route}
     narrowed["like"] = given.like
     seed = "" if given.seed is None else str(given.seed)
-    return report(Wanted(given.line, given.reports, given.test, **narrowed, seed=seed, call_limit=given.call_limit))
+    record = {"seed": seed, "call_limit": given.call_limit, "also": given.also, "only": given.only}
+    return report(Wanted(given.line, given.reports, given.test, **narrowed, **record))
 
 
 def run(argv: list[str]) -> int:

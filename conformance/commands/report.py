@@ -11,6 +11,7 @@ from conformance.commands.cases import chosen, looked_at
 from conformance.harness import session
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
+from conformance.harness.findings.recorder import SEPARATOR
 from conformance.harness.findings.rendering import MOST, counted, one_line
 from conformance.harness.isolation import worker_process
 from conformance.harness.localiser.localise import explained
@@ -35,6 +36,8 @@ class Wanted:
     like        the models whose modules are meant
     seed        of the run that found it, for the record
     call_limit  seconds that a call may take
+    also        other places where the run saw what the case shows
+    only        the keys of the reports to write, all of them unless given
     """
 
     line: str
@@ -47,6 +50,8 @@ class Wanted:
     like: Sequence[str] = ()
     seed: str = ""
     call_limit: float = 120.0
+    also: Sequence[str] = ()
+    only: Sequence[str] = ()
 
 
 def report(wanted: Wanted) -> int:
@@ -67,10 +72,13 @@ def report(wanted: Wanted) -> int:
         each = distinct(
             (one, cell, found) for one, cell in asked.tried for found in found_by(here, one, cell, options.case)
         )
-        for one, cell, found in each:
+        each = [one for one in each if SEPARATOR.join(one[2].finding.report_key) in wanted.only or not wanted.only]
+        for one, cell, found, places in each:
             try:
                 least = minimised(here, one, cell, options.case, found)
-                path, outcome = folder.write(wanted.parent, recognised(here, found, least), wanted.seed)
+                path, outcome = folder.write(
+                    wanted.parent, recognised(here, found, least), wanted.seed, also_in(found, places, wanted.also)
+                )
             except OSError as error:
                 place = f"{wanted.parent}: {error.strerror}"
                 return _usage(f"{place}; name a folder that can be written with --reports")
@@ -80,13 +88,19 @@ def report(wanted: Wanted) -> int:
     return FOUND if each else NOTHING
 
 
-def distinct(found: Iterable[tuple[Property, str, Found]]) -> list[tuple[Property, str, Found]]:
-    """Each finding once, of those with one signature that of the plainest call; the plainest calls come first."""
-    plainest: dict[tuple[str, ...], tuple[Property, str, Found]] = {}
+def distinct(found: Iterable[tuple[Property, str, Found]]) -> list[tuple[Property, str, Found, list[str]]]:
+    """Each finding once, of those that one report tells of that of the plainest call, with the places of all; the
+    plainest calls come first."""
+    alike: dict[tuple[str, ...], list[tuple[Property, str, Found]]] = {}
     for one in sorted(found, key=lambda one: len(list(circumstances(one[2].seen)))):
-        finding = one[2].finding
-        plainest.setdefault(finding.key, one)
-    return list(plainest.values())
+        alike.setdefault(one[2].finding.report_key, []).append(one)
+    return [(*those[0], [one.finding.place for _, _, one in those]) for those in alike.values()]
+
+
+def also_in(found: Found, places: Iterable[str], given: Sequence[str]) -> list[str]:
+    """The other places of a finding's cause, each once: of a surrounding alone."""
+    other = dict.fromkeys((*places, *given)) if found.finding.surrounding else {}
+    return [place for place in other if place != found.finding.place]
 
 
 def nothing_found(here: Session) -> str:

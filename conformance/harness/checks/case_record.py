@@ -127,8 +127,15 @@ class CaseRecord:
             element=element,
             documented="" if documented is None else repr(documented),
             module=self.module,
+            surrounding=surrounding_of(seen, other),
         )
         self.findings.append(Found(finding, seen, other))
+
+
+def surrounding_of(seen: Observation, other: Observation | None) -> str:
+    """What was set around one of the calls that a finding is of; "" for nothing."""
+    compared = () if seen.failure is not None else (*seen.parts, *(() if other is None else (other,)))
+    return next((one.manner.surrounding for one in (seen, *compared) if one.manner.surrounding), "")
 
 
 _stack: list[CaseRecord] = []

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from conformance.clauses import REMARK
+from conformance.harness.cells import CELL_NAMES
 from conformance.harness.execution.failure import Failure
 from conformance.harness.findings.counts import KNOWN, JudgedCounts, PropertyStats
 from conformance.harness.findings.rendering import LONGEST_COMMAND, finding_text, one_line, terminal_width
@@ -109,7 +110,8 @@ class Finding:
     options are those that name the subject on a command line; element is the one that the lines show, if any; what and
     evidence are added where it is shown: what the numbers would be right for, and what else was computed; simplified
     is the line of the sizes that are left where numbers were made simpler than those of the case; documented is the
-    value of a fact as Python writes it; module is the path of the user's module that it was found at.
+    value of a fact as Python writes it; module is the path of the user's module that it was found at; surrounding is
+    what was set around one of the calls.
     """
 
     severity: str
@@ -134,6 +136,7 @@ class Finding:
     simplified: str = ""
     documented: str = ""
     module: str = ""
+    surrounding: str = ""
 
     @property
     def signature(self) -> tuple[str, str, str]:
@@ -144,6 +147,21 @@ class Finding:
     def key(self) -> Key:
         """The signature, and the cell that has the defect."""
         return (*self.signature, self.cell)
+
+    @property
+    def report_key(self) -> Key:
+        """What one report tells of: the key; of a surrounding, results or gradients that deviate in the same way,
+        whichever they are and whichever cell has them."""
+        if not self.surrounding:
+            return self.key
+        what = "gradient" if self.field.startswith("gradient") else "result"
+        kind = self.kind.partition(" from ")[0].partition(":")[0]
+        return (self.clause, what, f"{kind} with {self.surrounding}", "")
+
+    @property
+    def place(self) -> str:
+        """Where it is, for a report of several: `GRU output`."""
+        return " ".join(filter(None, (CELL_NAMES[self.cell], self.field)))
 
     @property
     def outcome(self) -> str:

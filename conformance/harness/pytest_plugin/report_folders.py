@@ -19,7 +19,7 @@ from typing import IO
 from conformance.clauses import AMBER, RED, REMARK
 from conformance.harness.execution.failure import TIMED_OUT
 from conformance.harness.execution.routes import ROUTES
-from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.recorder import SEPARATOR, Finding
 from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.pytest_plugin.report import Report, likeness, simplicity
@@ -39,7 +39,7 @@ CALL_SECONDS = 10.0
 INTERRUPTED, NO_TIME = "interrupted", "no time was left"
 
 Key = tuple[str, str, str, str]
-"""What makes two findings of one cause one report: clause, field, kind and cell."""
+"""What makes two findings of one cause one report: clause, field, kind and cell, or those of a `report_key`."""
 
 Told = tuple[Key, str]
 """What a folder tells of: its key and its case."""
@@ -85,11 +85,12 @@ class Folders:
 class Job:
     """What one child writes: the folders of all findings of one property in one case.
 
-    arguments: those of `python -m conformance`.
+    arguments: those of `python -m conformance`. also: other places of what they tell of.
     """
 
     keys: tuple[Told, ...]
     arguments: tuple[str, ...]
+    also: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -99,13 +100,14 @@ class Job:
 
 def key_of(finding: Finding) -> Key:
     """What a finding's report is about; calls that do not return are alike whatever their limit was."""
+    clause, field, kind, cell = finding.report_key
     hangs = finding.failure is not None and finding.failure.kind == TIMED_OUT
-    return finding.clause, finding.field, "did not return" if hangs else finding.kind, finding.cell
+    return clause, field, "did not return" if hangs else kind, cell
 
 
 def told_of(finding: Finding) -> Told:
-    """What the folder of a finding tells of."""
-    return key_of(finding), finding.case
+    """What the folder of a finding tells of; one of a surrounding tells of every case."""
+    return key_of(finding), "" if finding.surrounding else finding.case
 
 
 def findings_to_tell(report: Report) -> list[Finding]:
@@ -113,21 +115,36 @@ def findings_to_tell(report: Report) -> list[Finding]:
 
     Exceptions of other words are of another cause, and told apart.
     """
-    quiet = [one for one in report.session.recorder.quiet_findings() if not one.known]
     severities = (RED, AMBER, REMARK)
 
     def order(finding: Finding) -> tuple[object, ...]:
         return severities.index(finding.severity), finding.element is not None, *simplicity(finding), len(finding.test)
 
     simplest: dict[tuple[Key, str], Finding] = {}
-    for finding in sorted((*report.findings, *quiet), key=order):  # type: ignore[type-var]
+    for finding in sorted(_unknown(report), key=order):  # type: ignore[type-var]
         hangs = finding.failure is not None and finding.failure.kind == TIMED_OUT
         simplest.setdefault((key_of(finding), likeness(finding) if finding.failed and not hangs else ""), finding)
     return list(simplest.values())
 
 
-def jobs(findings: Iterable[Finding], options: Options, parent: str, seed: str, call_limit: float) -> list[Job]:
-    """The work of the children, in the order of the findings; what one property finds in one case is one job."""
+def _unknown(report: Report) -> list[Finding]:
+    """Every finding that is not known, quiet ones too."""
+    return [*report.findings, *(one for one in report.session.recorder.quiet_findings() if not one.known)]
+
+
+def jobs(
+    findings: Iterable[Finding],
+    options: Options,
+    parent: str,
+    seed: str,
+    call_limit: float,
+    alike: Iterable[Finding] = (),
+) -> list[Job]:
+    """The work of the children, in the order of the findings; what one property finds in one case is one job, but each
+    report of a surrounding, which is told the places of those `alike`, is one of its own."""
+    places: dict[Key, dict[str, None]] = {}
+    for one in alike:
+        places.setdefault(key_of(one), {})[one.place] = None
     limit = min(call_limit or CALL_SECONDS, CALL_SECONDS)
     narrowed = [*_each("dtype", options.dtypes, DTYPES), *_each("route", options.routes, ROUTES)]
     made: dict[tuple[str, ...], Job] = {}
@@ -135,8 +152,10 @@ def jobs(findings: Iterable[Finding], options: Options, parent: str, seed: str, 
         chosen = [one.case] if one.case else ["--cell", one.cell] if one.cell else []
         own = ["report", *chosen, "--test", one.test, *shlex.split(one.options), "--reports", parent]
         more = [*narrowed, *(["--seed", seed] if seed else []), "--call-limit", f"{limit:g}"]
-        place = (one.case, one.test, one.cell)
-        before = made.get(place, Job((), (*own, *more)))
+        if one.surrounding and not one.ended_process:
+            own += ["--only", SEPARATOR.join(one.report_key)]
+        place = (one.case, one.test, one.cell, *(one.report_key if one.surrounding else ()))
+        before = made.get(place, Job((), (*own, *more), tuple(places.get(key_of(one), ())) if one.surrounding else ()))
         made[place] = replace(before, keys=(*before.keys, told_of(one)))
     return list(made.values())
 
@@ -210,7 +229,7 @@ class _Child:
         self.until = min(until, time.monotonic() + SECONDS_EACH)
         self.output, self.errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115, until it ends
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "conformance", *job.arguments],
+            [sys.executable, "-m", "conformance", *job.arguments, *(f"--also={place}" for place in job.also)],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -248,7 +267,7 @@ def write(report: Report, given: str | None, cwd: Path, root: Path, seed: str | 
     with suppress(ValueError):  # of a folder elsewhere
         parent = parent.relative_to(cwd)
     folders = Folders(str(parent))
-    waiting = jobs(findings_to_tell(report), report.options, str(parent), seed or "", call_limit)
+    waiting = jobs(findings_to_tell(report), report.options, str(parent), seed or "", call_limit, _unknown(report))
     if not report.session.subject.texts:
         folders.refused = f"{report.session.subject.name} exists in this process alone"
     elif reason := _unwritable(cwd / parent):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, RED, REMARK
@@ -26,8 +27,8 @@ AGAINST_EQUATIONS = (OUTSIDE, "is missing")
 """Kinds of findings about a number that the documented equations give."""
 
 
-def facts(found: Found, outcome: str) -> str:
-    """The facts of a finding; outcome: what its script did, in words."""
+def facts(found: Found, outcome: str, also: Sequence[str] = ()) -> str:
+    """The facts of a finding; outcome: what its script did, in words. also: the other places of the same cause."""
     finding = found.finding
     clause = CLAUSES[finding.clause]
     return MARKDOWN.get_template("facts.md.j2").render(
@@ -37,6 +38,7 @@ def facts(found: Found, outcome: str) -> str:
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),
         script=outcome,
+        also="; ".join(also),
         searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding)],
         elsewhere="" if finding.subject in (TORCH_NN, TORCH_PACKING) else finding.subject,
         versions=versions(),

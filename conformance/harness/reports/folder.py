@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ def name_of(key: Key) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:LONGEST_NAME].rstrip("-")
 
 
-def write(parent: Path, found: Found, seed: str = "") -> tuple[Path, str]:
+def write(parent: Path, found: Found, seed: str = "", also: Sequence[str] = ()) -> tuple[Path, str]:
     """Writes the folder of a finding under `parent`; returns it, and in words what its script did.
 
-    A folder that tells of the same case already is left as it is; another of the same name is never overwritten.
-    Raises OSError.
+    A folder that tells of the same case already is left as it is; another of the same name is never overwritten. also:
+    the other places of the same cause. Raises OSError.
     """
     data = as_data(found.finding, seed)
     for folder in _candidates(parent, found.finding):
@@ -51,9 +52,9 @@ def write(parent: Path, found: Found, seed: str = "") -> tuple[Path, str]:
                 return folder, "was there already"
         else:
             break
-    (folder / FACTS).write_text(facts(found, f"{SCRIPT} was not run to its end"), encoding="utf-8")
+    (folder / FACTS).write_text(facts(found, f"{SCRIPT} was not run to its end", also), encoding="utf-8")
     outcome = _write_script(folder / SCRIPT, found)
-    (folder / FACTS).write_text(facts(found, outcome), encoding="utf-8")
+    (folder / FACTS).write_text(facts(found, outcome, also), encoding="utf-8")
     (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return folder, outcome
 

@@ -47,7 +47,7 @@ BUILDING = {"construction_under_no_grad": "torch.no_grad()", "construction_in_in
 def surrounded(found: Found) -> str | None:
     """The script of a call that gives something else in other surroundings: of the value that the finding names."""
     finding, seen = found.finding, found.seen
-    name = _surrounding(found)
+    name = finding.surrounding
     if finding.clause != "E5" or name not in SURROUNDINGS or not isinstance(seen, Differentiated):
         return None
     call = Call.of(finding, replace(seen, manner=Manner()), loss_of(seen).wanted)
@@ -75,12 +75,6 @@ def surrounded(found: Found) -> str | None:
             **_differ(element, finding.kind == "outside its bound"),
         ),
     )
-
-
-def _surrounding(found: Found) -> str:
-    """What was set around one of the calls, by its name in `SURROUNDINGS`; "" for nothing."""
-    calls = [found.seen, *found.seen.parts, *([found.other] if found.other is not None else [])]
-    return next((one.manner.surrounding for one in calls if one.manner.surrounding), "")
 
 
 @dataclass(frozen=True)

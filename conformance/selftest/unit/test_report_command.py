@@ -76,6 +76,34 @@ def test_path_in_a_usage_error_is_shown_escaped(capsys):
     assert line == r"python -m conformance report: a/\x1b[31m: Permission denied"
 
 
+DETERMINISTIC = """
+import torch
+
+class GRU(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        output, state = super().forward(input, hx)
+        return (output * 2 if torch.are_deterministic_algorithms_enabled() else output), state
+"""
+
+
+def test_one_surrounding_is_a_folder_for_results_and_one_for_gradients_that_list_the_other_places(tmp_path):
+    (tmp_path / "deterministic.py").write_text(DETERMINISTIC)
+    test = "test_call_and_its_gradients_are_the_same_with[deterministic_algorithms]"
+    command = [sys.executable, "-m", "conformance", "report", LINE.replace("lstm", "gru"), "--test", test]
+    command += ["--subject", "deterministic", "--reports", "reports"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    for more, number in (["--only", "E5|result|differs with deterministic_algorithms|"], 1), ([], 2):
+        done = subprocess.run(
+            [*command, "--also", "LSTM output", *more], cwd=tmp_path, env=environment, capture_output=True, check=False
+        )
+        folders = sorted((tmp_path / "reports").iterdir())
+        assert (done.returncode, len(folders)) == (0, number)
+    gradients, results = ((folder / "facts.md").read_text() for folder in folders)
+    assert "\n\nAlso in LSTM output.\n\n## Documented" in results
+    assert r"Also in GRU gradient of" in gradients
+    assert "gradient" not in results.partition("## Documented")[0].partition("Also")[2]
+
+
 def test_sound_case_and_routes_that_leave_a_property_out_write_nothing_and_say_so(tmp_path, capsys):
     where = ["--reports", str(tmp_path / "reports")]
     assert command_line.main(["report", LINE, "--test", TEST, *where]) == NOTHING

@@ -85,6 +85,32 @@ def test_findings_of_one_kind_and_cell_are_told_once_with_the_simplest_case():
     assert findings_to_tell(report(same, NUMBER, other)) == [other, NUMBER]
 
 
+def test_findings_of_one_surrounding_are_a_job_for_results_and_one_for_gradients_with_the_places_of_the_others():
+    around = replace(NUMBER, clause="E5", kind="differs from output", surrounding="anomaly_mode")
+    cells = [replace(around, cell=cell, case=NUMBER.case.replace("lstm", cell)) for cell in ("gru", "rnn_tanh")]
+    state = replace(around, field="h_n", kind="differs from h_n")
+    gradient = replace(around, field="gradient of input", kind="differs from gradient of input")
+    elsewhere = replace(around, surrounding="fork")
+    found = [around, *cells, state, gradient, elsewhere]
+    told = findings_to_tell(report(*found))
+    assert told == [cells[0], gradient, elsewhere]
+    made = jobs(told, report().options, "x", "", 0, found)
+    assert [job.also for job in made] == [
+        ("LSTM output", "GRU output", "RNN(tanh) output", "LSTM h_n"),
+        ("LSTM gradient of input",),
+        ("LSTM output",),
+    ]
+    assert [job.arguments[job.arguments.index("--only") + 1] for job in made] == [
+        "E5|result|differs with anomaly_mode|",
+        "E5|gradient|differs with anomaly_mode|",
+        "E5|result|differs with fork|",
+    ]
+    folders = Folders(".conformance")
+    folders.written[told_of(told[0])] = Written(".conformance/E5-gru", "repro.py ran: exit 10")
+    assert all(folders.of([one]) == folders.of([told[0]]) for one in (*cells, state))
+    assert folders.of([gradient]) is folders.of([elsewhere]) is None
+
+
 def test_findings_of_one_property_in_one_case_are_one_command():
     both = jobs([SHAPE, NUMBER], report().options, ".conformance", "7", 120)
     assert len(both) == 1

@@ -37,5 +37,5 @@ def test_plain_call_leads_and_stands_for_the_same_finding_elsewhere():
         told = distinct(found)
     assert unusual(found[0]) > unusual(found[-1]) == 0
     assert told[0][0].name == PLAIN
-    assert LAID_OUT not in {one.name for one, _, _ in told}
+    assert LAID_OUT not in {one.name for one, *_ in told}
     assert [unusual(one) for one in told] == sorted(map(unusual, told))
