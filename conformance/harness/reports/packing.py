@@ -39,6 +39,7 @@ TENSORS = {
 """The tensors of an argument, by the name of the script's variable."""
 
 HELD = (
+    "",
     "def held(tensors):  # the shape of each by its number, then its elements by their places",
     "    found = {(n,): tuple(t.shape) for n, t in enumerate(tensors)}",
     "    for n, t in enumerate(tensors):",

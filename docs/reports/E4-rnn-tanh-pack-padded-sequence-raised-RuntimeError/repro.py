@@ -28,10 +28,12 @@ def ending():
         return "did not return within 20 s"
     if child.returncode < 0:
         return f"killed by signal {-child.returncode}"
-    return child.stdout.decode(errors="replace").strip() or f"ended the process with exit code {child.returncode}"
+    told = child.stdout.decode(errors="replace").strip()
+    return ascii(told)[1:-1][:200] or f"ended the process with exit code {child.returncode}"
 
 
 if "call" in sys.argv:
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         call()
         print("returned")
