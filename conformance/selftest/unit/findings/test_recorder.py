@@ -22,6 +22,7 @@ FINDING = Finding(
     field="output",
     kind="outside its bound",
     lines=("one", "two"),
+    surrounding="fork",
     case="v1 lstm i1 h1 t10 float16",
     known="some-id",
     repeatable=False,

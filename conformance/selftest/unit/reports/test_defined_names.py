@@ -40,7 +40,13 @@ KINDS: dict[str, Any] = {
         Observation,
         {"element": Element("output", PLACE | {"step": 1}, 0.0, 0.0, 1e-3, "h_n", PLACE)},
     ),
-    "surroundings": ("E5", "h_n", "differs from h_n", Surrounded, {"element": replace(STATE, other="h_n")}),
+    "surroundings": (
+        "E5",
+        "h_n",
+        "differs from h_n",
+        Surrounded,
+        {"element": replace(STATE, other="h_n"), "surrounding": "another_thread"},
+    ),
     "refused": ("C3", autograd_apis.CHECKPOINT, "refused", DifferentiatedByApi, {}),
     "fact": ("A2", "h_n", "dtype", Observation, {"documented": "'float32'"}),
     "changes": ("D4", "call", "changes: h_0", Observation, {}),
@@ -82,7 +88,7 @@ def script_of(kind, memory, manner, packed):
     )
     seen = seen_as(problem, TORCH_NN, "grad", failure=finding.failure, manner=manner)
     if seen_as is Surrounded:
-        around = replace(manner, surrounding="another_thread")
+        around = replace(manner, surrounding=finding.surrounding)
         seen = replace(seen, loss=losses.loss(case, problem), manner=around)
     return script(Found(finding, seen))
 

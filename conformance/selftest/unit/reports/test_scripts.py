@@ -96,10 +96,10 @@ def assert_small(name, found):
 
 def ended(text):
     """The exit code of a script, and what it printed."""
-    printed = io.StringIO()
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as end:
         exec(compile(text, "repro.py", "exec"), {"__name__": "__main__", "__file__": "repro.py"})
-    return end.value.code, printed.getvalue()
+    return end.value.code, printed.buffer.getvalue().decode("utf-8")
 
 
 @pytest.mark.parametrize("name", FAULTS)
