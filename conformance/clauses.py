@@ -119,7 +119,17 @@ CLAUSES = {
         _clause("D3", "states stay inside the bounds that the equations give", "<=b"),
         _clause("D4", "a call is repeatable and changes nothing", "="),
         _clause("D5", "calls of lengths met before take no more memory", "bytes", "../notes/faq.html"),
-        _clause("J2", "what one cell accepts, its siblings accept", "raise", severity=REMARK),
+        _clause(
+            "J1",
+            "an invalid call is refused, and harms neither the process, nor what it was given, nor the module",
+            "raise",
+        ),
+        _clause(
+            "J2",
+            "what one cell accepts, its siblings accept; a refusal is an error of a usual type",
+            "raise",
+            severity=REMARK,
+        ),
         _clause(
             "E1",
             "a stack, left-out arguments, unbatched and equally long calls are what they stand for",
@@ -183,7 +193,7 @@ NOT_TESTED = {
     "G": "what dropout leaves out and how often, and its gradient but for one row and step between two layers on a CPU",
     "H": "initialisation",
     "I": "the life cycle of a module but for changed weights: copies, conversions, parametrizations, failed calls",
-    "J1": "refusals, in processes of their own",
+    "J1": "invalid arguments of constructors and of the packing utilities, and calls on other devices",
     "K": "NaN and inf on purpose, signed zeros, and empty sizes",
     "L": "other routes than eager: torch.compile, torch.export, functional_call, vmap, jit, quantization, ONNX, and "
     "autocast",

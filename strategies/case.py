@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, GATES, LSTM, Architecture, Problem
-from strategies import axes, values
+from strategies import axes, invalid_calls, values
 from strategies.axes import Axes, AxesInForce, extensions, far
 from strategies.weights import Weights, is_name
 
@@ -57,6 +57,7 @@ class Case:
     lengths    the batch_size row lengths of a packed sequence, the longest `steps`; () for a padded batch
     memory     one of `axes.MEMORY`
     weights    the parameters, if they are those of a module that exists; the others are drawn
+    spoil      what is wrong with the call, as in `invalid_calls`; "" if it is valid
     """
 
     input_size: int = 1
@@ -75,6 +76,7 @@ class Case:
     lengths: tuple[int, ...] = ()
     memory: str = "contiguous"
     weights: Weights | None = None
+    spoil: str = ""
 
     @classmethod
     def drawn(cls, narrowing: int = 0, ends: int = 0, short: bool = False, **fields: Any) -> Case:
@@ -131,6 +133,7 @@ class Case:
         words += [*self.layout, self.dtype, self.device if self.device != "cpu" else ""]
         words += [f"mem={self.memory}"] if self.memory != "contiguous" else []
         words += [f"weights={self.weights.name}"] if self.weights is not None else []
+        words += [f"bad={self.spoil}"] if self.spoil else []
         words += [f"fill={self.fill}"] + [f"{n}={getattr(self, n)}" for n in ("seed", "pick") if getattr(self, n)]
         return " ".join(word for word in words if word)
 
@@ -286,7 +289,7 @@ def _completed(found: dict[str, Any], cell: str) -> Case:
     case = replace(Case(), layout=tuple(word for word in axes.LAYOUT_WORDS if word in layout), **found)
     if "unb" in case.layout and (case.batch_size > 1 or case.lengths):
         raise CaseError("unb takes a single padded row: leave out n and lengths")
-    if cell.endswith(CELL_SUFFIX) and case not in SINGLE_STEP:
+    if cell.endswith(CELL_SUFFIX) and replace(case, spoil="") not in SINGLE_STEP:
         raise CaseError(f"{cell} takes one padded step: t1, without l, bi, bf and lengths")
     if case.proj_size and cell not in ("", LSTM):
         raise CaseError(f"p{case.proj_size}: only lstm has a projection; leave p out")
@@ -317,7 +320,7 @@ def _read(word: str) -> tuple[str, object]:
         return _size(*match.groups())
     if re.fullmatch(r"t([0-9]+,)+([0-9]+)?", word):
         return "lengths", tuple(_size("t", digits)[1] for digits in word[1:].rstrip(",").split(","))
-    if match := re.fullmatch(r"(fill|seed|pick|mem|weights)=(.*)", word):
+    if match := re.fullmatch(r"(fill|seed|pick|mem|weights|bad)=(.*)", word):
         return _setting(*match.groups())
     known = [
         *CELLS,
@@ -332,6 +335,7 @@ def _read(word: str) -> tuple[str, object]:
         "seed=",
         "pick=",
         "weights=",
+        "bad=",
     ]
     raise ValueError("not a word of a case; one of " + ", ".join(known))
 
@@ -358,6 +362,9 @@ def _setting(name: str, text: str) -> tuple[str, object]:
         if text not in axes.MEMORY:
             raise ValueError("no such memory; one of " + ", ".join(axes.MEMORY))
         return "memory", text
+    if name == "bad":
+        invalid_calls.read(text)
+        return "spoil", text
     if name == "weights":
         if not is_name(text):
             raise ValueError("name a module as --like does, such as weights=encoder.rnn")
@@ -403,7 +410,8 @@ class Cases:
         return st.builds(Case.drawn, **drawn)
 
     def __contains__(self, case: Case) -> bool:
-        return all(getattr(case, name) in permitted for name, permitted in self.pinned.items())
+        valid_or_meant = not case.spoil or "spoil" in self.pinned
+        return valid_or_meant and all(getattr(case, name) in permitted for name, permitted in self.pinned.items())
 
 
 FAR_SHARE = 10
@@ -420,6 +428,7 @@ def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
     short=True                                    few enough steps that bounds carried through all of them are not
                                                   vacuous, see `SHORT_STEPS`
     batch_first, bias, hx, unbatched, dropout     True or False: pins a word of the layout
+    spoil                                         what is wrong with the calls, which are valid without it
 
     far    the name of a size that is far out, see `axes.FAR`; the other sizes are small unless they are pinned
     share  a property draws one case where it draws so many of an ordinary family; 1, or 10 with a size far out
@@ -451,7 +460,7 @@ def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
             raise TypeError(f"cases() takes either layout or {name}, which is a word of it")
     words = {word: pinned.pop(name) is present for name, (word, present) in WORDS.items() if name in pinned}
     pinned = dict.fromkeys(EXTENSIONS, False) | pinned
-    known = [*FIELDS, *EXTENSIONS, "short"]
+    known = [*FIELDS, *EXTENSIONS, "short", "spoil"]
     if unknown := pinned.keys() - known:
         raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*known, *WORDS]))
     if words:

@@ -22,6 +22,7 @@ from conformance.harness.checks.gradients import (
 )
 from conformance.harness.checks.memory import assert_no_more_memory
 from conformance.harness.checks.packing import assert_array
+from conformance.harness.checks.refusals import assert_refused
 from conformance.harness.checks.values import (
     assert_accepted,
     assert_accurate,
@@ -71,6 +72,7 @@ from conformance.harness.observe import (
     observe,
     observe_chain,
     observe_change,
+    observe_invalid,
     observe_laps,
     observe_layers,
     observe_packed,
@@ -87,8 +89,10 @@ from conformance.harness.observe import (
 from conformance.harness.property import clause
 from reference import limits
 from reference.formats import FORMATS
-from reference.problem import FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
+from reference.problem import CELL_SUFFIX, FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
 from strategies import cases, losses
 from strategies.axes import MEMORY_OF_ITS_OWN
 from strategies.case import ONE_STEP, SINGLE_STEP
 from strategies.real import real_cases
+
+LSTM_CELL = LSTM + CELL_SUFFIX

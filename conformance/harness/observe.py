@@ -27,6 +27,7 @@ from conformance.harness.execution.observation import (
     Observation,
     PackingObservation,
     Poisoned,
+    Refused,
     Repeated,
     Surrounded,
 )
@@ -45,6 +46,7 @@ from conformance.harness.execution.requests.forward import (
     ForwardPoisoned,
     ForwardTwice,
 )
+from conformance.harness.execution.requests.invalid_call import CallInvalidly
 from conformance.harness.execution.requests.laps import CallInLaps
 from conformance.harness.execution.requests.life_cycle import BackwardAfterChange, ForwardAfterChange, doubled
 from conformance.harness.execution.requests.packing import METHOD, Batch, Pack, takes_batch_first
@@ -54,11 +56,13 @@ from conformance.harness.execution.requests.request import Executor
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.findings.rendering import one_line
+from conformance.harness.isolation.confirmed import CONFIRMED, POISONED
 from conformance.harness.isolation.worker_process import ALONE
 from conformance.harness.support import features, smallest
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses
 from strategies.axes import MOST_NUMBERS
+from strategies.invalid_calls import read
 from strategies.values import INITIAL
 
 Seen = TypeVar("Seen", bound=Observation)
@@ -145,6 +149,26 @@ def _long_laps(cell: str, dtype: str) -> CallInLaps:
     steps = LONG_CALL.steps
     problem = replace(LONG_CALL, dtype=dtype).on(cell)
     return CallInLaps(problem, _one_route(0), differentiated=steps, shortest=steps - LONG_LENGTHS + 1)
+
+
+def observe_invalid(problem: Problem, spoil: str, pick: int) -> list[tuple[Refused, tuple[Refused, ...]]]:
+    """The call of a problem with one thing spoilt, on the route of the run that `pick` chooses.
+
+    Where it was accepted, beside the same call in processes whose memory is filled in other ways. A subject that exists
+    in this process alone is called in it. A call that ends its process is a finding.
+    """
+    here = session.current()
+    routes = here.taken(EAGER_ROUTES)
+    request = CallInvalidly(problem, (routes[pick % len(routes)],) if routes else (), spoil=spoil)
+    apart = here.subject.texts
+    found = []
+    for seen in here.execute(request, CONFIRMED if apart else None):
+        if seen.failure is not None and seen.failure.ended_process:
+            case_record.current().checked(seen, 1, 0.0, 0.0)
+        if assert_returned(seen, read(spoil).place):
+            others = [here.execute(request, one) for one in POISONED] if apart and seen.refusal is None else []
+            found.append((seen, tuple(one for several in others for one in several)))
+    return found
 
 
 def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poisoned]:

@@ -270,6 +270,24 @@ class Repeated(Observation):
 
 
 @dataclass(frozen=True, eq=False)
+class Refused(Observation):
+    """An invalid call between two valid ones.
+
+    refusal      what it raised; None where it was accepted
+    returned     the values of each tensor that it returned, float64
+    changed      the names of arguments and parameters that it changed
+    works_after  "", or how the valid call after it differs from the one before it
+    ignored      elements of the spoilt argument that have no influence on any result, though in the valid call each has
+    """
+
+    refusal: Failure | None = None
+    returned: tuple[np.ndarray, ...] = ()
+    changed: tuple[str, ...] = ()
+    works_after: str = ""
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Poisoned(Observation):
     """A call, and `poisoned`: the call once more after a part of its input was overwritten with NaN."""
 

@@ -1,0 +1,243 @@
+"""The request that makes an invalid call between two valid ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from conformance.harness.execution import tensors
+from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.inputs import Inputs, data_of
+from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
+from conformance.harness.execution.observation import Refused
+from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
+from reference.problem import LSTM
+from strategies.invalid_calls import Spoil, read
+
+MOST_ELEMENTS = 64
+"""Elements of a spoilt argument whose influence is looked at one by one; of a larger one nothing is said."""
+
+SIZE_AXES = {"features": -1, "rows": -2, "layers": 0}
+"""The axis of a state, or of an input, that each size of it is."""
+
+PARAMETER_AXES = {"rows": 0, "columns": 1}
+
+NO_TENSOR: dict[str, Callable[[torch.Tensor], Any]] = {
+    "list": lambda t: t.tolist(),
+    "array": lambda t: np.zeros(tuple(t.shape), np.float32),
+    "text": lambda t: "a text",
+    "nothing": lambda t: None,
+}
+"""What may stand in place of a tensor."""
+
+
+@dataclass(frozen=True, eq=False)
+class CallInvalidly(ModuleCall[Refused]):
+    """Call a module, call it with one thing spoilt, and call it as before; `spoil` as in `strategies.invalid_calls`."""
+
+    spoil: str = field(kw_only=True)
+    result = Refused
+
+    def called(self, begun: Begun[Refused]) -> Refused:
+        with masks_repeatable(self.problem), torch.no_grad():
+            return self._called(begun)
+
+    def _called(self, begun: Begun[Refused]) -> Refused:
+        before, _ = begun.call()
+        if before.failure is not None:
+            return before
+        call = Spoilt(begun, read(self.spoil))
+        seen = replace(before, raw={}, facts={}, warnings=())
+        with call.in_place():
+            held = _contents(call.tensors())
+            try:
+                returned = call.made()
+            except Exception as error:  # the subject's own, whatever it is
+                seen = replace(seen, refusal=Failure.raised(error))
+            else:
+                seen = replace(seen, returned=tuple(map(_values, returned)), ignored=call.ignored(returned))
+            changed = tuple(name for name, now in _contents(call.tensors()).items() if now != held[name])
+        after, _ = call_module(begun.module, begun.given, plain(before))
+        return replace(seen, changed=changed, works_after=_difference(before.raw, after.raw, after.failure))
+
+
+class Spoilt:
+    """A call in which one argument is spoilt."""
+
+    def __init__(self, begun: Begun[Any], spoil: Spoil) -> None:
+        self.module, self.given, self.problem, self.spoil = begun.module, begun.given, begun.blank.problem, spoil
+        self.input: Any = begun.given.input
+        self.states: dict[str, Any] = dict(zip(("h_0", "c_0"), begun.given.states, strict=False))
+        self.parameter = next((n for n, _ in self.module.named_parameters() if n.startswith(spoil.argument)), "")
+        self.target: torch.Tensor | None = None
+        if spoil.argument == "input":
+            self.input = self._spoilt_input()
+        elif spoil.argument in self.states:
+            self.target = self.states[spoil.argument] = self._spoilt(self.states[spoil.argument], SIZE_AXES)
+
+    def _spoilt_input(self) -> Any:
+        data = data_of(self.input)
+        if self.spoil.aspect == "type":
+            return NO_TENSOR[self.spoil.value](data)
+        self.target = self._spoilt(data, SIZE_AXES)
+        return self.input._replace(data=self.target) if isinstance(self.input, PackedSequence) else self.target
+
+    def _spoilt(self, tensor: torch.Tensor, axes: dict[str, int]) -> torch.Tensor:
+        """A tensor that is wrong in one aspect."""
+        aspect = self.spoil.aspect
+        if aspect == "dtype":
+            return tensor.to(getattr(torch, self.spoil.value))
+        if aspect == "device":
+            return tensor.to(self.spoil.value)
+        if aspect == "rank":
+            return tensor[None].clone() if self.spoil.by > 0 else tensor.select(0, 0).clone()
+        return resized(tensor, axes[aspect], self.spoil.by)
+
+    def in_place(self) -> _Swapped:
+        """A block in which the module has the spoilt parameter, if it is one that is spoilt."""
+        if not self.parameter:
+            return _Swapped(self.module, "", None)
+        self.target = torch.nn.Parameter(
+            self._spoilt(getattr(self.module, self.parameter).detach(), PARAMETER_AXES), requires_grad=False
+        )
+        return _Swapped(self.module, self.parameter, self.target)  # type: ignore[arg-type]
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The positional arguments of the call."""
+        states = list(self.states.values())
+        if self.spoil.argument == "hx":
+            return (self.input, self._spoilt_states(states))
+        if not states:
+            return (self.input,)
+        return (self.input, tuple(states) if self.problem.architecture.cell == LSTM else states[0])
+
+    def _spoilt_states(self, states: list[Any]) -> Any:
+        if self.spoil.aspect == "count":
+            return tuple([*states, states[0]] if self.spoil.by > 0 else states[:-1])
+        return {"tensor": torch.stack(states), "list": states, "text": "a text"}[self.spoil.value]
+
+    def made(self) -> list[torch.Tensor]:
+        """Every tensor that the call returns."""
+        arguments, problem = self.arguments(), self.problem
+        return list(_tensors(guarded_call(problem.case, "grad", lambda: self.module(*arguments))))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What the call may not change, by name."""
+        given = {"input": data_of(self.input), **self.states}
+        return {n: t for n, t in given.items() if isinstance(t, torch.Tensor)} | dict(self.module.named_parameters())
+
+    def ignored(self, returned: list[torch.Tensor]) -> tuple[str, ...]:
+        """Elements of the spoilt tensor that may be NaN without any result being so, if no valid one's may."""
+        target = self.target
+        if target is None or not has_nan(target) or any(not one.numel() for one in returned):
+            return ()
+        silent = silent_elements(target, self.made)
+        return silent if silent and not self._silent_in_a_valid_call() else ()
+
+    def _silent_in_a_valid_call(self) -> bool:
+        """Whether some element of the argument has no influence in the valid call either."""
+        valid = (
+            getattr(self.module, self.parameter) if self.parameter else self.given.by_name().get(self.spoil.argument)
+        )
+        if self.parameter:
+            with _Swapped(self.module, self.parameter, self.original):
+                return bool(silent_elements(self.original.data, lambda: _called(self.module, self.given)))
+        return valid is None or bool(silent_elements(valid, lambda: _called(self.module, self.given)))
+
+    @property
+    def original(self) -> torch.nn.Parameter:
+        """The right parameter, while the spoilt one is in its place."""
+        return self.module.__dict__["_conformance_original"]  # type: ignore[no-any-return]
+
+
+class _Swapped:
+    """A block in which a module has another parameter of this name."""
+
+    def __init__(self, module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
+        self.module, self.name, self.parameter = module, name, parameter
+
+    def __enter__(self) -> None:
+        if self.parameter is not None:
+            self.before = getattr(self.module, self.name)
+            self.module.__dict__["_conformance_original"] = self.before
+            setattr(self.module, self.name, self.parameter)
+
+    def __exit__(self, *raised: object) -> None:
+        if self.parameter is not None:
+            setattr(self.module, self.name, self.before)
+
+
+def _called(module: torch.nn.Module, given: Inputs) -> list[torch.Tensor]:
+    return list(_tensors(module(*given.arguments())))
+
+
+def resized(tensor: torch.Tensor, axis: int, by: int) -> torch.Tensor:
+    """A tensor with one place more along an axis, which repeats the last one, or one less."""
+    if by < 0:
+        return tensor.narrow(axis, 0, tensor.shape[axis] - 1).clone()
+    return torch.cat([tensor, tensor.narrow(axis, tensor.shape[axis] - 1, 1)], axis)
+
+
+def has_nan(tensor: torch.Tensor) -> bool:
+    """Whether elements of a tensor can be set to NaN and looked at one by one."""
+    return tensor.is_floating_point() and tensor.device.type != "meta" and 0 < tensor.numel() <= MOST_ELEMENTS
+
+
+def silent_elements(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]) -> tuple[str, ...]:
+    """The indices of a tensor's elements which, set to NaN, make no result NaN."""
+    silent = []
+    for index in itertools.product(*map(range, tensor.shape)):
+        value = tensor[index].clone()
+        tensor[index] = float("nan")
+        if not any(torch.isnan(one).any() for one in call() if one.is_floating_point()):
+            silent.append(str(list(index)))
+        tensor[index] = value
+    return tuple(silent)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors of a result, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, PackedSequence):
+        yield value.data
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from _tensors(one)
+
+
+def _values(tensor: torch.Tensor) -> np.ndarray:
+    if not tensor.is_floating_point() or tensor.device.type == "meta":
+        return np.zeros(0)
+    return tensors.array(tensor)
+
+
+def _contents(held: dict[str, torch.Tensor]) -> dict[str, tuple[Any, ...]]:
+    """What each tensor is now, for a comparison."""
+    return {
+        name: (
+            t.shape,
+            t.dtype,
+            t.device,
+            None if t.device.type == "meta" else t.detach().cpu().numpy(force=True).tobytes(),
+        )
+        if t.dtype is not torch.bfloat16
+        else (t.shape, t.dtype, t.device, t.detach().cpu().contiguous().view(torch.int16).numpy().tobytes())
+        for name, t in held.items()
+    }
+
+
+def _difference(before: dict[str, np.ndarray], after: dict[str, np.ndarray], failure: Failure | None) -> str:
+    """How a valid call differs from the one before; "" where it does not."""
+    if failure is not None:
+        return f"the valid call raises afterwards: {failure.text}"
+    for name, values in before.items():
+        if not np.array_equal(values, after[name], equal_nan=True):
+            return f"{name} of the valid call is another afterwards"
+    return ""

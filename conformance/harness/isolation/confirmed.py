@@ -1,0 +1,101 @@
+"""The executor of invalid calls: a death counts where it comes again, alone or after calls that made it possible."""
+
+from __future__ import annotations
+
+import atexit
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from conformance.harness.execution.requests.request import Request, Result
+from conformance.harness.execution.subject import Subject
+from conformance.harness.isolation.worker_process import WorkerProcess, pool
+
+MOST_REMEMBERED = 256
+"""How many of the calls before a death are tried again."""
+
+POISON = ("85", "170")
+"""Bytes with which the C library fills memory that is handed out or given back (MALLOC_PERTURB_)."""
+
+
+@cache
+def _children(poison: str) -> WorkerProcess:
+    """The children of this process whose memory is filled with this byte; "" for not at all."""
+    made = WorkerProcess(environment={"MALLOC_PERTURB_": poison} if poison else {})
+    atexit.register(made.close)
+    return made
+
+
+def _asked(poison: str, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+    children = _children(poison)
+    children.limit, children.memory = pool().limit, pool().memory
+    children.new_test()
+    return children.execute(subject, request)
+
+
+class _Confirmed:
+    """Carries requests out in one living child, and what it dies of once more in others."""
+
+    def __init__(self) -> None:
+        self._before: deque[Request[Any]] = deque(maxlen=MOST_REMEMBERED)
+
+    def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+        """As `WorkerProcess`; the message of a death that needs calls before it says how many."""
+        results = _asked("", subject, request)
+        if not any(_died(one) for one in results):
+            self._before.append(request)
+            return results
+        before = tuple(self._before)
+        self._before.clear()
+        alone = _asked("", subject, request)
+        if any(_died(one) for one in alone):
+            return alone
+        needed = _fewest(before, lambda some: _dies_after(some, subject, request))
+        said = f"after {len(needed)} other calls in one process" if needed else "once; it did not come again"
+        return tuple(_with_message(one, said) for one in results)
+
+
+def _died(result: Any) -> bool:
+    return result.failure is not None and result.failure.ended_process
+
+
+def _with_message(result: Any, said: str) -> Any:
+    return replace(result, failure=replace(result.failure, message=said)) if _died(result) else result
+
+
+def _dies_after(before: Sequence[Request[Any]], subject: Subject, request: Request[Any]) -> bool:
+    """Whether a fresh child dies of these calls and then of the last."""
+    _children("").end_child()
+    return any(_died(one) for each in (*before, request) for one in _asked("", subject, each))
+
+
+def _fewest(before: tuple[Request[Any], ...], fails: Any) -> tuple[Request[Any], ...]:
+    """The shorter half, again and again, that still fails; () where not even all do."""
+    if not before or not fails(before):
+        return ()
+    while len(before) > 1:
+        half = len(before) // 2
+        kept = next((part for part in (before[half:], before[:half]) if fails(part)), None)
+        if kept is None:
+            break
+        before = kept
+    return before
+
+
+CONFIRMED = _Confirmed()
+
+
+class _Poisoned:
+    """Carries requests out in a child whose memory is filled with one byte."""
+
+    def __init__(self, poison: str) -> None:
+        self.poison = poison
+
+    def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+        return _asked(self.poison, subject, request)
+
+
+POISONED = tuple(_Poisoned(byte) for byte in POISON)
+"""Executors whose children's memory differs."""
