@@ -28,7 +28,7 @@ A_BATCH_WITH_STATES = {"hx": True, "unbatched": False}
 INPUT_ALONE = ("input.features", "input.dtype", "input.device", "input.type")
 """Places where a call is invalid whatever else it is given."""
 
-OF_LSTM = tuple(place for place in PLACES if place.startswith("c_0")) + ("hx.count",)
+OF_LSTM = (*(place for place in PLACES if place.startswith("c_0")), "hx.count")
 
 
 def needs(place):
@@ -38,11 +38,9 @@ def needs(place):
 
 def modules(places):
     """A family of calls of modules for each place."""
-    common = SMALL | {"num_layers": (1, 2), "batch_size": (1, 2, 3), "packed": None}
+    common = SMALL | {"num_layers": (1, 2), "batch_size": (1, 2, 3)}
     return {
-        place: cases(
-            spoil=spoils(place), **common | needs(place) | ({"packed": False} if place == "input.type" else {})
-        )
+        place: cases(spoil=spoils(place), packed=False if place == "input.type" else None, **common | needs(place))
         for place in places
     }
 

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 UP, DOWN = "+1", "-1"
 BY_ONE = (UP, DOWN)
-DTYPES = ("=float64", "=float32", "=int64", "=bool", "=complex64")
+OTHER = "=other"
+"""Another floating-point dtype than that of the call."""
+
+DTYPES = (OTHER, "=int64", "=bool", "=complex64")
 META = ("=meta",)
 
 PLACES: Mapping[str, tuple[str, ...]] = {

@@ -62,7 +62,6 @@ from conformance.harness.support import features, smallest
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses
 from strategies.axes import MOST_NUMBERS
-from strategies.invalid_calls import read
 from strategies.values import INITIAL
 
 Seen = TypeVar("Seen", bound=Observation)
@@ -155,19 +154,17 @@ def observe_invalid(problem: Problem, spoil: str, pick: int) -> list[tuple[Refus
     """The call of a problem with one thing spoilt, on the route of the run that `pick` chooses.
 
     Where it was accepted, beside the same call in processes whose memory is filled in other ways. A subject that exists
-    in this process alone is called in it. A call that ends its process is a finding.
+    in this process alone is called in it.
     """
     here = session.current()
     routes = here.taken(EAGER_ROUTES)
     request = CallInvalidly(problem, (routes[pick % len(routes)],) if routes else (), spoil=spoil)
-    apart = here.subject.texts
+    apart = bool(here.subject.texts)
     found = []
     for seen in here.execute(request, CONFIRMED if apart else None):
-        if seen.failure is not None and seen.failure.ended_process:
-            case_record.current().checked(seen, 1, 0.0, 0.0)
-        if assert_returned(seen, read(spoil).place):
-            others = [here.execute(request, one) for one in POISONED] if apart and seen.refusal is None else []
-            found.append((seen, tuple(one for several in others for one in several)))
+        accepted = apart and seen.failure is None and seen.refusal is None
+        others = [here.execute(request, one) for one in POISONED] if accepted else []
+        found.append((seen, tuple(one for several in others for one in several)))
     return found
 
 

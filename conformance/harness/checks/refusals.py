@@ -8,14 +8,18 @@ import numpy as np
 
 from conformance.clauses import REMARK
 from conformance.harness.checks import case_record
+from conformance.harness.checks.values import assert_returned
 from conformance.harness.execution.observation import Refused
 from conformance.harness.findings.rendering import one_line
-from strategies.invalid_calls import read
+from strategies.invalid_calls import META, Spoil, read
 
 USUAL = ("TypeError", "ValueError", "RuntimeError", "IndexError")
 """The exceptions that a refusal is expected to be."""
 
 ACCEPTED = "accepted"
+
+NOT_REFUSED = "is not refused"
+"""The kind of a call that ends its process, or returns what is no answer: which of them hangs on what lies in memory."""
 
 
 def assert_refused(seen: Refused, spoil: str, elsewhere: Sequence[Refused]) -> None:
@@ -24,24 +28,32 @@ def assert_refused(seen: Refused, spoil: str, elsewhere: Sequence[Refused]) -> N
     elsewhere: the same calls in processes whose memory is filled in other ways. A call that is accepted is a deviation
     if what it returns depends on that, or if some of what it was given has no influence; else it is a remark.
     """
-    record, place = case_record.current(), read(spoil).place
+    if seen.failure is not None and not seen.failure.ended_process:
+        assert_returned(seen)  # the valid call before it
+        return
+    record, what = case_record.current(), read(spoil)
     record.checked(seen, 1, 0.0, 0.0)
     found = [(f"changes {name}", f"the call changes {name}") for name in seen.changed]
     found += [("spoils the module", seen.works_after)] if seen.works_after else []
-    if seen.refusal is None:
-        found += _harms(seen, elsewhere)
+    found += [(NOT_REFUSED, line) for line in _harms(seen, what, elsewhere)]
     for kind, line in found:
-        record.found(seen, place, kind, [one_line(line), f"spoilt: {spoil}"])
+        record.found(seen, what.place, kind, [one_line(line), f"spoilt: {spoil}"], failure=seen.failure)
     if not found:
-        _remark(seen, place, spoil)
+        _remark(seen, what)
 
 
-def _harms(seen: Refused, elsewhere: Sequence[Refused]) -> list[tuple[str, str]]:
-    """What shows that an invalid call which was accepted gives no answer to what was asked."""
-    if any(not _same(seen, other) for other in elsewhere):
-        return [("reads memory of others", "accepted, and the results hang on what else lies in memory")]
+def _harms(seen: Refused, spoil: Spoil, elsewhere: Sequence[Refused]) -> list[str]:
+    """What shows that a call gives no answer to what was asked; nothing where it is refused."""
+    if seen.failure is not None:
+        return [seen.failure.text]
+    if seen.refusal is not None:
+        return []
+    if spoil.how in META and any(one.size for one in seen.returned):
+        return [f"accepted, and returns numbers, though {spoil.argument} has none"]
     if seen.ignored:
-        return [("is in part ignored", f"accepted, and elements {', '.join(seen.ignored[:3])} have no influence")]
+        return [f"accepted, and elements {', '.join(seen.ignored[:3])} have no influence"]
+    if any(not _same(seen, other) for other in elsewhere):
+        return ["accepted, and the results hang on what else lies in memory"]
     return []
 
 
@@ -51,7 +63,7 @@ def _same(seen: Refused, other: Refused) -> bool:
     )
 
 
-def _remark(seen: Refused, place: str, spoil: str) -> None:
+def _remark(seen: Refused, spoil: Spoil) -> None:
     """An invalid call that was accepted without harm, or refused by an unusual exception."""
     if seen.refusal is None:
         kind, line = ACCEPTED, "accepted, and everything given has an influence"
@@ -59,4 +71,5 @@ def _remark(seen: Refused, place: str, spoil: str) -> None:
         kind, line = seen.refusal.title, seen.refusal.text
     else:
         return
-    case_record.current().found(seen, place, kind, [one_line(line), f"spoilt: {spoil}"], severity=REMARK, clause="J2")
+    lines = [one_line(line), f"spoilt: {spoil.place}{spoil.how}"]
+    case_record.current().found(seen, spoil.aspect, kind, lines, severity=REMARK, clause="J2")

@@ -18,7 +18,7 @@ from conformance.harness.execution.module_call import call_module, guarded_call,
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
 from reference.problem import LSTM
-from strategies.invalid_calls import Spoil, read
+from strategies.invalid_calls import OTHER, Spoil, read
 
 MOST_ELEMENTS = 64
 """Elements of a spoilt argument whose influence is looked at one by one; of a larger one nothing is said."""
@@ -61,7 +61,7 @@ class CallInvalidly(ModuleCall[Refused]):
             except Exception as error:  # the subject's own, whatever it is
                 seen = replace(seen, refusal=Failure.raised(error))
             else:
-                seen = replace(seen, returned=tuple(map(_values, returned)), ignored=call.ignored(returned))
+                seen = replace(seen, returned=tuple(_values(one) for one in returned), ignored=call.ignored(returned))
             changed = tuple(name for name, now in _contents(call.tensors()).items() if now != held[name])
         after, _ = call_module(begun.module, begun.given, plain(before))
         return replace(seen, changed=changed, works_after=_difference(before.raw, after.raw, after.failure))
@@ -75,6 +75,7 @@ class Spoilt:
         self.input: Any = begun.given.input
         self.states: dict[str, Any] = dict(zip(("h_0", "c_0"), begun.given.states, strict=False))
         self.parameter = next((n for n, _ in self.module.named_parameters() if n.startswith(spoil.argument)), "")
+        self.original = getattr(self.module, self.parameter) if self.parameter else None
         self.target: torch.Tensor | None = None
         if spoil.argument == "input":
             self.input = self._spoilt_input()
@@ -92,7 +93,8 @@ class Spoilt:
         """A tensor that is wrong in one aspect."""
         aspect = self.spoil.aspect
         if aspect == "dtype":
-            return tensor.to(getattr(torch, self.spoil.value))
+            other = torch.float32 if tensor.dtype is torch.float64 else torch.float64
+            return tensor.to(other if self.spoil.how == OTHER else getattr(torch, self.spoil.value))
         if aspect == "device":
             return tensor.to(self.spoil.value)
         if aspect == "rank":
@@ -142,18 +144,9 @@ class Spoilt:
 
     def _silent_in_a_valid_call(self) -> bool:
         """Whether some element of the argument has no influence in the valid call either."""
-        valid = (
-            getattr(self.module, self.parameter) if self.parameter else self.given.by_name().get(self.spoil.argument)
-        )
-        if self.parameter:
-            with _Swapped(self.module, self.parameter, self.original):
-                return bool(silent_elements(self.original.data, lambda: _called(self.module, self.given)))
-        return valid is None or bool(silent_elements(valid, lambda: _called(self.module, self.given)))
-
-    @property
-    def original(self) -> torch.nn.Parameter:
-        """The right parameter, while the spoilt one is in its place."""
-        return self.module.__dict__["_conformance_original"]  # type: ignore[no-any-return]
+        valid = self.original if self.parameter else self.given.by_name().get(self.spoil.argument)
+        with _Swapped(self.module, self.parameter, self.original):
+            return valid is None or bool(silent_elements(valid, lambda: _called(self.module, self.given)))
 
 
 class _Swapped:
@@ -165,7 +158,6 @@ class _Swapped:
     def __enter__(self) -> None:
         if self.parameter is not None:
             self.before = getattr(self.module, self.name)
-            self.module.__dict__["_conformance_original"] = self.before
             setattr(self.module, self.name, self.parameter)
 
     def __exit__(self, *raised: object) -> None:
@@ -220,17 +212,14 @@ def _values(tensor: torch.Tensor) -> np.ndarray:
 
 def _contents(held: dict[str, torch.Tensor]) -> dict[str, tuple[Any, ...]]:
     """What each tensor is now, for a comparison."""
-    return {
-        name: (
-            t.shape,
-            t.dtype,
-            t.device,
-            None if t.device.type == "meta" else t.detach().cpu().numpy(force=True).tobytes(),
-        )
-        if t.dtype is not torch.bfloat16
-        else (t.shape, t.dtype, t.device, t.detach().cpu().contiguous().view(torch.int16).numpy().tobytes())
-        for name, t in held.items()
-    }
+    return {name: (t.shape, t.dtype, t.device, _bytes(t)) for name, t in held.items()}
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    if tensor.device.type == "meta":
+        return b""
+    values = tensor.detach().cpu().contiguous()
+    return bytes((values.view(torch.int16) if values.dtype is torch.bfloat16 else values).numpy().tobytes())
 
 
 def _difference(before: dict[str, np.ndarray], after: dict[str, np.ndarray], failure: Failure | None) -> str:
