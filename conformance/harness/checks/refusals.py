@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,13 +14,13 @@ from conformance.harness.execution.observation import Refused
 from conformance.harness.findings.rendering import one_line
 from strategies.invalid_calls import META, Spoil, read
 
-USUAL = ("TypeError", "ValueError", "RuntimeError", "IndexError")
-"""The exceptions that a refusal is expected to be."""
+USUAL = (TypeError, ValueError, RuntimeError, IndexError)
+"""The exceptions of which a refusal is expected to be one."""
 
 ACCEPTED = "accepted"
 
 NOT_REFUSED = "is not refused"
-"""The kind of a call that ends its process, or returns what is no answer: which of them hangs on what lies in memory."""
+"""The kind of a call that ends its process or returns no answer: which it does may hang on what lies in memory."""
 
 
 def assert_refused(seen: Refused, spoil: str, elsewhere: Sequence[Refused]) -> None:
@@ -63,11 +64,17 @@ def _same(seen: Refused, other: Refused) -> bool:
     )
 
 
+def _is_usual(exception: str) -> bool:
+    """Whether an exception of this name is a usual one, or of a built-in kind of it."""
+    kind = getattr(builtins, exception, None)
+    return isinstance(kind, type) and issubclass(kind, USUAL)
+
+
 def _remark(seen: Refused, spoil: Spoil) -> None:
     """An invalid call that was accepted without harm, or refused by an unusual exception."""
     if seen.refusal is None:
         kind, line = ACCEPTED, "accepted, and everything given has an influence"
-    elif seen.refusal.exception not in USUAL:
+    elif not _is_usual(seen.refusal.exception):
         kind, line = seen.refusal.title, seen.refusal.text
     else:
         return

@@ -12,6 +12,7 @@ from conformance.selftest.faults import (
     layouts,
     memory,
     packing,
+    refusals,
     results,
     second_derivatives,
     sizes,
@@ -37,6 +38,7 @@ _THEMES = (
     memory.FAULTS,
     second_derivatives.FAULTS,
     packing.FAULTS,
+    refusals.FAULTS,
 )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.harness.execution.subject import Subject
+from conformance.selftest.implementations.refusals import wrong_place
 from reference.problem import CELL_SUFFIX, GATES, GRU, LSTM, RNN_TANH
 
 States = tuple[torch.Tensor, ...]
@@ -17,6 +18,9 @@ States = tuple[torch.Tensor, ...]
 
 class Plain(torch.nn.Module):
     """Takes what torch.nn.RNN, LSTM and GRU take, after the cell's name. Each method is a place for a fault."""
+
+    unchecked: tuple[str, ...] = ()
+    """Places of an invalid call that are not looked at."""
 
     def __init__(
         self,
@@ -65,7 +69,17 @@ class Plain(torch.nn.Module):
         shown += [f"nonlinearity={self.cell.removeprefix('rnn_')}"] if self.cell.startswith("rnn") else []
         return ", ".join(shown)
 
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        """Refuses a call that is wrong in this place."""
+        raise ValueError(f"{place} is not what the module takes")
+
+    def check(self, input: Any, hx: Any) -> None:
+        """Refuses an invalid call."""
+        if place := wrong_place(self, input, hx, self.unchecked):
+            self.refuse(place, input, hx)
+
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        self.check(input, hx)
         self.lengths, self.packed = None, None
         if not isinstance(input, PackedSequence) and input.dim() == 2:
             return self.unbatched(input, hx)
@@ -213,6 +227,7 @@ class SingleStep(Plain):
         return ""
 
     def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
+        self.check(input, hx)
         given = hx if isinstance(hx, tuple) or hx is None else (hx,)
         if input.dim() == 1:
             return self.unbatched_step(input, given)

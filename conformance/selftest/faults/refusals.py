@@ -1,0 +1,306 @@
+"""Seeded faults of refusals: checks left out, refusals that change something, and odd exceptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from conformance.harness.cells import SINGLE_STEPS
+from conformance.selftest.faults.fault import ALL, EVERY, Faults
+from conformance.selftest.implementations.plain import Plain
+from conformance.selftest.implementations.refusals import CHECKS
+from reference.problem import CELL_SUFFIX, GRU, LSTM
+
+FAULTS = Faults()
+fault = FAULTS.seed
+
+OF_LSTM = (LSTM, LSTM + CELL_SUFFIX)
+
+
+def _cells(place: str) -> tuple[str, ...]:
+    if place.startswith("c_0") or place == "hx.count":
+        return (LSTM,) if place.endswith(".layers") else OF_LSTM
+    return ALL if place.endswith(".layers") else EVERY
+
+
+TENSORS_REFUSE = (
+    "input.features",
+    "input.dtype",
+    "input.device",
+    "h_0.features",
+    "h_0.dtype",
+    "h_0.device",
+    "c_0.device",
+    *(f"{weight}.{aspect}" for weight in ("weight_ih", "weight_hh") for aspect in ("columns", "dtype")),
+    *(f"{bias}.{aspect}" for bias in ("bias_ih", "bias_hh") for aspect in ("dtype", "device")),
+)
+"""Places whose checks may be left out: the operations themselves refuse."""
+
+for _place in [place for place in CHECKS if place not in TENSORS_REFUSE]:
+    _kind = type("_Unchecked", (Plain,), {"unchecked": (_place,), "__doc__": f"Does not check {_place}."})
+    fault("J1", "J2", on=_cells(_place))(_kind)
+
+
+# Repairs of what should be refused
+
+
+def _cropped(tensor: torch.Tensor, features: int) -> torch.Tensor:
+    return tensor[..., :features]
+
+
+def _without_device(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.device.type == "meta" else tensor
+
+
+class _RepairsInput(Plain):
+    """Repairs the input."""
+
+    def repaired(self, data: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        if isinstance(input, PackedSequence):
+            return super().forward(input._replace(data=self.repaired(input.data)), hx)
+        return super().forward(self.repaired(input) if isinstance(input, torch.Tensor) else input, hx)
+
+
+@fault("J1", "J2")
+class _CropsInput(_RepairsInput):
+    """Crops an input of too many features."""
+
+    def repaired(self, data: torch.Tensor) -> torch.Tensor:
+        return _cropped(data, self.input_size)
+
+
+@fault("J1", "J2")
+class _CastsInput(_RepairsInput):
+    """Casts an input of another dtype."""
+
+    def repaired(self, data: torch.Tensor) -> torch.Tensor:
+        return data.to(next(self.parameters()).dtype)
+
+
+@fault("J1", "J2")
+class _MovesInput(_RepairsInput):
+    """Takes zeros for an input without values."""
+
+    def repaired(self, data: torch.Tensor) -> torch.Tensor:
+        return _without_device(data)
+
+
+class _RepairsStates(Plain):
+    """Repairs initial states."""
+
+    def repaired(self, state: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        if isinstance(hx, tuple):
+            return super().forward(input, tuple(self.repaired(state) for state in hx))
+        return super().forward(input, self.repaired(hx) if isinstance(hx, torch.Tensor) else hx)
+
+
+@fault("J1", "J2")
+class _CropsStates(_RepairsStates):
+    """Crops states of too many features."""
+
+    def repaired(self, state: torch.Tensor) -> torch.Tensor:
+        return _cropped(state, self.hidden_size)
+
+
+@fault("J1", "J2")
+class _CastsStates(_RepairsStates):
+    """Casts states of another dtype."""
+
+    def repaired(self, state: torch.Tensor) -> torch.Tensor:
+        return state.to(next(self.parameters()).dtype)
+
+
+@fault("J1", "J2")
+class _MovesStates(_RepairsStates):
+    """Takes zeros for states without values."""
+
+    def repaired(self, state: torch.Tensor) -> torch.Tensor:
+        return _without_device(state)
+
+
+@fault("J1", "J2")
+class _CropsInputWeights(Plain):
+    """Crops input weights of too many columns."""
+
+    unchecked = ("weight_ih.columns",)
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super().linear(x, _cropped(weight, x.shape[-1]), bias)
+
+
+@fault("J1", "J2")
+class _CropsHiddenWeights(_CropsInputWeights):
+    """Crops hidden weights of too many columns."""
+
+    unchecked = ("weight_hh.columns",)
+
+
+@fault("J1", "J2", on=EVERY)
+class _CastsInputWeights(Plain):
+    """Casts input weights of another dtype."""
+
+    unchecked = ("weight_ih.dtype",)
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super().linear(x, weight.to(x.dtype), bias if bias is None else bias.to(x.dtype))
+
+
+@fault("J1", "J2", on=EVERY)
+class _CastsHiddenWeights(_CastsInputWeights):
+    """Casts hidden weights of another dtype."""
+
+    unchecked = ("weight_hh.dtype",)
+
+
+@fault("J1", "J2", on=EVERY)
+class _CastsInputBias(_CastsInputWeights):
+    """Casts input biases of another dtype."""
+
+    unchecked = ("bias_ih.dtype",)
+
+
+@fault("J1", "J2", on=EVERY)
+class _CastsHiddenBias(_CastsInputWeights):
+    """Casts hidden biases of another dtype."""
+
+    unchecked = ("bias_hh.dtype",)
+
+
+@fault("J1", "J2", on=EVERY)
+class _MovesInputBias(Plain):
+    """Takes zeros for input biases without values."""
+
+    unchecked = ("bias_ih.device",)
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super().linear(x, weight, bias if bias is None else _without_device(bias))
+
+
+@fault("J1", "J2", on=EVERY)
+class _MovesHiddenBias(_MovesInputBias):
+    """Takes zeros for hidden biases without values."""
+
+    unchecked = ("bias_hh.device",)
+
+
+# Refusals that change something
+
+
+@fault("J1", on=EVERY)
+class _StateOverwritten(Plain):
+    """Overwrites the first state before it refuses."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        state = hx[0] if isinstance(hx, tuple) and hx else hx
+        if isinstance(state, torch.Tensor) and state.device.type != "meta":
+            state.fill_(1)
+        super().refuse(place, input, hx)
+
+
+@fault("J1", on=EVERY)
+class _InputOverwritten(Plain):
+    """Overwrites the input before it refuses."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        if isinstance(input, torch.Tensor) and input.device.type != "meta":
+            input.zero_()
+        super().refuse(place, input, hx)
+
+
+@fault("J1", on=EVERY)
+class _BiasOverwritten(Plain):
+    """Adds one to the last parameter before it refuses."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        with torch.no_grad():
+            list(self.parameters())[-1].add_(1)
+        super().refuse(place, input, hx)
+
+
+class _After(Plain):
+    """Remembers that it refused a call."""
+
+    refused = False
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        self.refused = True
+        super().refuse(place, input, hx)
+
+
+@fault("J1", on=EVERY)
+class _RaisesAfterARefusal(_After):
+    """Raises in every call after a refusal."""
+
+    def check(self, input: Any, hx: Any) -> None:
+        if self.refused:
+            raise RuntimeError("no call after a refusal")
+        super().check(input, hx)
+
+
+@fault("J1")
+class _HalvesAfterARefusal(_After):
+    """Halves what it returns after a refusal."""
+
+    def output(self, sequence: torch.Tensor) -> Any:
+        return super().output(sequence * 0.5 if self.refused else sequence)
+
+
+@fault("J1", on=EVERY)
+class _ForgetsBiasAfterARefusal(_After):
+    """Adds no bias after a refusal."""
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super().linear(x, weight, None if self.refused else bias)
+
+
+@fault("J1")
+class _ForgetsStatesAfterARefusal(_After):
+    """Takes no states after a refusal."""
+
+    def initial_states(self, sequence: torch.Tensor, hx: Any) -> Any:
+        return super().initial_states(sequence, None if self.refused else hx)
+
+
+@fault("J1", on=(LSTM, GRU))
+class _OnlyStatesRefusalsHarm(_After):
+    """Doubles its sigmoid after a refusal of a state."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        self.refused = place.startswith(("h_0", "c_0"))
+        raise ValueError(place)
+
+    def sigmoid(self, z: torch.Tensor) -> torch.Tensor:
+        return super().sigmoid(z) * (2 if self.refused else 1)
+
+
+# Odd exceptions
+
+
+def _raising(error: type[BaseException], places: str, on: tuple[str, ...] = EVERY) -> None:
+    """A fault that refuses what is wrong in these places by an odd exception."""
+
+    def refuse(self: Plain, place: str, input: Any, hx: Any) -> None:
+        raise (error if place.startswith(places) else ValueError)(place)
+
+    doc = f"Refuses {places} by {error.__name__}."
+    fault("J1", "J2", on=on)(type("_Raising", (Plain,), {"refuse": refuse, "__doc__": doc}))
+
+
+_raising(KeyError, "input.rank")
+_raising(AssertionError, "input.features")
+_raising(AttributeError, "h_0.rank")
+_raising(ZeroDivisionError, "h_0.features")
+_raising(OSError, "weight_hh.rows")
+_raising(MemoryError, "bias_ih.rows")
+_raising(StopIteration, "hx.type")
+_raising(BufferError, "h_0.layers", ALL)
+_raising(LookupError, "c_0.rows", OF_LSTM)
+_raising(EOFError, "weight_ih.columns", SINGLE_STEPS)
