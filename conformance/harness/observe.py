@@ -56,7 +56,7 @@ from conformance.harness.execution.requests.request import Executor
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.findings.rendering import one_line
-from conformance.harness.isolation.confirmed import CONFIRMED, POISONED
+from conformance.harness.isolation.confirmed import CONFIRMED, OTHER_MEMORY
 from conformance.harness.isolation.worker_process import ALONE
 from conformance.harness.support import features, smallest
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
@@ -153,8 +153,8 @@ def _long_laps(cell: str, dtype: str) -> CallInLaps:
 def observe_invalid(problem: Problem, spoil: str, pick: int) -> list[tuple[Refused, tuple[Refused, ...]]]:
     """The call of a problem with one thing spoilt, on the route of the run that `pick` chooses.
 
-    Where it was accepted, beside the same call in processes whose memory is filled in other ways. A subject that exists
-    in this process alone is called in it.
+    Where it was accepted, beside the same call in a process whose memory is filled in another way. A subject that
+    exists in this process alone is called in it.
     """
     here = session.current()
     routes = here.taken(EAGER_ROUTES)
@@ -163,8 +163,7 @@ def observe_invalid(problem: Problem, spoil: str, pick: int) -> list[tuple[Refus
     found = []
     for seen in here.execute(request, CONFIRMED if apart else None):
         accepted = apart and seen.failure is None and seen.refusal is None
-        others = [here.execute(request, one) for one in POISONED] if accepted else []
-        found.append((seen, tuple(one for several in others for one in several)))
+        found.append((seen, here.execute(request, OTHER_MEMORY) if accepted else ()))
     return found
 
 

@@ -26,7 +26,7 @@ NOT_REFUSED = "is not refused"
 def assert_refused(seen: Refused, spoil: str, elsewhere: Sequence[Refused]) -> None:
     """An invalid call is refused, changes nothing, and the valid call after it gives what it gave.
 
-    elsewhere: the same calls in processes whose memory is filled in other ways. A call that is accepted is a deviation
+    elsewhere: the same call in a process whose memory is filled in another way. A call that is accepted is a deviation
     if what it returns depends on that, or if some of what it was given has no influence; else it is a remark.
     """
     if seen.failure is not None and not seen.failure.ended_process:

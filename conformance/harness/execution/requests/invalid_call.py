@@ -121,7 +121,10 @@ class Spoilt:
 
     def _spoilt_states(self, states: list[Any]) -> Any:
         if self.spoil.aspect == "count":
-            return tuple([*states, states[0]] if self.spoil.by > 0 else states[:-1])
+            if self.spoil.by < 0:
+                return tuple(states[:-1])
+            self.target = states[0].clone() if self.target is None else self.target
+            return (*states, self.target)
         return {"tensor": torch.stack(states), "list": states, "text": "a text"}[self.spoil.value]
 
     def made(self) -> list[torch.Tensor]:
@@ -146,7 +149,9 @@ class Spoilt:
         """Whether some element of the argument has no influence in the valid call either."""
         valid = self.original if self.parameter else self.given.by_name().get(self.spoil.argument)
         with _Swapped(self.module, self.parameter, self.original):
-            return valid is None or bool(silent_elements(valid, lambda: _called(self.module, self.given)))
+            if valid is None:  # of a state that no valid call has
+                return False
+            return bool(silent_elements(valid, lambda: _called(self.module, self.given)))
 
 
 class _Swapped:
