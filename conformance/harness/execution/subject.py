@@ -78,6 +78,12 @@ class Subject:
         return getattr(self.classes.get(cell), "__module__", "") == OWN_MODULE
 
     @property
+    def calls_as_torch(self) -> bool:
+        """Whether its classes are PyTorch's own, or inherit the calls from these."""
+        own = {cell: getattr(torch.nn, name) for name, cells in SERVES.items() for cell in cells}
+        return all(getattr(kind, "forward", None) is own[cell].forward for cell, kind in self.classes.items())
+
+    @property
     def packs_as_torch(self) -> bool:
         """Whether its packing utilities are PyTorch's own."""
         return self.packing is torch.nn.utils.rnn

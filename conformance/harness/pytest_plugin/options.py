@@ -134,7 +134,7 @@ def read(
         models = _of_axes(fleet(like), axes["cells"], axes["dtypes"])
         parsed, cell = parse(case) if case is not None else (None, "")
         shipped = known_deviations.load(known_deviations.SHIPPED)
-        entries = tuple(entry for entry in shipped if judged.name == TORCH_NN or _is_of_packing(entry, judged))
+        entries = tuple(entry for entry in shipped if judged.calls_as_torch or _is_of_packing(entry, judged))
         entries += tuple(entry for path in known for entry in known_deviations.load(path))
     except CaseError as error:
         raise OptionError(f"--case: {error}") from None

@@ -15,6 +15,7 @@ from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.numbers import number
 from conformance.harness.reports.packing import packing
 from conformance.harness.reports.pairs import pair
+from conformance.harness.reports.refusals import refusal
 from conformance.harness.reports.relations import relation
 from conformance.harness.reports.world import surrounded
 
@@ -24,6 +25,7 @@ WITH_DEFECT, WITHOUT_DEFECT, CANNOT_RUN = 10, 0, 2
 WRITERS: tuple[Callable[[Found], str | None], ...] = (
     surrounded,
     grown,
+    refusal,
     ending,
     packing,
     derivative,
