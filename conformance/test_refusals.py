@@ -11,8 +11,8 @@ from conformance.harness.api import (
     observe_invalid,
     probes,
 )
+from reference.invalid_calls import PLACES, spoils
 from strategies.case import ONE_STEP
-from strategies.invalid_calls import PLACES, spoils
 
 SMALL = {
     "input_size": (1, 2, 3),

@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 import numpy as np
 from hypothesis import strategies as st
 
+from reference import invalid_calls
 from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, GATES, LSTM, Architecture, Problem
-from strategies import axes, invalid_calls, values
+from strategies import axes, values
 from strategies.axes import Axes, AxesInForce, extensions, far
 from strategies.weights import Weights, is_name
 

@@ -12,7 +12,7 @@ from conformance.harness.checks import case_record
 from conformance.harness.checks.values import assert_returned
 from conformance.harness.execution.observation import Refused
 from conformance.harness.findings.rendering import one_line
-from strategies.invalid_calls import META, Spoil, read
+from reference.invalid_calls import META, Spoil, read
 
 USUAL = (TypeError, ValueError, RuntimeError, IndexError)
 """The exceptions of which a refusal is expected to be one."""

@@ -12,9 +12,9 @@ from conformance.harness.reports.endings import LIMIT_SECONDS
 from conformance.harness.reports.no_script import NoScript
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import rendered, sentence
+from reference.invalid_calls import OTHER, Spoil, read
 from reference.problem import LSTM
 from strategies import parse
-from strategies.invalid_calls import OTHER, Spoil, read
 
 CHANGES, SPOILS = "changes ", "spoils the module"
 

@@ -17,8 +17,8 @@ from conformance.harness.execution.inputs import Inputs, data_of
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
+from reference.invalid_calls import OTHER, Spoil, read
 from reference.problem import LSTM
-from strategies.invalid_calls import OTHER, Spoil, read
 
 MOST_ELEMENTS = 64
 """Elements of a spoilt argument whose influence is looked at one by one; of a larger one nothing is said."""
@@ -39,7 +39,7 @@ NO_TENSOR: dict[str, Callable[[torch.Tensor], Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class CallInvalidly(ModuleCall[Refused]):
-    """Call a module, call it with one thing spoilt, and call it as before; `spoil` as in `strategies.invalid_calls`."""
+    """Call a module, call it with one thing spoilt, and call it as before; `spoil` as in `reference.invalid_calls`."""
 
     spoil: str = field(kw_only=True)
     result = Refused
