@@ -5,6 +5,7 @@ import pytest
 from conformance.commands.report import found_by
 from conformance.harness import session
 from conformance.harness.execution.subject import named
+from conformance.harness.isolation import confirmed
 from conformance.harness.property import properties
 from conformance.harness.reports.folder import exit_code
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
@@ -50,6 +51,8 @@ def folder(tmp_path, monkeypatch):
     """The current folder, where modules can be imported from."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    for poison in (confirmed.POISON, confirmed.OTHER_POISON):  # children keep the search path that they began with
+        confirmed._children(poison).close()
     return tmp_path
 
 
