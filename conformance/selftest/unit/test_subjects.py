@@ -170,9 +170,28 @@ def test_subject_that_refuses_everything_cannot_be_judged(modules):
         chosen.session()
 
 
-def test_another_subject_has_the_known_deviations_of_pytorchs_packing_utilities_alone():
-    assert {entry.clause for entry in read().known} > {"E4"}
-    assert {entry.clause for entry in read(subject=["lstm=torch.nn:LSTM"]).known} == {"E4"}
+INHERITS = """
+import torch
+
+class GRU(torch.nn.GRU):
+    pass
+"""
+
+CALLS = """
+import torch
+
+class GRU(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        return super().forward(input, hx)
+"""
+
+
+def test_known_deviations_hold_for_calls_that_are_inherited_and_others_have_those_of_packing_alone(modules):
+    every = read().known
+    assert {entry.clause for entry in every} > {"E4"}
+    assert read(subject=["lstm=torch.nn:LSTM"]).known == every
+    assert read(subject=[modules(INHERITS)]).known == every
+    assert {entry.clause for entry in read(subject=[modules(CALLS)]).known} == {"E4"}
 
 
 def body(case, cell):
