@@ -19,6 +19,9 @@ USUAL = (TypeError, ValueError, RuntimeError, IndexError)
 
 ACCEPTED = "accepted"
 
+CHANGES, SPOILS = "changes ", "spoils the module"
+"""The kinds of what a call harms; behind the first stands the name of what it changes."""
+
 NOT_REFUSED = "is not refused"
 """The kind of a call that ends its process or returns no answer: which it does may hang on what lies in memory."""
 
@@ -34,8 +37,8 @@ def assert_refused(seen: Refused, spoil: str, elsewhere: Sequence[Refused]) -> N
         return
     record, what = case_record.current(), read(spoil)
     record.checked(seen, 1, 0.0, 0.0)
-    found = [(f"changes {name}", f"the call changes {name}") for name in seen.changed]
-    found += [("spoils the module", seen.works_after)] if seen.works_after else []
+    found = [(f"{CHANGES}{name}", f"the call changes {name}") for name in seen.changed]
+    found += [(SPOILS, seen.works_after)] if seen.works_after else []
     found += [(NOT_REFUSED, line) for line in _harms(seen, what, elsewhere)]
     for kind, line in found:
         record.found(seen, what.place, kind, [one_line(line), f"spoilt: {spoil}"], failure=seen.failure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.checks.refusals import ACCEPTED, NOT_REFUSED
+from conformance.harness.checks.refusals import ACCEPTED, CHANGES, NOT_REFUSED, SPOILS
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.invalid_call import PARAMETER_AXES, SIZE_AXES
 from conformance.harness.reports.call_text import CONTEXTS, Call, inside
@@ -15,8 +15,6 @@ from conformance.harness.reports.whole import rendered, sentence
 from reference.invalid_calls import OTHER, Spoil, read
 from reference.problem import LSTM
 from strategies import parse
-
-CHANGES, SPOILS = "changes ", "spoils the module"
 
 NO_TENSOR = {"list": "{0}.tolist()", "array": "{0}.numpy()", "text": "'a text'", "nothing": "None"}
 """What stands in place of a tensor, as Python writes it."""

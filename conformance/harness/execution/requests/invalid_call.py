@@ -71,7 +71,7 @@ class Spoilt:
     """A call in which one argument is spoilt."""
 
     def __init__(self, begun: Begun[Any], spoil: Spoil) -> None:
-        self.module, self.given, self.problem, self.spoil = begun.module, begun.given, begun.blank.problem, spoil
+        self.module, self.given, self.blank, self.spoil = begun.module, begun.given, begun.blank, spoil
         self.input: Any = begun.given.input
         self.states: dict[str, Any] = dict(zip(("h_0", "c_0"), begun.given.states, strict=False))
         self.parameter = next((n for n, _ in self.module.named_parameters() if n.startswith(spoil.argument)), "")
@@ -103,11 +103,9 @@ class Spoilt:
 
     def in_place(self) -> _Swapped:
         """A block in which the module has the spoilt parameter, if it is one that is spoilt."""
-        if not self.parameter:
+        if self.original is None:
             return _Swapped(self.module, "", None)
-        self.target = torch.nn.Parameter(
-            self._spoilt(getattr(self.module, self.parameter).detach(), PARAMETER_AXES), requires_grad=False
-        )
+        self.target = torch.nn.Parameter(self._spoilt(self.original.detach(), PARAMETER_AXES), requires_grad=False)
         return _Swapped(self.module, self.parameter, self.target)  # type: ignore[arg-type]
 
     def arguments(self) -> tuple[Any, ...]:
@@ -117,7 +115,7 @@ class Spoilt:
             return (self.input, self._spoilt_states(states))
         if not states:
             return (self.input,)
-        return (self.input, tuple(states) if self.problem.architecture.cell == LSTM else states[0])
+        return (self.input, tuple(states) if self.blank.problem.architecture.cell == LSTM else states[0])
 
     def _spoilt_states(self, states: list[Any]) -> Any:
         if self.spoil.aspect == "count":
@@ -129,8 +127,8 @@ class Spoilt:
 
     def made(self) -> list[torch.Tensor]:
         """Every tensor that the call returns."""
-        arguments, problem = self.arguments(), self.problem
-        return list(_tensors(guarded_call(problem.case, "grad", lambda: self.module(*arguments))))
+        arguments, blank = self.arguments(), self.blank
+        return list(_tensors(guarded_call(blank.problem.case, blank.route, lambda: self.module(*arguments))))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What the call may not change, by name."""
