@@ -58,8 +58,8 @@ EVERYWHERE = tuple(place for place in PLACES if place not in OF_LSTM)
 
 def is_refused(case, cell):
     """The invalid call is refused and harms nothing."""
-    for seen, elsewhere in observe_invalid(case.on(cell), case.spoil, case.pick):
-        assert_refused(seen, case.spoil, elsewhere)
+    for seen in observe_invalid(case.on(cell), case.spoil, case.pick):
+        assert_refused(seen, case.spoil)
 
 
 @clause("J1", given=modules(EVERYWHERE), single_step=single_steps(EVERYWHERE))

@@ -56,7 +56,7 @@ from conformance.harness.execution.requests.request import Executor
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.findings.rendering import one_line
-from conformance.harness.isolation.confirmed import CONFIRMED, OTHER_MEMORY
+from conformance.harness.isolation.confirmed import CONFIRMED
 from conformance.harness.isolation.worker_process import ALONE
 from conformance.harness.support import features, smallest
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
@@ -150,21 +150,15 @@ def _long_laps(cell: str, dtype: str) -> CallInLaps:
     return CallInLaps(problem, _one_route(0), differentiated=steps, shortest=steps - LONG_LENGTHS + 1)
 
 
-def observe_invalid(problem: Problem, spoil: str, pick: int) -> list[tuple[Refused, tuple[Refused, ...]]]:
+def observe_invalid(problem: Problem, spoil: str, pick: int) -> tuple[Refused, ...]:
     """The call of a problem with one thing spoilt, on the route of the run that `pick` chooses.
 
-    Where it was accepted, beside the same call in a process whose memory is filled in another way. A subject that
-    exists in this process alone is called in it.
+    It is made in a child, unless the subject exists in this process alone.
     """
     here = session.current()
     routes = here.taken(EAGER_ROUTES)
     request = CallInvalidly(problem, (routes[pick % len(routes)],) if routes else (), spoil=spoil)
-    apart = bool(here.subject.texts)
-    found = []
-    for seen in here.execute(request, CONFIRMED if apart else None):
-        accepted = apart and seen.failure is None and seen.refusal is None
-        found.append((seen, here.execute(request, OTHER_MEMORY) if accepted else ()))
-    return found
+    return here.execute(request, CONFIRMED if here.subject.texts else None)
 
 
 def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poisoned]:

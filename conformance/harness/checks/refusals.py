@@ -26,11 +26,11 @@ NOT_REFUSED = "is not refused"
 """The kind of a call that ends its process or returns no answer: which it does may hang on what lies in memory."""
 
 
-def assert_refused(seen: Refused, spoil: str, elsewhere: Sequence[Refused]) -> None:
+def assert_refused(seen: Refused, spoil: str) -> None:
     """An invalid call is refused, changes nothing, and the valid call after it gives what it gave.
 
-    elsewhere: the same call in a process whose memory is filled in another way. A call that is accepted is a deviation
-    if what it returns depends on that, or if some of what it was given has no influence; else it is a remark.
+    A call that is accepted is a deviation if what it returns depends on what lies in free memory, or if some of what
+    it was given has no influence; else it is a remark.
     """
     if seen.failure is not None and not seen.failure.ended_process:
         assert_returned(seen)  # the valid call before it
@@ -39,14 +39,14 @@ def assert_refused(seen: Refused, spoil: str, elsewhere: Sequence[Refused]) -> N
     record.checked(seen, 1, 0.0, 0.0)
     found = [(f"{CHANGES}{name}", f"the call changes {name}") for name in seen.changed]
     found += [(SPOILS, seen.works_after)] if seen.works_after else []
-    found += [(NOT_REFUSED, line) for line in _harms(seen, what, elsewhere)]
+    found += [(NOT_REFUSED, line) for line in _harms(seen, what)]
     for kind, line in found:
         record.found(seen, what.place, kind, [one_line(line), f"spoilt: {spoil}"], failure=seen.failure)
     if not found:
         _remark(seen, what)
 
 
-def _harms(seen: Refused, spoil: Spoil, elsewhere: Sequence[Refused]) -> list[str]:
+def _harms(seen: Refused, spoil: Spoil) -> list[str]:
     """What shows that a call gives no answer to what was asked; nothing where it is refused."""
     if seen.failure is not None:
         return [seen.failure.text]
@@ -56,15 +56,13 @@ def _harms(seen: Refused, spoil: Spoil, elsewhere: Sequence[Refused]) -> list[st
         return [f"accepted, and returns numbers, though {spoil.argument} has none"]
     if seen.ignored:
         return [f"accepted, and elements {', '.join(seen.ignored[:3])} have no influence"]
-    if any(not _same(seen, other) for other in elsewhere):
+    if seen.beside and not _same(*seen.beside):
         return ["accepted, and the results hang on what else lies in memory"]
     return []
 
 
-def _same(seen: Refused, other: Refused) -> bool:
-    return len(seen.returned) == len(other.returned) and all(
-        np.array_equal(a, b, equal_nan=True) for a, b in zip(seen.returned, other.returned, strict=True)
-    )
+def _same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
+    return len(one) == len(other) and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
 def _is_usual(exception: str) -> bool:

@@ -275,6 +275,7 @@ class Refused(Observation):
 
     refusal      what it raised; None where it was accepted
     returned     the values of each tensor that it returned, float64
+    beside       what two more calls returned, with one number and another beside every tensor; () where it raised
     changed      the names of arguments and parameters that it changed
     works_after  "", or how the valid call after it differs from the one before it
     ignored      elements of the spoilt argument that have no influence on any result, though in the valid call each has
@@ -282,6 +283,7 @@ class Refused(Observation):
 
     refusal: Failure | None = None
     returned: tuple[np.ndarray, ...] = ()
+    beside: tuple[tuple[np.ndarray, ...], ...] = ()
     changed: tuple[str, ...] = ()
     works_after: str = ""
     ignored: tuple[str, ...] = ()

@@ -16,20 +16,17 @@ from conformance.harness.isolation.worker_process import WorkerProcess, pool
 MOST_REMEMBERED = 256
 """How many of the calls before a death are tried again."""
 
-POISON, OTHER_POISON = "85", "170"
-"""Bytes with which the C library fills memory that is handed out or given back (MALLOC_PERTURB_)."""
-
 
 @cache
-def _children(poison: str) -> WorkerProcess:
-    """The children of this process whose memory is filled with this byte."""
-    made = WorkerProcess(environment={"MALLOC_PERTURB_": poison})
+def _children() -> WorkerProcess:
+    """The children of this process that make invalid calls."""
+    made = WorkerProcess(beside=pool())
     atexit.register(made.close)
     return made
 
 
-def _asked(poison: str, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
-    children = _children(poison)
+def _asked(subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
+    children = _children()
     children.limit, children.memory = pool().limit, pool().memory
     children.new_test()
     return children.execute(subject, request)
@@ -43,13 +40,13 @@ class _Confirmed:
 
     def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
         """As `WorkerProcess`; the message of a death that needs calls before it says how many."""
-        results = _asked(POISON, subject, request)
+        results = _asked(subject, request)
         if not any(_died(one) for one in results):
             self._before.append(request)
             return results
         before = tuple(self._before)
         self._before.clear()
-        alone = _asked(POISON, subject, request)
+        alone = _asked(subject, request)
         if any(_died(one) for one in alone):
             return alone
         needed = _fewest(before, lambda some: _dies_after(some, subject, request))
@@ -67,8 +64,8 @@ def _with_message(result: Any, said: str) -> Any:
 
 def _dies_after(before: Sequence[Request[Any]], subject: Subject, request: Request[Any]) -> bool:
     """Whether a fresh child dies of these calls and then of the last."""
-    _children(POISON).end_child()
-    return any(_died(one) for each in (*before, request) for one in _asked(POISON, subject, each))
+    _children().end_child()
+    return any(_died(one) for each in (*before, request) for one in _asked(subject, each))
 
 
 def _fewest(before: tuple[Request[Any], ...], fails: Any) -> tuple[Request[Any], ...]:
@@ -85,14 +82,4 @@ def _fewest(before: tuple[Request[Any], ...], fails: Any) -> tuple[Request[Any],
 
 
 CONFIRMED = _Confirmed()
-
-
-class _OtherMemory:
-    """Carries requests out in a child whose memory is filled with another byte."""
-
-    def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
-        return _asked(OTHER_POISON, subject, request)
-
-
-OTHER_MEMORY = _OtherMemory()
-"""The executor of the calls that CONFIRMED made, to see whether their results hang on what lies in memory."""
+"""The executor of invalid calls."""

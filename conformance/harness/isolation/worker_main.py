@@ -5,12 +5,14 @@ It imports torch and NumPy, and nothing else that has to be installed.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import struct
 import sys
 import traceback
+from collections.abc import Iterable
 from functools import cache
 from typing import BinaryIO, NoReturn
 
@@ -32,6 +34,7 @@ def serve(control_fd: int) -> None:
     """Forks a child for each socket that arrives and answers its process id; answers the exit code of one that died."""
     control = socket.socket(fileno=control_fd)
     prepare()
+    gc.freeze()  # children search no garbage in it, and share its memory
     children: set[int] = set()
     while True:
         message, sockets, _, _ = socket.recv_fds(control, NUMBER.size, 1)
@@ -99,12 +102,20 @@ def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
 
 def _answered(message: Reader) -> tuple[Writer, dict[str, object]]:
     """What to answer: the results of a request, or nothing where only the subject is to be imported."""
+    _begin(message.header.get("without", ()), message.header.get("path", ()))
     subject = _subject(tuple(message.header["subject"]))
     request = message.decoded(message.header["request"])
     if request is None:
         return Writer(), {"results": None}
     writer = Writer(request.shared())
     return writer, {"results": writer.encoded(request.execute(subject))}
+
+
+def _begin(without: Iterable[str], path: list[str]) -> None:
+    """What a child does first: removes variables, which libraries read at their first call; searches modules there."""
+    for name in without:
+        os.environ.pop(name, None)
+    sys.path[:] = path or sys.path
 
 
 @cache

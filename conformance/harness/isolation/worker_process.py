@@ -1,8 +1,8 @@
 """The executor whose calls run in a child process: whatever a call does to its process becomes its failure.
 
-A server imports torch once and forks a child for each death; where processes cannot fork every child imports torch
-itself. A child imports the subject by its name, so only one named on a command line can be run. `worker_main` is what
-a child does.
+A server imports torch once and forks a child for each death, whatever its environment; where processes cannot fork
+every child imports torch itself. A child imports the subject by its name, so only one named on a command line can be
+run. `worker_main` is what a child does.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ class WorkerProcess:
 
     limit        seconds that a call may take; 0 for ever
     memory       bytes that a child may take beside what it begins with; 0 for any number
-    environment  variables that differ from this process's, such as MALLOC_PERTURB_
-    without      variables of this process that they do not have
+    environment  variables that differ from this process's
+    without      variables of this process that they do not have; torch is imported with them
     forking      whether a server forks them; else each is a Python of its own
     python       the interpreter; "" for this one, whose search path they then have
+    beside       the children whose server forks these too; None for a server of their own
     deaths       the deaths since `new_test`
     """
 
@@ -86,6 +87,7 @@ class WorkerProcess:
     forking: bool = CAN_FORK
     deaths: list[Failure] = field(default_factory=list)
     python: str = ""
+    beside: WorkerProcess | None = None
     _server: _Server | None = None
     _child: _Child | None = None
 
@@ -159,13 +161,12 @@ class WorkerProcess:
 
     def _living(self, texts: Sequence[str]) -> _Child:
         """The child at hand, begun if there is none. The import of the subject has a time limit of its own."""
+        if self._child is not None and self._child.server is not None and self._child.server.is_closed:
+            self._child = None  # it ended with its server
         if self._child is None:
-            kept = {name: value for name, value in os.environ.items() if name not in self.without}
-            begun = {**kept, **self.environment}
-            if self.forking and self._server is None:
-                self._server = _Server(begun, self.python)
-            new = self._server.child(self) if self._server is not None else _Child.spawned(self, begun)
-            answer = new.ask({"subject": list(texts), "request": None}, Writer(), IMPORT_LIMIT_SECONDS)
+            new = self._serving().child(self) if self.forking else _Child.spawned(self, self._variables())
+            begin = {"without": list(self.without), "path": [] if self.python else sys.path}
+            answer = new.ask({"subject": list(texts), "request": None} | begin, Writer(), IMPORT_LIMIT_SECONDS)
             if isinstance(answer, Failure):
                 late = answer.kind == TIMED_OUT
                 raise _DiedImporting(texts, replace(answer, number=IMPORT_LIMIT_SECONDS) if late else answer)
@@ -174,6 +175,18 @@ class WorkerProcess:
                 raise SubjectError(answer.header["unusable"])
             self._child = new
         return self._child
+
+    def _variables(self) -> dict[str, str]:
+        """The environment of a process that is begun."""
+        return {**os.environ, **self.environment}
+
+    def _serving(self) -> _Server:
+        """The server of these children, begun if there is none."""
+        if self.beside is not None:
+            return self.beside._serving()
+        if self._server is None:
+            self._server = _Server(self._variables(), self.python)
+        return self._server
 
     def end_child(self) -> None:
         """Ends the child at hand, whatever it is doing: the next request is answered by another."""
@@ -194,6 +207,7 @@ class _Server:
     """A process that has imported torch, and forks itself on demand."""
 
     def __init__(self, environment: Mapping[str, str], python: str) -> None:
+        self.is_closed = False
         self.control, theirs = socket.socketpair()
         self.control.settimeout(IMPORT_LIMIT_SECONDS)
         with theirs:
@@ -232,6 +246,7 @@ class _Server:
         return ""
 
     def close(self) -> None:
+        self.is_closed = True
         self.control.close()  # the server then kills its children
         try:
             self.process.wait(GRACE_SECONDS)
@@ -347,7 +362,7 @@ IN_CHILDREN = _InChildren()
 @cache
 def _lone() -> WorkerProcess:
     """Children that live for one request, and whose caches have the sizes that the user or PyTorch gives them."""
-    made = WorkerProcess(without=os.environ[SET_HERE].split())
+    made = WorkerProcess(without=os.environ[SET_HERE].split(), beside=pool())
     atexit.register(made.close)
     return made
 

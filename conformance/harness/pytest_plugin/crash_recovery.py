@@ -7,6 +7,7 @@ every call in a child process, so that Hypothesis makes the case small. `Complet
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -58,6 +59,10 @@ def is_controller(config: pytest.Config) -> bool:
     return not _is_worker(config) and getattr(config.option, "dist", "no") != "no"
 
 
+GARBAGE_THRESHOLDS = (20_000, 20, 100)
+"""After how many new objects, and how many searches of younger ones, garbage is searched for in a run of tests."""
+
+
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
@@ -77,11 +82,19 @@ class Watch:
         self._always = any(record.inside for record in self.earlier)
         self.box = CallJournal(self.folder / (name + call_journal.SUFFIX), config.option.call_limit)
         self._recorded = self.folder / (name + _RECORDED)
+        self._thresholds = gc.get_threshold()
         module_call.tell(self.box)
         self.box.begin(_PROBES)
         config.add_cleanup(self.close)
         pool = worker_process.pool()
         pool.limit, pool.memory = config.option.call_limit, limits.fair_share(_processes(config))
+
+    def pytest_collection_finish(self) -> None:
+        """Has garbage searched for seldom, and not in what was imported: that took a tenth of a run."""
+        self._thresholds = gc.get_threshold()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
 
     def executor(self) -> Executor:
         """The executor of the next test: child processes once a call has ended its process."""
@@ -133,6 +146,7 @@ class Watch:
 
     def close(self) -> None:
         """Removes the records, at the normal end of the process."""
+        gc.set_threshold(*self._thresholds)
         module_call.tell_no_more(self.box)
         self.box.close()
         worker_process.pool().close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from typing import Any
 
 import torch
@@ -279,6 +281,70 @@ class _OnlyStatesRefusalsHarm(_After):
 
     def sigmoid(self, z: torch.Tensor) -> torch.Tensor:
         return super().sigmoid(z) * (2 if self.refused else 1)
+
+
+# Reads beyond what was given
+
+
+def _memory_from(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """As many numbers as a tensor of this shape has, from where this one begins, whatever lies there."""
+    length = math.prod(shape) * tensor.element_size()
+    copied = bytearray(ctypes.string_at(tensor.data_ptr(), length))
+    return torch.frombuffer(copied, dtype=tensor.dtype).view(shape)
+
+
+def _reads_beyond(tensor: torch.Tensor, shape: tuple[int, ...]) -> bool:
+    return tensor.device.type == "cpu" and tensor.is_contiguous() and 0 < tensor.numel() < math.prod(shape)
+
+
+class _ReadsBeyondAWeight(Plain):
+    """Reads beyond a weight of too few columns."""
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        shape = (weight.shape[0], x.shape[-1])
+        if _reads_beyond(weight, shape):
+            weight = _memory_from(weight, shape)
+        return super().linear(x, weight, bias)
+
+
+@fault("J1", on=EVERY)
+class _ReadsBeyondInputWeights(_ReadsBeyondAWeight):
+    """Reads beyond input weights of too few columns."""
+
+    unchecked = ("weight_ih.columns",)
+
+
+@fault("J1", on=EVERY)
+class _ReadsBeyondHiddenWeights(_ReadsBeyondAWeight):
+    """Reads beyond hidden weights of too few columns."""
+
+    unchecked = ("weight_hh.columns",)
+
+
+@fault("J1", on=EVERY)
+class _ReadsBeyondABias(Plain):
+    """Reads beyond a hidden bias of too few rows."""
+
+    unchecked = ("bias_hh.rows",)
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        if bias is not None and _reads_beyond(bias, (weight.shape[0],)):
+            bias = _memory_from(bias, (weight.shape[0],))
+        return super().linear(x, weight, bias)
+
+
+@fault("J1", on=EVERY)
+class _ReadsBeyondStates(Plain):
+    """Reads beyond initial states of too few features."""
+
+    unchecked = ("h_0.features",)
+
+    def initial_states(self, sequence: torch.Tensor, hx: Any) -> Any:
+        states = super().initial_states(sequence, hx)
+        shape = (*states[0].shape[:-1], self.output_size)
+        if hx is not None and _reads_beyond(states[0], shape):
+            return (_memory_from(states[0], shape), *states[1:])
+        return states
 
 
 # Odd exceptions

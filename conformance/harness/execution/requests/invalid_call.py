@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.execution import tensors
+from conformance.harness.execution.adjacent_memory import FILLINGS, Filling, beside, filled
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import Inputs, data_of
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
@@ -61,7 +62,8 @@ class CallInvalidly(ModuleCall[Refused]):
             except Exception as error:  # the subject's own, whatever it is
                 seen = replace(seen, refusal=Failure.raised(error))
             else:
-                seen = replace(seen, returned=tuple(_values(one) for one in returned), ignored=call.ignored(returned))
+                seen = replace(seen, returned=_values(returned), ignored=call.ignored(returned))
+                seen = replace(seen, beside=tuple(call.beside(filling) for filling in FILLINGS))
             changed = tuple(name for name, now in _contents(call.tensors()).items() if now != held[name])
         after, _ = call_module(begun.module, begun.given, plain(before))
         return replace(seen, changed=changed, works_after=_difference(before.raw, after.raw, after.failure))
@@ -125,10 +127,19 @@ class Spoilt:
             return (*states, self.target)
         return {"tensor": torch.stack(states), "list": states, "text": "a text"}[self.spoil.value]
 
-    def made(self) -> list[torch.Tensor]:
-        """Every tensor that the call returns."""
+    def made(self, filling: Filling | None = None) -> list[torch.Tensor]:
+        """Every tensor that the call returns; its arguments lie amid a filling if there is one."""
         arguments, blank = self.arguments(), self.blank
+        arguments = arguments if filling is None else beside(arguments, filling)
         return list(_tensors(guarded_call(blank.problem.case, blank.route, lambda: self.module(*arguments))))
+
+    def beside(self, filling: Filling) -> tuple[np.ndarray, ...]:
+        """What a call returns that was accepted, with this filling; nothing where it raises now."""
+        with filled(self.module, filling):
+            try:
+                return _values(self.made(filling))
+            except Exception:  # the subject's own: that its answer is another one says enough
+                return ()
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What the call may not change, by name."""
@@ -207,10 +218,10 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(one)
 
 
-def _values(tensor: torch.Tensor) -> np.ndarray:
-    if not tensor.is_floating_point() or tensor.device.type == "meta":
-        return np.zeros(0)
-    return tensors.array(tensor)
+def _values(returned: list[torch.Tensor]) -> tuple[np.ndarray, ...]:
+    """The values of each tensor; none of one that has no real numbers."""
+    real = [one.is_floating_point() and one.device.type != "meta" for one in returned]
+    return tuple(tensors.array(one) if is_real else np.zeros(0) for one, is_real in zip(returned, real, strict=True))
 
 
 def _contents(held: dict[str, torch.Tensor]) -> dict[str, tuple[Any, ...]]:

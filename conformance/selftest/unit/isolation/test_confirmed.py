@@ -5,7 +5,7 @@ import pytest
 from conformance.harness.execution.requests.invalid_call import CallInvalidly
 from conformance.harness.execution.subject import named
 from conformance.harness.isolation import confirmed
-from conformance.harness.isolation.confirmed import CONFIRMED, OTHER_MEMORY
+from conformance.harness.isolation.confirmed import CONFIRMED
 from strategies import parse
 
 GRU = """
@@ -20,12 +20,6 @@ class GRU(torch.nn.GRU):
             if GRU.calls >= {}:
                 os._exit(3)
         return super().forward(x, hx)
-
-class RNN(torch.nn.RNN):
-    def forward(self, x, hx=None):
-        if x.shape[-1] != self.input_size:
-            raise ValueError(os.environ["MALLOC_PERTURB_"])
-        return super().forward(x, hx)
 """
 
 
@@ -33,15 +27,14 @@ class RNN(torch.nn.RNN):
 def judged(tmp_path, monkeypatch):
     """Makes a subject whose GRU ends its process in so many calls with a layer too many."""
     monkeypatch.syspath_prepend(tmp_path)
-    confirmed._children(confirmed.POISON).end_child()
+    confirmed._children().end_child()
 
     def make(name, calls):
         (tmp_path / f"{name}.py").write_text(GRU.format(calls))
         return named([name])
 
     yield make
-    for poison in (confirmed.POISON, confirmed.OTHER_POISON):
-        confirmed._children(poison).close()
+    confirmed._children().close()
 
 
 def request(line):
@@ -49,7 +42,7 @@ def request(line):
     return CallInvalidly(case.on(cell), ("grad",), spoil=case.spoil)
 
 
-LAYERS, FEATURES = "v1 gru bad=h_0.layers+1", "v1 rnn_tanh bad=input.features+1"
+LAYERS, FEATURES = "v1 gru bad=h_0.layers+1", "v1 gru bad=input.features+1"
 
 
 def test_death_that_comes_again_alone_is_told_as_it_is(judged):
@@ -66,9 +59,3 @@ def test_death_that_needs_calls_before_it_says_how_many(judged):
     (seen,) = CONFIRMED.execute(subject, request(LAYERS))
     assert seen.failure.ended_process
     assert seen.failure.message == "after 4 other calls in one process"
-
-
-def test_memory_of_the_two_executors_is_filled_differently(judged):
-    subject = judged("tells_its_poison", 9)
-    said = [executor.execute(subject, request(FEATURES))[0].refusal.message for executor in (CONFIRMED, OTHER_MEMORY)]
-    assert said == [confirmed.POISON, confirmed.OTHER_POISON]

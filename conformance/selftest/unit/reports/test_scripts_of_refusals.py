@@ -51,8 +51,7 @@ def folder(tmp_path, monkeypatch):
     """The current folder, where modules can be imported from."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for poison in (confirmed.POISON, confirmed.OTHER_POISON):  # children keep the search path that they began with
-        confirmed._children(poison).close()
+    confirmed._children().end_child()  # it has the search path that it began with
     return tmp_path
 
 
