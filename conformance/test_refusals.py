@@ -4,14 +4,18 @@ from conformance.harness.api import (
     LSTM,
     LSTM_CELL,
     MODULES,
+    RNN_RELU,
+    RNN_TANH,
     assert_accepted,
     assert_refused,
     cases,
     clause,
     observe_invalid,
+    observe_invalid_packing,
     probes,
 )
-from reference.invalid_calls import PLACES, spoils
+from reference.invalid_calls import ARGUMENTS, CALLS, CONSTRUCTOR, UTILITIES, spoils
+from reference.problem import CELL_SUFFIX
 from strategies.case import ONE_STEP
 
 SMALL = {
@@ -25,10 +29,13 @@ SMALL = {
 }
 A_BATCH_WITH_STATES = {"hx": True, "unbatched": False}
 
+OF_PACKED = ("batch_sizes.sum", "batch_sizes.order")
+"""Places that a padded call does not have."""
+
 INPUT_ALONE = ("input.features", "input.dtype", "input.device", "input.type")
 """Places where a call is invalid whatever else it is given."""
 
-OF_LSTM = (*(place for place in PLACES if place.startswith("c_0")), "hx.count")
+OF_LSTM = (*(place for place in CALLS if place.startswith("c_0")), "hx.count")
 
 
 def needs(place):
@@ -39,21 +46,21 @@ def needs(place):
 def modules(places):
     """A family of calls of modules for each place."""
     common = SMALL | {"num_layers": (1, 2), "batch_size": (1, 2, 3)}
-    return {
-        place: cases(spoil=spoils(place), packed=False if place == "input.type" else None, **common | needs(place))
-        for place in places
-    }
+    packed = {"input.type": False} | dict.fromkeys(OF_PACKED, True)
+    return {place: cases(spoil=spoils(place), packed=packed.get(place), **common | needs(place)) for place in places}
 
 
 def single_steps(places):
     """The same for classes that take a single step, whose states have no axis of layers."""
     common = SMALL | ONE_STEP | {"batch_size": (1, 2, 3)}
     return {
-        place: cases(spoil=spoils(place), **common | needs(place)) for place in places if not place.endswith(".layers")
+        place: cases(spoil=spoils(place), **common | needs(place))
+        for place in places
+        if place not in OF_PACKED and not place.endswith(".layers")
     }
 
 
-EVERYWHERE = tuple(place for place in PLACES if place not in OF_LSTM)
+EVERYWHERE = tuple(place for place in CALLS if place not in OF_LSTM)
 
 
 def is_refused(case, cell):
@@ -75,6 +82,91 @@ def test_invalid_state_of_an_lstm_is_refused_and_harms_nothing(case, cell):
 @clause("J1", on=(LSTM_CELL,), given=single_steps(OF_LSTM))
 def test_invalid_state_of_an_lstm_cell_is_refused_and_harms_nothing(case, cell):
     is_refused(case, cell)
+
+
+# Constructors
+
+
+OF_SINGLE_STEPS = ("input_size", "hidden_size", "bias", "device", "dtype")
+"""Arguments of every class."""
+
+
+def of_constructors(names):
+    """A family for each argument of a constructor."""
+    return {
+        name: cases(spoil=spoils(f"{CONSTRUCTOR}.{name}.value"), packed=False, **SMALL | A_BATCH_WITH_STATES)
+        for name in names
+    }
+
+
+def of_small_constructors(names):
+    """The same for classes that take a single step."""
+    return {
+        name: cases(spoil=spoils(f"{CONSTRUCTOR}.{name}.value"), **SMALL | A_BATCH_WITH_STATES | ONE_STEP)
+        for name in names
+    }
+
+
+@clause(
+    "J1",
+    given=of_constructors(name for name in ARGUMENTS if name not in ("nonlinearity", "proj_size")),
+    single_step=of_small_constructors(OF_SINGLE_STEPS),
+)
+def test_invalid_argument_of_a_constructor_is_refused(case, cell):
+    is_refused(case, cell)
+
+
+@clause("J1", on=(LSTM,), given=of_constructors(["proj_size"]))
+def test_invalid_argument_of_an_lstms_constructor_is_refused(case, cell):
+    is_refused(case, cell)
+
+
+@clause("J1", on=(RNN_TANH, RNN_RELU), given=of_constructors(["nonlinearity"]))
+def test_invalid_argument_of_an_rnns_constructor_is_refused(case, cell):
+    is_refused(case, cell)
+
+
+@clause(
+    "J1",
+    on=(RNN_TANH + CELL_SUFFIX, RNN_RELU + CELL_SUFFIX),
+    given=of_small_constructors(["nonlinearity"]),
+)
+def test_invalid_argument_of_an_rnn_cells_constructor_is_refused(case, cell):
+    is_refused(case, cell)
+
+
+# Utilities
+
+
+ROWS = {
+    "input_size": (1, 2),
+    "hidden_size": 1,
+    "batch_size": (2, 3),
+    "steps": (2, 3),
+    "num_layers": 1,
+    "memory": "contiguous",
+    "bidirectional": False,
+    "bias": True,
+    "dropout": False,
+    "packed": True,
+    "share": 4,
+} | A_BATCH_WITH_STATES
+"""Rows of several lengths; what only a module has stays at its default."""
+
+OF_UTILITIES = {
+    f"{utility}.{place}": cases(spoil=spoils(f"{utility}.{place}"), **ROWS)
+    for utility, places in UTILITIES.items()
+    for place in places
+}
+
+
+@clause("J1", on=(RNN_TANH,), given=OF_UTILITIES)
+def test_invalid_call_of_a_utility_is_refused_and_harms_nothing(case, cell):
+    for seen in observe_invalid_packing(case.on(cell), case.spoil):
+        assert_refused(seen, case.spoil)
+
+
+# Siblings
 
 
 @clause("J2")

@@ -73,6 +73,7 @@ from conformance.harness.observe import (
     observe_chain,
     observe_change,
     observe_invalid,
+    observe_invalid_packing,
     observe_laps,
     observe_layers,
     observe_packed,

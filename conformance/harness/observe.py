@@ -46,7 +46,9 @@ from conformance.harness.execution.requests.forward import (
     ForwardPoisoned,
     ForwardTwice,
 )
-from conformance.harness.execution.requests.invalid_call import CallInvalidly
+from conformance.harness.execution.requests.invalid.call import CallInvalidly
+from conformance.harness.execution.requests.invalid.construction import ConstructInvalidly
+from conformance.harness.execution.requests.invalid.packing import PackInvalidly
 from conformance.harness.execution.requests.laps import CallInLaps
 from conformance.harness.execution.requests.life_cycle import BackwardAfterChange, ForwardAfterChange, doubled
 from conformance.harness.execution.requests.packing import METHOD, Batch, Pack, takes_batch_first
@@ -59,6 +61,7 @@ from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation.confirmed import CONFIRMED
 from conformance.harness.isolation.worker_process import ALONE
 from conformance.harness.support import features, smallest
+from reference import invalid_calls
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses
 from strategies.axes import MOST_NUMBERS
@@ -151,14 +154,22 @@ def _long_laps(cell: str, dtype: str) -> CallInLaps:
 
 
 def observe_invalid(problem: Problem, spoil: str, pick: int) -> tuple[Refused, ...]:
-    """The call of a problem with one thing spoilt, on the route of the run that `pick` chooses.
+    """The call of a problem, or of its module's constructor, with one thing spoilt, on the route that `pick` chooses.
 
     It is made in a child, unless the subject exists in this process alone.
     """
     here = session.current()
     routes = here.taken(EAGER_ROUTES)
-    request = CallInvalidly(problem, (routes[pick % len(routes)],) if routes else (), spoil=spoil)
+    kind = ConstructInvalidly if invalid_calls.read(spoil).called == invalid_calls.CONSTRUCTOR else CallInvalidly
+    request = kind(problem, (routes[pick % len(routes)],) if routes else (), spoil=spoil)
     return here.execute(request, CONFIRMED if here.subject.texts else None)
+
+
+def observe_invalid_packing(problem: Problem, spoil: str) -> tuple[Refused, ...]:
+    """A call of a packing utility with one thing spoilt, in a child unless the subject exists in this process alone."""
+    here = session.current()
+    executor: Executor = CONFIRMED if here.subject.texts else here.executor
+    return executor.execute(here.subject, PackInvalidly(Batch(problem, problem.input), spoil))
 
 
 def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poisoned]:

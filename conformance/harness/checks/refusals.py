@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from conformance.clauses import REMARK
 from conformance.harness.checks import case_record
 from conformance.harness.checks.values import assert_returned
+from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.observation import Refused
 from conformance.harness.findings.rendering import one_line
-from reference.invalid_calls import META, Spoil, read
+from reference.invalid_calls import CONSTRUCTOR, META, Spoil, read
 
 USUAL = (TypeError, ValueError, RuntimeError, IndexError)
 """The exceptions of which a refusal is expected to be one."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A sentence of the documentation that promises a refusal. exception: its class; "" where none is named."""
+
+    sentence: str
+    link: str
+    exception: str = ""
+
+    def kept_by(self, refusal: Failure | None) -> bool:
+        """Whether a call that was refused so, or accepted, keeps it."""
+        return refusal is not None and self.exception in ("", refusal.exception)
+
+
+RNN_UTILITIES = "https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.rnn"
+
+DOCUMENTED = {
+    "pad_packed_sequence.total_length.value": Promise(
+        "This method will throw ValueError if total_length is less than the max sequence length in sequence.",
+        f"{RNN_UTILITIES}.pad_packed_sequence.html",
+        "ValueError",
+    ),
+    "pack_sequence.sequences.order": Promise(
+        "enforce_sorted: if True, checks that the input contains sequences sorted by length in a decreasing order.",
+        f"{RNN_UTILITIES}.pack_sequence.html",
+    ),
+}
+"""Every refusal that the documentation of releases 2.0 to 2.15 promises, by the place that is wrong."""
 
 ACCEPTED = "accepted"
 
@@ -39,11 +70,20 @@ def assert_refused(seen: Refused, spoil: str) -> None:
     record.checked(seen, 1, 0.0, 0.0)
     found = [(f"{CHANGES}{name}", f"the call changes {name}") for name in seen.changed]
     found += [(SPOILS, seen.works_after)] if seen.works_after else []
-    found += [(NOT_REFUSED, line) for line in _harms(seen, what)]
+    found += _breaks(seen, what) or [(NOT_REFUSED, line) for line in _harms(seen, what)]
     for kind, line in found:
         record.found(seen, what.place, kind, [one_line(line), f"spoilt: {spoil}"], failure=seen.failure)
     if not found:
         _remark(seen, what)
+
+
+def _breaks(seen: Refused, spoil: Spoil) -> list[tuple[str, str]]:
+    """How a call breaks what the documentation promises of it: the kind, and a line."""
+    promise = DOCUMENTED.get(spoil.place)
+    if promise is None or seen.failure is not None or promise.kept_by(seen.refusal):
+        return []
+    how = "accepted" if seen.refusal is None else seen.refusal.text
+    return [(NOT_REFUSED if seen.refusal is None else seen.refusal.title, f"{how}; documented: {promise.sentence}")]
 
 
 def _harms(seen: Refused, spoil: Spoil) -> list[str]:
@@ -54,6 +94,8 @@ def _harms(seen: Refused, spoil: Spoil) -> list[str]:
         return []
     if spoil.how in META and any(one.size for one in seen.returned):
         return [f"accepted, and returns numbers, though {spoil.argument} has none"]
+    if seen.nonsense:
+        return [f"accepted, and {seen.nonsense}"]
     if seen.ignored:
         return [f"accepted, and elements {', '.join(seen.ignored[:3])} have no influence"]
     if seen.beside and not _same(*seen.beside):
@@ -74,10 +116,18 @@ def _is_usual(exception: str) -> bool:
 def _remark(seen: Refused, spoil: Spoil) -> None:
     """An invalid call that was accepted without harm, or refused by an unusual exception."""
     if seen.refusal is None:
-        kind, line = ACCEPTED, "accepted, and everything given has an influence"
+        kind, line = ACCEPTED, _of_accepted(seen)
     elif not _is_usual(seen.refusal.exception):
         kind, line = seen.refusal.title, seen.refusal.text
     else:
         return
+    called, name = spoil.called, spoil.argument if spoil.called == CONSTRUCTOR else spoil.aspect
+    field = f"{called}.{name}" if called else name
     lines = [one_line(line), f"spoilt: {spoil.place}{spoil.how}"]
-    case_record.current().found(seen, spoil.aspect, kind, lines, severity=REMARK, clause="J2")
+    case_record.current().found(seen, field, kind, lines, severity=REMARK, clause="J2")
+
+
+def _of_accepted(seen: Refused) -> str:
+    if seen.later is not None:
+        return f"accepted; a call of the module raises {seen.later.text}"
+    return "accepted, and everything given has an influence" if seen.beside else "accepted"

@@ -279,6 +279,8 @@ class Refused(Observation):
     changed      the names of arguments and parameters that it changed
     works_after  "", or how the valid call after it differs from the one before it
     ignored      elements of the spoilt argument that have no influence on any result, though in the valid call each has
+    nonsense     "", or why what was accepted is no answer
+    later        what a call of the module raised whose constructor accepted an invalid argument
     """
 
     refusal: Failure | None = None
@@ -287,6 +289,8 @@ class Refused(Observation):
     changed: tuple[str, ...] = ()
     works_after: str = ""
     ignored: tuple[str, ...] = ()
+    nonsense: str = ""
+    later: Failure | None = None
 
 
 @dataclass(frozen=True, eq=False)

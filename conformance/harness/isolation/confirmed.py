@@ -43,6 +43,9 @@ class _Confirmed:
         results = _asked(subject, request)
         if not any(_died(one) for one in results):
             self._before.append(request)
+            if any(_accepted(one) for one in results):  # it may have written where nothing was its own
+                _children().end_child()
+                self._before.clear()
             return results
         before = tuple(self._before)
         self._before.clear()
@@ -52,6 +55,10 @@ class _Confirmed:
         needed = _fewest(before, lambda some: _dies_after(some, subject, request))
         said = f"after {len(needed)} other calls in one process" if needed else "once; it did not come again"
         return tuple(_with_message(one, said) for one in results)
+
+
+def _accepted(result: Any) -> bool:
+    return result.failure is None and result.refusal is None
 
 
 def _died(result: Any) -> bool:

@@ -11,7 +11,6 @@ from conformance.harness.execution.requests import (
     backward_of_parts,
     forward,
     handed_over,
-    invalid_call,
     laps,
     life_cycle,
     packing,
@@ -20,6 +19,8 @@ from conformance.harness.execution.requests import (
     timed,
     training,
 )
+from conformance.harness.execution.requests.invalid import call, construction
+from conformance.harness.execution.requests.invalid import packing as invalid_packing
 from reference.problem import Architecture, Loss, Problem
 
 REQUESTS = (
@@ -33,7 +34,9 @@ REQUESTS = (
     life_cycle.ForwardAfterChange,
     life_cycle.BackwardAfterChange,
     laps.CallInLaps,
-    invalid_call.CallInvalidly,
+    call.CallInvalidly,
+    construction.ConstructInvalidly,
+    invalid_packing.PackInvalidly,
     backward.Backward,
     backward_by_layers.BackwardByLayers,
     backward_of_parts.BackwardOfParts,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from torch.nn.utils.rnn import PackedSequence
+
 from conformance.harness.checks.case_record import Found
 from conformance.harness.checks.refusals import ACCEPTED, CHANGES, NOT_REFUSED, SPOILS
+from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.observation import Refused
-from conformance.harness.execution.requests.invalid_call import PARAMETER_AXES, SIZE_AXES
+from conformance.harness.execution.requests.invalid.call import PARAMETER_AXES, SIZE_AXES, spoilt_batch_sizes
+from conformance.harness.execution.requests.invalid.construction import keywords
+from conformance.harness.execution.requests.packing import Batch
 from conformance.harness.reports.call_text import CONTEXTS, Call, inside
 from conformance.harness.reports.classes import Classes
 from conformance.harness.reports.endings import LIMIT_SECONDS
 from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.packing_call import name_of
+from conformance.harness.reports.spoilt_utility import UtilityText, with_batch_sizes
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.whole import rendered, sentence
-from reference.invalid_calls import OTHER, Spoil, read
+from reference.invalid_calls import CONSTRUCTOR, OTHER, Spoil, read
 from reference.problem import LSTM
 from strategies import parse
 
@@ -25,29 +32,98 @@ def refusal(found: Found) -> str | None:
     finding, seen = found.finding, found.seen
     if not isinstance(seen, Refused):
         return None
-    if seen.route not in CONTEXTS or not finding.case:
+    if not finding.case:
         raise NoScript("the call is not known")
     spoil = read(parse(finding.case)[0].spoil)
+    lines = {CONSTRUCTOR: _of_constructor, "": _of_call}.get(spoil.called, _of_utility)
+    title, constants, written = lines(found, spoil)
+    shows, sound = _outcomes(finding.kind)
+    return rendered(
+        finding,
+        "refusal.py.j2",
+        title=f"{title}: {finding.field} {finding.kind}",
+        seen=[sentence(finding.lines[0]), f"What is wrong with the call: {spoil.place}{spoil.how}."],
+        imports=["subprocess"],
+        limit=LIMIT_SECONDS,
+        **code(constants=constants, lines=written, shows=repr(shows), sound=repr(sound)),
+    )
+
+
+Written = tuple[str, list[str], list[str]]
+"""What the call is of, in words; lines that name numbers; and lines that make the call."""
+
+
+def _of_call(found: Found, spoil: Spoil) -> Written:
+    finding, seen = found.finding, found.seen
+    assert isinstance(seen, Refused)
+    if seen.route not in CONTEXTS:
+        raise NoScript("the call is not known")
     classes = Classes.of(finding)
     call = Call(seen.problem, seen.route, seen.manner, classes=classes)
     *before, valid = call.lines()
     spoilt, invalid = _spoilt(spoil, seen, valid)
     lines = [*call.module_lines(), *before, *_asked(finding.kind, valid, spoilt, invalid)]
-    shows, sound = _outcomes(finding.kind)
-    return rendered(
-        finding,
-        "refusal.py.j2",
-        title=f"{classes.described(seen.problem.architecture)}, {seen.problem.dtype}: {finding.field} {finding.kind}",
-        seen=[sentence(finding.lines[0]), f"What is wrong with the call: {spoil.place}{spoil.how}."],
-        imports=["subprocess"],
-        limit=LIMIT_SECONDS,
-        **code(
-            constants=call.literals().splitlines(),
-            lines=inside(CONTEXTS[seen.route], lines),
-            shows=repr(shows),
-            sound=repr(sound),
-        ),
+    title = f"{classes.described(seen.problem.architecture)}, {seen.problem.dtype}"
+    return title, call.literals().splitlines(), inside(CONTEXTS[seen.route], lines)
+
+
+def _of_constructor(found: Found, spoil: Spoil) -> Written:
+    finding, seen = found.finding, found.seen
+    architecture, classes = seen.problem.architecture, Classes.of(finding)
+    written = {name: repr(value) for name, value in keywords(seen.problem, spoil).items()}
+    if spoil.value == "nan":
+        written[spoil.argument] = 'float("nan")'
+    made = f"other = {classes.constructed(architecture).partition('(')[0]}({_listed(written)})"
+    title = classes.described(architecture)
+    if finding.kind == ACCEPTED:
+        return title, [], [made]
+    call = Call(seen.problem, seen.route, seen.manner, classes=classes)
+    *before, valid = call.lines()
+    invalid = valid.replace("module(", "other.eval()(")
+    asked = (
+        _asked(finding.kind, valid, [], f"{made}\n    {invalid}") if finding.kind != NOT_REFUSED else [made, invalid]
     )
+    lines = [*call.module_lines(), *before, *(line for one in asked for line in one.split("\n"))]
+    return title, call.literals().splitlines(), inside(CONTEXTS[seen.route], lines)
+
+
+def _listed(written: dict[str, str]) -> str:
+    """Arguments of a call by name, without those that are the defaults of every class."""
+    usual = {"bias": "True", "num_layers": "1", "batch_first": "False", "bidirectional": "False", "device": "'cpu'"}
+    usual |= {"dtype": "torch.float32", "nonlinearity": "'tanh'"}
+    return ", ".join(f"{name}={value}" for name, value in written.items() if usual.get(name) != value)
+
+
+def _of_utility(found: Found, spoil: Spoil) -> Written:
+    """The lines of a call of a utility; what it was given is compared by its numbers."""
+    problem, kind = found.seen.problem, found.finding.kind
+    call = UtilityText(Batch(problem, problem.input), spoil)
+    if kind.startswith(CHANGES):
+        held = f"str({call.first})"
+        lines = [
+            *call.valid_lines(),
+            *call.spoilt_lines(),
+            f"before = {held}",
+            *_attempt(call.invalid()),
+            f"print('unchanged' if before == {held} else 'changed')",
+        ]
+    elif kind == SPOILS:
+        lines = [
+            *call.valid_lines(),
+            f"first = str({call.valid()})",
+            *call.spoilt_lines(),
+            *_attempt(call.invalid()),
+            *call.valid_lines()[1:],
+            f"second = str({call.valid()})",
+            "print('the same result' if first == second else 'another result')",
+        ]
+    else:
+        lines = [*call.valid_lines(), *call.spoilt_lines(), call.invalid()]
+    return name_of(spoil.called), [], lines
+
+
+def _attempt(invalid: str) -> list[str]:
+    return ["try:", f"    {invalid}", "except Exception:", "    pass"]
 
 
 def _outcomes(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -65,7 +141,7 @@ def _outcomes(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
     """The lines that make the invalid call, and say what it left behind."""
-    attempt = ["try:", f"    {invalid}", "except Exception:", "    pass"]
+    attempt = _attempt(invalid)
     if kind.startswith(CHANGES):
         name = kind.removeprefix(CHANGES)
         held = {"input": "x", "h_0": "h_0", "c_0": "c_0"}.get(name, f"module.{name}")
@@ -100,6 +176,10 @@ def _spoilt(spoil: Spoil, seen: Refused, valid: str) -> tuple[list[str], str]:
     """The lines that spoil an argument, and the call that then is invalid."""
     if spoil.argument == "hx":
         return [], _with_states(valid, spoil, seen)
+    if spoil.argument == "batch_sizes":
+        packed = inputs(seen.problem).input
+        assert isinstance(packed, PackedSequence)
+        return [with_batch_sizes(spoilt_batch_sizes(packed.batch_sizes, spoil))], valid
     if spoil.argument in ("h_0", "c_0"):
         return [f"{spoil.argument} = {_expression(spoil, spoil.argument, SIZE_AXES)}"], valid
     if spoil.argument == "input":

@@ -166,7 +166,7 @@ class Pack(Request[PackingObservation]):
     def execute(self, subject: Subject) -> tuple[PackingObservation, ...]:
         case = self.batch.problem.case
         try:
-            made = _arguments(self.utility)
+            made = arguments(self.utility)
             given = guarded_call(case, PACKING, lambda: made(subject.packing, self.batch, self.lengths))
             before = _contents(given)
             utility = _method_or_utility(subject.packing, self.utility)
@@ -181,7 +181,7 @@ class Pack(Request[PackingObservation]):
         first = next(iter(given.values()))
         seen = replace(
             self.blank(subject),
-            raw={name: _plain(part) for name, part in returned.items()},
+            raw={name: plain(part) for name, part in returned.items()},
             facts={name: fact(part) for name, part in returned.items()},
             repacked=repacked(first, result),
             is_argument=result is first,
@@ -253,7 +253,7 @@ def _permutation(packing: Any, batch: Batch, lengths: str) -> Arguments:
     return {"permutation": torch.tensor(batch.order_of_numbers, device=batch.problem.device)}
 
 
-def _arguments(utility: str) -> Callable[[Any, Batch, str], Arguments]:
+def arguments(utility: str) -> Callable[[Any, Batch, str], Arguments]:
     """What makes the arguments of a utility, or of a method."""
     if utility.startswith(METHOD):
         return _unpack_sequence
@@ -294,7 +294,7 @@ def _held(value: Any) -> dict[str, np.ndarray]:
     if isinstance(value, list) and not isinstance(value[0], torch.Tensor):
         return {"": np.array(value)}
     parts = _parts(value, "")
-    return {name: _plain(part) for name, part in parts.items()}
+    return {name: plain(part) for name, part in parts.items()}
 
 
 def _changes(before: Contents, after: Contents) -> dict[str, str]:
@@ -316,6 +316,6 @@ def _first_change(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarr
     return ""
 
 
-def _plain(t: torch.Tensor) -> np.ndarray:
+def plain(t: torch.Tensor) -> np.ndarray:
     """The values of a tensor: float64, or int64 where they are integers."""
     return tensors.array(t) if t.is_floating_point() else np.array(t.tolist(), np.int64)

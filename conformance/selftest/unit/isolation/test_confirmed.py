@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.harness.execution.requests.invalid_call import CallInvalidly
+from conformance.harness.execution.requests.invalid.call import CallInvalidly
 from conformance.harness.execution.subject import named
 from conformance.harness.isolation import confirmed
 from conformance.harness.isolation.confirmed import CONFIRMED

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,18 +10,28 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.harness.execution import tensors
 from conformance.harness.execution.adjacent_memory import FILLINGS, Filling, beside, filled
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import Inputs, data_of
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
 from conformance.harness.execution.observation import Refused
+from conformance.harness.execution.requests.invalid.harm import (
+    contents,
+    difference,
+    has_nan,
+    silent_elements,
+    tensors_of,
+    values_of,
+)
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
 from reference.invalid_calls import OTHER, Spoil, read
 from reference.problem import LSTM
 
-MOST_ELEMENTS = 64
-"""Elements of a spoilt argument whose influence is looked at one by one; of a larger one nothing is said."""
+NO_SEQUENCE = {
+    "batch_sizes.order": "a row that has ended goes on",
+    "batch_sizes.sum": "the data has not as many elements as the batch sizes say",
+}
+"""Why nothing is right as the answer to a packed sequence that is wrong in this place."""
 
 SIZE_AXES = {"features": -1, "rows": -2, "layers": 0}
 """The axis of a state, or of an input, that each size of it is."""
@@ -56,17 +65,18 @@ class CallInvalidly(ModuleCall[Refused]):
         call = Spoilt(begun, read(self.spoil))
         seen = replace(before, raw={}, facts={}, warnings=())
         with call.in_place():
-            held = _contents(call.tensors())
+            held = contents(call.tensors())
             try:
                 returned = call.made()
             except Exception as error:  # the subject's own, whatever it is
                 seen = replace(seen, refusal=Failure.raised(error))
             else:
-                seen = replace(seen, returned=_values(returned), ignored=call.ignored(returned))
+                seen = replace(seen, returned=values_of(returned), ignored=call.ignored(returned))
+                seen = replace(seen, nonsense=nonsense(call.spoil))
                 seen = replace(seen, beside=tuple(call.beside(filling) for filling in FILLINGS))
-            changed = tuple(name for name, now in _contents(call.tensors()).items() if now != held[name])
+            changed = tuple(name for name, now in contents(call.tensors()).items() if now != held[name])
         after, _ = call_module(begun.module, begun.given, plain(before))
-        return replace(seen, changed=changed, works_after=_difference(before.raw, after.raw, after.failure))
+        return replace(seen, changed=changed, works_after=difference(before.raw, after.raw, after.failure))
 
 
 class Spoilt:
@@ -81,8 +91,14 @@ class Spoilt:
         self.target: torch.Tensor | None = None
         if spoil.argument == "input":
             self.input = self._spoilt_input()
+        elif spoil.argument == "batch_sizes":
+            self.input = self._with_other_batch_sizes()
         elif spoil.argument in self.states:
             self.target = self.states[spoil.argument] = self._spoilt(self.states[spoil.argument], SIZE_AXES)
+
+    def _with_other_batch_sizes(self) -> PackedSequence:
+        self.target = self.input.data.clone()
+        return packed_with(self.input, self.target, spoilt_batch_sizes(self.input.batch_sizes, self.spoil))
 
     def _spoilt_input(self) -> Any:
         data = data_of(self.input)
@@ -131,13 +147,13 @@ class Spoilt:
         """Every tensor that the call returns; its arguments lie amid a filling if there is one."""
         arguments, blank = self.arguments(), self.blank
         arguments = arguments if filling is None else beside(arguments, filling)
-        return list(_tensors(guarded_call(blank.problem.case, blank.route, lambda: self.module(*arguments))))
+        return list(tensors_of(guarded_call(blank.problem.case, blank.route, lambda: self.module(*arguments))))
 
     def beside(self, filling: Filling) -> tuple[np.ndarray, ...]:
         """What a call returns that was accepted, with this filling; nothing where it raises now."""
         with filled(self.module, filling):
             try:
-                return _values(self.made(filling))
+                return values_of(self.made(filling))
             except Exception:  # the subject's own: that its answer is another one says enough
                 return ()
 
@@ -156,7 +172,8 @@ class Spoilt:
 
     def _silent_in_a_valid_call(self) -> bool:
         """Whether some element of the argument has no influence in the valid call either."""
-        valid = self.original if self.parameter else self.given.by_name().get(self.spoil.argument)
+        name = "input" if self.spoil.argument == "batch_sizes" else self.spoil.argument
+        valid = self.original if self.parameter else self.given.by_name().get(name)
         with _Swapped(self.module, self.parameter, self.original):
             if valid is None:  # of a state that no valid call has
                 return False
@@ -180,7 +197,40 @@ class _Swapped:
 
 
 def _called(module: torch.nn.Module, given: Inputs) -> list[torch.Tensor]:
-    return list(_tensors(module(*given.arguments())))
+    return list(tensors_of(module(*given.arguments())))
+
+
+def nonsense(spoil: Spoil) -> str:
+    """Why numbers are no answer to a call that is wrong there; "" where they may be."""
+    why = NO_SEQUENCE.get(f"{spoil.argument}.{spoil.aspect}")
+    return f"returns numbers, though {why}" if why else ""
+
+
+def spoilt_batch_sizes(sizes: torch.Tensor, spoil: Spoil) -> Any:
+    """Batch sizes that sum to one more or less, or of which one is larger than the one before it."""
+    listed: list[int] = sizes.tolist()
+    if spoil.aspect == "sum":
+        at = 0 if spoil.by > 0 else len(listed) - 1
+        listed[at] += spoil.by
+    elif spoil.aspect == "order":
+        listed = _rising(listed)
+    elif spoil.aspect == "dtype":
+        return sizes.to(getattr(torch, spoil.value))
+    return listed if spoil.aspect == "type" else torch.tensor(listed)
+
+
+def _rising(sizes: list[int]) -> list[int]:
+    """The sizes with a smaller one before a larger one, the first in its place if possible; 0 before a single one."""
+    falls = [at for at in range(1, len(sizes) - 1) if sizes[at] > sizes[at + 1]]
+    if falls:
+        at = falls[-1]
+        return [*sizes[:at], sizes[at + 1], sizes[at], *sizes[at + 2 :]]
+    return [sizes[0] - 1, *sizes[1:-1], sizes[-1] + 1] if len(sizes) > 1 else [0, *sizes]
+
+
+def packed_with(packed: PackedSequence, data: torch.Tensor, sizes: Any) -> PackedSequence:
+    """A packed sequence with other data and batch sizes, made as a user makes one by hand."""
+    return PackedSequence(data, sizes, packed.sorted_indices, packed.unsorted_indices)
 
 
 def resized(tensor: torch.Tensor, axis: int, by: int) -> torch.Tensor:
@@ -188,59 +238,3 @@ def resized(tensor: torch.Tensor, axis: int, by: int) -> torch.Tensor:
     if by < 0:
         return tensor.narrow(axis, 0, tensor.shape[axis] - 1).clone()
     return torch.cat([tensor, tensor.narrow(axis, tensor.shape[axis] - 1, 1)], axis)
-
-
-def has_nan(tensor: torch.Tensor) -> bool:
-    """Whether elements of a tensor can be set to NaN and looked at one by one."""
-    return tensor.is_floating_point() and tensor.device.type != "meta" and 0 < tensor.numel() <= MOST_ELEMENTS
-
-
-def silent_elements(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]) -> tuple[str, ...]:
-    """The indices of a tensor's elements which, set to NaN, make no result NaN."""
-    silent = []
-    for index in itertools.product(*map(range, tensor.shape)):
-        value = tensor[index].clone()
-        tensor[index] = float("nan")
-        if not any(torch.isnan(one).any() for one in call() if one.is_floating_point()):
-            silent.append(str(list(index)))
-        tensor[index] = value
-    return tuple(silent)
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors of a result, in order."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, PackedSequence):
-        yield value.data
-    elif isinstance(value, tuple | list):
-        for one in value:
-            yield from _tensors(one)
-
-
-def _values(returned: list[torch.Tensor]) -> tuple[np.ndarray, ...]:
-    """The values of each tensor; none of one that has no real numbers."""
-    real = [one.is_floating_point() and one.device.type != "meta" for one in returned]
-    return tuple(tensors.array(one) if is_real else np.zeros(0) for one, is_real in zip(returned, real, strict=True))
-
-
-def _contents(held: dict[str, torch.Tensor]) -> dict[str, tuple[Any, ...]]:
-    """What each tensor is now, for a comparison."""
-    return {name: (t.shape, t.dtype, t.device, _bytes(t)) for name, t in held.items()}
-
-
-def _bytes(tensor: torch.Tensor) -> bytes:
-    if tensor.device.type == "meta":
-        return b""
-    values = tensor.detach().cpu().contiguous()
-    return bytes((values.view(torch.int16) if values.dtype is torch.bfloat16 else values).numpy().tobytes())
-
-
-def _difference(before: dict[str, np.ndarray], after: dict[str, np.ndarray], failure: Failure | None) -> str:
-    """How a valid call differs from the one before; "" where it does not."""
-    if failure is not None:
-        return f"the valid call raises afterwards: {failure.text}"
-    for name, values in before.items():
-        if not np.array_equal(values, after[name], equal_nan=True):
-            return f"{name} of the valid call is another afterwards"
-    return ""

@@ -1,0 +1,73 @@
+"""What a call harms, and what shows that its answer is none: shared by the requests that make invalid calls."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from conformance.harness.execution import tensors
+from conformance.harness.execution.failure import Failure
+
+MOST_ELEMENTS = 64
+"""Elements of a spoilt argument whose influence is looked at one by one; of a larger one nothing is said."""
+
+
+def has_nan(tensor: torch.Tensor) -> bool:
+    """Whether elements of a tensor can be set to NaN and looked at one by one."""
+    return tensor.is_floating_point() and tensor.device.type != "meta" and 0 < tensor.numel() <= MOST_ELEMENTS
+
+
+def silent_elements(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]) -> tuple[str, ...]:
+    """The indices of a tensor's elements which, set to NaN, make no result NaN."""
+    silent = []
+    for index in itertools.product(*map(range, tensor.shape)):
+        value = tensor[index].clone()
+        tensor[index] = float("nan")
+        if not any(torch.isnan(one).any() for one in call() if one.is_floating_point()):
+            silent.append(str(list(index)))
+        tensor[index] = value
+    return tuple(silent)
+
+
+def tensors_of(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors of a result, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, PackedSequence):
+        yield value.data
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from tensors_of(one)
+
+
+def values_of(returned: list[torch.Tensor]) -> tuple[np.ndarray, ...]:
+    """The values of each tensor; none of one that has no real numbers."""
+    real = [one.is_floating_point() and one.device.type != "meta" for one in returned]
+    return tuple(tensors.array(one) if is_real else np.zeros(0) for one, is_real in zip(returned, real, strict=True))
+
+
+def contents(held: dict[str, torch.Tensor]) -> dict[str, tuple[Any, ...]]:
+    """What each tensor is now, for a comparison."""
+    return {name: (t.shape, t.dtype, t.device, _bytes(t)) for name, t in held.items()}
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    if tensor.device.type == "meta":
+        return b""
+    values = tensor.detach().cpu().contiguous()
+    return bytes((values.view(torch.int16) if values.dtype is torch.bfloat16 else values).numpy().tobytes())
+
+
+def difference(before: dict[str, np.ndarray], after: dict[str, np.ndarray], failure: Failure | None) -> str:
+    """How a valid call differs from the one before; "" where it does not."""
+    if failure is not None:
+        return f"the valid call raises afterwards: {failure.text}"
+    for name, values in before.items():
+        if not np.array_equal(values, after[name], equal_nan=True):
+            return f"{name} of the valid call is another afterwards"
+    return ""
