@@ -57,6 +57,7 @@ from conformance.harness.execution.requests.problem_request import ProblemReques
 from conformance.harness.execution.requests.request import Executor
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
+from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation.confirmed import CONFIRMED
 from conformance.harness.isolation.worker_process import ALONE
@@ -166,10 +167,11 @@ def observe_invalid(problem: Problem, spoil: str, pick: int) -> tuple[Refused, .
 
 
 def observe_invalid_packing(problem: Problem, spoil: str) -> tuple[Refused, ...]:
-    """A call of a packing utility with one thing spoilt, in a child unless the subject exists in this process alone."""
+    """A call of a packing utility with one thing spoilt: in a child, but for a subject's own that exist here alone."""
     here = session.current()
-    executor: Executor = CONFIRMED if here.subject.texts else here.executor
-    return executor.execute(here.subject, PackInvalidly(Batch(problem, problem.input), spoil))
+    judged = torch_nn() if here.subject.packs_as_torch else here.subject
+    executor: Executor = CONFIRMED if judged.texts else here.executor
+    return executor.execute(judged, PackInvalidly(Batch(problem, problem.input), spoil))
 
 
 def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poisoned]:

@@ -24,6 +24,9 @@ from strategies.axes import DTYPES, MOST_NUMBERS
 
 EFFORT_NAMES = ("smoke", "default", "ci", "deep")
 
+INVALID_PACKING = "test_invalid_call_of_a_utility"
+"""How the name of the test begins that is about invalid calls of PyTorch's packing utilities."""
+
 PACKING_CLAUSE = "E4"
 
 ADAPTER = "conformance/adapters/quantizable_lstm.py shows how a short adapter gives them these names"
@@ -176,7 +179,7 @@ def _of_axes(models: Fleet, cells: Sequence[str], dtypes: Sequence[str]) -> Flee
 
 def _is_of_packing(entry: Known, judged: Subject) -> bool:
     """Whether an entry is about PyTorch's packing utilities, and the subject packs with these."""
-    return judged.packs_as_torch and entry.clause == PACKING_CLAUSE
+    return judged.packs_as_torch and (entry.clause == PACKING_CLAUSE or entry.test.startswith(INVALID_PACKING))
 
 
 def _subject(texts: Sequence[str]) -> Subject:

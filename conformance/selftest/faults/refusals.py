@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.cells import SINGLE_STEPS
-from conformance.selftest.faults.fault import ALL, EVERY, Faults
-from conformance.selftest.implementations.plain import Plain
+from conformance.selftest.faults.fault import ALL, EVERY, Fault, Faults
+from conformance.selftest.implementations.plain import Plain, name_by_docstring, subject
 from conformance.selftest.implementations.refusals import CHECKS
-from reference.problem import CELL_SUFFIX, GRU, LSTM
+from conformance.selftest.implementations.refusing_packing import CHECKS as PACKING_CHECKS
+from conformance.selftest.implementations.refusing_packing import RefusingPacking
+from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_TANH
 
 FAULTS = Faults()
 fault = FAULTS.seed
@@ -36,6 +39,7 @@ TENSORS_REFUSE = (
     "h_0.device",
     "c_0.device",
     *(f"{weight}.{aspect}" for weight in ("weight_ih", "weight_hh") for aspect in ("columns", "dtype")),
+    "batch_sizes.order",
     *(f"{bias}.{aspect}" for bias in ("bias_ih", "bias_hh") for aspect in ("dtype", "device")),
 )
 """Places whose checks may be left out: the operations themselves refuse."""
@@ -90,6 +94,19 @@ class _MovesInput(_RepairsInput):
 
     def repaired(self, data: torch.Tensor) -> torch.Tensor:
         return _without_device(data)
+
+
+@fault("J1")
+class _SortsBatchSizes(_RepairsInput):
+    """Sorts batch sizes that rise."""
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        if isinstance(input, PackedSequence):
+            input = input._replace(batch_sizes=input.batch_sizes.sort(descending=True).values)
+        return super().forward(input, hx)
+
+    def repaired(self, data: torch.Tensor) -> torch.Tensor:
+        return data
 
 
 class _RepairsStates(Plain):
@@ -370,3 +387,135 @@ _raising(StopIteration, "hx.type")
 _raising(BufferError, "h_0.layers", ALL)
 _raising(LookupError, "c_0.rows", OF_LSTM)
 _raising(EOFError, "weight_ih.columns", SINGLE_STEPS)
+
+
+# Constructors
+
+
+_OF_CONSTRUCTORS = {
+    "input_size": EVERY,
+    "hidden_size": EVERY,
+    "num_layers": ALL,
+    "bias": EVERY,
+    "batch_first": ALL,
+    "bidirectional": ALL,
+    "dropout": ALL,
+    "proj_size": (LSTM,),
+}
+
+for _argument, _cells_of in _OF_CONSTRUCTORS.items():
+    _kind = type(
+        "_AnyArgument",
+        (Plain,),
+        {"unchecked": (f"constructor.{_argument}",), "__doc__": f"Does not check the argument {_argument}."},
+    )
+    fault("J1", "J2", on=_cells_of)(_kind)
+
+
+@fault("J1", on=EVERY)
+class _TakesMinusOneForOne(Plain):
+    """Takes a negative size without its sign."""
+
+    unchecked = ("constructor.hidden_size",)
+
+    def __init__(self, cell: str, input_size: int, hidden_size: Any, **more: Any) -> None:
+        super().__init__(cell, input_size, abs(hidden_size) if isinstance(hidden_size, int) else hidden_size, **more)
+
+
+@fault("J1", on=EVERY)
+class _ForgetsAfterAConstruction(Plain):
+    """Adds no bias from a refused construction to the next that is accepted."""
+
+    broken = False
+
+    def __init__(self, cell: str, *given: Any, **more: Any) -> None:
+        type(self).broken = True
+        super().__init__(cell, *given, **more)
+        type(self).broken = False
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super().linear(x, weight, None if self.broken else bias)
+
+
+# Utilities
+
+OPERATIONS_REFUSE: tuple[str, ...] = ()
+"""Places whose checks may be left out: what is done with the arguments refuses them."""
+
+
+def packing_fault(kind: type[RefusingPacking], *clauses: str) -> type[RefusingPacking]:
+    """Registers a class as a fault, named by its docstring."""
+    name = name_by_docstring(kind)
+    FAULTS.append(Fault(name, clauses, (RNN_TANH,), replace(subject(name), packing=kind())))
+    return kind
+
+
+for _utility, _places in PACKING_CHECKS.items():
+    for _place in _places:
+        if f"{_utility}.{_place}" not in OPERATIONS_REFUSE:
+            _unchecked = {"unchecked": (f"{_utility}.{_place}",), "__doc__": f"Does not check {_utility} {_place}."}
+            packing_fault(type("_UncheckedPacking", (RefusingPacking,), _unchecked), "J1", "J2")
+
+
+class _WrongException(RefusingPacking):
+    """Raises RuntimeError for a total_length that is too short."""
+
+    def total(self, steps: int, total_length: int | None) -> int:
+        if total_length is not None and total_length < steps:
+            raise RuntimeError("total_length is too short")
+        return super().total(steps, total_length)
+
+
+class _TotalLengthIgnored(RefusingPacking):
+    """Ignores a total_length that is too short."""
+
+    def total(self, steps: int, total_length: int | None) -> int:
+        return steps if total_length is None else max(steps, total_length)
+
+
+class _RowsOverwritten(RefusingPacking):
+    """Overwrites the rows before it refuses lengths."""
+
+    def refuse(self, utility: str, given: Any) -> None:
+        try:
+            super().refuse(utility, given)
+        except ValueError:
+            first = next(iter(given.values()))
+            if isinstance(first, torch.Tensor):
+                first.fill_(7)
+            raise
+
+
+class _ForgetsOrderAfterwards(RefusingPacking):
+    """Packs backwards in the call after one that it refused."""
+
+    def __init__(self) -> None:
+        self.refused = False
+
+    def refuse(self, utility: str, given: Any) -> None:
+        try:
+            super().refuse(utility, given)
+        except ValueError:
+            self.refused = True
+            raise
+
+    def data(self, data: torch.Tensor) -> torch.Tensor:
+        refused, self.refused = self.refused, False
+        return super().data(data).flip(0) if refused else super().data(data)
+
+
+class _RaisesKeyError(RefusingPacking):
+    """Refuses lengths by KeyError."""
+
+    def refuse(self, utility: str, given: Any) -> None:
+        try:
+            super().refuse(utility, given)
+        except ValueError as error:
+            raise (KeyError if "lengths" in str(error) else ValueError)(str(error)) from None
+
+
+packing_fault(_WrongException, "J1")
+packing_fault(_TotalLengthIgnored, "J1")
+packing_fault(_RowsOverwritten, "J1")
+packing_fault(_ForgetsOrderAfterwards, "J1")
+packing_fault(_RaisesKeyError, "J1", "J2")

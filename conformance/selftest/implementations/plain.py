@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from conformance.harness.execution.subject import Subject
-from conformance.selftest.implementations.refusals import wrong_place
+from conformance.selftest.implementations.refusals import refuse_arguments, wrong_place
 from reference.problem import CELL_SUFFIX, GATES, GRU, LSTM, RNN_TANH
 
 States = tuple[torch.Tensor, ...]
@@ -38,6 +38,10 @@ class Plain(torch.nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers, "proj_size": proj_size}
+        flags = {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}
+        given = {**sizes, **flags, "dropout": dropout, "nonlinearity": nonlinearity}
+        refuse_arguments(given, self.unchecked)
         self.cell = cell
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.directions = bias, batch_first, 2 if bidirectional else 1

@@ -1,8 +1,8 @@
-"""What `Plain` refuses: a check for each place that an invalid call can be wrong in."""
+"""What `Plain` and `RefusingPacking` refuse: a check for each place that an invalid call can be wrong in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +119,10 @@ def _of_parameters(prefix: str) -> Iterator[tuple[str, Wrong]]:
     yield f"{prefix}.device", some(lambda call, name, one: one.device != call.data.device)
 
 
+def _is_packed(call: Call) -> bool:
+    return isinstance(call.input, PackedSequence)
+
+
 def _checks() -> Iterator[tuple[str, Wrong]]:
     yield "input.type", lambda call: not isinstance(call.data, torch.Tensor)
     yield (
@@ -128,6 +132,8 @@ def _checks() -> Iterator[tuple[str, Wrong]]:
         ),
     )
     yield "hx.count", lambda call: isinstance(call.hx, tuple) and len(call.hx) != 2
+    yield "batch_sizes.order", lambda call: _is_packed(call) and _rises(call.input.batch_sizes)
+    yield "batch_sizes.sum", lambda call: _is_packed(call) and int(call.input.batch_sizes.sum()) != len(call.data)
     yield "input.rank", lambda call: call.data.dim() not in _ranks(call)
     yield "input.features", lambda call: call.data.shape[-1] != call.module.input_size
     yield "input.dtype", lambda call: all(one.dtype != call.data.dtype for one in call.parameters.values())
@@ -146,3 +152,36 @@ def wrong_place(module: Any, input: Any, hx: Any, unchecked: tuple[str, ...]) ->
     """The first place in which a call is wrong, of those that are checked; "" if there is none."""
     call = Call(module, input, hx)
     return next((place for place, wrong in CHECKS.items() if place not in unchecked and wrong(call)), "")
+
+
+def _rises(sizes: torch.Tensor) -> bool:
+    listed = sizes.tolist()
+    return listed != sorted(listed, reverse=True)
+
+
+# Constructors
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**40
+
+
+ARGUMENTS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "input_size": lambda given: _is_size(given["input_size"]),
+    "hidden_size": lambda given: _is_size(given["hidden_size"]),
+    "num_layers": lambda given: _is_size(given["num_layers"]),
+    "bias": lambda given: type(given["bias"]) is bool,
+    "batch_first": lambda given: type(given["batch_first"]) is bool,
+    "bidirectional": lambda given: type(given["bidirectional"]) is bool,
+    "dropout": lambda given: type(given["dropout"]) in (int, float) and 0 <= given["dropout"] <= 1,
+    "proj_size": lambda given: type(given["proj_size"]) is int and 0 <= given["proj_size"] < given["hidden_size"],
+    "nonlinearity": lambda given: given["nonlinearity"] in ("tanh", "relu"),
+}
+"""By name, whether an argument of a constructor is valid; in the order in which they are asked."""
+
+
+def refuse_arguments(given: Mapping[str, Any], unchecked: tuple[str, ...]) -> None:
+    """Raises ValueError for the first argument that is invalid, of those that are checked."""
+    for name, is_valid in ARGUMENTS.items():
+        if f"constructor.{name}" not in unchecked and not is_valid(given):
+            raise ValueError(f"{name} is not what the constructor takes")

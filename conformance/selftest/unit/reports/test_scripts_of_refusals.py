@@ -10,6 +10,8 @@ from conformance.harness.property import properties
 from conformance.harness.reports.folder import exit_code
 from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
+from conformance.selftest.faults import refusals
+from conformance.selftest.unit.reports.test_other_kinds import endings_of, shown
 from conformance.selftest.unit.reports.test_scripts import assert_short
 from reference.invalid_calls import read
 from strategies import parse
@@ -72,3 +74,39 @@ def test_script_shows_what_an_invalid_call_does(fault, folder):
     assert exit_code(path) == WITH_DEFECT, text
     (folder / f"{name}.py").write_text(MODULE.format("pass", "pass"))
     assert exit_code(path) == WITHOUT_DEFECT, text
+
+
+CONSTRUCTOR = "test_invalid_argument_of_a_constructor_is_refused[{}]"
+UTILITY = "test_invalid_call_of_a_utility_is_refused_and_harms_nothing[{}]"
+
+OTHERS = {
+    "does-not-check-the-argument-num_layers": (CONSTRUCTOR, "constructor.num_layers.value=0"),
+    "does-not-check-the-argument-dropout": (CONSTRUCTOR, "constructor.dropout.value=1.5"),
+    "takes-a-negative-size-without-its-sign": (CONSTRUCTOR, "constructor.hidden_size.value=-1"),
+    "adds-no-bias-from-a-refused-construction-to-the-next-that-is-accepted": (
+        CONSTRUCTOR,
+        "constructor.input_size.value=0",
+    ),
+    "does-not-check-pack_padded_sequence-lengths.shortest": (UTILITY, "pack_padded_sequence.lengths.shortest=0"),
+    "does-not-check-pad_sequence-padding_side.value": (UTILITY, "pad_sequence.padding_side.value=up"),
+    "ignores-a-total_length-that-is-too-short": (UTILITY, "pad_packed_sequence.total_length.value=short"),
+    "raises-runtimeerror-for-a-total_length-that-is-too-short": (UTILITY, "pad_packed_sequence.total_length.value=-1"),
+    "overwrites-the-rows-before-it-refuses-lengths": (UTILITY, "pack_padded_sequence.lengths.order=rising"),
+    "packs-backwards-in-the-call-after-one-that-it-refused": (UTILITY, "pack_padded_sequence.lengths.count+1"),
+    "refuses-lengths-by-keyerror": (UTILITY, "pack_padded_sequence.lengths.count-1"),
+}
+"""Seeded faults of constructors and utilities: the property, and what is spoilt."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_script_shows_what_an_invalid_constructor_or_utility_does(name, monkeypatch):
+    (fault,) = [fault for fault in refusals.FAULTS if fault.name == name]
+    test, spoil = OTHERS[name]
+    place = read(spoil).place
+    value = place.split(".")[1] if place.startswith("constructor") else place
+    line = f"v1 rnn_tanh i1 h1 t3,2 float32 fill=integers seed=3 bad={spoil}"
+    if place.startswith("constructor"):
+        line = line.replace("t3,2", "t1")
+    found = shown(fault.subject, fault.clauses, test.format(value), line)
+    with_fault, without, told = endings_of(script(found), fault.subject, monkeypatch)
+    assert (with_fault, without) == (WITH_DEFECT, WITHOUT_DEFECT), told

@@ -1,0 +1,48 @@
+"""torch.nn.utils.rnn.unpack_sequence: unpack_sequence.batch_sizes.sum is not refused
+
+accepted, and returns numbers, though the data has not as many elements as the batch sizes say.
+What is wrong with the call: unpack_sequence.batch_sizes.sum-1.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
+
+import subprocess
+import sys
+
+try:
+    import torch
+except ImportError:
+    sys.exit(2)
+
+
+def call():
+    ROWS = [[[0], [0]], [[0]]]
+    batch = torch.full((2, 2, 1), float("nan"), dtype=torch.float32)
+    for n, row in enumerate(ROWS):
+        batch[n, : len(row)] = torch.tensor(row, dtype=torch.float32)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(batch, [2, 1], batch_first=True)
+    packed = torch.nn.utils.rnn.PackedSequence(packed.data, torch.tensor([2, 0]), packed.sorted_indices, packed.unsorted_indices)
+    torch.nn.utils.rnn.unpack_sequence(packed)
+
+
+def ending():
+    """How a child process ends that makes the call."""
+    try:
+        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "did not return within 20 s"
+    if child.returncode < 0:
+        return f"killed by signal {-child.returncode}"
+    told = child.stdout.decode(errors="replace").strip()
+    return ascii(told)[1:-1][:200] or f"ended the process with exit code {child.returncode}"
+
+
+if "call" in sys.argv:
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        call()
+        print("returned")
+    except Exception as error:
+        print(f"raised {type(error).__name__}: {error}")
+    sys.exit(0)
+got = ending()
+print(f"expected a refusal that harms nothing\ngot      {got}")
+sys.exit(10 if got.startswith(('returned', 'killed', 'ended', 'did not return')) else 0 if got.startswith(('raised',)) else 2)

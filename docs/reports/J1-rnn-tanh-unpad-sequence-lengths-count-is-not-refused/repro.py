@@ -1,0 +1,49 @@
+"""torch.nn.utils.rnn.unpad_sequence: unpad_sequence.lengths.count is not refused
+
+accepted, and elements [0, 1, 0] have no influence.
+What is wrong with the call: unpad_sequence.lengths.count-1.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
+
+import subprocess
+import sys
+
+try:
+    import torch
+except ImportError:
+    sys.exit(2)
+
+
+def call():
+    ROWS = [[[0], [0]], [[0]]]
+    batch = torch.full((2, 2, 1), float("nan"), dtype=torch.float32)
+    for n, row in enumerate(ROWS):
+        batch[n, : len(row)] = torch.tensor(row, dtype=torch.float32)
+    batch = batch.transpose(0, 1).contiguous()
+    lengths = torch.tensor([2, 1], dtype=torch.int64)
+    lengths = torch.tensor([2])
+    torch.nn.utils.rnn.unpad_sequence(batch, lengths)
+
+
+def ending():
+    """How a child process ends that makes the call."""
+    try:
+        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "did not return within 20 s"
+    if child.returncode < 0:
+        return f"killed by signal {-child.returncode}"
+    told = child.stdout.decode(errors="replace").strip()
+    return ascii(told)[1:-1][:200] or f"ended the process with exit code {child.returncode}"
+
+
+if "call" in sys.argv:
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        call()
+        print("returned")
+    except Exception as error:
+        print(f"raised {type(error).__name__}: {error}")
+    sys.exit(0)
+got = ending()
+print(f"expected a refusal that harms nothing\ngot      {got}")
+sys.exit(10 if got.startswith(('returned', 'killed', 'ended', 'did not return')) else 0 if got.startswith(('raised',)) else 2)
