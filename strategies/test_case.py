@@ -9,7 +9,7 @@ from hypothesis.errors import NoSuchExample
 
 from reference.problem import LSTM
 from strategies import Case, axes, cases, parse
-from strategies.case import FIELDS, SINGLE_STEP
+from strategies.families import FIELDS, SINGLE_STEP
 from strategies.testing import draws, order, smallest
 from strategies.values import FILLS
 
