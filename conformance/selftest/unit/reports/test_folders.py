@@ -17,7 +17,7 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.property import properties
-from conformance.harness.pytest_plugin import report_folders
+from conformance.harness.pytest_plugin.output import report_folders
 from conformance.harness.reports import endings, folder, versions
 from conformance.harness.reports.call_text import literal
 from conformance.harness.reports.facts import facts

@@ -25,7 +25,7 @@ from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.session import Session
 
 if TYPE_CHECKING:
-    from conformance.harness.pytest_plugin.report_folders import Folders
+    from conformance.harness.pytest_plugin.output.report_folders import Folders
 
 FINDINGS = "conformance findings"
 SUITE_ERROR = "conformance suite error"

@@ -25,11 +25,11 @@ from conformance.harness.findings.recorder import SEPARATOR, Finding, most_frequ
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, counted, one_line
 from conformance.harness.property import properties
-from conformance.harness.pytest_plugin import models_summary
 from conformance.harness.pytest_plugin.asked import asked
-from conformance.harness.pytest_plugin.junit import OUTCOMES, PASS
-from conformance.harness.pytest_plugin.report import Report
-from conformance.harness.pytest_plugin.summary import WIDEST, Summary
+from conformance.harness.pytest_plugin.output import models_summary
+from conformance.harness.pytest_plugin.output.junit import OUTCOMES, PASS
+from conformance.harness.pytest_plugin.output.report import Report
+from conformance.harness.pytest_plugin.output.summary import WIDEST, Summary
 from conformance.results.document import (
     SCHEMA,
     Asked,
@@ -47,7 +47,7 @@ from conformance.results.document import (
     Verdict,
 )
 
-PROJECT = Path(__file__).parents[3] / "pyproject.toml"
+PROJECT = Path(__file__).parents[4] / "pyproject.toml"
 
 NOTHING, ERROR = "nothing", "error"
 

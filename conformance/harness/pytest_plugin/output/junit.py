@@ -13,7 +13,7 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import LONGEST_COMMAND, one_line
 from conformance.harness.property import Property
-from conformance.harness.pytest_plugin.report import FINDINGS, STILL_THERE
+from conformance.harness.pytest_plugin.output.report import FINDINGS, STILL_THERE
 
 PASS = "pass"
 

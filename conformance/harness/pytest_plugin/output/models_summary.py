@@ -10,7 +10,7 @@ from conformance.harness.findings.recorder import SEPARATOR
 from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin.asked import asked
-from conformance.harness.pytest_plugin.report import Report
+from conformance.harness.pytest_plugin.output.report import Report
 from strategies.configurations import Configuration
 
 MOST_REASONS = 4

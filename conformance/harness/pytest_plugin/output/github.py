@@ -13,9 +13,9 @@ import pytest
 from conformance.clauses import AMBER, CLAUSES, REMARK
 from conformance.harness.findings.recorder import Finding, most_frequent
 from conformance.harness.findings.rendering import counted, finding_text, one_line
-from conformance.harness.pytest_plugin.report import Report, simplest_of
-from conformance.harness.pytest_plugin.results import results_of
-from conformance.harness.pytest_plugin.summary import WIDEST, Summary
+from conformance.harness.pytest_plugin.output.report import Report, simplest_of
+from conformance.harness.pytest_plugin.output.results import results_of
+from conformance.harness.pytest_plugin.output.summary import WIDEST, Summary
 from conformance.harness.reports.templating import fenced, markdown
 from conformance.results.document import Judged, Results
 

@@ -20,9 +20,9 @@ from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding, most_frequent
 from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
-from conformance.harness.pytest_plugin import models_summary
-from conformance.harness.pytest_plugin.report import MOST_NAMES, Report, likeness, simplest_of, simplicity
-from conformance.harness.pytest_plugin.report_folders import SCRIPT
+from conformance.harness.pytest_plugin.output import models_summary
+from conformance.harness.pytest_plugin.output.report import MOST_NAMES, Report, likeness, simplest_of, simplicity
+from conformance.harness.pytest_plugin.output.report_folders import SCRIPT
 from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
 from strategies.axes import DTYPES
