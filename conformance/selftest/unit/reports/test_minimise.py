@@ -16,9 +16,9 @@ from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import finding_text
 from conformance.harness.property import Property, properties
-from conformance.harness.reports import minimise
-from conformance.harness.reports.call_text import literal
-from conformance.harness.reports.minimise import DEADLY_TRIES, LONGEST, minimised
+from conformance.harness.reports.calls.call_text import LONGEST, literal
+from conformance.harness.reports.minimiser import minimise
+from conformance.harness.reports.minimiser.minimise import DEADLY_TRIES, minimised
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from reference.problem import GRU

@@ -19,8 +19,8 @@ from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.requests.packing import TORCH_PACKING, UTILITIES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
-from conformance.harness.reports.packing_call import whole
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.calls.packing_call import whole
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.unit.reports.test_scripts import assert_short, assert_small, ended, in_place_of_torch_nn

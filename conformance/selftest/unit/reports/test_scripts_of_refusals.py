@@ -8,7 +8,7 @@ from conformance.harness.execution.subject import named
 from conformance.harness.isolation import confirmed
 from conformance.harness.property import properties
 from conformance.harness.reports.folder import exit_code
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.unit.reports.test_scripts import assert_short
 from reference.invalid_calls import read

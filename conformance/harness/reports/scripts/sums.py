@@ -9,12 +9,12 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import counted
-from conformance.harness.reports.call_text import Call
-from conformance.harness.reports.loss_text import Pass, got, leaf, loss_of, name_of
-from conformance.harness.reports.memory_text import CONTIGUOUS
-from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.calls.call_text import Call
+from conformance.harness.reports.calls.loss_text import Pass, got, leaf, loss_of, name_of
+from conformance.harness.reports.calls.memory_text import CONTIGUOUS
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.scripts.whole import parts, rendered, title, where
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import parts, rendered, title, where
 from reference.problem import LSTM
 
 APART = "what rounding errors can add up to in both"

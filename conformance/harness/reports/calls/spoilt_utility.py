@@ -9,7 +9,7 @@ import torch
 from conformance.harness.execution.requests.invalid.packing import UtilityCall
 from conformance.harness.execution.requests.packing import Batch, Pack
 from conformance.harness.execution.subject import torch_nn
-from conformance.harness.reports.packing_call import ARGUMENTS, RNN, PackingCall, name_of
+from conformance.harness.reports.calls.packing_call import ARGUMENTS, RNN, PackingCall, name_of
 from reference.invalid_calls import Spoil
 
 ROWS = {"count": "[]", "order": "[rows[0][:1], *rows[1:-1], torch.cat([rows[-1], rows[-1]])]"}

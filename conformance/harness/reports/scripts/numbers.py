@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.checks.values import NOT_ACCURATE, NOT_EXACT, OUTSIDE
-from conformance.harness.reports.call_text import Call, within
+from conformance.harness.reports.calls.call_text import Call, within
+from conformance.harness.reports.scripts.whole import parts, rendered, title, where
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import parts, rendered, title, where
 
 FROM_OWN = "Each step is computed from the h that the call itself returned before it."
 """Said of findings about single steps, whose bound has no earlier errors in it."""

@@ -17,11 +17,11 @@ from conformance.harness.execution.observation import (
 )
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import one_line
-from conformance.harness.reports.call_text import Call, within
-from conformance.harness.reports.loss_text import OF
-from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.calls.call_text import Call, within
+from conformance.harness.reports.calls.loss_text import OF
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.scripts.whole import fits, parts, rendered, title, where
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import fits, parts, rendered, title, where
 from reference.problem import LSTM
 
 EQUAL, APART = "the bits must be equal", "what rounding errors can add up to in both calls"

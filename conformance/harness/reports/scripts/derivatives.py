@@ -5,12 +5,12 @@ from __future__ import annotations
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import DifferentiatedByApi, GradgradChecked
 from conformance.harness.execution.requests import autograd_apis
-from conformance.harness.reports.bare_call import BareCall
-from conformance.harness.reports.call_text import PARTS
-from conformance.harness.reports.memory_text import with_functions
-from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.calls.bare_call import BareCall
+from conformance.harness.reports.calls.call_text import PARTS
+from conformance.harness.reports.calls.memory_text import with_functions
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.scripts.whole import DIFFER, rendered, sentence, title
 from conformance.harness.reports.templating import RAISED, code
-from conformance.harness.reports.whole import DIFFER, rendered, sentence, title
 
 FORWARD_AD = "torch.autograd.forward_ad"
 

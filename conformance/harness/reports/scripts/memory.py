@@ -7,9 +7,9 @@ from conformance.harness.checks.memory import FIRST_LAPS, MOST_PER_CALL
 from conformance.harness.execution.observation import InLaps
 from conformance.harness.execution.requests.laps import LAPS
 from conformance.harness.observe import FEW_LENGTHS
-from conformance.harness.reports.bare_call import BareCall
+from conformance.harness.reports.calls.bare_call import BareCall
+from conformance.harness.reports.scripts.whole import rendered, sentence, title
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import rendered, sentence, title
 
 
 def grown(found: Found) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import PackingObservation
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.packing_call import (
+from conformance.harness.reports.calls.packing_call import (
     ARGUMENTS,
     PackingCall,
     defaults_left_out,
@@ -15,8 +15,8 @@ from conformance.harness.reports.packing_call import (
     numbers,
     shortened,
 )
+from conformance.harness.reports.scripts.whole import DIFFER, rendered, sentence
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import DIFFER, rendered, sentence
 
 OF_ARRAYS = {
     "sum of batch_sizes": "sum(result.batch_sizes.tolist())",

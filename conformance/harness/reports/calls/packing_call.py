@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from conformance.harness.execution.requests.packing import INTEGERS, METHOD, Pack, takes_batch_first
-from conformance.harness.reports.call_text import literal
-from conformance.harness.reports.minimise import LONGEST
-from conformance.harness.reports.no_script import NoScript
-from conformance.harness.reports.settings import setting
+from conformance.harness.reports.calls.call_text import LONGEST, literal
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.calls.settings import setting
 
 RNN = "torch.nn.utils.rnn"
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated, Repeated
-from conformance.harness.reports.call_text import Call
-from conformance.harness.reports.gradients import lines
-from conformance.harness.reports.loss_text import OF, Pass, got, leaf, loss_of, name_of
-from conformance.harness.reports.no_script import NoScript
-from conformance.harness.reports.pairs import overwritten
-from conformance.harness.reports.sums import added_up
+from conformance.harness.reports.calls.call_text import Call
+from conformance.harness.reports.calls.loss_text import OF, Pass, got, leaf, loss_of, name_of
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.scripts.gradients import lines
+from conformance.harness.reports.scripts.pairs import overwritten
+from conformance.harness.reports.scripts.sums import added_up
+from conformance.harness.reports.scripts.whole import parts, rendered, title, where
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import parts, rendered, title, where
 
 EQUAL = "the bits must be equal"
 RANDOM_STATE = "random state"

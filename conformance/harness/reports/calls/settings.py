@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from conformance.harness.execution.requests.surroundings import THREADS
-from conformance.harness.reports.call_text import inside
+from conformance.harness.reports.calls.call_text import inside
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from conformance.harness.execution.observation import (
     PackingObservation,
 )
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.bare_call import BareCall
-from conformance.harness.reports.call_text import CONTEXTS, PARTS, Call, inside
-from conformance.harness.reports.classes import Classes
-from conformance.harness.reports.memory_text import functions
-from conformance.harness.reports.no_script import NoScript
-from conformance.harness.reports.packing_call import PackingCall, defaults_left_out, name_of
+from conformance.harness.reports.calls.bare_call import BareCall
+from conformance.harness.reports.calls.call_text import CONTEXTS, PARTS, Call, inside
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.memory_text import functions
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.calls.packing_call import PackingCall, defaults_left_out, name_of
+from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import rendered, sentence
 
 LIMIT_SECONDS = 20
 """The most that a call may take in a script: with PyTorch's import, less than `folder.SECONDS`."""

@@ -9,9 +9,9 @@ from conformance.harness.execution.observation import Differentiated, Observatio
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import one_line
-from conformance.harness.reports.call_text import Call, in_context
-from conformance.harness.reports.classes import Classes
-from conformance.harness.reports.memory_text import CONTIGUOUS, functions
+from conformance.harness.reports.calls.call_text import Call, in_context
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.memory_text import CONTIGUOUS, functions
 from conformance.harness.reports.templating import PYTHON, code
 from reference.problem import RNN_RELU
 

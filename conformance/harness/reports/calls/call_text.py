@@ -13,10 +13,13 @@ import numpy as np
 from conformance.harness.execution.observation import Manner, Observation
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Element, Finding
-from conformance.harness.reports.classes import Classes
-from conformance.harness.reports.memory_text import CONTIGUOUS, laid_out, parameters_laid_out
-from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.memory_text import CONTIGUOUS, laid_out, parameters_laid_out
+from conformance.harness.reports.calls.no_script import NoScript
 from reference.problem import LSTM, Problem
+
+LONGEST = 6
+"""The most characters of a number that is easily read."""
 
 CONTEXTS = {
     "grad": "",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.call_text import CONTEXTS, Call, inside
-from conformance.harness.reports.classes import Classes
-from conformance.harness.reports.memory_text import CONTIGUOUS, laid_out
-from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.memory_text import CONTIGUOUS, laid_out
+from conformance.harness.reports.calls.no_script import NoScript
 from reference.problem import LSTM
 
 FAKE = "FakeTensorMode()"

@@ -18,7 +18,8 @@ from conformance.harness.execution.failure import TIMED_OUT
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Element
 from conformance.harness.property import Property
-from conformance.harness.reports.one_row import in_one_row
+from conformance.harness.reports.calls.call_text import LONGEST
+from conformance.harness.reports.minimiser.one_row import in_one_row
 from conformance.harness.session import Session
 from reference.problem import Problem
 from strategies import Case, axes
@@ -43,9 +44,6 @@ IN_TURN = ("gradient", "h_0", "c_0", "input", "weight", "bias")
 
 MOST_READ = 4096
 """The most numbers of a tensor whose texts are looked at: beyond, every second one or fewer."""
-
-LONGEST = 6
-"""The most characters of a number that is easily read."""
 
 UNTOUCHED_FILLS = ("digital",)
 """Kinds of numbers on which a claim rests as a whole."""

@@ -8,13 +8,13 @@ from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated, Manner
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS
 from conformance.harness.findings.recorder import Element, Finding
-from conformance.harness.reports.call_text import CONTEXTS, PARTS, Call, inside
-from conformance.harness.reports.loss_text import OF, Pass, leaf, loss_of, name_of
-from conformance.harness.reports.loss_text import got as gradient_of
-from conformance.harness.reports.memory_text import functions, laid_out
-from conformance.harness.reports.settings import setting
+from conformance.harness.reports.calls.call_text import CONTEXTS, PARTS, Call, inside
+from conformance.harness.reports.calls.loss_text import OF, Pass, leaf, loss_of, name_of
+from conformance.harness.reports.calls.loss_text import got as gradient_of
+from conformance.harness.reports.calls.memory_text import functions, laid_out
+from conformance.harness.reports.calls.settings import setting
+from conformance.harness.reports.scripts.whole import rendered, title, where
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import rendered, title, where
 
 HOOK = """\
 done, leaf = [], torch.ones(1, requires_grad=True)

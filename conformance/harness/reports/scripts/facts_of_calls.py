@@ -11,10 +11,10 @@ from conformance.harness.execution.failure import MALFORMED, MISMATCHED
 from conformance.harness.execution.observation import Observation, PackingObservation
 from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.bare_call import BareCall
-from conformance.harness.reports.memory_text import with_functions
+from conformance.harness.reports.calls.bare_call import BareCall
+from conformance.harness.reports.calls.memory_text import with_functions
+from conformance.harness.reports.scripts.whole import DIFFER, rendered, sentence, title
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import DIFFER, rendered, sentence, title
 from reference.problem import CELL_SUFFIX, LSTM, Architecture
 
 FACTS = {

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.reports.call_text import MOST_NUMBERS, numbers_written
-from conformance.harness.reports.derivatives import derivative
-from conformance.harness.reports.endings import ending
-from conformance.harness.reports.facts_of_calls import fact
-from conformance.harness.reports.gradients import gradient
-from conformance.harness.reports.memory import grown
-from conformance.harness.reports.no_script import NoScript
-from conformance.harness.reports.numbers import number
-from conformance.harness.reports.packing import packing
-from conformance.harness.reports.pairs import pair
-from conformance.harness.reports.refusals import refusal
-from conformance.harness.reports.relations import relation
-from conformance.harness.reports.world import surrounded
+from conformance.harness.reports.calls.call_text import MOST_NUMBERS, numbers_written
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.scripts.derivatives import derivative
+from conformance.harness.reports.scripts.endings import ending
+from conformance.harness.reports.scripts.facts_of_calls import fact
+from conformance.harness.reports.scripts.gradients import gradient
+from conformance.harness.reports.scripts.memory import grown
+from conformance.harness.reports.scripts.numbers import number
+from conformance.harness.reports.scripts.packing import packing
+from conformance.harness.reports.scripts.pairs import pair
+from conformance.harness.reports.scripts.refusals import refusal
+from conformance.harness.reports.scripts.relations import relation
+from conformance.harness.reports.scripts.world import surrounded
 
 WITH_DEFECT, WITHOUT_DEFECT, CANNOT_RUN = 10, 0, 2
 """Exit codes of every script."""

@@ -11,14 +11,14 @@ from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.invalid.call import PARAMETER_AXES, SIZE_AXES, spoilt_batch_sizes
 from conformance.harness.execution.requests.invalid.construction import keywords
 from conformance.harness.execution.requests.packing import Batch
-from conformance.harness.reports.call_text import CONTEXTS, Call, inside
-from conformance.harness.reports.classes import Classes
-from conformance.harness.reports.endings import LIMIT_SECONDS
-from conformance.harness.reports.no_script import NoScript
-from conformance.harness.reports.packing_call import name_of
-from conformance.harness.reports.spoilt_utility import UtilityText, with_batch_sizes
+from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.calls.packing_call import name_of
+from conformance.harness.reports.calls.spoilt_utility import UtilityText, with_batch_sizes
+from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
+from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import rendered, sentence
 from reference.invalid_calls import CONSTRUCTOR, OTHER, Spoil, read
 from reference.problem import LSTM
 from strategies import parse

@@ -5,9 +5,9 @@ from __future__ import annotations
 from conformance.harness.execution.module_call import MASK_SEED
 from conformance.harness.execution.observation import Differentiated
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.reports.call_text import Call
-from conformance.harness.reports.classes import Classes
-from conformance.harness.reports.loss_text import loss_of
+from conformance.harness.reports.calls.call_text import Call
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.loss_text import loss_of
 from reference.problem import GATES
 
 SEED = f"torch.manual_seed({MASK_SEED})"

@@ -8,9 +8,8 @@ from dataclasses import replace
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.observation import Differentiated
 from conformance.harness.findings.recorder import Element
-from conformance.harness.reports import dropout
-from conformance.harness.reports.call_text import Call
-from conformance.harness.reports.loss_text import (
+from conformance.harness.reports.calls.call_text import Call
+from conformance.harness.reports.calls.loss_text import (
     OF,
     Pass,
     backward,
@@ -22,9 +21,10 @@ from conformance.harness.reports.loss_text import (
     passes_of,
     told,
 )
-from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.scripts import dropout
+from conformance.harness.reports.scripts.whole import parts, rendered, title, where
 from conformance.harness.reports.templating import code
-from conformance.harness.reports.whole import parts, rendered, title, where
 
 KINDS = ("outside its bound", "is missing")
 

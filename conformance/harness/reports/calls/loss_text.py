@@ -9,9 +9,9 @@ import numpy as np
 
 from conformance.harness.execution.observation import INDEX, Differentiated
 from conformance.harness.findings.recorder import Element
-from conformance.harness.reports.call_text import Call, assigned, literal
-from conformance.harness.reports.memory_text import CONTIGUOUS
-from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.calls.call_text import Call, assigned, literal
+from conformance.harness.reports.calls.memory_text import CONTIGUOUS
+from conformance.harness.reports.calls.no_script import NoScript
 from reference.problem import Loss
 
 OF = "gradient of "

@@ -10,7 +10,7 @@ from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import ASKED_FOR, SERVES, TORCH_NN
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import constructor
-from conformance.harness.reports.no_script import NoScript
+from conformance.harness.reports.calls.no_script import NoScript
 from reference.problem import Architecture
 
 ALIAS = "subject"
