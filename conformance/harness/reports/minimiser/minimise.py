@@ -7,9 +7,8 @@ integers and short fractions, tensor by tensor and then element by element; then
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,11 +17,17 @@ from conformance.harness.execution.failure import TIMED_OUT
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Element
 from conformance.harness.property import Property
-from conformance.harness.reports.calls.call_text import LONGEST
+from conformance.harness.reports.minimiser.edited_case import EditedCase, Key
 from conformance.harness.reports.minimiser.one_row import in_one_row
+from conformance.harness.reports.minimiser.simpler import (
+    REDUCTIONS,
+    cost_of_case,
+    cost_of_numbers,
+    has_long_numbers,
+    simpler_numbers,
+)
 from conformance.harness.session import Session
-from reference.problem import Problem
-from strategies import Case, axes
+from strategies import Case
 
 SECONDS = 20.0
 """The longest time that is spent on a finding."""
@@ -33,67 +38,11 @@ DEADLY_TRIES = 24
 NEAR, FAR_OUT = 2.0, 1000.0
 """Errors below so many bounds are kept as large as they are; one of so many bounds is as telling as a larger one."""
 
-GRIDS = (1.0, 0.5, 0.25, 0.125)
-"""Numbers are rounded to multiples of these: every dtype stores them, and they are short in decimal."""
-
-LARGEST_FRACTION = 10
-"""Fractions from here on are not short; only whole numbers are."""
-
 IN_TURN = ("gradient", "h_0", "c_0", "input", "weight", "bias")
 """What is simplified first: cotangents, states, the input, weights, biases."""
 
-MOST_READ = 4096
-"""The most numbers of a tensor whose texts are looked at: beyond, every second one or fewer."""
-
 UNTOUCHED_FILLS = ("digital",)
 """Kinds of numbers on which a claim rests as a whole."""
-
-Key = tuple[str, int]
-"""The name of a tensor, and the seed of its numbers."""
-
-Edits = Mapping[Key, np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class EditedCase(Case):
-    """A case some of whose tensors have other numbers; a smaller size crops them.
-
-    asked  every tensor that was asked for, with the numbers that it has
-    before the line of the case that was changed
-    """
-
-    edits: Edits = field(default_factory=dict)
-    asked: dict[Key, np.ndarray] = field(default_factory=dict)
-    before: str = ""
-
-    @classmethod
-    def of(cls, case: Case, line: str) -> EditedCase:
-        """A case that nothing is changed of yet."""
-        return cls(**vars(case), before=line)
-
-    def values_of(self, role: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        key = (name, self.seed)
-        numbers = self.edits.get(key, np.zeros(()))
-        if numbers.ndim == len(shape) and all(
-            asked <= there for asked, there in zip(shape, numbers.shape, strict=False)
-        ):
-            numbers = numbers[tuple(map(slice, shape))].copy()
-        else:
-            numbers = super().values_of(role, name, shape)
-        if key not in self.asked or self.asked[key].size <= numbers.size:
-            self.asked[key] = numbers
-        return numbers
-
-    def on(self, cell: str) -> Problem:
-        problem = super().on(cell)
-        return replace(problem, case=self.before, granule=_granule(problem) if self.edits else problem.granule)
-
-
-def _granule(problem: Problem) -> float:
-    """The largest of `GRIDS` that every number is a multiple of, else 0."""
-    states = [state for state in (problem.h_0, problem.c_0) if state is not None]
-    arrays = [problem.input, *states, *problem.parameters.values()]
-    return next((grid for grid in GRIDS if not any((numbers % grid).any() for numbers in arrays)), 0.0)
 
 
 def minimised(
@@ -149,7 +98,7 @@ class _Search:
         start = self.best, self.found
         self.reduce_sizes()
         self.simplify()
-        if _has_long(self.best):  # the sizes that are gone may be what short numbers need
+        if has_long_numbers(self.best):  # the sizes that are gone may be what short numbers need
             self.others.append((self.best, self.found))
             self.best, self.found = start
             self.simplify()
@@ -157,7 +106,7 @@ class _Search:
     def simplify(self) -> None:
         """Numbers and sizes become simpler in turn. Raises _OutOfTime."""
         cost = float("inf")
-        while (now := _cost_of_case(self.best)) < cost:
+        while (now := cost_of_case(self.best)) < cost:
             cost = now
             self.simplify_tensors()
             self.reduce_sizes()
@@ -166,7 +115,7 @@ class _Search:
     def told(self) -> Found:
         """What the property finds in the best case, under the line of the given one."""
         reached = [(self.best, self.found), *self.others]
-        self.best, self.found = min(reached, key=lambda one: (_has_long(one[0]), _cost_of_case(one[0])))
+        self.best, self.found = min(reached, key=lambda one: (has_long_numbers(one[0]), cost_of_case(one[0])))
         found = self.found if self.changed() else self.given
         finding = self.tested.explained(self.wide, found.finding, self.best)
         left = self.best.line(self.cell) if self.changed() else ""
@@ -217,7 +166,7 @@ class _Search:
     def simplify_tensors(self) -> None:
         """Whole tensors become simpler."""
         for key in self.in_turn():
-            for numbers in _simpler(self.best.asked.get(key, np.zeros(0))):
+            for numbers in simpler_numbers(self.best.asked.get(key, np.zeros(0))):
                 if self.tries(key, numbers):
                     break
 
@@ -235,7 +184,7 @@ class _Search:
                 part //= 2
             for place in reversed(range(size)):
                 number = self.best.asked[key].reshape(-1)[place : place + 1]
-                any(self.tries_part(key, slice(place, place + 1), simpler) for simpler in _simpler(number))
+                any(self.tries_part(key, slice(place, place + 1), simpler) for simpler in simpler_numbers(number))
 
     def tries_part(self, key: Key, part: slice, numbers: np.ndarray) -> bool:
         """Whether some elements of a tensor may have these numbers."""
@@ -247,13 +196,14 @@ class _Search:
     def tries(self, key: Key, numbers: np.ndarray) -> bool:
         """Whether a tensor may have these numbers, if they are simpler than those that it has."""
         self.look_at_the_clock()
-        if self.best.asked[key].shape != numbers.shape or _cost(numbers) >= _cost(self.best.asked[key]):
+        before = self.best.asked[key]
+        if before.shape != numbers.shape or cost_of_numbers(numbers) >= cost_of_numbers(before):
             return False
         return self.takes(replace(self.best, edits={**self.best.edits, key: numbers}))
 
     def reduce_sizes(self) -> None:
         """Sizes and flags become smaller, each as long as it may."""
-        for smaller in _REDUCTIONS:
+        for smaller in REDUCTIONS:
             while any(self.tested.fits(case, self.cell) and self.takes(case) for case in smaller(self.best)):
                 pass
 
@@ -263,85 +213,3 @@ def _ratio(element: Element | None) -> float:
     if element is None or not element.allowed > 0 or not np.isfinite(element.got):
         return float("inf")
     return abs(element.got - element.wanted) / element.allowed
-
-
-def _cost_of_case(case: EditedCase) -> float:
-    """How much there is to read in a case: sizes, words and numbers."""
-    return case.numbers() + len(case.line()) + sum(_cost(numbers) for numbers in case.asked.values())
-
-
-def _has_long(case: EditedCase) -> bool:
-    """Whether some number is longer than `LONGEST`."""
-    return any(
-        len(_text(one)) > LONGEST
-        for numbers in case.asked.values()
-        for one in numbers.reshape(-1)[:: 1 + numbers.size // MOST_READ].tolist()
-    )
-
-
-def _text(number: float) -> str:
-    return repr(number).removesuffix(".0")
-
-
-def _cost(numbers: np.ndarray) -> float:
-    """How much there is to read in numbers: nothing in zeros, most in long ones. Of many, some tell."""
-    some = numbers.reshape(-1)[:: 1 + numbers.size // MOST_READ]
-    return sum(map(_cost_of, some.tolist())) * numbers.size / max(1, some.size)
-
-
-def _cost_of(number: float) -> int:
-    if number in (0.0, 1.0):
-        return int(number)
-    return len(_text(number)) + (number != -1)
-
-
-def _simpler(numbers: np.ndarray) -> Iterator[np.ndarray]:
-    """Simpler numbers in the place of these, the simplest first."""
-    yield np.zeros_like(numbers)
-    yield np.ones_like(numbers)
-    yield -np.ones_like(numbers)
-    yield np.full_like(numbers, 2.0)
-    yield np.full_like(numbers, 0.5)
-    for grid in GRIDS:
-        multiples = np.round(numbers / grid) * grid + 0.0  # no negative zero
-        if grid == 1 or np.abs(multiples).max(initial=0.0) < LARGEST_FRACTION:
-            yield multiples
-
-
-def _sizes(name: str) -> Callable[[EditedCase], Iterator[EditedCase]]:
-    """Smaller sizes of this name, the smallest first."""
-
-    def smaller(case: EditedCase) -> Iterator[EditedCase]:
-        size = getattr(case, name)
-        for one in dict.fromkeys((1, size // 2, size - 1)):
-            if 1 <= one < size:
-                yield case.of_size(name, one)
-
-    return smaller
-
-
-def _flags(case: EditedCase) -> Iterator[EditedCase]:
-    """The case with one feature less."""
-    if case.weights is not None:
-        yield replace(case, weights=None)
-    if case.lengths:
-        yield replace(case, lengths=())
-    if case.bidirectional:
-        yield replace(case, bidirectional=False)
-    if case.memory != "contiguous":
-        yield replace(case, memory="contiguous")
-    if case.pick:
-        yield replace(case, pick=0)
-    for word in axes.LAYOUT_WORDS:
-        if (word in case.layout) is (word not in LEFT_OUT):
-            changed = set(case.layout) ^ {word}
-            yield replace(case, layout=tuple(one for one in axes.LAYOUT_WORDS if one in changed))
-
-
-LEFT_OUT = ("nobias", "nohx")
-"""Words of a layout that leave tensors out: there is less to read with them."""
-
-_REDUCTIONS = (
-    *map(_sizes, ("num_layers", "batch_size", "steps", "hidden_size", "input_size", "proj_size")),
-    _flags,
-)
