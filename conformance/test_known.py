@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.harness.pytest_plugin.report import FIXED, STILL_THERE
+from conformance.harness.pytest_plugin.output.report import FIXED, STILL_THERE
 from conformance.harness.replay import found_again, raise_as_expired
 
 

@@ -14,7 +14,7 @@ from conformance.harness.api import (
     from_own_gradients,
     losses,
 )
-from strategies.case import ONE_STEP
+from strategies.families import ONE_STEP
 from strategies.large import (
     EVERY_SIZE,
     NOT_LAYERS,

@@ -16,7 +16,7 @@ from conformance.harness.api import (
 )
 from reference.invalid_calls import ARGUMENTS, CALLS, CONSTRUCTOR, UTILITIES, spoils
 from reference.problem import CELL_SUFFIX
-from strategies.case import ONE_STEP
+from strategies.families import ONE_STEP
 
 SMALL = {
     "input_size": (1, 2, 3),

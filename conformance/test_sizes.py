@@ -32,7 +32,7 @@ from conformance.parts import (
     row_agrees,
     steps_of_the_cell_agree,
 )
-from strategies.case import ONE_STEP
+from strategies.families import ONE_STEP
 from strategies.large import (
     EVERY_SIZE,
     NOT_LAYERS,

@@ -1,45 +1,22 @@
-"""A case: the few choices that determine one problem, and the line of text that stands for it.
-
-    v1 lstm i3 h4 p2 l2 n2 t3 bi bf nobias float16 cpu fill=dyadic seed=7 pick=2
-    v1 gru i3 h4 t3,1 float32 mem=sliced fill=uniform
-
-After the version, words may come in any order; omitted fields have their defaults. If the cell's name is omitted, the
-line fits every cell.
-"""
+"""A case: the few choices that determine one problem."""
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from hypothesis import strategies as st
 
-from reference import invalid_calls
-from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, GATES, LSTM, Architecture, Problem
-from strategies import axes, values
-from strategies.axes import Axes, AxesInForce, extensions, far
-from strategies.weights import Weights, is_name
+from strategies import values
+from strategies.weights import Weights
 
 VERSION = "v1"
 CELLS = (*GATES, *(name + CELL_SUFFIX for name in GATES))
-LARGEST_SIZE = 2**17
-"""The largest size, and count of rows, steps or layers, that a case line may ask for."""
-
-LARGEST_SEED = 2**32 - 1
-MOST_NUMBERS = 2**26
-"""The largest `Case.numbers` that a case line may ask for."""
-
 SHORT_STEPS = {"bfloat16": 2}
 """The number of steps after which error bounds become vacuous, by dtype; 5 for the other dtypes."""
-
-
-class CaseError(ValueError):
-    """Raised for a line that is not a case. The message names the word and the accepted values."""
 
 
 C = TypeVar("C", bound="Case")
@@ -127,7 +104,7 @@ class Case:
         """The case as text; `parse` reads it back."""
         words = [VERSION, cell, f"i{self.input_size}", f"h{self.hidden_size}"]
         words += [f"p{self.proj_size}"] if self.proj_size and cell in ("", LSTM) else []
-        words += ["t" + _listed(self.lengths) if self.lengths else f"t{self.steps}"]
+        words += ["t" + listed(self.lengths) if self.lengths else f"t{self.steps}"]
         counts = {"l": self.num_layers, "n": 1 if self.lengths else self.batch_size}
         words += [f"{letter}{count}" for letter, count in counts.items() if count != 1]
         words += ["bi"] if self.bidirectional else []
@@ -231,16 +208,6 @@ class Case:
         return values.fill(self.fill, role, name, self.seed, shape, self.dtype)
 
 
-SIZE_LETTERS = {
-    "i": "input_size",
-    "h": "hidden_size",
-    "t": "steps",
-    "l": "num_layers",
-    "n": "batch_size",
-    "p": "proj_size",
-}
-
-
 def _lengths(ends: int, batch_size: int, steps: int) -> tuple[int, ...]:
     """The lengths of a packed sequence, the longest `steps`; `ends` chooses any order, sorted, or all equal."""
     kind, choice = ends % 4, ends // 4
@@ -251,268 +218,6 @@ def _lengths(ends: int, batch_size: int, steps: int) -> tuple[int, ...]:
     return tuple(sorted(lengths, reverse=True) if kind == 2 else lengths)
 
 
-def _listed(lengths: tuple[int, ...]) -> str:
+def listed(lengths: tuple[int, ...]) -> str:
     """Lengths in the form of a case line: `3,1`, and `3,` for a packed sequence of one row."""
     return ",".join(map(str, lengths)) + ("," if len(lengths) == 1 else "")
-
-
-def parse(line: str) -> tuple[Case, str]:
-    """The case that `line` stands for, and its cell ("" if the line names none).
-
-    Raises CaseError, which names the word, its position and the accepted values.
-    """
-    words = line.split()
-    if not words or words[0] != VERSION:
-        raise CaseError(f"a case line begins with {VERSION!r}, this one with {_shown(words[0] if words else '')}")
-    found: dict[str, object] = {}
-    for place, word in enumerate(words[1:], 2):
-        try:
-            name, value = _read(word)
-        except ValueError as error:
-            raise CaseError(f"word {place} of the case line, {_shown(word)}: {error}") from None
-        if name == "layout" and value not in found.get(name, ()):  # type: ignore[operator]
-            found[name] = (*found.get(name, ()), value)  # type: ignore[misc]
-        elif name in found:
-            raise CaseError(f"word {place} of the case line, {_shown(word)}: {name} is given already")
-        else:
-            found[name] = value
-    cell = str(found.pop("cell", ""))
-    return _completed(found, cell), cell
-
-
-def _completed(found: dict[str, Any], cell: str) -> Case:
-    """The case with the fields that a line sets. Raises CaseError if they contradict each other."""
-    layout = found.pop("layout", ())
-    if lengths := found.get("lengths"):
-        if {"steps", "batch_size"} & found.keys():
-            raise CaseError(f"t{_listed(lengths)} sets rows and steps; leave out n and any other t")
-        found |= {"steps": max(lengths), "batch_size": len(lengths)}
-    case = replace(Case(), layout=tuple(word for word in axes.LAYOUT_WORDS if word in layout), **found)
-    if "unb" in case.layout and (case.batch_size > 1 or case.lengths):
-        raise CaseError("unb takes a single padded row: leave out n and lengths")
-    if cell.endswith(CELL_SUFFIX) and replace(case, spoil="") not in SINGLE_STEP:
-        raise CaseError(f"{cell} takes one padded step: t1, without l, bi, bf and lengths")
-    if case.proj_size and cell not in ("", LSTM):
-        raise CaseError(f"p{case.proj_size}: only lstm has a projection; leave p out")
-    if case.proj_size >= case.hidden_size:
-        raise CaseError(f"p{case.proj_size}: proj_size must be smaller than hidden_size, h{case.hidden_size}")
-    if (numbers := case.numbers()) > MOST_NUMBERS:
-        raise CaseError(f"the case has {numbers} numbers; use smaller sizes, up to {MOST_NUMBERS} are computed")
-    return case
-
-
-def _shown(word: str) -> str:
-    return repr(word) if len(word) <= 60 else repr(word[:60]) + "..."
-
-
-def _read(word: str) -> tuple[str, object]:
-    """The field that a word sets, and its value. Raises ValueError, which gives the accepted values."""
-    if word in CELLS:
-        return "cell", word
-    if word == "bi":
-        return "bidirectional", True
-    if word in axes.LAYOUT_WORDS:
-        return "layout", word
-    if word in FORMATS:
-        return "dtype", word
-    if re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]+)?", word):
-        return "device", word
-    if match := re.fullmatch(r"([a-z])([0-9]+)", word):
-        return _size(*match.groups())
-    if re.fullmatch(r"t([0-9]+,)+([0-9]+)?", word):
-        return "lengths", tuple(_size("t", digits)[1] for digits in word[1:].rstrip(",").split(","))
-    if match := re.fullmatch(r"(fill|seed|pick|mem|weights|bad)=(.*)", word):
-        return _setting(*match.groups())
-    known = [
-        *CELLS,
-        "sizes such as i3 h4 p2 l2 n2 t5",
-        "lengths such as t3,1",
-        "bi",
-        *axes.LAYOUT_WORDS,
-        *FORMATS,
-        "cpu",
-        "mem=",
-        "fill=",
-        "seed=",
-        "pick=",
-        "weights=",
-        "bad=",
-    ]
-    raise ValueError("not a word of a case; one of " + ", ".join(known))
-
-
-def _size(letter: str, digits: str) -> tuple[str, int]:
-    if letter not in SIZE_LETTERS:
-        raise ValueError("no such size; " + ", ".join(f"{k} is {v}" for k, v in SIZE_LETTERS.items()))
-    if not 1 <= (size := _number(digits)) <= LARGEST_SIZE:
-        raise ValueError(f"{SIZE_LETTERS[letter]} must be between 1 and {LARGEST_SIZE}")
-    return SIZE_LETTERS[letter], size
-
-
-def _number(digits: str) -> int:
-    """`digits` as a number. Twelve digits exceed every limit here; more are cut, since int() refuses thousands."""
-    return int(digits.lstrip("0")[:12] or "0")
-
-
-def _setting(name: str, text: str) -> tuple[str, object]:
-    if name == "fill":
-        if text not in values.EVERY_FILL:
-            raise ValueError("no such fill; one of " + ", ".join(values.EVERY_FILL))
-        return name, text
-    if name == "mem":
-        if text not in axes.MEMORY:
-            raise ValueError("no such memory; one of " + ", ".join(axes.MEMORY))
-        return "memory", text
-    if name == "bad":
-        invalid_calls.read(text)
-        return "spoil", text
-    if name == "weights":
-        if not is_name(text):
-            raise ValueError("name a module as --like does, such as weights=encoder.rnn")
-        return name, Weights(text)
-    if not re.fullmatch("[0-9]+", text) or _number(text) > LARGEST_SEED:
-        raise ValueError(f"{name} must be a whole number up to {LARGEST_SEED}")
-    return name, _number(text)
-
-
-@dataclass(frozen=True)
-class Cases:
-    """A family of cases: pinned fields have one of their permitted values, every other field varies.
-
-    far    the size that is far out, "" for none
-    share  a property draws one case where it draws so many of an ordinary family
-    near   the fields that are pinned only because another size is far out
-    """
-
-    pinned: Mapping[str, tuple[Any, ...]]
-    far: str = ""
-    share: int = 1
-    near: tuple[str, ...] = ()
-
-    @property
-    def large(self) -> bool:
-        """Whether some size is far out, or pinned to values that are."""
-        return bool(self.far) or any(min(self.pinned.get(name, (0,))) >= least for name, (least, _) in axes.FAR.items())
-
-    def strategy(self, axes: AxesInForce = Axes) -> st.SearchStrategy[Case]:
-        """Draws from the family; shrinks towards one step of one unit in float32, without further words.
-
-        axes  returns the dtypes and devices to draw from; called whenever a case is drawn
-        """
-        drawn = {name: field(axes) for name, field in FIELDS.items() if name not in self.pinned}
-        for name, permitted in self.pinned.items():
-            if name not in EXTENSIONS:
-                drawn[name] = PINNED[name](axes, permitted) if name in PINNED else st.sampled_from(permitted)
-        for most, (name, chooser) in enumerate(EXTENSIONS.items(), 2**15):
-            drawn[chooser] = extensions(self.pinned.get(name, (False, True)), most)
-        if self.far:
-            drawn[self.far] = far(self.far)
-            return st.builds(Case.drawn, **drawn).map(lambda case: case.within(axes().most_numbers, self.far))
-        return st.builds(Case.drawn, **drawn)
-
-    def __contains__(self, case: Case) -> bool:
-        valid_or_meant = not case.spoil or "spoil" in self.pinned
-        return valid_or_meant and all(getattr(case, name) in permitted for name, permitted in self.pinned.items())
-
-
-FAR_SHARE = 10
-"""Cases with a size far out take about ten times as long as ordinary ones."""
-
-
-def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
-    """The family of all cases, or of those with fields pinned to one value or to several (a tuple or range).
-
-    A field pinned to None varies. Besides the fields of `Case`, these may be pinned:
-
-    projection, packed                            whether a case has a proj_size, and lengths: False unless pinned to
-                                                  True, or to None for both
-    short=True                                    few enough steps that bounds carried through all of them are not
-                                                  vacuous, see `SHORT_STEPS`
-    batch_first, bias, hx, unbatched, dropout     True or False: pins a word of the layout
-    spoil                                         what is wrong with the calls, which are valid without it
-
-    far    the name of a size that is far out, see `axes.FAR`; the other sizes are small unless they are pinned
-    share  a property draws one case where it draws so many of an ordinary family; 1, or 10 with a size far out
-
-    Raises TypeError for an unknown name, and for arguments that contradict each other.
-    """
-    near: dict[str, Any] = {}
-    if far:
-        if far not in axes.FAR or far in pinned:
-            raise TypeError(f"cases() takes far as one of {', '.join(axes.FAR)} that is not pinned, not {far!r}")
-        near = {name: values for name, values in axes.NEAR.items() if name != far}
-        if "short" in pinned or pinned.get("projection"):
-            near = {name: values for name, values in near.items() if name not in ("steps", "hidden_size")}
-        near = {name: values for name, values in near.items() if name not in pinned}
-        pinned = near | pinned
-    share = share or (FAR_SHARE if far else 1)
-    if pinned.get("unbatched"):
-        pinned = {"batch_size": 1} | pinned
-        if pinned["batch_size"] != 1 or pinned.get("packed", False) is not False:
-            raise TypeError("cases(unbatched=True) is about a single padded row: leave out batch_size and packed")
-    if "short" in pinned and (pinned["short"] is not True or "steps" in pinned):
-        raise TypeError("cases() takes short=True, or steps, or neither")
-    if pinned.get("projection"):
-        pinned = {"hidden_size": axes.SIZES_ABOVE_1} | pinned
-    for name in WORDS.keys() & pinned.keys():
-        if not isinstance(pinned[name], bool):
-            raise TypeError(f"cases() takes True or False for {name}, not {pinned[name]!r}")
-        if "layout" in pinned:
-            raise TypeError(f"cases() takes either layout or {name}, which is a word of it")
-    words = {word: pinned.pop(name) is present for name, (word, present) in WORDS.items() if name in pinned}
-    pinned = dict.fromkeys(EXTENSIONS, False) | pinned
-    known = [*FIELDS, *EXTENSIONS, "short", "spoil"]
-    if unknown := pinned.keys() - known:
-        raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*known, *WORDS]))
-    if words:
-        pinned["layout"] = tuple(
-            layout for layout in axes.LAYOUTS if all((word in layout) is there for word, there in words.items())
-        )
-    permitted = {name: _permitted(name, value) for name, value in pinned.items() if value is not None}
-    return Cases(permitted, far, share, tuple(near))
-
-
-def _permitted(name: str, value: object) -> tuple[object, ...]:
-    """The permitted values of a pinned field. A layout is itself a tuple of words."""
-    one = name == "layout" and isinstance(value, tuple) and all(isinstance(word, str) for word in value)
-    return tuple(value) if isinstance(value, tuple | range) and not one else (value,)
-
-
-WORDS = {
-    "batch_first": ("bf", True),
-    "bias": ("nobias", False),
-    "hx": ("nohx", False),
-    "unbatched": ("unb", True),
-    "dropout": ("drop", True),
-}
-"""The arguments of `cases` that pin a layout word: the word, and the value for which a case has it."""
-
-EXTENSIONS = {"projection": "narrowing", "packed": "ends"}
-"""Features that only some cells and calls have, and the argument of `Case.drawn` that chooses each."""
-
-FIELDS: dict[str, Callable[[AxesInForce], st.SearchStrategy[object]]] = {
-    "input_size": lambda _: axes.input_sizes(),
-    "hidden_size": lambda _: axes.hidden_sizes(),
-    "num_layers": lambda _: axes.counts(3),
-    "batch_size": lambda _: axes.counts(5),
-    "steps": lambda _: axes.counts(12),
-    "bidirectional": lambda _: st.booleans(),
-    "layout": lambda _: axes.layouts(),
-    "memory": lambda _: axes.memories(),
-    "dtype": axes.dtypes,
-    "device": axes.devices,
-    "fill": lambda _: axes.fills(),
-    "seed": lambda _: axes.seeds(),
-    "pick": lambda _: axes.picks(),
-}
-"""The strategy of each field that is not pinned, given the axes in force."""
-
-PINNED: dict[str, Callable[[AxesInForce, tuple[Any, ...]], st.SearchStrategy[object]]] = {
-    "layout": lambda _, permitted: axes.layouts(permitted),
-    "dtype": axes.dtypes,
-}
-"""The strategies of pinned fields whose permitted values have weights or depend on the axes in force."""
-
-ONE_STEP = {"num_layers": 1, "steps": 1, "bidirectional": False, "batch_first": False}
-SINGLE_STEP = cases(**ONE_STEP)
-"""The cases of classes that take one step at a time: one layer, one direction, no batch_first."""

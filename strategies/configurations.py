@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from reference.problem import CELL_SUFFIX
 from strategies import axes
 from strategies.axes import Axes, AxesInForce
-from strategies.case import ONE_STEP, Case, Cases
+from strategies.case import Case
 from strategies.cost import seconds_of
+from strategies.families import ONE_STEP, Cases
 from strategies.real import PART_OF_GATES, RealCases, gates_as_inputs
 from strategies.weights import Weights
 

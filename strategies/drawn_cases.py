@@ -7,7 +7,8 @@ from collections.abc import Callable
 import hypothesis
 
 from strategies.axes import Axes, AxesInForce
-from strategies.case import Case, Cases
+from strategies.case import Case
+from strategies.families import Cases
 
 
 def look_at(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from strategies.case import ONE_STEP, Cases, cases
+from strategies.families import ONE_STEP, Cases, cases
 
 EVERY_SIZE: Mapping[str, str] = {
     "rows": "batch_size",

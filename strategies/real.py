@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from reference.problem import GATES, LSTM
 from strategies import axes
 from strategies.axes import Axes, AxesInForce
-from strategies.case import Case, Cases
+from strategies.case import Case
+from strategies.families import Cases
 from strategies.values import INITIAL
 
 REAL: Mapping[str, Case] = {

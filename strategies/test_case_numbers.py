@@ -11,7 +11,8 @@ from reference.formats import FORMATS
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
 from strategies import Case, cases, parse
 from strategies.axes import MEMORY
-from strategies.case import CELLS, SINGLE_STEP
+from strategies.case import CELLS
+from strategies.families import SINGLE_STEP
 from strategies.values import FILLS
 
 GATE_COUNTS = {RNN_TANH: 1, RNN_RELU: 1, LSTM: 4, GRU: 3}

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import pytest
 
 from strategies import Case, axes, cases
-from strategies.case import SINGLE_STEP
+from strategies.families import SINGLE_STEP
 from strategies.testing import draws, order
 from strategies.values import FILLS
 

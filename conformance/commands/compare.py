@@ -20,7 +20,7 @@ from conformance.harness.findings.rendering import MOST, one_line
 from conformance.harness.isolation.interpreter import CannotRun
 from conformance.harness.models.fleet import Fleet, fleet
 from conformance.harness.models.loading import LikeError
-from conformance.harness.pytest_plugin import github
+from conformance.harness.pytest_plugin.output import github
 from conformance.harness.pytest_plugin.results_file import SUFFIX
 from conformance.harness.reports.templating import fenced
 from conformance.results.files import ResultsError, load

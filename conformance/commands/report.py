@@ -18,8 +18,8 @@ from conformance.harness.localiser.localise import explained
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import OptionError
 from conformance.harness.reports import folder
-from conformance.harness.reports.minimise import minimised
-from conformance.harness.reports.whole import circumstances
+from conformance.harness.reports.minimiser.minimise import minimised
+from conformance.harness.reports.scripts.whole import circumstances
 from conformance.harness.session import Session
 from reference.problem import Problem
 from strategies import Case

@@ -24,7 +24,7 @@ from conformance.comparing.told import Outcome
 from conformance.comparing.verdicts import Changed, Comparison
 from conformance.harness.findings.recorder import Key
 from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, one_line
-from conformance.harness.pytest_plugin.results import suite_version
+from conformance.harness.pytest_plugin.output.results import suite_version
 from conformance.results import files
 
 NOTHING = Outcome(Comparison(), Comparison())

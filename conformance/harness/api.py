@@ -93,7 +93,7 @@ from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, FORWARD, GRU, LSTM, REVERSE, RNN_RELU, RNN_TANH
 from strategies import cases, losses
 from strategies.axes import MEMORY_OF_ITS_OWN
-from strategies.case import ONE_STEP, SINGLE_STEP
+from strategies.families import ONE_STEP, SINGLE_STEP
 from strategies.real import real_cases
 
 LSTM_CELL = LSTM + CELL_SUFFIX

@@ -22,7 +22,7 @@ from conformance.harness.execution import tensors
 from conformance.harness.findings.rendering import one_line
 from conformance.judging.errors import JudgeError
 from reference.formats import FORMATS
-from strategies.case import MOST_NUMBERS
+from strategies.case_line import MOST_NUMBERS
 
 MODULE = "module"
 """The entry of an npz file, or key of a safetensors file's metadata, that holds the module's arguments as JSON."""

@@ -15,7 +15,8 @@ from conformance.harness.findings.rendering import one_line
 from conformance.judging.errors import JudgeError
 from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, LSTM, Architecture
-from strategies.case import CELLS, LARGEST_SIZE
+from strategies.case import CELLS
+from strategies.case_line import LARGEST_SIZE
 
 
 @dataclass(frozen=True)

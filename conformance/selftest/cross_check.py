@@ -23,7 +23,7 @@ from reference.roundings import Rounding
 from reference.testing import mpmath_reference
 from reference.testing.mpmath_reference import Results, mp
 from strategies import Case, cases
-from strategies.case import LARGEST_SEED
+from strategies.case_line import LARGEST_SEED
 from strategies.drawn_cases import look_at
 
 SMALL = cases(

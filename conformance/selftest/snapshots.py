@@ -20,7 +20,7 @@ from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.script import script
+from conformance.harness.reports.scripts.script import script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from strategies import parse

@@ -17,14 +17,14 @@ from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.property import Property, derived_seed, properties
-from conformance.harness.pytest_plugin import plugin
-from conformance.harness.pytest_plugin.report import findings_of
+from conformance.harness.pytest_plugin import command_line
+from conformance.harness.pytest_plugin.output.report import findings_of
 from conformance.harness.session import Session
 from strategies import Axes, Case
 from strategies.axes import DTYPES, MOST_NUMBERS
 
 FEW = "few"
-EFFORTS = plugin.EFFORTS | {FEW: 5}
+EFFORTS = command_line.EFFORTS | {FEW: 5}
 """Cases per property: the efforts of the command line, and one for trials that must be quick."""
 
 NUMBERS = MOST_NUMBERS | {FEW: 2**17}

@@ -318,13 +318,15 @@ def assert_every(
 ) -> None:
     """Counts a comparison with `other`; its first wrong element is the finding, with the text `beside`.
 
-    compared: the labels of `other`, and the call that it is of. allowed: by how much each element may differ.
+    compared: the labels of `other`, and the call that it is of. allowed: by how much each element may differ; the
+    finding then is the wrong element of the largest error / bound.
     """
     assert got.values.shape == other.shape, "a comparison never broadcasts"
     case = case_record.current()
     case.checked(seen, got.values.size if telling is None else telling, 0.0, 0.0)
     if not right.all():
-        index = tuple(int(i) for i in np.argwhere(~right)[0])
+        ratios = np.ones(right.shape) if allowed is None else _ratios(got.values, other, allowed)
+        index = tuple(int(i) for i in np.unravel_index(int(np.where(right, -1.0, ratios).argmax()), right.shape))
         lines = [f"{got.at(index)}:  got {number(got.values[index])}   {beside(index)}"]
         lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
         labels, call = compared
@@ -337,18 +339,26 @@ def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact:
     rounding = judgement(seen).amber or allowed(seen)
     u, floor = rounding.unit_roundoff, rounding.sigmoid_floor
     error, limit = np.abs(got.values - exact), most * u * np.abs(exact) + floor
+    ratios = _ratios(got.values, exact, limit)
     assert_every(
         seen,
         got,
         exact,
         error <= limit,
         f"{function} {NOT_ACCURATE}",
-        lambda at: f"{function} is {number(exact[at])}",
+        lambda at: f"{function} is {exact[at]:.9g} +- {limit[at]:.2g} allowed; {_times(ratios[at], got.values[at])}",
         allowed=limit,
     )
     beyond = np.maximum(error - floor, 0)  # underflow does not count as inaccuracy
     worst = float((beyond / np.maximum(u * np.abs(exact), floor)).max(initial=0.0))
     case_record.current().run.recorder.measured(f"{seen.problem.dtype} {function}", worst)
+
+
+@np.errstate(all="ignore")
+def _ratios(values: np.ndarray, wanted: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """error / bound of every element; that of NaN is infinite."""
+    ratios = np.abs(values - wanted) / allowed
+    return np.where(np.isnan(ratios), np.inf, ratios)
 
 
 def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: object) -> None:

@@ -15,7 +15,7 @@ from conformance.harness.models.recording import Recorded
 from reference.problem import CELL_SUFFIX
 from strategies import Case
 from strategies.axes import LAYOUT_WORDS
-from strategies.case import LARGEST_SIZE, MOST_NUMBERS
+from strategies.case_line import LARGEST_SIZE, MOST_NUMBERS
 from strategies.configurations import Configuration, of_module
 from strategies.weights import Weights, is_name
 

@@ -10,7 +10,7 @@ import pytest
 
 from conformance.harness.models.fleet import Fleet
 from conformance.harness.property import LIKE, MARK, Property
-from conformance.harness.pytest_plugin.plugin import ASKED
+from conformance.harness.pytest_plugin.items import ASKED
 from strategies.configurations import Configuration
 
 ANOTHER_NAME = "asked already under another name"

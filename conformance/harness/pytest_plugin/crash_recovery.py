@@ -30,7 +30,7 @@ from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation import call_journal, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
 from conformance.harness.property import LIKE, MARK
-from conformance.harness.pytest_plugin.report import FINDINGS, SUITE_ERROR, Report
+from conformance.harness.pytest_plugin.output.report import FINDINGS, SUITE_ERROR, Report
 from strategies import CaseError, parse
 
 RUN_FOLDER = "conformance_run"

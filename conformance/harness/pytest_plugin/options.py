@@ -18,11 +18,10 @@ from conformance.harness.findings.known import Known, KnownError, today
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.models.fleet import Fleet, fleet
 from conformance.harness.models.loading import LikeError
+from conformance.harness.pytest_plugin.command_line import EFFORTS
 from conformance.harness.session import Session
 from strategies import Axes, Case, CaseError, parse
 from strategies.axes import DTYPES, MOST_NUMBERS
-
-EFFORT_NAMES = ("smoke", "default", "ci", "deep")
 
 INVALID_PACKING = "test_invalid_call_of_a_utility"
 """How the name of the test begins that is about invalid calls of PyTorch's packing utilities."""
@@ -123,8 +122,8 @@ def read(
     like: Sequence[str] = (),
 ) -> Options:
     """The options from their texts; empty stands for all. Raises OptionError."""
-    if effort not in EFFORT_NAMES:
-        raise OptionError(f"--effort {effort}: no such effort; one of {', '.join(EFFORT_NAMES)}")
+    if effort not in EFFORTS:
+        raise OptionError(f"--effort {effort}: no such effort; one of {', '.join(EFFORTS)}")
     judged = _subject(subjects)
     present = machine.devices()
     axes: dict[str, Any] = {

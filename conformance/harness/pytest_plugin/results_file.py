@@ -13,8 +13,8 @@ from conformance.harness.checks import case_record
 from conformance.harness.execution import module_call
 from conformance.harness.execution.routes import CONSTRUCTOR
 from conformance.harness.pytest_plugin import crash_recovery
-from conformance.harness.pytest_plugin.report import Report
-from conformance.harness.pytest_plugin.results import results_of
+from conformance.harness.pytest_plugin.output.report import Report
+from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.results import files
 from strategies.axes import DTYPES
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 import pytest
 
 from conformance.harness.property import FULL_FIRST, MARK
-from conformance.harness.pytest_plugin.plugin import ASKED
+from conformance.harness.pytest_plugin.deadline import seconds_given
+from conformance.harness.pytest_plugin.items import ASKED
+from conformance.harness.session import Session
 from strategies.cost import level, seconds_of
 
 PART_IN_FULL = 0.5
 """The part of the time of a run that calls in full may take."""
+
+LEFT = pytest.StashKey[float]()
+"""How many items a process will still run, this one too; of a run that ends after a time."""
+
+SECONDS_OF_A_CASE = 1.0
+"""The processor seconds that a drawn case of a model may be estimated to take where time is limited."""
 
 Key = tuple[int, str, str]
 
@@ -27,6 +36,17 @@ def in_turns(items: Sequence[pytest.Item], seed: int) -> list[pytest.Item]:
     return [item for turn in zip_longest(*shuffled) for item in turn if item is not None]
 
 
+def share_out_time(here: Session, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Gives each property an equal share of the time that is left, so that the run comes to all of them if it can."""
+    processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    for place, item in enumerate(items):
+        item.stash[LEFT] = (len(items) - place) / processes
+    if here.fleet.configurations:
+        here.axes.most_seconds = SECONDS_OF_A_CASE
+        in_all = seconds_given(config) * processes
+        here.seconds_full = max(SECONDS_OF_A_CASE, seconds_in_full(items, in_all, here.axes.most_numbers))
+
+
 def seconds_in_full(items: Iterable[pytest.Item], total: float, most_numbers: int) -> float:
     """The most that a model's call in full may be estimated to take, so that all fit in their part of a run's time.
 
@@ -38,6 +58,12 @@ def seconds_in_full(items: Iterable[pytest.Item], total: float, most_numbers: in
         if found is not None and found.is_full_first and family is not None:
             costs += [seconds_of(case, found.clause.id) for case, _ in family.firsts(most_numbers)]
     return level(costs, total * PART_IN_FULL)
+
+
+def begin(here: Session, item: pytest.Item) -> None:
+    """Gives an item its share of the time that is left, in a run that ends after a time."""
+    if LEFT in item.stash:
+        here.seconds_each = max(0.0, here.deadline - time.time()) / item.stash[LEFT]
 
 
 def _key(item: pytest.Item) -> Key:

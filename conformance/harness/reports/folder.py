@@ -18,9 +18,9 @@ from conformance import SET_HERE
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
 from conformance.harness.findings.recorder import Finding, Key
+from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.no_script import NoScript
-from conformance.harness.reports.script import CANNOT_RUN, WITH_DEFECT, needs, script
+from conformance.harness.reports.scripts.script import CANNOT_RUN, WITH_DEFECT, needs, script
 
 SCHEMA = 1
 SCRIPT, FACTS, CASE = "repro.py", "facts.md", "case.json"

@@ -11,7 +11,7 @@ from conformance.harness.evidence import is_cheap, place_in
 from conformance.harness.execution import by_hand
 from conformance.harness.execution.observation import Differentiated, Observation, Poisoned, Repeated
 from conformance.harness.findings.recorder import Element
-from conformance.harness.reports.loss_text import OF
+from conformance.harness.reports.calls.loss_text import OF
 
 MUCH = 16
 """One of two values is the wrong one if its error is so many times that of the other."""

@@ -274,6 +274,17 @@ class _OtherIndices(Plain):
         return output if self.packed is None else output._replace(sorted_indices=None, unsorted_indices=None)
 
 
+@fault("A1")
+class _IndicesSwapped(Plain):
+    """Returns packed output with sorted_indices and unsorted_indices swapped."""
+
+    def output(self, sequence: torch.Tensor) -> Any:
+        output, given = super().output(sequence), self.packed
+        if given is None:
+            return output
+        return output._replace(sorted_indices=given.unsorted_indices, unsorted_indices=given.sorted_indices)
+
+
 @fault("E2", "B1", "B2")
 class _RowsLeftSorted(Plain):
     """Returns the final states of packed rows in sorted order."""

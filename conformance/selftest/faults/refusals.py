@@ -424,7 +424,7 @@ class _TakesMinusOneForOne(Plain):
 
 @fault("J1", on=EVERY)
 class _ForgetsAfterAConstruction(Plain):
-    """Adds no bias from a refused construction to the next that is accepted."""
+    """Adds no bias until a constructor accepts something."""
 
     broken = False
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from conformance.harness.execution.subject import Subject, torch_nn
 from conformance.selftest.faults.fault import EVERY, WITH_TANH, Fault, Faults
@@ -115,6 +116,15 @@ class _OtherStridesWithoutData(Plain):
         return output.mT.contiguous().mT if output.data.device.type == "meta" else output
 
 
+@fault("A4-fake")
+class _OtherStatesWithoutData(Plain):
+    """Returns final states with other strides on fake tensors."""
+
+    def final_states(self, last: list[States]) -> States:
+        states = super().final_states(last)
+        return tuple(state.mT.contiguous().mT if isinstance(state, FakeTensor) else state for state in states)
+
+
 @fault("A4-repr", on=EVERY)
 class _SilentRepr(Plain):
     """Omits bias from its repr."""
@@ -138,6 +148,16 @@ class _Warns(Plain):
     def initial_states(self, sequence: torch.Tensor, hx: Any) -> States:
         warnings.warn("this module is slow", stacklevel=2)
         return super().initial_states(sequence, hx)
+
+
+@fault("A5")
+class _WarnsOfOrder(Plain):
+    """Warns of packed rows that are not sorted."""
+
+    def output(self, sequence: torch.Tensor) -> Any:
+        if self.packed is not None and self.packed.sorted_indices is not None:
+            warnings.warn("sorted rows are faster", FutureWarning, stacklevel=2)
+        return super().output(sequence)
 
 
 # Worked examples

@@ -17,7 +17,8 @@ from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, LSTM, Problem
 from strategies import Case, CaseError, parse
 from strategies.axes import DTYPES, FILLS_BY_WEIGHT, LAYOUT_WORDS, LAYOUTS, MEMORY, SIZES
-from strategies.case import CELLS, LARGEST_SEED
+from strategies.case import CELLS
+from strategies.case_line import LARGEST_SEED
 from strategies.values import FILLS
 
 MOST_NUMBERS = 2**20

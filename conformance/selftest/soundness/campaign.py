@@ -51,7 +51,7 @@ from reference.network import Enclosure
 from reference.problem import Problem
 from reference.roundings import Rounding
 from strategies import Case, CaseError, losses
-from strategies.case import LARGEST_SEED
+from strategies.case_line import LARGEST_SEED
 
 SHARP, UNION = "sharp", "union"
 FULL, FORCED, BACKWARD = "full", "forced", "backward"

@@ -31,7 +31,7 @@ from conformance.selftest.soundness.large_cases_state import Row, State, table
 from conformance.selftest.soundness.state_file import Kept, StateError, resumed, sources_hash
 from strategies import Axes, Case
 from strategies.axes import MOST_NUMBERS
-from strategies.case import LARGEST_SEED
+from strategies.case_line import LARGEST_SEED
 from strategies.drawn_cases import look_at
 from strategies.real import RealCases
 

@@ -10,7 +10,7 @@ from conformance.clauses import ANYBODY, CLAUSES, TORCH_NN
 from conformance.harness import session
 from conformance.harness.execution.subject import OWN_MODULE, Subject, torch_nn
 from conformance.harness.property import properties
-from conformance.harness.pytest_plugin import plugin
+from conformance.harness.pytest_plugin.items import lack_of
 from conformance.selftest.trial import findings_by
 from reference.problem import GRU
 
@@ -34,7 +34,7 @@ def lack(tested, judged):
     mark = SimpleNamespace(args=[tested])
     callspec = SimpleNamespace(params={"cell": tested.cells[0]})
     item: Any = SimpleNamespace(get_closest_marker=lambda name: mark, callspec=callspec, stash={})
-    return plugin._lack(item, judged)
+    return lack_of(item, judged)
 
 
 @pytest.mark.parametrize("tested", properties(), ids=lambda tested: tested.name)

@@ -39,8 +39,14 @@ FORBIDDEN = {
     f"{HARNESS}/evidence.py": "import conformance.harness.observe",
     f"{HARNESS}/property.py": "import conformance.harness.replay",
     f"{HARNESS}/replay.py": "import conformance.harness.api",
-    f"{HARNESS}/api.py": "import conformance.harness.reports.script",
-    f"{HARNESS}/reports/whole.py": "import conformance.harness.pytest_plugin.plugin",
+    f"{HARNESS}/api.py": "import conformance.harness.reports.scripts.script",
+    f"{HARNESS}/reports/folder.py": "import conformance.harness.pytest_plugin.plugin",
+    f"{HARNESS}/reports/facts.py": "import conformance.harness.reports.folder",
+    f"{HARNESS}/reports/scripts/numbers.py": "import conformance.harness.reports.minimiser.minimise",
+    f"{HARNESS}/reports/minimiser/one_row.py": "import conformance.harness.reports.scripts.script",
+    f"{HARNESS}/reports/calls/classes.py": "import conformance.harness.reports.scripts.whole",
+    f"{HARNESS}/reports/two_sides.py": "import conformance.harness.reports.facts",
+    f"{HARNESS}/reports/templating.py": "import conformance.harness.reports.calls.call_text",
 }
 """Modules, and what each of them may not import."""
 

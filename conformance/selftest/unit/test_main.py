@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from conformance.__main__ import CUT_OFF
-from conformance.harness.pytest_plugin.results import results_of
+from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.results import files
 from conformance.selftest.unit.results.examples import report
 

@@ -24,8 +24,9 @@ from conformance.harness.execution.subject import Subject
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.observe import observe
 from conformance.harness.property import Property, properties
-from conformance.harness.pytest_plugin import options, summary
-from conformance.harness.pytest_plugin.report import Report
+from conformance.harness.pytest_plugin import options
+from conformance.harness.pytest_plugin.output import summary
+from conformance.harness.pytest_plugin.output.report import Report
 from conformance.harness.session import Session
 from conformance.harness.support import FEATURES, features, smallest
 from conformance.selftest import trial

@@ -15,7 +15,7 @@ from conformance.comparing.recorded import recorded
 from conformance.comparing.timing import Times
 from conformance.comparing.told import Outcome
 from conformance.comparing.verdicts import Changed, Comparison, Headroom
-from conformance.harness.pytest_plugin.results import results_of
+from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.results import files
 from conformance.results.schema import schema
 from conformance.selftest.unit.results.examples import FINDING, HOSTILE, RAISES, full, report

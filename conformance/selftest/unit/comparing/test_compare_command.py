@@ -14,7 +14,7 @@ from conformance.harness.execution.requests.request import InProcess
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.isolation.interpreter import CannotRun
 from conformance.harness.models import loading
-from conformance.harness.pytest_plugin import github
+from conformance.harness.pytest_plugin.output import github
 from conformance.selftest.generate_docs import DOCS
 from conformance.selftest.unit.models import examples
 

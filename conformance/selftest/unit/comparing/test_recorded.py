@@ -7,7 +7,7 @@ import pytest
 import conformance.__main__ as command_line
 from conformance.commands.compare import DEVIATES, SAME, USAGE, WORSE, exit_code
 from conformance.comparing.recorded import recorded, told
-from conformance.harness.pytest_plugin.results import results_of
+from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.results import files
 from conformance.results.document import Module
 from conformance.selftest.unit.results.examples import FINDING, full, report

@@ -37,7 +37,7 @@ from conformance.harness.findings.deviation import Deviation
 from conformance.harness.isolation import messages, worker_process
 from conformance.harness.isolation.worker_process import ChildError, WorkerProcess
 from conformance.harness.property import properties
-from conformance.harness.pytest_plugin import plugin
+from conformance.harness.pytest_plugin import requirements
 from conformance.harness.session import Session
 from reference.problem import GRU, LSTM, Architecture
 from strategies import Case, losses, parse
@@ -345,8 +345,8 @@ def test_import_that_ends_its_process_ends_a_child_alone(pools, tmp_path, monkey
     pool = pools()
     monkeypatch.setattr(worker_process, "pool", lambda: pool)
     with pytest.raises(pytest.UsageError, match=r"--subject deadly_import: importing has to work first, .* code 3"):
-        plugin._require_import_to_return(["deadly_import"])
-    plugin._require_import_to_return(["torch.nn"])
+        requirements.require_import_to_return(["deadly_import"])
+    requirements.require_import_to_return(["torch.nn"])
 
 
 POISON = """

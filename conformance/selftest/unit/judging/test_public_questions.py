@@ -12,7 +12,7 @@ from conformance.__main__ import main
 from conformance.harness.execution import machine
 from conformance.judging.module_arguments import KEYS
 from conformance.selftest.public_questions import QUESTIONS, batched_gru, save
-from strategies.case import MOST_NUMBERS
+from strategies.case_line import MOST_NUMBERS
 
 DOCS = (Path(__file__).parents[4] / "docs" / "judge.md").read_text(encoding="utf-8")
 

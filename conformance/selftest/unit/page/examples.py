@@ -8,7 +8,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from conformance.harness.pytest_plugin.results import results_of
+from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.page.runs import Run, read
 from conformance.results.document import Results
 from conformance.results.files import write

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conformance.harness.isolation.call_journal import Record
-from conformance.harness.pytest_plugin import crash_recovery, plugin
+from conformance.harness.pytest_plugin import crash_recovery, requirements
 from conformance.results.files import load
 from strategies import parse
 
@@ -275,9 +275,9 @@ def test_workers_that_die_outside_of_any_test_are_not_replaced_for_ever(tmp_path
 def test_ways_to_share_out_tests_that_lose_some_after_a_crash_are_refused():
     for dist in ("loadscope", "loadfile", "loadgroup", "each"):
         with pytest.raises(pytest.UsageError, match=f"--dist {dist}: .* use --dist load"):
-            plugin._require_workers_that_can_be_replaced(dist)
+            requirements.require_workers_that_can_be_replaced(dist)
     for dist in ("no", "load", "worksteal"):
-        plugin._require_workers_that_can_be_replaced(dist)
+        requirements.require_workers_that_can_be_replaced(dist)
 
 
 @pytest.mark.parametrize("cache", ["a file", "there", "switched off"])

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from conformance.clauses import AMBER, REMARK
-from conformance.harness.pytest_plugin import github
-from conformance.harness.pytest_plugin.results import results_of
+from conformance.harness.pytest_plugin.output import github
+from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.selftest.unit.results.examples import FINDING, HOSTILE, RAISES, full, report
 
 

@@ -15,9 +15,10 @@ from conformance.clauses import AMBER, RED, REMARK
 from conformance.harness.execution import subject
 from conformance.harness.execution.failure import RAISED, TIMED_OUT, Failure
 from conformance.harness.findings.recorder import Element, Finding
-from conformance.harness.pytest_plugin import options, report_folders
-from conformance.harness.pytest_plugin.report import Report
-from conformance.harness.pytest_plugin.report_folders import (
+from conformance.harness.pytest_plugin import options
+from conformance.harness.pytest_plugin.output import report_folders
+from conformance.harness.pytest_plugin.output.report import Report
+from conformance.harness.pytest_plugin.output.report_folders import (
     INTERRUPTED,
     NO_TIME,
     Folders,
@@ -30,7 +31,7 @@ from conformance.harness.pytest_plugin.report_folders import (
     told_of,
     write,
 )
-from conformance.harness.pytest_plugin.summary import Summary
+from conformance.harness.pytest_plugin.output.summary import Summary
 from conformance.harness.session import Session
 
 ROOT = Path(__file__).parents[4]
@@ -331,7 +332,7 @@ SPY = """
 import sys
 def pytest_unconfigure(config):
     print("imported" if "jinja2" in sys.modules else "not imported", "children" if
-          "conformance.harness.pytest_plugin.report_folders" in sys.modules else "")
+          "conformance.harness.pytest_plugin.output.report_folders" in sys.modules else "")
 """
 
 CHOSEN = "test_results_lie and not cell and not wherever"

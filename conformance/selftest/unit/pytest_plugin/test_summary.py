@@ -14,8 +14,8 @@ from conformance.harness.findings.known import SHIPPED, load
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import finding_text, one_line, wrapped
 from conformance.harness.pytest_plugin import options
-from conformance.harness.pytest_plugin.report import FINDINGS, FIXED, LACKING, STILL_THERE, Report
-from conformance.harness.pytest_plugin.summary import Summary, short_tracker
+from conformance.harness.pytest_plugin.output.report import FINDINGS, FIXED, LACKING, STILL_THERE, Report
+from conformance.harness.pytest_plugin.output.summary import Summary, short_tracker
 from conformance.harness.session import Session
 from strategies import parse
 

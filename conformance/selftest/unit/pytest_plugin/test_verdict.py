@@ -14,8 +14,8 @@ from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.isolation.call_journal import Record
 from conformance.harness.pytest_plugin import crash_recovery, options, plugin
-from conformance.harness.pytest_plugin.report import FINDINGS, SUITE_ERROR, Report, findings_of, rewrite
-from conformance.harness.pytest_plugin.summary import Summary
+from conformance.harness.pytest_plugin.output.report import FINDINGS, SUITE_ERROR, Report, findings_of, rewrite
+from conformance.harness.pytest_plugin.output.summary import Summary
 from conformance.harness.session import Session
 
 FINDING = Finding(

@@ -21,7 +21,7 @@ from conformance.harness.execution.requests import autograd_apis
 from conformance.harness.execution.requests.problem_request import PARAMETER_MEMORY
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Element, Finding
-from conformance.harness.reports.script import WITHOUT_DEFECT, script
+from conformance.harness.reports.scripts.script import WITHOUT_DEFECT, script
 from conformance.selftest.unit.reports.test_scripts import ended
 from strategies import losses, parse
 from strategies.axes import MEMORY

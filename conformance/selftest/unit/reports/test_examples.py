@@ -14,8 +14,8 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.property import properties
 from conformance.harness.reports import folder
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.minimise import minimised
-from conformance.harness.reports.script import WITHOUT_DEFECT, script
+from conformance.harness.reports.minimiser.minimise import minimised
+from conformance.harness.reports.scripts.script import WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.golden_reports import FOLDER, examples, folder_of, release_of
 from conformance.selftest.implementations.packing import Packing, packing_subject

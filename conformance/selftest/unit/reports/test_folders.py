@@ -17,11 +17,12 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.property import properties
-from conformance.harness.pytest_plugin import report_folders
-from conformance.harness.reports import endings, folder, versions
-from conformance.harness.reports.call_text import literal
+from conformance.harness.pytest_plugin.output import report_folders
+from conformance.harness.reports import folder, versions
+from conformance.harness.reports.calls.call_text import literal
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.script import script
+from conformance.harness.reports.scripts import endings
+from conformance.harness.reports.scripts.script import script
 from conformance.harness.session import Session
 from conformance.selftest.golden_reports import FOLDER
 from conformance.selftest.implementations import plain

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from conformance.harness.reports.call_text import WIDTH, assigned, literal
+from conformance.harness.reports.calls.call_text import WIDTH, assigned, literal
 
 VALUES = st.sampled_from([0.0, -0.0, 1.0, -0.5, 0.1, 2.0**-30, 1e300])
 

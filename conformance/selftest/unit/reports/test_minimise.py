@@ -16,9 +16,9 @@ from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import finding_text
 from conformance.harness.property import Property, properties
-from conformance.harness.reports import minimise
-from conformance.harness.reports.call_text import literal
-from conformance.harness.reports.minimise import DEADLY_TRIES, LONGEST, minimised
+from conformance.harness.reports.calls.call_text import LONGEST, literal
+from conformance.harness.reports.minimiser import minimise, simpler
+from conformance.harness.reports.minimiser.minimise import DEADLY_TRIES, minimised
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from reference.problem import GRU
@@ -248,7 +248,7 @@ def test_search_looks_at_the_clock_where_nothing_is_simpler_either(monkeypatch):
         return 0.0
 
     def look(record, problem, seen):
-        monkeypatch.setattr(minimise, "_cost", cost)
+        monkeypatch.setattr(minimise, "cost_of_numbers", cost)
         outside(record, seen)
 
     looked(look, replace(CASE, hidden_size=100), seconds=-1.0)
@@ -266,6 +266,6 @@ def test_of_many_numbers_some_are_read(monkeypatch):
         read.append(number)
         return 2
 
-    monkeypatch.setattr(minimise, "_cost_of", cost_of)
-    assert minimise._cost(np.ones(10**6)) == 2 * 10**6
-    assert 1000 < len(read) <= minimise.MOST_READ
+    monkeypatch.setattr(simpler, "_cost_of_one", cost_of)
+    assert simpler.cost_of_numbers(np.ones(10**6)) == 2 * 10**6
+    assert 1000 < len(read) <= simpler.MOST_READ

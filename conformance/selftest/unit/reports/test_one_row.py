@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from conformance.commands.report import found_by
 from conformance.harness import session
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.minimise import minimised
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.minimiser.minimise import minimised
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.implementations.plain import Plain, subject
@@ -58,6 +60,49 @@ def test_script_shows_one_value_of_a_table(name, test, cell):
         code, printed = ended(text)
     assert code == WITH_DEFECT, printed
     assert ended(text)[0] == WITHOUT_DEFECT, text
+
+
+class WorstInAnotherBinade(Plain):
+    """Has a small error from 2^-7 to 2^-6 and a larger one from 1/2 to 1, in 16-bit types."""
+
+    worst = 0.75
+
+    def tanh(self, z):
+        return self.off(torch.tanh(z), z)
+
+    def sigmoid(self, z):
+        return self.off(torch.sigmoid(z), z)
+
+    def off(self, right, z):
+        size = z.abs()
+        near = torch.where((size >= 2**-7) & (size < 2**-6), 1 - 2**-5, 1.0)
+        return right * torch.where((size >= 0.5) & (size < 1), self.worst, near).to(z.dtype)
+
+
+class NaNInAnotherBinade(WorstInAnotherBinade):
+    """The same, and NaN in place of the larger error."""
+
+    worst = float("nan")
+
+
+@pytest.mark.parametrize("kind", [WorstInAnotherBinade, NaNInAnotherBinade])
+@pytest.mark.parametrize(
+    ("test", "cell", "exact"),
+    [
+        ("test_tanh_of_every_16_bit_value_is_as_accurate_as_its_model", "rnn_tanh", np.tanh),
+        ("test_sigmoid_of_every_16_bit_value_is_as_accurate_as_its_model", "lstm", lambda x: 1 / (1 + np.exp(-x))),
+    ],
+)
+def test_inaccurate_function_is_shown_by_its_worst_value(kind, test, cell, exact):
+    whole, least = found_in(subject("worst", kind), test, cell)
+    element = whole.finding.element
+    assert 0.5 <= abs(whole.seen.problem.input[element.where["row"], 0, 0]) < 1
+    assert element.wanted == pytest.approx(exact(whole.seen.problem.input[element.where["row"], 0, 0]))
+    assert np.array_equal(
+        (least.finding.element.got, least.finding.element.wanted), (element.got, element.wanted), True
+    )
+    off = "got is NaN" if np.isnan(element.got) else "off by "
+    assert f" +- {element.allowed:.2g} allowed; {off}" in whole.finding.lines[0]
 
 
 class ShiftsManyRows(Plain):

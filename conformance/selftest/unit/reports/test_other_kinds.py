@@ -19,8 +19,8 @@ from conformance.harness.execution.failure import MISMATCHED
 from conformance.harness.execution.requests.packing import TORCH_PACKING, UTILITIES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
-from conformance.harness.reports.packing_call import whole
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.calls.packing_call import whole
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.unit.reports.test_scripts import assert_short, assert_small, ended, in_place_of_torch_nn
@@ -60,6 +60,10 @@ FACTS = {
         "test_meta_and_fake_tensors_have_the_facts_of_a_real_call",
         "v1 rnn_tanh i1 h2 t2 bf float32 fill=dyadic",
     ),
+    "returns-final-states-with-other-strides-on-fake-tensors": (
+        "test_meta_and_fake_tensors_have_the_facts_of_a_real_call",
+        "v1 lstm i1 h2 t1 n2 float32 fill=dyadic",
+    ),
     "omits-bias-from-its-repr": (
         "test_repr_shows_every_argument_that_is_not_its_default",
         "v1 gru i1 h1 t1 nobias float32 fill=dyadic",
@@ -69,9 +73,17 @@ FACTS = {
         BARE.format("lstm_cell"),
     ),
     "warns-on-every-call": ("test_valid_call_warns_of_nothing", BARE.format("gru")),
+    "warns-of-packed-rows-that-are-not-sorted": (
+        "test_valid_call_warns_of_nothing",
+        "v1 lstm i1 h1 t1,2 float32 fill=dyadic",
+    ),
     "returns-packed-output-without-sorted_indices-and-unsorted_indices": (
         "test_packed_output_has_the_batch_sizes_and_indices_of_the_input",
         "v1 rnn_relu i1 h1 t1,2 float32 fill=dyadic",
+    ),
+    "returns-packed-output-with-sorted_indices-and-unsorted_indices-swapped": (
+        "test_packed_output_has_the_batch_sizes_and_indices_of_the_input",
+        "v1 gru i1 h1 t1,3,2 float32 fill=dyadic",
     ),
     "halves-its-input-in-place": (
         "test_call_changes_no_input_state_or_parameter_and_draws_no_random_number",

@@ -3,7 +3,7 @@
 from conformance.commands.report import distinct, found_by
 from conformance.harness import session
 from conformance.harness.property import properties
-from conformance.harness.reports.whole import circumstances
+from conformance.harness.reports.scripts.whole import circumstances
 from conformance.harness.session import Session
 from conformance.selftest.implementations.plain import Plain, subject
 from strategies import parse

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 import torch
 
-from conformance.harness.reports.script import WITH_DEFECT, script
+from conformance.harness.reports.scripts.script import WITH_DEFECT, script
 from conformance.selftest.implementations.plain import Plain, subject
 from conformance.selftest.unit.reports.test_other_kinds import AROUND, BARE, endings_of, forked, shown
 from conformance.selftest.unit.reports.test_scripts import WITHOUT_DEFECT, ended, in_place_of_torch_nn

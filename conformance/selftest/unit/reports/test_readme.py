@@ -9,8 +9,8 @@ from conformance.harness import session
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.minimise import minimised
-from conformance.harness.reports.script import WITH_DEFECT, script
+from conformance.harness.reports.minimiser.minimise import minimised
+from conformance.harness.reports.scripts.script import WITH_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.implementations.plain import Plain, subject
 from conformance.selftest.unit.reports.test_scripts import ended, in_place_of_torch_nn

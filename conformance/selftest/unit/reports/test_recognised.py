@@ -4,7 +4,7 @@ from conformance.commands.report import found_by, recognised
 from conformance.harness import session
 from conformance.harness.property import properties
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.minimise import minimised
+from conformance.harness.reports.minimiser.minimise import minimised
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from strategies import parse

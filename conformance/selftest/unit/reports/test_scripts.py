@@ -13,8 +13,9 @@ from conformance.commands.report import found_by
 from conformance.harness import session
 from conformance.harness.execution.subject import SERVES, TORCH_NN
 from conformance.harness.property import properties
-from conformance.harness.reports.minimise import LONGEST, minimised
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.calls.call_text import LONGEST
+from conformance.harness.reports.minimiser.minimise import minimised
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.faults.caught_by import shows

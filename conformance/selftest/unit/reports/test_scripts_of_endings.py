@@ -11,8 +11,8 @@ from conformance.harness import session
 from conformance.harness.execution.failure import EXITED, KILLED, TIMED_OUT, Failure
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.property import properties
-from conformance.harness.reports import endings
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.scripts import endings
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.implementations.plain import Plain, subject
 from conformance.selftest.unit.reports.test_other_kinds import BARE, endings_of

@@ -12,8 +12,8 @@ from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Element
 from conformance.harness.property import properties
 from conformance.harness.reports.facts import facts
-from conformance.harness.reports.pairs import pair
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.scripts.pairs import pair
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.unit.reports.test_scripts import ended, in_place_of_torch_nn

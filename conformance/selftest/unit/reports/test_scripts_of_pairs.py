@@ -12,10 +12,10 @@ from conformance.harness.execution.requests.problem_request import PARAMETER_MEM
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.property import properties
-from conformance.harness.reports.call_text import CONTEXTS, DOUBLED
-from conformance.harness.reports.memory_text import CONTIGUOUS, FUNCTIONS
-from conformance.harness.reports.minimise import minimised
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.calls.call_text import CONTEXTS, DOUBLED
+from conformance.harness.reports.calls.memory_text import CONTIGUOUS, FUNCTIONS
+from conformance.harness.reports.minimiser.minimise import minimised
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.unit.reports.test_scripts import assert_short, assert_small, ended, in_place_of_torch_nn

@@ -8,7 +8,7 @@ from conformance.harness.execution.subject import named
 from conformance.harness.isolation import confirmed
 from conformance.harness.property import properties
 from conformance.harness.reports.folder import exit_code
-from conformance.harness.reports.script import WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.faults import refusals
 from conformance.selftest.unit.reports.test_other_kinds import endings_of, shown
@@ -83,7 +83,7 @@ OTHERS = {
     "does-not-check-the-argument-num_layers": (CONSTRUCTOR, "constructor.num_layers.value=0"),
     "does-not-check-the-argument-dropout": (CONSTRUCTOR, "constructor.dropout.value=1.5"),
     "takes-a-negative-size-without-its-sign": (CONSTRUCTOR, "constructor.hidden_size.value=-1"),
-    "adds-no-bias-from-a-refused-construction-to-the-next-that-is-accepted": (
+    "adds-no-bias-until-a-constructor-accepts-something": (
         CONSTRUCTOR,
         "constructor.input_size.value=0",
     ),

@@ -11,10 +11,10 @@ from conformance.commands.report import found_by
 from conformance.harness import session
 from conformance.harness.execution.subject import named
 from conformance.harness.property import properties
-from conformance.harness.reports.classes import Classes
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.reports.folder import exit_code, write
-from conformance.harness.reports.no_script import NoScript
-from conformance.harness.reports.script import CANNOT_RUN, WITH_DEFECT, WITHOUT_DEFECT, script
+from conformance.harness.reports.scripts.script import CANNOT_RUN, WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.unit.reports.test_scripts import assert_short
 from strategies import parse

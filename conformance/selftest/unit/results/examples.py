@@ -11,7 +11,7 @@ from conformance.harness.execution.failure import RAISED, Failure
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.models.fleet import Fleet
 from conformance.harness.pytest_plugin import options
-from conformance.harness.pytest_plugin.report import Report
+from conformance.harness.pytest_plugin.output.report import Report
 from conformance.harness.session import Session
 from strategies import Case
 from strategies.configurations import Configuration

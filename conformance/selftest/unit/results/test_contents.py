@@ -17,8 +17,8 @@ from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.models.fleet import Fleet
 from conformance.harness.property import Property
-from conformance.harness.pytest_plugin.report import STILL_THERE
-from conformance.harness.pytest_plugin.results import results_of
+from conformance.harness.pytest_plugin.output.report import STILL_THERE
+from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.harness.pytest_plugin.results_file import CallTimes
 from conformance.harness.session import Session
 from conformance.selftest.unit.results.examples import FINDING, HOSTILE, RAISES, TEST, full, report

@@ -1,0 +1,57 @@
+"""What a test item is about: its property and cell, and whether it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+ASKED = pytest.StashKey[Any]()
+"""The property of an item that is asked of a user's module."""
+
+
+def own_test(found: Any, item: pytest.Item, seed: str | None) -> Callable[..., None]:
+    """The test of a property for the cell of an item, with a seed of its own if the run has one."""
+    from conformance.harness.property import derived_seed
+
+    node = item.nodeid.rpartition("::")[2]
+    return found.test(cell_of(item), seed=None if seed is None else derived_seed(int(seed), node))  # type: ignore[no-any-return]
+
+
+def is_asked_for(item: pytest.Item, options: Any, cells: Sequence[str]) -> bool:
+    """Whether --cell and --case leave a test in. What is about no cell is none of --cell's business."""
+    found, cell = property_of(item), cell_of(item)
+    if options.fleet.configurations and (found is None or not found.module):
+        return False
+    if cells and cell and cell not in cells:
+        return False
+    return options.case is None or (found is not None and found.fits(options.case, cell) and options.cell in ("", cell))
+
+
+def property_of(item: pytest.Item) -> Any:
+    """The property that a test claims, or None."""
+    mark = item.get_closest_marker("conformance")
+    return None if mark is None else item.stash.get(ASKED, mark.args[0])
+
+
+def cell_of(item: pytest.Item) -> str:
+    """The cell that a property's test, or the replay of a known deviation, is about; "" for any other test."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    replayed = getattr(given.get("known_deviation"), "case", "")
+    if replayed:
+        from strategies import parse
+
+        return parse(replayed)[1]
+    return str(given.get("cell", "")) if property_of(item) is not None else ""
+
+
+def lack_of(item: pytest.Item, judged: Any) -> str:
+    """Why a property's test has nothing to judge in this subject; "" where it has."""
+    found, cell = property_of(item), cell_of(item)
+    if found is None:
+        return ""
+    if cell and cell not in judged.classes:
+        return f"no {', '.join(judged.lacking)}: {judged.name} has none"
+    binding = found.clause.binds
+    return "" if found.clause.binds_subject(judged.name) else f"{found.clause.id} binds {binding} alone"

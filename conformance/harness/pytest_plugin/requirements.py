@@ -1,0 +1,51 @@
+"""What must be there before anything runs: packages, replaceable workers, subjects that can be imported."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+
+import pytest
+
+OLDEST = {"torch": "2.0", "hypothesis": "6.149", "numpy": "1.26", "packaging": "21"}
+REMEDY = {"torch": "pip install torch==2.13.0 (or the release that you want judged)"}
+
+
+def require_packages() -> None:
+    """Says in one line which package is missing or too old. Raises pytest.UsageError."""
+    for name, oldest in reversed(OLDEST.items()):
+        remedy = REMEDY.get(name, "pip install -e .")
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise pytest.UsageError(f"{name} is not installed: {remedy}") from None
+        if name == "packaging":
+            continue
+        from packaging.version import Version
+
+        if Version(found) < Version(oldest):
+            raise pytest.UsageError(f"{name} {found} is too old, {oldest} or newer is needed: {remedy}")
+    try:
+        import torch  # noqa: F401
+    except (ImportError, OSError) as error:
+        raise pytest.UsageError(
+            f"torch cannot be imported ({' '.join(str(error).split())[:200]}): {REMEDY['torch']}"
+        ) from None
+
+
+def require_workers_that_can_be_replaced(dist: str) -> None:
+    """Refuses the ways to share out tests with which a crash loses some. Raises pytest.UsageError."""
+    from conformance.harness.pytest_plugin.crash_recovery import REPLACING
+
+    if dist not in REPLACING:
+        raise pytest.UsageError(
+            f"--dist {dist}: tests are lost with it where a worker crashes; use --dist load (-n alone) or worksteal"
+        )
+
+
+def require_import_to_return(subjects: Sequence[str]) -> None:
+    """Imports the subjects in a child, where it ends nothing but that. Raises pytest.UsageError."""
+    from conformance.harness.isolation import worker_process
+
+    if why := worker_process.pool().refusal_of_import(subjects):
+        raise pytest.UsageError(f"--subject {why}")

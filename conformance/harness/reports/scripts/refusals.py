@@ -1,0 +1,218 @@
+"""Scripts of invalid calls: made in a child process, which says whether they were refused."""
+
+from __future__ import annotations
+
+from torch.nn.utils.rnn import PackedSequence
+
+from conformance.harness.checks.case_record import Found
+from conformance.harness.checks.refusals import ACCEPTED, CHANGES, NOT_REFUSED, SPOILS
+from conformance.harness.execution.inputs import inputs
+from conformance.harness.execution.observation import Refused
+from conformance.harness.execution.requests.invalid.call import PARAMETER_AXES, SIZE_AXES, spoilt_batch_sizes
+from conformance.harness.execution.requests.invalid.construction import keywords
+from conformance.harness.execution.requests.packing import Batch
+from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.calls.packing_call import name_of
+from conformance.harness.reports.calls.spoilt_utility import UtilityText, with_batch_sizes
+from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
+from conformance.harness.reports.scripts.whole import rendered, sentence
+from conformance.harness.reports.templating import code
+from reference.invalid_calls import CONSTRUCTOR, OTHER, Spoil, read
+from reference.problem import LSTM
+from strategies import parse
+
+NO_TENSOR = {"list": "{0}.tolist()", "array": "{0}.numpy()", "text": "'a text'", "nothing": "None"}
+"""What stands in place of a tensor, as Python writes it."""
+
+
+def refusal(found: Found) -> str | None:
+    """The script of an invalid call that is not refused, or harms something."""
+    finding, seen = found.finding, found.seen
+    if not isinstance(seen, Refused):
+        return None
+    if not finding.case:
+        raise NoScript("the call is not known")
+    spoil = read(parse(finding.case)[0].spoil)
+    lines = {CONSTRUCTOR: _of_constructor, "": _of_call}.get(spoil.called, _of_utility)
+    title, constants, written = lines(found, spoil)
+    shows, sound = _outcomes(finding.kind)
+    return rendered(
+        finding,
+        "refusal.py.j2",
+        title=f"{title}: {finding.field} {finding.kind}",
+        seen=[sentence(finding.lines[0]), f"What is wrong with the call: {spoil.place}{spoil.how}."],
+        imports=["subprocess"],
+        limit=LIMIT_SECONDS,
+        **code(constants=constants, lines=written, shows=repr(shows), sound=repr(sound)),
+    )
+
+
+Written = tuple[str, list[str], list[str]]
+"""What the call is of, in words; lines that name numbers; and lines that make the call."""
+
+
+def _of_call(found: Found, spoil: Spoil) -> Written:
+    finding, seen = found.finding, found.seen
+    assert isinstance(seen, Refused)
+    if seen.route not in CONTEXTS:
+        raise NoScript("the call is not known")
+    classes = Classes.of(finding)
+    call = Call(seen.problem, seen.route, seen.manner, classes=classes)
+    *before, valid = call.lines()
+    spoilt, invalid = _spoilt(spoil, seen, valid)
+    lines = [*call.module_lines(), *before, *_asked(finding.kind, valid, spoilt, invalid)]
+    title = f"{classes.described(seen.problem.architecture)}, {seen.problem.dtype}"
+    return title, call.literals().splitlines(), inside(CONTEXTS[seen.route], lines)
+
+
+def _of_constructor(found: Found, spoil: Spoil) -> Written:
+    finding, seen = found.finding, found.seen
+    architecture, classes = seen.problem.architecture, Classes.of(finding)
+    written = {name: repr(value) for name, value in keywords(seen.problem, spoil).items()}
+    if spoil.value == "nan":
+        written[spoil.argument] = 'float("nan")'
+    made = f"other = {classes.constructed(architecture).partition('(')[0]}({_listed(written)})"
+    title = classes.described(architecture)
+    if finding.kind == ACCEPTED:
+        return title, [], [made]
+    call = Call(seen.problem, seen.route, seen.manner, classes=classes)
+    *before, valid = call.lines()
+    invalid = valid.replace("module(", "other.eval()(")
+    asked = (
+        _asked(finding.kind, valid, [], f"{made}\n    {invalid}") if finding.kind != NOT_REFUSED else [made, invalid]
+    )
+    lines = [*call.module_lines(), *before, *(line for one in asked for line in one.split("\n"))]
+    return title, call.literals().splitlines(), inside(CONTEXTS[seen.route], lines)
+
+
+def _listed(written: dict[str, str]) -> str:
+    """Arguments of a call by name, without those that are the defaults of every class."""
+    usual = {"bias": "True", "num_layers": "1", "batch_first": "False", "bidirectional": "False", "device": "'cpu'"}
+    usual |= {"dtype": "torch.float32", "nonlinearity": "'tanh'"}
+    return ", ".join(f"{name}={value}" for name, value in written.items() if usual.get(name) != value)
+
+
+def _of_utility(found: Found, spoil: Spoil) -> Written:
+    """The lines of a call of a utility; what it was given is compared by its numbers."""
+    problem, kind = found.seen.problem, found.finding.kind
+    call = UtilityText(Batch(problem, problem.input), spoil)
+    if kind.startswith(CHANGES):
+        held = f"str({call.first})"
+        lines = [
+            *call.valid_lines(),
+            *call.spoilt_lines(),
+            f"before = {held}",
+            *_attempt(call.invalid()),
+            f"print('unchanged' if before == {held} else 'changed')",
+        ]
+    elif kind == SPOILS:
+        lines = [
+            *call.valid_lines(),
+            f"first = str({call.valid()})",
+            *call.spoilt_lines(),
+            *_attempt(call.invalid()),
+            *call.valid_lines()[1:],
+            f"second = str({call.valid()})",
+            "print('the same result' if first == second else 'another result')",
+        ]
+    else:
+        lines = [*call.valid_lines(), *call.spoilt_lines(), call.invalid()]
+    return name_of(spoil.called), [], lines
+
+
+def _attempt(invalid: str) -> list[str]:
+    return ["try:", f"    {invalid}", "except Exception:", "    pass"]
+
+
+def _outcomes(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """How the child's words begin where the defect shows, and where it does not."""
+    if kind == NOT_REFUSED:
+        return ("returned", "killed", "ended", "did not return"), ("raised",)
+    if kind == ACCEPTED:
+        return ("returned",), ("raised",)
+    if kind.startswith(CHANGES):
+        return ("changed",), ("unchanged",)
+    if kind == SPOILS:
+        return ("another result", "raised"), ("the same result",)
+    return (kind,), ("raised", "returned")
+
+
+def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
+    """The lines that make the invalid call, and say what it left behind."""
+    attempt = _attempt(invalid)
+    if kind.startswith(CHANGES):
+        name = kind.removeprefix(CHANGES)
+        held = {"input": "x", "h_0": "h_0", "c_0": "c_0"}.get(name, f"module.{name}")
+        return [
+            *spoilt,
+            f"before = {held}.detach().clone()",
+            *attempt,
+            f"print('unchanged' if torch.equal(before, {held}) else 'changed')",
+        ]
+    if kind == SPOILS:
+        kept = spoilt[0].partition(" = ")[0] if spoilt else ""
+        return [
+            *([f"kept = {kept}"] if kept else []),
+            f"first = {_result(valid)}",
+            *spoilt,
+            *attempt,
+            *([f"{kept} = kept"] if kept else []),
+            f"second = {_result(valid)}",
+            "print('the same result' if torch.equal(first, second) else 'another result')",
+        ]
+    return [*spoilt, invalid]
+
+
+def _result(valid: str) -> str:
+    """The first tensor that a call returns."""
+    made = valid.partition(" = ")[2]
+    packed = "module(packed" in made
+    return f"{made}[0]{'.data' if packed else ''}"
+
+
+def _spoilt(spoil: Spoil, seen: Refused, valid: str) -> tuple[list[str], str]:
+    """The lines that spoil an argument, and the call that then is invalid."""
+    if spoil.argument == "hx":
+        return [], _with_states(valid, spoil, seen)
+    if spoil.argument == "batch_sizes":
+        packed = inputs(seen.problem).input
+        assert isinstance(packed, PackedSequence)
+        return [with_batch_sizes(spoilt_batch_sizes(packed.batch_sizes, spoil))], valid
+    if spoil.argument in ("h_0", "c_0"):
+        return [f"{spoil.argument} = {_expression(spoil, spoil.argument, SIZE_AXES)}"], valid
+    if spoil.argument == "input":
+        name = "packed.data" if seen.problem.lengths is not None else "x"
+        made = NO_TENSOR[spoil.value].format(name) if spoil.aspect == "type" else _expression(spoil, name, SIZE_AXES)
+        return [f"packed = packed._replace(data={made})" if name != "x" else f"x = {made}"], valid
+    parameter = next(name for name in seen.problem.parameters if name.startswith(spoil.argument))
+    made = _expression(spoil, f"module.{parameter}.detach()", PARAMETER_AXES)
+    return [f"module.{parameter} = torch.nn.Parameter({made}, requires_grad=False)"], valid
+
+
+def _expression(spoil: Spoil, tensor: str, axes: dict[str, int]) -> str:
+    """A tensor that is wrong in one aspect, as Python writes it."""
+    if spoil.aspect == "dtype":
+        return f"{tensor}.to(torch.{'float64' if spoil.how == OTHER else spoil.value})"
+    if spoil.aspect == "device":
+        return f"{tensor}.to({spoil.value!r})"
+    if spoil.aspect == "rank":
+        return f"{tensor}[None]" if spoil.by > 0 else f"{tensor}[0]"
+    axis = axes[spoil.aspect]
+    if spoil.by < 0:
+        return f"{tensor}.narrow({axis}, 0, {tensor}.shape[{axis}] - 1)"
+    return f"torch.cat([{tensor}, {tensor}.narrow({axis}, {tensor}.shape[{axis}] - 1, 1)], {axis})"
+
+
+def _with_states(valid: str, spoil: Spoil, seen: Refused) -> str:
+    """The call with other initial states."""
+    of_lstm = seen.problem.architecture.cell == LSTM
+    states = "(h_0, c_0)" if of_lstm else "h_0"
+    several = ["h_0", "c_0"] if of_lstm else ["h_0"]
+    if spoil.aspect == "count":
+        given = [*several, "h_0"] if spoil.by > 0 else several[:-1]
+        return valid.replace(states, f"({', '.join(given)}{',' if len(given) == 1 else ''})")
+    listed = f"[{', '.join(several)}]"
+    made = {"tensor": f"torch.stack({listed})", "list": listed, "text": "'a text'"}[spoil.value]
+    return valid.replace(f", {states})", f", {made})")
