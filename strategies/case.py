@@ -82,6 +82,11 @@ class Case:
         return bool(self.lengths)
 
     @property
+    def unsorted(self) -> bool:
+        """Whether it is packed and some row is longer than the one before it."""
+        return list(self.lengths) != sorted(self.lengths, reverse=True)
+
+    @property
     def projection(self) -> bool:
         return bool(self.proj_size)
 

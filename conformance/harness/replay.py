@@ -16,6 +16,12 @@ from strategies import parse
 def found_again(entry: Known) -> Finding | None:
     """What the stored case of a known deviation shows, if it still shows it. Raises LookupError if its test does not
     exist."""
+    return next((finding for finding in shown(entry) if finding.signature == entry.signature), None)
+
+
+def shown(entry: Known, known: tuple[Known, ...] = ()) -> list[Finding]:
+    """What a run that knows these deviations finds in the stored case of one: the first that fails it, and all that do
+    not. Raises LookupError if the entry's test does not exist."""
     tested = next((one for one in properties() if one.name == entry.test), None)
     if tested is None:
         raise LookupError(f"known deviation {entry.id}: there is no property {entry.test}")
@@ -23,14 +29,14 @@ def found_again(entry: Known) -> Finding | None:
     outer = session.current()
     may_end_process = entry.field == "call" and outer.subject.texts
     executor = worker_process.IN_CHILDREN if may_end_process else outer.executor
-    with session.nested(Session(outer.subject, outer.axes, routes=outer.routes, executor=executor)) as here:
+    made = Session(outer.subject, outer.axes, known, routes=outer.routes, executor=executor)
+    with session.nested(made) as here:
         try:
             tested.check(cell, case)
             found = []
         except Deviation as deviation:
             found = [deviation.finding]
-        again = [*found, *here.recorder.quiet_findings()]
-        return next((finding for finding in again if finding.signature == entry.signature), None)
+        return [*found, *here.recorder.quiet_findings()]
 
 
 def raise_as_expired(entry: Known, finding: Finding) -> None:
