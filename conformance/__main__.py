@@ -88,6 +88,7 @@ def _add_report(commands: _Commands) -> _Parser:
     add("--reports", type=Path, default=REPORTS, metavar="DIR", help=f"where ({REPORTS})")
     add("--seed", type=int, metavar="N", help="of the run that found it, for the record")
     add("--call-limit", type=_seconds, default=120.0, metavar="SECONDS", help="as for pytest (120)")
+    add("--seconds", type=_seconds, default=20.0, metavar="SECONDS", help="for simpler numbers of each finding (20)")
     add("--only", action="append", default=[], metavar="KEY", help="one of the reports, as a run names it")
     add(
         "--also",
@@ -187,7 +188,7 @@ def _report(given: argparse.Namespace) -> int:
     narrowed["like"] = given.like
     seed = "" if given.seed is None else str(given.seed)
     record = {"seed": seed, "call_limit": given.call_limit, "also": given.also, "only": given.only}
-    return report(Wanted(given.line, given.reports, given.test, **narrowed, **record))
+    return report(Wanted(given.line, given.reports, given.test, **narrowed, **record, seconds=given.seconds))
 
 
 def run(argv: list[str]) -> int:

@@ -18,7 +18,7 @@ from conformance.harness.localiser.localise import explained
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import OptionError
 from conformance.harness.reports import folder
-from conformance.harness.reports.minimiser.minimise import minimised
+from conformance.harness.reports.minimiser.minimise import SECONDS, minimised
 from conformance.harness.reports.scripts.whole import circumstances
 from conformance.harness.session import Session
 from reference.problem import Problem
@@ -36,6 +36,7 @@ class Wanted:
     like        the models whose modules are meant
     seed        of the run that found it, for the record
     call_limit  seconds that a call may take
+    seconds     that are spent on simpler numbers of each finding
     also        other places where the run saw what the case shows
     only        the keys of the reports to write, all of them unless given
     """
@@ -50,6 +51,7 @@ class Wanted:
     like: Sequence[str] = ()
     seed: str = ""
     call_limit: float = 120.0
+    seconds: float = SECONDS
     also: Sequence[str] = ()
     only: Sequence[str] = ()
 
@@ -75,7 +77,7 @@ def report(wanted: Wanted) -> int:
         each = [one for one in each if SEPARATOR.join(one[2].finding.report_key) in wanted.only or not wanted.only]
         for one, cell, found, places in each:
             try:
-                least = minimised(here, one, cell, options.case, found)
+                least = minimised(here, one, cell, options.case, found, wanted.seconds)
                 path, outcome = folder.write(
                     wanted.parent, recognised(here, found, least), wanted.seed, also_in(found, places, wanted.also)
                 )

@@ -25,6 +25,7 @@ from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import SEPARATOR, Finding, as_repeat, node
 from conformance.harness.localiser.localise import explained
 from conformance.harness.session import Session
+from conformance.harness.share import FEWEST_CASES, Share
 from strategies import Case, Cases
 from strategies.configurations import Configuration, ModelCases, at
 from strategies.cost import seconds_of
@@ -43,14 +44,8 @@ FULL_FIRST = ("B2", "C", "D")
 """Chapters and clauses in which a module's call in full is looked at before any drawn case."""
 
 
-SHARES_TO_SHRINK = 10
-"""A property whose case failed may take so many shares of the time of a run to find a smaller one."""
-
 NOT_IN_TIME = "not reached in time"
 """Why a test is skipped that no case of was looked at."""
-
-FEWEST_CASES = 3
-"""A property draws at least so many cases; Hypothesis's first is the smallest one."""
 
 
 @dataclass(frozen=True)
@@ -171,26 +166,11 @@ class Property:
         if cases is None:
             return self._plain
 
-        failed, began = set[Case](), list[float]()
-
-        def is_enough(here: Session, case: Case) -> bool:
-            """Whether a property had its share of the time, ten of them where it shrinks a case that failed."""
-            share = here.seconds_each * (SHARES_TO_SHRINK if failed else 1)
-            had = len(began) > FEWEST_CASES and began[-1] - began[0] > share
-            return (had or not here.has_time_for(case, self.clause.id)) and case not in failed
+        share = Share()
 
         @functools.wraps(self.body)
         def drawn(case: Case, cell: str) -> None:
-            here = session.current()
-            began.append(time.time())
-            if is_enough(here, case):
-                here.cut_short = True
-                return  # a case that failed before still fails, or Hypothesis would call the test flaky
-            try:
-                self.check(cell, case)
-            except Exception:
-                failed.add(case)
-                raise
+            share.look(session.current(), case, self.clause.id, partial(self.check, cell, case))
 
         test = hypothesis.given(case=cases.strategy(lambda: session.current().axes))(drawn)
         if cases.share > 1:

@@ -51,7 +51,11 @@ OPTIONS: dict[str, Option] = {
         "judge the recurrent modules of this model at their sizes: package.module:build, or a file that "
         "`python -m conformance inventory` wrote; may be repeated",
     ),
-    "time": _one("SECONDS", "end the run after this time, chapters in turn; 0 for no limit (none, 120 with --like)"),
+    "time": _one(
+        "SECONDS",
+        "end the run after this time, chapters in turn, and the folders of its findings 50 s later; 0 for no limit "
+        "(none, 120 with --like)",
+    ),
     "known": _several("FILE", "known deviations of your own, in the form of conformance/known.toml; may be repeated"),
     "show-known": _flag("list every known deviation with its tracker after the run"),
     "fail-on": _several("CLAUSE[,CLAUSE]", "amber findings and remarks of these clauses fail the run; may be repeated"),
@@ -62,7 +66,9 @@ OPTIONS: dict[str, Option] = {
         "FILE", "write what was judged and found as JSON, in the form of docs/results.md: a name that ends in .json"
     ),
     "call-limit": _one(
-        "SECONDS", "a call that takes longer counts as one that does not return (120); 0 for ever", "120"
+        "SECONDS",
+        "a call that takes longer counts as one that does not return (120, or a quarter of --time if that is less, but "
+        "30 at least); 0 for ever",
     ),
 }
 """Each option by its name, in the order of the help."""

@@ -30,7 +30,7 @@ from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation import call_journal, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
 from conformance.harness.property import LIKE, MARK
-from conformance.harness.pytest_plugin.output.report import FINDINGS, SUITE_ERROR, Report
+from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED, SUITE_ERROR, Report
 from strategies import CaseError, parse
 
 RUN_FOLDER = "conformance_run"
@@ -309,10 +309,17 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """A test that was done again, and in which no child died, failed all the same."""
-        if report.when != "call" or report.nodeid not in self._waiting:
+        """A test that was done again, and in which no child died, failed all the same; so did one that no time was left
+        to do again."""
+        too_late = report.when == "setup" and report.outcome == "skipped"
+        if report.nodeid not in self._waiting or not (too_late or report.when == "call"):
             return
         finding, said = self._waiting.pop(report.nodeid)
+        if too_late:
+            report.when = "call"
+            report.user_properties = [one for one in report.user_properties if one[0] != NOT_REACHED]
+            _fail(report, finding, said)
+            return
         if report.outcome == "failed" and any(name == DEATHS for name, _ in report.user_properties):
             return
         _fail(report, finding and as_repeat(finding), f"{said}; did not recur when re-run in a child process")

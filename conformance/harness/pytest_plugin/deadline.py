@@ -1,4 +1,7 @@
-"""When a run is over, and how its processes learn it. Imported before torch is, so that its seconds count too."""
+"""When a run is over, how long it waits for a call, and how its processes learn it.
+
+Imported before torch is, so that its seconds count too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import time
 from typing import Any
 
 import pytest
+
+from conformance.harness.isolation.limits import CALL_LIMIT
 
 BEGAN = time.time()
 """When this was imported."""
@@ -19,6 +24,9 @@ SECONDS_TO_END = 3.0
 
 LIKE_SECONDS = 120.0
 """The time of a run with --like, unless --time names another."""
+
+FEWEST_CALL_LIMIT_SECONDS = 30.0
+"""A run that ends after a time waits for a call a quarter of it, but so long at least."""
 
 LONGEST_SECONDS = 86_400
 """The most seconds that an option takes: a day."""
@@ -51,6 +59,14 @@ def seconds_given(config: pytest.Config) -> float:
     """The time of the run, 0 for no limit. Raises pytest.UsageError."""
     given = config.option
     return seconds(given.time, "--time") if given.time is not None else LIKE_SECONDS if given.like else 0
+
+
+def call_limit(config: pytest.Config) -> float:
+    """The seconds that a call may take, 0 for no limit. Raises pytest.UsageError."""
+    if (given := config.option.call_limit) is not None:
+        return seconds(str(given), "--call-limit")
+    total = seconds_given(config)
+    return min(CALL_LIMIT, max(FEWEST_CALL_LIMIT_SECONDS, total / 4)) if total else CALL_LIMIT
 
 
 def tell_worker(node: Any) -> None:

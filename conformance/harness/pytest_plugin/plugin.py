@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "conformance(property, ...): a test of the contract")
     requirements.require_packages()
     requirements.require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
-    config.option.call_limit = deadline.seconds(str(config.option.call_limit), "--call-limit")
+    config.option.call_limit = deadline.call_limit(config)
     deadline.set_deadline(config)
     config.stash[OPTIONS] = options = _read_options(config)
     if not (config.option.hypothesis_seed or "0").isdecimal():
@@ -245,7 +245,8 @@ def _write_folders(terminal: Any, config: pytest.Config) -> None:
     from conformance.harness.pytest_plugin.output import report_folders
 
     given = config.option
-    terminal.write_line("conformance: writing a folder for each distinct finding; Ctrl-C ends that")
+    seconds = f"{report_folders.seconds_left(given.deadline):.0f} s"
+    terminal.write_line(f"conformance: writing a folder for each distinct finding, {seconds} at most; Ctrl-C ends that")
     config.stash[REPORT].folders = report_folders.write(
         config.stash[REPORT],
         given.reports,
@@ -253,4 +254,5 @@ def _write_folders(terminal: Any, config: pytest.Config) -> None:
         config.rootpath,
         given.hypothesis_seed,
         given.call_limit,
+        given.deadline,
     )

@@ -37,6 +37,7 @@ FORBIDDEN = {
     f"{HARNESS}/session.py": "import conformance.harness.observe",
     f"{HARNESS}/observe.py": "import conformance.harness.property",
     f"{HARNESS}/evidence.py": "import conformance.harness.observe",
+    f"{HARNESS}/share.py": "import conformance.harness.property",
     f"{HARNESS}/property.py": "import conformance.harness.replay",
     f"{HARNESS}/replay.py": "import conformance.harness.api",
     f"{HARNESS}/api.py": "import conformance.harness.reports.scripts.script",
@@ -52,7 +53,7 @@ FORBIDDEN = {
 
 
 LAYERS = {"pytest_plugin", "api", "replay", "property", "observe", "session", "isolation", "checks", "support"}
-LAYERS |= {"localiser", "findings", "execution", "cells", "reports", "evidence", "models"}
+LAYERS |= {"localiser", "findings", "execution", "cells", "reports", "evidence", "models", "share"}
 """Everything that lies in the harness."""
 
 LINT = "from importlinter.cli import lint_imports_command as run; run()"

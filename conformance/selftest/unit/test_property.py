@@ -1,5 +1,6 @@
 """What becomes of what a property found and counted in one case, and of a stored case that is replayed."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -93,6 +94,33 @@ def test_property_that_compared_nothing_because_its_routes_are_left_out_is_skipp
             reasons.append(str(skipped))
     assert reasons == (["--route leaves out meta, fake"] if is_skipped else [])
     assert bool(here.recorder.tallies) is not is_skipped
+
+
+def cases_looked_at(deadline_after):
+    """How many cases a property that always fails looks at, if the time is over after so many; and what it raises."""
+    asked = []
+
+    def body(case, cell):
+        asked.append(case)
+        if len(asked) == deadline_after:
+            session.current().deadline = 0.0
+        seen = Observation(case.on(cell), "torch.nn", "constructor")
+        if case.hidden_size > 1:
+            case_record.current().found(seen, "output", "is wrong", ["line"])
+
+    tested = Property(CLAUSES["B1"], "test_own", (((GRU,), cases()),), body)
+    with session.nested(Session(torch_nn(), deadline=time.time() + 3600)), pytest.raises(Deviation):
+        tested.test(GRU, trial.settings("smoke"), 0)(cell=GRU)
+    return asked
+
+
+def test_case_is_made_smaller_until_the_time_is_over_and_then_only_repeated():
+    whole = cases_looked_at(deadline_after=0)
+    failing = next(number for number, case in enumerate(whole, 1) if case.hidden_size > 1)
+    cut = cases_looked_at(deadline_after=failing + 3)
+    assert cut[: failing + 3] == whole[: failing + 3]
+    assert set(cut[failing + 3 :]) <= {case for case in cut[: failing + 3] if case.hidden_size > 1}
+    assert len(cut) == failing + 3 + 1 < len(whole)
 
 
 def test_case_that_fails_is_counted_too():

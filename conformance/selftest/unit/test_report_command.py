@@ -9,7 +9,7 @@ import pytest
 
 import conformance.__main__ as command_line
 from conformance.commands import report as command
-from conformance.commands.report import NOTHING, USAGE, nothing_found
+from conformance.commands.report import FOUND, NOTHING, USAGE, nothing_found
 from conformance.harness.execution.failure import RAISED, Failure
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.session import Session
@@ -113,3 +113,18 @@ def test_sound_case_and_routes_that_leave_a_property_out_write_nothing_and_say_s
     said = capsys.readouterr().out
     assert said == "nothing was compared, no folder was written: no route that it needs is taken\n"
     assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(("given", "seconds"), [([], 20.0), (["--seconds", "0.5"], 0.5)])
+def test_simpler_numbers_are_looked_for_as_long_as_is_said(given, seconds, monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def minimised(here, tested, cell, case, found, seconds):
+        asked.append(seconds)
+        return found
+
+    monkeypatch.setattr(command, "minimised", minimised)
+    monkeypatch.setattr(command.folder, "write", lambda *given: (tmp_path, "no script: this is a test"))
+    line, test = "v1 rnn_tanh i1 h1 t2, float32 fill=dyadic", "test_padding_and_packing_leave_their_arguments_alone"
+    assert command_line.main(["report", line, "--test", test, *given]) == FOUND
+    assert asked == [seconds]

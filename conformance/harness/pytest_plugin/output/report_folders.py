@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import signal
@@ -23,6 +24,7 @@ from conformance.harness.findings.recorder import SEPARATOR, Finding
 from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.pytest_plugin.output.report import Report, likeness, simplicity
+from conformance.harness.reports.minimiser import minimise
 from strategies.axes import DTYPES
 
 FOLDER = ".conformance"
@@ -32,6 +34,12 @@ SCRIPT = "repro.py"
 
 MOST_SECONDS, SECONDS_EACH, AT_ONCE = 300.0, 90.0, 2
 """How long all children may take, how long each, and how many there are at a time."""
+
+SECONDS_AFTER = 50.0
+"""How long all children may take after the time of a run that ends after a time."""
+
+SECONDS_BESIDE = 10.0
+"""What a child takes beside its search for simpler numbers: it imports torch, and so does the script that it runs."""
 
 CALL_SECONDS = 10.0
 """The most that a call may take in them, so that one that does not return is told within a child's time."""
@@ -165,23 +173,33 @@ def _each(name: str, some: Sequence[str], every: Iterable[str]) -> list[str]:
     return [word for value in some for word in (f"--{name}", value)] if len(some) < len(tuple(every)) else []
 
 
-class Writing:
-    """Children that write folders, in time, until all are written or the user has had enough."""
+def seconds_left(deadline: float) -> float:
+    """How long all children may take, of a run that is over at this time of time.time()."""
+    return max(0.0, min(MOST_SECONDS, deadline + SECONDS_AFTER - time.time()))
 
-    def __init__(self, waiting: Sequence[Job], folders: Folders, cwd: Path, roots: Sequence[Path]) -> None:
+
+class Writing:
+    """Children that write folders, in time, until all are written or the user has had enough.
+
+    deadline  the time of time.time() at which the run is over
+    """
+
+    def __init__(
+        self, waiting: Sequence[Job], folders: Folders, cwd: Path, roots: Sequence[Path], deadline: float = math.inf
+    ) -> None:
         self.waiting = list(waiting)
         self.folders = folders
         self.cwd = cwd
         path = [str(root) for root in roots] + list(filter(None, [os.environ.get("PYTHONPATH")]))
         self.environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
         self.running: list[_Child] = []
-        self.until = time.monotonic() + MOST_SECONDS
+        self.until = time.monotonic() + seconds_left(deadline)
 
     def run(self) -> None:
         """Writes what can be written; the rest is listed with its reason. Ctrl-C ends it."""
         reason = NO_TIME
         try:
-            while (self.waiting and time.monotonic() < self.until) or self.running:
+            while (self.waiting and self._has_time()) or self.running:
                 self._begin()
                 self._look()
                 time.sleep(0.05)
@@ -192,9 +210,20 @@ class Writing:
                 child.kill()
         self._missing([child.job for child in self.running] + self.waiting, reason)
 
+    def _has_time(self) -> bool:
+        """Whether a child that begins now may end in time."""
+        return time.monotonic() + SECONDS_BESIDE < self.until
+
     def _begin(self) -> None:
-        while self.waiting and len(self.running) < AT_ONCE and time.monotonic() < self.until:
-            self.running.append(_Child(self.waiting.pop(0), self.cwd, self.environment, self.until))
+        while self.waiting and len(self.running) < AT_ONCE and self._has_time():
+            seconds = self._seconds_to_simplify()
+            self.running.append(_Child(self.waiting.pop(0), seconds, self.cwd, self.environment, self.until))
+
+    def _seconds_to_simplify(self) -> float:
+        """How long the next child may look for simpler numbers, so that all that wait have their share of the time."""
+        turns = math.ceil(len(self.waiting) / AT_ONCE)
+        share = (self.until - time.monotonic()) / turns - SECONDS_BESIDE
+        return max(0.0, min(minimise.SECONDS, share / len(self.waiting[0].keys)))
 
     def _look(self) -> None:
         """Takes what came to an end, and ends what takes too long."""
@@ -204,7 +233,8 @@ class Writing:
                 continue
             self.running.remove(child)
             child.kill()
-            self._take(child, f"it took longer than {SECONDS_EACH:g} s" if code is None else "")
+            own = NO_TIME if time.monotonic() > self.until else f"it took longer than {SECONDS_EACH:g} s"
+            self._take(child, own if code is None else "")
 
     def _take(self, child: _Child, late: str) -> None:
         """Notes the folders that a child has written; `late`: why it was ended."""
@@ -222,14 +252,15 @@ class Writing:
 
 
 class _Child:
-    """A child that does one job, in a process group of its own."""
+    """A child that does one job, in a process group of its own. seconds: for simpler numbers of each finding."""
 
-    def __init__(self, job: Job, cwd: Path, environment: dict[str, str], until: float) -> None:
+    def __init__(self, job: Job, seconds: float, cwd: Path, environment: dict[str, str], until: float) -> None:
         self.job = job
         self.until = min(until, time.monotonic() + SECONDS_EACH)
         self.output, self.errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115, until it ends
+        also = [f"--also={place}" for place in job.also]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "conformance", *job.arguments, *(f"--also={place}" for place in job.also)],
+            [sys.executable, "-m", "conformance", *job.arguments, f"--seconds={seconds:.1f}", *also],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -261,7 +292,15 @@ def _told(folder: Path) -> Told | None:
         return None
 
 
-def write(report: Report, given: str | None, cwd: Path, root: Path, seed: str | None, call_limit: float) -> Folders:
+def write(
+    report: Report,
+    given: str | None,
+    cwd: Path,
+    root: Path,
+    seed: str | None,
+    call_limit: float,
+    deadline: float = math.inf,
+) -> Folders:
     """Writes a folder for each distinct finding of a red run, below `given` or the run's root."""
     parent = Path(given) if given is not None else root / FOLDER
     with suppress(ValueError):  # of a folder elsewhere
@@ -275,7 +314,7 @@ def write(report: Report, given: str | None, cwd: Path, root: Path, seed: str | 
     elif report.ended_by_user:
         folders.missing = [(INTERRUPTED, job.command) for job in waiting]
     else:
-        Writing(waiting, folders, cwd, (cwd, root)).run()
+        Writing(waiting, folders, cwd, (cwd, root), deadline).run()
     return folders
 
 

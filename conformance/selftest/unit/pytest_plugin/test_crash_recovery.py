@@ -9,12 +9,14 @@ import time
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from conformance.harness.execution.failure import TIMED_OUT, Failure
 from conformance.harness.isolation.call_journal import Record
-from conformance.harness.pytest_plugin import crash_recovery, requirements
+from conformance.harness.pytest_plugin import crash_recovery, deadline, requirements
+from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED
 from conformance.results.files import load
 from strategies import parse
 
@@ -229,6 +231,51 @@ def test_death_that_does_not_come_again_or_lies_outside_of_a_call_is_told_and_th
     assert "ERROR   2 errors of the suite" in text
     assert "2 failed, 2 passed" in text
     assert "never ran" not in text
+
+
+HANGING = {
+    "nodeid": "a::b",
+    "test": "test_b",
+    "cell": "lstm",
+    "clause": "B1",
+    "subject": "mine",
+    "options": "",
+    "drawn": True,
+}
+
+
+@pytest.mark.parametrize(("outcome", "failed"), [("skipped", True), ("passed", False)])
+def test_call_that_no_time_was_left_to_make_again_fails_its_test(outcome, failed):
+    config: Any = SimpleNamespace(option=SimpleNamespace(call_limit=2))
+    controller = crash_recovery.Controller(config, *(cast(Any, SimpleNamespace(in_children=bool)) for _ in range(2)))
+    controller.pytest_unconfigure()
+    record = Record(1, 1, True, "v1 lstm i1 h2 t1 float32 fill=dyadic", "grad", HANGING)
+    finding = crash_recovery.finding_of(record, Failure(TIMED_OUT, number=2))
+    controller._waiting["a::b"] = finding, "did not return within 2 s"
+    told: Any = SimpleNamespace(nodeid="a::b", when="setup", outcome=outcome, longrepr=None, location=("a", 1, "b"))
+    told.user_properties = [(NOT_REACHED, "B1")]
+    controller.pytest_runtest_logreport(told)
+    assert (told.outcome == "failed") is failed
+    assert ("a::b" in controller._waiting) is not failed
+    assert [name for name, _ in told.user_properties] == ([FINDINGS] if failed else [NOT_REACHED])
+
+
+@pytest.mark.parametrize(
+    ("call_limit", "time", "like", "seconds"),
+    [
+        (None, None, [], 120),
+        (None, "0", ["a:b"], 120),
+        (None, None, ["a:b"], 30),
+        (None, "20", [], 30),
+        (None, "240", [], 60),
+        (None, "3600", [], 120),
+        ("7", "20", [], 7),
+        (0.0, "20", [], 0),
+    ],
+)
+def test_run_with_a_time_waits_less_for_a_call(call_limit, time, like, seconds):
+    given: Any = SimpleNamespace(option=SimpleNamespace(call_limit=call_limit, time=time, like=like))
+    assert deadline.call_limit(given) == seconds
 
 
 def test_tests_that_never_ran_fail_the_run_and_what_was_found_is_told(start):

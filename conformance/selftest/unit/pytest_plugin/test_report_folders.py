@@ -1,6 +1,7 @@
 """A red run writes a folder for each distinct finding, in time, and says where; nothing of it changes the verdict."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -28,6 +29,7 @@ from conformance.harness.pytest_plugin.output.report_folders import (
     findings_to_tell,
     jobs,
     key_of,
+    seconds_left,
     told_of,
     write,
 )
@@ -207,7 +209,8 @@ def test_run_that_its_user_ended_writes_nothing_and_lists_the_commands(tmp_path)
 
 
 CHILD = """#!/bin/sh
-# In place of `python -m conformance report LINE FOLDER JSON`: LINE says what to do.
+# In place of `python -m conformance report LINE FOLDER JSON --seconds=S`: LINE says what to do.
+echo "$7" >> seconds
 case "$4" in
     write) mkdir -p "$5"; echo "$6" > "$5/case.json"; echo "$5  repro.py ran: exit 10" ;;
     hang) echo $$ >> pids; sleep 60 & echo $! >> pids; wait ;;
@@ -230,9 +233,9 @@ def job(what, name="a", finding=NUMBER):
     return Job((told_of(finding),), ("report", what, f"reports/{name}", said))
 
 
-def wrote(tmp_path, *waiting):
+def wrote(tmp_path, *waiting, **given):
     folders = Folders("reports")
-    Writing(waiting, folders, tmp_path, (tmp_path,)).run()
+    Writing(waiting, folders, tmp_path, (tmp_path,), **given).run()
     return folders
 
 
@@ -270,13 +273,52 @@ def test_child_that_takes_too_long_is_ended_with_all_that_it_started(child, tmp_
 @posix
 def test_all_children_together_have_a_limit_and_two_run_at_a_time(child, tmp_path, monkeypatch):
     monkeypatch.setattr(report_folders, "MOST_SECONDS", 0.4)
+    monkeypatch.setattr(report_folders, "SECONDS_BESIDE", 0.0)
     began = time.monotonic()
     folders = wrote(tmp_path, *[job("hang", str(number)) for number in range(5)])
     assert time.monotonic() - began < 5
     assert len((tmp_path / "pids").read_text().split()) <= 2 * report_folders.AT_ONCE
-    assert [reason for reason, _ in folders.missing].count(NO_TIME) == 3
-    assert len(folders.missing) == 5
+    assert [reason for reason, _ in folders.missing] == [NO_TIME] * 5
     assert_gone(tmp_path / "pids")
+
+
+@pytest.mark.parametrize(
+    ("deadline", "seconds"),
+    [(math.inf, 300), (1000 + 900, 300), (1000 + 20, 70), (1000, 50), (1000 - 30, 20), (1000 - 60, 0)],
+)
+def test_after_a_run_with_a_time_children_have_little_more(deadline, seconds, monkeypatch):
+    monkeypatch.setattr(report_folders.time, "time", lambda: 1000.0)
+    assert seconds_left(deadline) == seconds
+
+
+def seconds_asked(tmp_path):
+    """How long each child may look for simpler numbers."""
+    return [float(line.removeprefix("--seconds=")) for line in (tmp_path / "seconds").read_text().split()]
+
+
+@posix
+def test_children_that_wait_share_the_time_for_simpler_numbers(child, tmp_path):
+    few = [job("write", str(number)) for number in range(2)]
+    wrote(tmp_path, *few)
+    assert seconds_asked(tmp_path) == [20.0, 20.0]
+    (tmp_path / "seconds").unlink()
+    many = [job("write", str(number)) for number in range(8)]
+    wrote(tmp_path, *many, deadline=time.time() + 20)
+    first, *later = seconds_asked(tmp_path)
+    assert 0 < first <= (20 + report_folders.SECONDS_AFTER) / 4 - report_folders.SECONDS_BESIDE
+    assert later[-1] == 20.0, "what others leave"
+    (tmp_path / "seconds").unlink()
+    both = replace(few[0], keys=(told_of(NUMBER), told_of(SHAPE)))
+    wrote(tmp_path, both, deadline=time.time() - report_folders.SECONDS_AFTER + 30)
+    (each,) = seconds_asked(tmp_path)
+    assert 0 < each <= (30 - report_folders.SECONDS_BESIDE) / 2
+
+
+@posix
+def test_child_that_could_not_end_in_time_does_not_begin(child, tmp_path):
+    folders = wrote(tmp_path, job("write"), deadline=time.time() - report_folders.SECONDS_AFTER + 5)
+    assert [reason for reason, _ in folders.missing] == [NO_TIME]
+    assert not (tmp_path / "seconds").exists()
 
 
 @posix
@@ -409,3 +451,32 @@ def test_call_that_ends_its_process_is_replayed_in_a_child(cell, how, tmp_path):
     assert code == 1
     assert "REPORTS 1 folder in reports" in text
     assert [path.name for path in (tmp_path / "reports").iterdir()] == [f"B1-{cell}-call-{how}"]
+
+
+LOST = """
+def pytest_unconfigure(config):
+    if hasattr(config, "workerinput"):
+        return
+    from conformance.harness.pytest_plugin.plugin import REPORT
+    from conformance.harness.pytest_plugin.output.report_folders import findings_to_tell, told_of
+    report = config.stash[REPORT]
+    written, missing = report.folders.written, [command for _, command in report.folders.missing]
+    told = findings_to_tell(report)
+    lost = [one.again for one in told if told_of(one) not in written and not any(one.test in it for it in missing)]
+    print("to tell", len(told), "lost", lost)
+"""
+
+
+@heavy
+def test_run_with_a_time_lists_the_folders_that_do_not_fit_into_what_is_left(tmp_path):
+    (tmp_path / "lost.py").write_text(LOST)
+    chosen = ("-p", "lost", "-n", "2", "-k", "lstm and not cell", "--subject", "lstm=mine:LSTM", "--time", "20")
+    code, text = run(tmp_path, *chosen, "--reports", "reports")
+    assert code == 1
+    (seconds,) = re.findall(r"for each distinct finding, (\d+) s at most", text)
+    assert int(seconds) <= 20 + report_folders.SECONDS_AFTER
+    ((number, lost),) = re.findall(r"to tell (\d+) lost (.*)", text)
+    assert int(number) > 1
+    assert lost == "[]"
+    others = re.findall(r"REPORTS \d+ folders? in reports; (\d+) others? not written", text)
+    assert text.count("report not written: ") == sum(map(int, others))
