@@ -104,6 +104,7 @@ def _add_bisect(commands: _Commands) -> _Parser:
     bisect = commands.add_parser("bisect", help="runs one case under several interpreters: which is the first bad one")
     bisect.add_argument("line", metavar="LINE", help="the case, as after --case, or the folder of a report")
     bisect.add_argument("--test", default="", metavar="NAME", help="one property; all that the case fits unless given")
+    bisect.add_argument("--like", action="append", default=[], metavar="MODEL", help="as for pytest; it is built here")
     wanted = "interpreters that have torch and NumPy"
     bisect.add_argument("--python", nargs="+", required=True, metavar="PATH", help=wanted)
     return bisect
@@ -164,7 +165,7 @@ def main(argv: list[str]) -> int:
     if options.command == "bisect":
         from conformance.commands.bisect import bisect
 
-        return bisect(options.line, options.test, options.python)
+        return bisect(options.line, options.test, options.python, options.like)
     if options.command == "compare":
         return _compare(options)
     from conformance.commands.measure import report as measured

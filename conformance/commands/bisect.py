@@ -69,16 +69,17 @@ class _Recording:
         return results
 
 
-def bisect(line: str, test: str, pythons: Sequence[str]) -> int:
+def bisect(line: str, test: str, pythons: Sequence[str], like: Sequence[str] = ()) -> int:
     """Prints what each interpreter's PyTorch does with a case, and where that changes; returns the exit code.
 
     line: a case line, or the folder of a report
+    like: models, of whose modules the properties are asked; they are built in this process
     """
     try:
         told, cells = of_folder(line), list[str]()
         if told is not None:
             line, test, cells = told[0], test or told[1], [told[2]] if told[2] and not told[0] else []
-        wanted = chosen(line, test, cells=cells)
+        wanted = chosen(line, test, cells=cells, like=like)
     except OptionError as error:
         return _usage(str(error))
     if len(pythons) < FEWEST:
@@ -109,7 +110,8 @@ def _verdict(python: str, wanted: Chosen) -> Verdict:
     worker = children(python)
     recording = _Recording(worker)
     try:
-        with session.nested(Session(wanted.options.subject, executor=recording, build=build)) as here:
+        options = wanted.options
+        with session.nested(Session(options.subject, executor=recording, build=build, fleet=options.fleet)) as here:
             records = [looked_at(here, tested, cell, case) for tested, cell in wanted.tried]
             refused = [one_line(row.message) for row in here.recorder.left_out()]
     except ChildError as error:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import conformance.__main__ as command_line
 from conformance.commands import bisect as command
@@ -19,6 +20,7 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.isolation.interpreter import CannotRun, build_of
 from conformance.harness.isolation.worker_process import ChildError
 from conformance.selftest.faults.catalogue import faults
+from conformance.selftest.unit.models import examples
 
 ROOT = Path(__file__).parents[3]
 
@@ -71,8 +73,8 @@ def workers(monkeypatch):
     return made
 
 
-def told(capsys, *pythons, line=LINE, test=TEST):
-    code = bisect(line, test, pythons)
+def told(capsys, *pythons, line=LINE, test=TEST, like=()):
+    code = bisect(line, test, pythons, like)
     said = capsys.readouterr()
     return code, said.out.splitlines(), said.err
 
@@ -92,6 +94,41 @@ def test_folder_of_a_report_stands_for_its_case(capsys, tmp_path):
     finding = {"case": LINE, "test": TEST, "cell": "lstm"}
     (tmp_path / "case.json").write_text(json.dumps({"finding": FINDING.to_json() | finding}))
     assert told(capsys, "2.0", "2.6-bad", line=str(tmp_path), test="") == told(capsys, "2.0", "2.6-bad")
+
+
+MODEL = f"{examples.__name__}:tagger"
+OF_THE_MODEL = "v1 lstm i12 h20 t2 n2 bi bf nohx float32 weights=encoder.rnn fill=initial seed=3"
+
+
+def test_case_with_the_weights_of_a_model_is_run_with_them(capsys, monkeypatch):
+    handed_over = []
+    execute = Worker.execute
+
+    def noting(worker, subject, request):
+        handed_over.append(request.problem.parameters["bias_ih_l0"])
+        return execute(worker, subject, request)
+
+    monkeypatch.setattr(Worker, "execute", noting)
+    code, lines, _ = told(capsys, "2.0", "2.6-bad", line=OF_THE_MODEL, like=[MODEL])
+    assert code == CHANGES
+    assert "  first bad 2.6.0, last good 2.0.0" in lines
+    torch.manual_seed(0)
+    own = dict(examples.tagger().named_parameters())["encoder.rnn.bias_ih_l0"].detach().numpy()
+    assert handed_over
+    assert all((given == own).all() for given in handed_over)
+
+
+def test_inventory_of_a_model_asks_at_its_configurations(capsys, tmp_path):
+    inventory = tmp_path / "model.toml"
+    assert command_line.main(["inventory", MODEL, "-o", str(inventory)]) == 0
+    capsys.readouterr()
+    own = OF_THE_MODEL.replace(" weights=encoder.rnn", "")
+    code, lines, _ = told(capsys, "2.0", "2.6-bad", line=own, like=[str(inventory)])
+    assert code == CHANGES
+    assert "  first bad 2.6.0, last good 2.0.0" in lines
+    code, _, errors = told(capsys, "2.0", "2.6-bad", like=[str(inventory)])
+    assert code == USAGE
+    assert "is about v1 lstm i1" in errors
 
 
 @pytest.mark.parametrize(
@@ -191,6 +228,8 @@ def test_release_decides_which_constants_judge():
     ("arguments", "said"),
     [
         ({"line": "v1 lstm hx"}, "word 3 of the case line"),
+        ({"line": OF_THE_MODEL}, "give the model that has it, as --like package.module:build"),
+        ({"like": ["no_such:build"]}, "no_such"),
         ({"test": "test_no_such"}, "there is no property test_no_such"),
         ({"test": "test_projected_results_lie_within_their_error_bound"}, "is about v1 lstm i1"),
         ({"pythons": ("2.6",)}, "at least two interpreters"),
