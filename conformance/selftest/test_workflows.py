@@ -55,6 +55,26 @@ def test_what_is_documented_is_there():
     assert {"old", "new", "cases", "known", "like"} <= inputs.keys()
 
 
+def placeholders(path):
+    """What is written into a workflow for its user to replace: the suite's place and version, files, a model."""
+    text, steps = path.read_text(encoding="utf-8"), steps_of(path)
+    suites = [step["with"] for step in steps if "repository" in step.get("with", {})]
+    pins = re.findall(r"--requirement (?:base/)?(\S+)", text) + re.findall(r"paths: \[(.*)\]", text)
+    return {
+        *(one[name] for one in suites for name in ("repository", "ref")),
+        *pins,
+        *re.findall(r"(?m)^ +# \w+: (\S+)", text),
+    }
+
+
+@pytest.mark.parametrize("path", TO_COPY, ids=lambda path: path.stem)
+def test_second_line_names_what_is_to_be_replaced(path):
+    line = path.read_text(encoding="utf-8").splitlines()[1]
+    said = set(line.removeprefix("# Replace: ").removesuffix(".").split(", "))
+    assert said == placeholders(path)
+    assert {"your-organisation/rnn-conformance", "v0.1.0"} <= said
+
+
 @pytest.mark.parametrize(("path", "step"), scripts([ACTION, *TO_COPY, *OWN]))
 def test_scripts_are_shell_and_nothing_is_written_into_them(path, step):
     assert "${{" not in step["run"], "hand it over in env"
