@@ -33,14 +33,17 @@ from conformance.harness.execution.module_call import named_results
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.backward import Backward, pulled
 from conformance.harness.execution.requests.forward import Forward, ForwardByLayers
+from conformance.harness.execution.requests.invalid.call import CallInvalidly
 from conformance.harness.execution.routes import BACKWARD_ROUTES, EAGER_ROUTES
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.isolation import worker_process
 from conformance.harness.isolation.call_journal import CallJournal
+from conformance.harness.isolation.confirmed import CONFIRMED
 from conformance.harness.isolation.limits import CALL_LIMIT
 from conformance.harness.session import Session
 from conformance.selftest.arguments import Parser
-from reference.problem import LSTM, Loss, Problem
+from reference.invalid_calls import CALLS, spoils
+from reference.problem import GRU, LSTM, RNN_TANH, Loss, Problem
 from reference.roundings import Rounding
 from strategies import Case, cases, losses
 from strategies.drawn_cases import look_at
@@ -216,6 +219,23 @@ def child_rate(count: int, seed: int) -> float:
         return len(problems) / (time.perf_counter() - began)
 
 
+def invalid_rate(repeats: int = 5) -> float:
+    """Invalid calls a second in one living child, each between two valid ones: those that every module can be given."""
+    of_lstm = ("c_0", "hx.count", "batch_sizes")
+    wrong = [spoil for place in CALLS if not place.startswith(of_lstm) for spoil in spoils(place)]
+    asked = [
+        CallInvalidly(Case(2, 2, batch_size=2, steps=2, fill="normal").on(cell), ("grad",), spoil=spoil)
+        for spoil in wrong
+        for cell in (RNN_TANH, GRU)
+    ]
+    with session.nested(Session(torch_nn())) as here:
+        here.execute(asked[0], CONFIRMED)
+        began = time.perf_counter()
+        for request in asked * repeats:
+            here.execute(request, CONFIRMED)
+        return repeats * len(asked) / (time.perf_counter() - began)
+
+
 def recording_cost(calls: int = 100_000) -> float:
     """Seconds that it takes to write a call down before it begins, and that it came back."""
     line = WORKED.line(LSTM)
@@ -242,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(machine.describe())
     print(table(benchmark(options.cases, options.seed)))
     print(f"{'in a child':<14}{child_rate(options.cases, options.seed):.0f} calls a second")
+    print(f"{'invalid':<14}{invalid_rate():.0f} calls a second in a child, each between two valid ones")
     print(f"{'recording':<14}{1e6 * recording_cost():.1f} us for each call")
     return 0
 

@@ -155,7 +155,7 @@ def _narrowed(where: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((name, _permitted(name, value)) for name, value in where.items())
 
 
-CASE_FIELDS = (*(field.name for field in fields(Case)), "unsorted")
+CASE_FIELDS = (*(field.name for field in fields(Case)), "packed", "unsorted")
 
 
 def _permitted(name: str, value: Any) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ WEIGHTS = {
     "weight_ih_l0": [[0], [0], [0], [0]], "weight_hh_l0": [[0], [0], [0], [0]], "bias_ih_l0": [0] * 4,
     "bias_hh_l0": [0] * 4,
 }
-X = [[[1]]]
+X = [[[0]]]
 LENGTHS = [1]
 
 def call():

@@ -12,14 +12,16 @@ from conformance.harness.execution import machine
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.property import properties
+from conformance.harness.pytest_plugin.options import INVALID_PACKING
 from conformance.harness.reports import folder
 from conformance.harness.reports.facts import facts
 from conformance.harness.reports.minimiser.minimise import minimised
 from conformance.harness.reports.scripts.script import WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.golden_reports import FOLDER, examples, folder_of, release_of
-from conformance.selftest.implementations.packing import Packing, packing_subject
+from conformance.selftest.implementations.packing import packing_subject
 from conformance.selftest.implementations.plain import subject
+from conformance.selftest.implementations.refusing_packing import RefusingPacking
 from conformance.selftest.unit.reports.test_folders import DOCS
 from conformance.selftest.unit.reports.test_other_kinds import forked, in_place_of_torch
 from conformance.selftest.unit.reports.test_scripts import MOST_LINES, ended
@@ -55,6 +57,7 @@ def test_every_example_is_listed_in_the_documentation():
 def test_script_of_an_example_exits_with_0_on_sound_utilities(known, monkeypatch):
     text = (folder_of(known) / folder.SCRIPT).read_text(encoding="utf-8")
     monkeypatch.setattr(subprocess, "run", forked(text))
-    with in_place_of_torch(subject("plain") if known.clause == "J1" else packing_subject("sound", Packing())):
+    is_of_modules = known.clause == "J1" and not known.test.startswith(INVALID_PACKING)
+    with in_place_of_torch(subject("plain") if is_of_modules else packing_subject("sound", RefusingPacking())):
         code, printed = ended(text)
     assert code == WITHOUT_DEFECT, printed
