@@ -38,6 +38,7 @@ INSIDE = {
     "input_size": (("1",), ("2", "3")),
     "bidirectional": (("false",), ("true",)),
     "layout": (("unb",), ("nobias",)),
+    "packed": (("false",), ("true",)),
     "unsorted": (("false",), ("true",)),
 }
 """Fields of `where`: values that the finding and its case have, and others."""
