@@ -193,7 +193,8 @@ NOT_TESTED = {
     "G": "what dropout leaves out and how often, and its gradient but for one row and step between two layers on a CPU",
     "H": "initialisation",
     "I": "the life cycle of a module but for changed weights: copies, conversions, parametrizations, failed calls",
-    "J1": "invalid arguments of constructors and of the packing utilities, and calls on other devices",
+    "J1": "more than one wrong thing at once, tensors on devices other than meta, and reads of more than 512 elements "
+    "beyond a tensor",
     "K": "NaN and inf on purpose, signed zeros, and empty sizes",
     "L": "other routes than eager: torch.compile, torch.export, functional_call, vmap, jit, quantization, ONNX, and "
     "autocast",

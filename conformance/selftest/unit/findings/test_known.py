@@ -38,7 +38,7 @@ INSIDE = {
     "input_size": (("1",), ("2", "3")),
     "bidirectional": (("false",), ("true",)),
     "layout": (("unb",), ("nobias",)),
-    "packed": (("false",), ("true",)),
+    "packed": (("true",), ("false",)),
     "unsorted": (("false",), ("true",)),
 }
 """Fields of `where`: values that the finding and its case have, and others."""
