@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote_plus
 
-from conformance.clauses import CLAUSES, RED, REMARK
+from conformance.clauses import CLAUSES, DOCS, RED, REMARK
 from conformance.harness.checks.case_record import Found
 from conformance.harness.checks.values import NOT_ACCURATE, NOT_EXACT, OUTSIDE
 from conformance.harness.execution.failure import EXITED, KILLED, LOST, TIMED_OUT
@@ -34,7 +34,7 @@ def facts(found: Found, outcome: str, also: Sequence[str] = ()) -> str:
     return MARKDOWN.get_template("facts.md.j2").render(
         title=title(finding),
         text=finding_text(finding, WIDTH),
-        **code(id=clause.id, claim=clause.claim, source=clause.link_for(module_of(finding))),  # the suite's
+        **code(id=clause.id, claim=clause.claim, source=source_of(finding)),  # the suite's
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),
         script=outcome,
@@ -80,9 +80,16 @@ def module_of(finding: Finding) -> str:
     return CELL_NAMES[finding.cell].partition("(")[0] if finding.cell and finding.subject != TORCH_PACKING else ""
 
 
+def source_of(finding: Finding) -> str:
+    """The page of the documentation that a finding is about; of a utility that is refused badly its own."""
+    if finding.subject == TORCH_PACKING and "." in finding.field and finding.clause in REFUSALS:
+        return f"{DOCS}{TORCH_PACKING}.{finding.field.partition('.')[0]}.html"
+    return CLAUSES[finding.clause].link_for(module_of(finding))
+
+
 def searches(finding: Finding) -> list[str]:
     """Words to search the tracker for before reporting: those that its reports use, not this suite's."""
-    name = module_of(finding) or finding.field.partition(":")[0]
+    name = module_of(finding) or re.split("[:.]", finding.field)[0]
     texts = [f"{name} {words}" for words in _words(finding)]
     words = [" ".join(re.findall(r"[\w.]+", one_line(text))[:MOST_WORDS]) for text in [*texts, _message(finding)]]
     return list(dict.fromkeys(one for one in words if one))
@@ -103,10 +110,13 @@ def _words(finding: Finding) -> tuple[str, ...]:
     if failure is not None and failure.kind in OF_FAILURES:
         return OF_FAILURES[failure.kind]
     result = next((word for name, word in OF_FIELDS.items() if finding.field.startswith(name)), "")
-    result = result or finding.field.rpartition(": ")[2]
+    argument = finding.field.split(".")[-2] if finding.clause in REFUSALS and "." in finding.field else ""
+    result = result or argument or finding.field.rpartition(": ")[2]
     found = next((words for begin, words in OF_KINDS.items() if finding.kind.startswith(begin)), None)
     return tuple(word.replace("{}", result) for word in found or (f"{{}} {finding.kind}",))
 
+
+REFUSALS = ("J1", "J2")
 
 OF_FAILURES = {
     TIMED_OUT: ("hangs", "deadlock"),
@@ -142,5 +152,8 @@ OF_KINDS = {
     "takes": ("{} no error",),
     "warns": ("warning",),
     "leaves out": ("repr",),
+    "is not refused": ("wrong {} no error", "{} not checked"),
+    "accepted": ("invalid {} no error",),
+    "spoils": ("wrong after an error",),
 }
 """Words for how it deviates, by the beginning of a finding's kind."""
