@@ -25,7 +25,8 @@ def command_of(case: str, node: str, options: str, ends_the_process: bool) -> st
 def claim(test: str) -> str:
     """The name of a property's test as a sentence: `results lie within their error bound (rows)`."""
     name, _, value = test.removeprefix("test_").partition("[")
-    return (f"{name} ({value[:-1]})" if value else name).replace("_", " ")
+    shown = value[:-1] if "." in value else value[:-1].replace("_", " ")  # a place such as h_0.layers is a name
+    return name.replace("_", " ") + (f" ({shown})" if value else "")
 
 
 def node(test: str, cell: str, module: str = "") -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from conformance.harness.cells import CELL_NAMES
-from conformance.harness.execution.routes import ROUTES
+from conformance.harness.execution.routes import PACKING, ROUTES
 from reference.problem import RNN_RELU, Architecture
 from strategies import Case, CaseError, parse
 
@@ -99,7 +99,8 @@ def finding_text(finding: Finding, width: int) -> str:
     """A finding as a terminal of `width` columns shows it."""
     clause = f"{finding.severity.upper():<4} {finding.clause:<3} "
     fails = "fails" if finding.cell else "fail"
-    lines = wrapped(f"{CELL_NAMES[finding.cell]} {fails}: {finding.claim}", width, clause, " " * len(clause))
+    who = finding.subject if finding.route == PACKING else CELL_NAMES[finding.cell]  # packing knows no cell
+    lines = wrapped(f"{who} {fails}: {finding.claim}", width, clause, " " * len(clause))
     for sentence in finding.what:
         lines += row("what", one_line(sentence, MOST), width)
     lines += row("module", _module(finding), width)
