@@ -44,6 +44,7 @@ def lone(monkeypatch):
     made = []
 
     def begin():
+        worker_process.pool().close()  # its server has the variables that were set when it began
         made.append(worker_process._lone.__wrapped__())
         monkeypatch.setattr(worker_process, "_lone", lambda: made[-1])
 
