@@ -28,8 +28,8 @@ class Filling:
     byte: int
 
 
-FILLINGS = (Filling(float("nan"), 85), Filling(0.0, 170))
-"""Two fillings without a number or a bit in common."""
+FILLINGS = (Filling(float("nan"), 0x80), Filling(0.0, 0xFF))
+"""Beside NaN, memory that is handed out is full of 3.4e38 (float32); beside 0, of 0."""
 
 
 def beside(value: Any, filling: Filling) -> Any:

@@ -292,6 +292,15 @@ class Refused(Observation):
     nonsense: str = ""
     later: Failure | None = None
 
+    @property
+    def hangs_on_memory(self) -> bool:
+        """Whether what it returned hangs on what lies beside its arguments, or in free memory."""
+        one, other = self.beside or ((), ())
+        same = len(one) == len(other) and all(
+            np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True)
+        )
+        return not same
+
 
 @dataclass(frozen=True, eq=False)
 class Poisoned(Observation):

@@ -43,7 +43,7 @@ class _Confirmed:
         results = _asked(subject, request)
         if not any(_died(one) for one in results):
             self._before.append(request)
-            if any(_accepted(one) for one in results):  # it may have written where nothing was its own
+            if any(_is_suspect(one) for one in results):
                 _children().end_child()
                 self._before.clear()
             return results
@@ -57,8 +57,9 @@ class _Confirmed:
         return tuple(_with_message(one, said) for one in results)
 
 
-def _accepted(result: Any) -> bool:
-    return result.failure is None and result.refusal is None
+def _is_suspect(result: Any) -> bool:
+    """Whether a call may have written where nothing was its own."""
+    return bool(result.nonsense or result.ignored or result.hangs_on_memory)
 
 
 def _died(result: Any) -> bool:

@@ -163,17 +163,30 @@ class Spoilt:
         return {n: t for n, t in given.items() if isinstance(t, torch.Tensor)} | dict(self.module.named_parameters())
 
     def ignored(self, returned: list[torch.Tensor]) -> tuple[str, ...]:
-        """Elements of the spoilt tensor that may be NaN without any result being so, if no valid one's may."""
-        target = self.target
-        if target is None or not has_nan(target) or any(not one.numel() for one in returned):
+        """Elements that may be NaN without any result being so, if none of the same tensor may in the valid call."""
+        if any(not one.numel() for one in returned):
             return ()
-        silent = silent_elements(target, self.made)
-        return silent if silent and not self._silent_in_a_valid_call() else ()
+        for name, tensor in self._of_influence().items():
+            silent = silent_elements(tensor, self.made) if has_nan(tensor) else ()
+            if silent and not self._silent_in_a_valid_call(name):
+                return tuple(f"{name}{index}" for index in silent)
+        return ()
 
-    def _silent_in_a_valid_call(self) -> bool:
-        """Whether some element of the argument has no influence in the valid call either."""
-        name = "input" if self.spoil.argument == "batch_sizes" else self.spoil.argument
-        valid = self.original if self.parameter else self.given.by_name().get(name)
+    def _of_influence(self) -> dict[str, torch.Tensor]:
+        """The spoilt tensor; where an input has other features, the weights that multiply it too."""
+        name = self.parameter or ("input" if self.spoil.argument == "batch_sizes" else self.spoil.argument)
+        found = {} if self.target is None else {name: self.target}
+        if self.spoil.place == "input.features":
+            found |= {n: p.data for n, p in self.module.named_parameters() if n in ("weight_ih", "weight_ih_l0")}
+        return found
+
+    def _silent_in_a_valid_call(self, name: str) -> bool:
+        """Whether some element of a tensor has no influence in the valid call either."""
+        parameters = dict(self.module.named_parameters())
+        if name == self.parameter:
+            valid = self.original
+        else:
+            valid = parameters[name].data if name in parameters else self.given.by_name().get(name)
         with _Swapped(self.module, self.parameter, self.original):
             if valid is None:  # of a state that no valid call has
                 return False
