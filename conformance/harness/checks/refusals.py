@@ -123,4 +123,4 @@ def _remark(seen: Refused, spoil: Spoil) -> None:
 def _of_accepted(seen: Refused) -> str:
     if seen.later is not None:
         return f"accepted; a call of the module raises {seen.later.text}"
-    return "accepted, and everything given has an influence" if seen.beside else "accepted"
+    return "accepted, and everything given has an influence" if seen.examined else "accepted"

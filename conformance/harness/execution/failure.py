@@ -39,7 +39,10 @@ class Failure:
     @classmethod
     def raised(cls, error: BaseException, during: str = "") -> Failure:
         """The failure of a call that raised `error`; `during` says in which part of the call."""
-        message = str(error)
+        try:
+            message = str(error)
+        except Exception:  # the subject's own exception, whose text fails too
+            message = "its text cannot be had"
         return cls(RAISED, type(error).__name__, f"{during}: {message}" if during else message)
 
     @classmethod

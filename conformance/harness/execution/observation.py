@@ -276,9 +276,10 @@ class Refused(Observation):
     refusal      what it raised; None where it was accepted
     returned     the values of each tensor that it returned, float64
     beside       what two more calls returned, with one number and another beside every tensor; () where it raised
-    changed      the names of arguments and parameters that it changed
+    changed      the names of arguments, parameters, settings and parts of the module's state that it changed
     works_after  "", or how the valid call after it differs from the one before it
     ignored      elements of the spoilt argument that have no influence on any result, though in the valid call each has
+    examined     whether the influence of the spoilt argument was looked at element by element
     nonsense     "", or why what was accepted is no answer
     later        what a call of the module raised whose constructor accepted an invalid argument
     """
@@ -289,6 +290,7 @@ class Refused(Observation):
     changed: tuple[str, ...] = ()
     works_after: str = ""
     ignored: tuple[str, ...] = ()
+    examined: bool = False
     nonsense: str = ""
     later: Failure | None = None
 

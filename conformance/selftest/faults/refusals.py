@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from conformance.harness.cells import SINGLE_STEPS
 from conformance.selftest.faults.fault import ALL, EVERY, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, name_by_docstring, subject
-from conformance.selftest.implementations.refusals import CHECKS
+from conformance.selftest.implementations.refusals import CHECKS, wrong_place
 from conformance.selftest.implementations.refusing_packing import CHECKS as PACKING_CHECKS
 from conformance.selftest.implementations.refusing_packing import RefusingPacking
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_TANH
@@ -298,6 +298,99 @@ class _OnlyStatesRefusalsHarm(_After):
 
     def sigmoid(self, z: torch.Tensor) -> torch.Tensor:
         return super().sigmoid(z) * (2 if self.refused else 1)
+
+
+@fault("J1", on=EVERY)
+class _LeavesAnotherDefaultDtype(Plain):
+    """Leaves another default dtype when it refuses."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        torch.set_default_dtype(torch.float64)
+        super().refuse(place, input, hx)
+
+
+@fault("J1", on=EVERY)
+class _LeavesTrainingMode(Plain):
+    """Leaves training mode when it refuses."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        self.train(not self.training)
+        super().refuse(place, input, hx)
+
+
+@fault("J1", on=EVERY)
+class _LeavesFrozenParameters(Plain):
+    """Leaves its last parameter frozen when it refuses."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        last = list(self.parameters())[-1]
+        last.requires_grad_(not last.requires_grad)
+        super().refuse(place, input, hx)
+
+
+@fault("J1", on=EVERY)
+class _SeedsWhenItRefuses(Plain):
+    """Seeds the random numbers when it refuses."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        torch.manual_seed(0)
+        super().refuse(place, input, hx)
+
+
+@fault("J1", on=EVERY)
+class _LeavesABuffer(Plain):
+    """Leaves a buffer behind when it refuses."""
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        self.register_buffer("refused", torch.zeros(1))
+        super().refuse(place, input, hx)
+
+
+@fault("J1", on=EVERY)
+class _TakesItTheSecondTime(Plain):
+    """Takes an input of another dtype the second time."""
+
+    known = ""
+
+    def check(self, input: Any, hx: Any) -> None:
+        place = wrong_place(self, input, hx, ())
+        first, self.known = place != self.known, place
+        if place and (first or place != "input.dtype"):
+            self.refuse(place, input, hx)
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super().linear(x.to(weight.dtype), weight, bias)
+
+
+@fault("J1")
+class _CropsInGradMode(Plain):
+    """Crops states of too many features where gradients are recorded."""
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        if torch.is_grad_enabled() and hx is not None:
+            several = hx if isinstance(hx, tuple) else (hx,)
+            states = tuple(_cropped(state, self.output_size) for state in several)
+            hx = states if isinstance(hx, tuple) else states[0]
+        return super().forward(input, hx)
+
+
+@fault("J1")
+class _RemembersARefusedState(Plain):
+    """Uses a state that it refused in the next call without states."""
+
+    kept: Any = None
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        if place.startswith("h_0.rows"):
+            state = hx[0] if isinstance(hx, tuple) else hx
+            self.kept = float(state.detach().abs().sum()) + 1
+        super().refuse(place, input, hx)
+
+    def initial_states(self, sequence: torch.Tensor, hx: Any) -> Any:
+        states = super().initial_states(sequence, hx)
+        if hx is None and self.kept is not None:
+            return tuple(torch.full_like(state, self.kept) for state in states)
+        return states
 
 
 # Reads beyond what was given

@@ -96,7 +96,10 @@ def _built_without_values(problem: Problem, build: Callable[[], torch.nn.Module]
 def _kernels(begun: Begun[Any]) -> tuple[str, ...]:
     arguments, problem = begun.given.arguments(), begun.blank.problem
     with recorded_warnings():
-        return kernels(lambda: guarded_call(problem.case, begun.blank.route, lambda: begun.module(*arguments)))
+        try:
+            return kernels(lambda: guarded_call(problem.case, begun.blank.route, lambda: begun.module(*arguments)))
+        except Exception:  # the subject's own: a call that it took before
+            return ()
 
 
 def _require_gradients(module: torch.nn.Module, given: Inputs, route: Route) -> None:

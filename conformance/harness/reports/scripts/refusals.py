@@ -10,6 +10,7 @@ from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.invalid.call import PARAMETER_AXES, SIZE_AXES, spoilt_batch_sizes
 from conformance.harness.execution.requests.invalid.construction import keywords
+from conformance.harness.execution.requests.invalid.state import RANDOM, SETTINGS
 from conformance.harness.execution.requests.packing import Batch
 from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
 from conformance.harness.reports.calls.classes import Classes
@@ -22,6 +23,15 @@ from conformance.harness.reports.templating import code
 from reference.invalid_calls import CONSTRUCTOR, OTHER, Spoil, read
 from reference.problem import LSTM
 from strategies import parse
+
+STATE = {
+    **{name: name for name in SETTINGS},
+    RANDOM: f"{RANDOM}.tolist()",
+    "module.training": "[one.training for one in module.modules()]",
+    "module.requires_grad": "[one.requires_grad for one in module.parameters()]",
+    "module.state_dict()": "sorted(module.state_dict())",
+}
+"""What a refused call may leave changed, and the expression that tells it."""
 
 NO_TENSOR = {"list": "{0}.tolist()", "array": "{0}.numpy()", "text": "'a text'", "nothing": "None"}
 """What stands in place of a tensor, as Python writes it."""
@@ -144,6 +154,9 @@ def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
     attempt = _attempt(invalid)
     if kind.startswith(CHANGES):
         name = kind.removeprefix(CHANGES)
+        if name in STATE:
+            told = STATE[name]
+            return [*spoilt, f"before = {told}", *attempt, f"print('unchanged' if before == {told} else 'changed')"]
         held = {"input": "x", "h_0": "h_0", "c_0": "c_0"}.get(name, f"module.{name}")
         return [
             *spoilt,

@@ -19,10 +19,12 @@ from conformance.harness.execution.requests.invalid.harm import (
     contents,
     difference,
     has_nan,
+    same,
     silent_elements,
     tensors_of,
     values_of,
 )
+from conformance.harness.execution.requests.invalid.state import changes, restore, state
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
 from reference.invalid_calls import OTHER, Spoil, read
 from reference.problem import LSTM
@@ -55,28 +57,36 @@ class CallInvalidly(ModuleCall[Refused]):
     result = Refused
 
     def called(self, begun: Begun[Refused]) -> Refused:
-        with masks_repeatable(self.problem), torch.no_grad():
+        with masks_repeatable(self.problem):
             return self._called(begun)
 
     def _called(self, begun: Begun[Refused]) -> Refused:
+        begin = state(begun.module)
         before, _ = begun.call()
         if before.failure is not None:
             return before
+        usual = changes(begin, state(begun.module))
         call = Spoilt(begun, read(self.spoil))
-        seen = replace(before, raw={}, facts={}, warnings=())
+        seen, alone = replace(before, raw={}, facts={}, warnings=()), call.without_states()
         with call.in_place():
-            held = contents(call.tensors())
-            try:
-                returned = call.made()
-            except Exception as error:  # the subject's own, whatever it is
-                seen = replace(seen, refusal=Failure.raised(error))
+            held, begin = contents(call.tensors()), state(begun.module)
+            returned, refusal = call.tried()
+            left = tuple(name for name in changes(begin, state(begun.module)) if name not in usual)
+            restore(begin, left)
+            if refusal is not None:
+                seen = replace(seen, refusal=refusal, works_after=call.accepted_later())
             else:
                 seen = replace(seen, returned=values_of(returned), ignored=call.ignored(returned))
-                seen = replace(seen, nonsense=nonsense(call.spoil))
+                seen = replace(seen, nonsense=nonsense(call.spoil), examined=call.is_examined)
                 seen = replace(seen, beside=tuple(call.beside(filling) for filling in FILLINGS))
             changed = tuple(name for name, now in contents(call.tensors()).items() if now != held[name])
+            seen = replace(seen, changed=changed + left)
+        if seen.works_after:
+            return seen
+        if not same(alone, call.without_states()):
+            return replace(seen, works_after="the valid call without states is another afterwards")
         after, _ = call_module(begun.module, begun.given, plain(before))
-        return replace(seen, changed=changed, works_after=difference(before.raw, after.raw, after.failure))
+        return replace(seen, works_after=difference(before.raw, after.raw, after.failure))
 
 
 class Spoilt:
@@ -148,6 +158,31 @@ class Spoilt:
         arguments, blank = self.arguments(), self.blank
         arguments = arguments if filling is None else beside(arguments, filling)
         return list(tensors_of(guarded_call(blank.problem.case, blank.route, lambda: self.module(*arguments))))
+
+    def tried(self) -> tuple[list[torch.Tensor], Failure | None]:
+        """What the call returns, and how it was refused if it was."""
+        try:
+            return self.made(), None
+        except Exception as error:  # the subject's own, whatever it is
+            return [], Failure.raised(error)
+
+    @property
+    def is_examined(self) -> bool:
+        """Whether the influence of the spoilt tensor is looked at element by element."""
+        return self.target is not None and has_nan(self.target)
+
+    def accepted_later(self) -> str:
+        """That the same call is accepted once it was refused; "" where it is not."""
+        return "" if self.tried()[1] else "the same invalid call is accepted the second time"
+
+    def without_states(self) -> tuple[np.ndarray, ...]:
+        """What the valid call returns without states, where a state is spoilt; nothing where it raises."""
+        if self.spoil.argument not in ("h_0", "c_0", "hx"):
+            return ()
+        try:
+            return values_of(list(tensors_of(self.module(self.given.input))))
+        except Exception:  # the subject's own, whatever it is
+            return ()
 
     def beside(self, filling: Filling) -> tuple[np.ndarray, ...]:
         """What a call returns that was accepted, with this filling; nothing where it raises now."""

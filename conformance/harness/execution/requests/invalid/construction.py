@@ -14,6 +14,7 @@ from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.invalid.harm import contents, difference, tensors_of, values_of
+from conformance.harness.execution.requests.invalid.state import RANDOM, changes, restore, state
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
 from conformance.harness.execution.routes import CONSTRUCTOR
 from conformance.harness.execution.subject import arguments
@@ -58,7 +59,7 @@ class ConstructInvalidly(ModuleCall[Refused]):
     result = Refused
 
     def called(self, begun: Begun[Refused]) -> Refused:
-        with masks_repeatable(self.problem), torch.no_grad(), warnings.catch_warnings():
+        with masks_repeatable(self.problem), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return self._called(begun)
 
@@ -67,7 +68,7 @@ class ConstructInvalidly(ModuleCall[Refused]):
         if before.failure is not None:
             return before
         spoil, seen = read(self.spoil), replace(before, raw={}, facts={}, warnings=())
-        held = contents(dict(begun.module.named_parameters()))
+        held, begin = contents(dict(begun.module.named_parameters())), state(begun.module)
         construct = begun.modules.subject.classes[self.problem.architecture.name]
         try:
             made = guarded_call(
@@ -78,7 +79,9 @@ class ConstructInvalidly(ModuleCall[Refused]):
         else:
             seen = self._of_a_call(begun, made, spoil, seen)
         now = contents(dict(begun.module.named_parameters()))
-        changed = tuple(name for name in held if held[name] != now[name])
+        left = tuple(name for name in changes(begin, state(begun.module)) if name != RANDOM)  # constructors draw
+        restore(begin, left)
+        changed = tuple(name for name in held if held[name] != now[name]) + left
         after, _ = call_module(begun.module, begun.given, plain(before))
         return replace(seen, changed=changed, works_after=difference(before.raw, after.raw, after.failure))
 

@@ -26,11 +26,11 @@ def silent_elements(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]
     """The indices of a tensor's elements which, set to NaN, make no result NaN."""
     silent = []
     for index in itertools.product(*map(range, tensor.shape)):
-        value = tensor[index].clone()
-        tensor[index] = float("nan")
+        value = tensor.detach()[index].clone()
+        tensor.data[index] = float("nan")
         if not any(torch.isnan(one).any() for one in call() if one.is_floating_point()):
             silent.append(str(list(index)))
-        tensor[index] = value
+        tensor.data[index] = value
     return tuple(silent)
 
 
@@ -49,6 +49,11 @@ def values_of(returned: list[torch.Tensor]) -> tuple[np.ndarray, ...]:
     """The values of each tensor; none of one that has no real numbers."""
     real = [one.is_floating_point() and one.device.type != "meta" for one in returned]
     return tuple(tensors.array(one) if is_real else np.zeros(0) for one, is_real in zip(returned, real, strict=True))
+
+
+def same(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> bool:
+    """Whether two calls returned the same numbers."""
+    return len(one) == len(other) and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
 def contents(held: dict[str, torch.Tensor]) -> dict[str, tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from conformance.harness.execution.module_call import guarded_call
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests import packing
 from conformance.harness.execution.requests.invalid.call import nonsense, packed_with, spoilt_batch_sizes
-from conformance.harness.execution.requests.invalid.harm import has_nan, silent_elements
+from conformance.harness.execution.requests.invalid.harm import has_nan, same, silent_elements
 from conformance.harness.execution.requests.packing import TORCH_PACKING, Batch
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.routes import PACKING
@@ -124,7 +124,7 @@ class UtilityCall:
             self._call(list(copies.values()))
         finally:
             now = _held(copies)
-            self.changed = tuple(name for name, was in held.items() if not _same(was, now[name]))
+            self.changed = tuple(name for name, was in held.items() if not same(was, now[name]))
         return self.changed
 
     def made(self, filling: Filling = FILLINGS[1]) -> Any:
@@ -240,14 +240,10 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, int | float) for one in value)
 
 
-def _same(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> bool:
-    return len(one) == len(other) and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
-
-
 def _afterwards(valid: UtilityCall, before: tuple[np.ndarray, ...]) -> str:
     """How the valid call differs from the one before; "" where it does not."""
     try:
         after = _values(valid.made())
     except Exception as error:  # the subject's own, whatever it is
         return f"the valid call raises afterwards: {Failure.raised(error).text}"
-    return "" if _same(before, after) else "the valid call returns something else afterwards"
+    return "" if same(before, after) else "the valid call returns something else afterwards"
