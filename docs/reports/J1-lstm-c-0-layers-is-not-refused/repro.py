@@ -1,6 +1,6 @@
 """LSTM(1, 1), float32: c_0.layers is not refused
 
-accepted, and elements [1, 0, 0] have no influence.
+accepted, and elements c_0[1, 0, 0] have no influence.
 What is wrong with the call: c_0.layers+1.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 

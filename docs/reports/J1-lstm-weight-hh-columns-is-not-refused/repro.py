@@ -1,6 +1,6 @@
 """LSTM(1, 1), float32: weight_hh.columns is not refused
 
-accepted, and elements [2, 0], [2, 1], [3, 0] have no influence.
+accepted, and elements weight_hh_l0[2, 0], weight_hh_l0[2, 1], weight_hh_l0[3, 0] have no influence.
 What is wrong with the call: weight_hh.columns+1.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 

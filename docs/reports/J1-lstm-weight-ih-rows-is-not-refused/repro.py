@@ -1,6 +1,6 @@
 """LSTM(1, 1), float32: weight_ih.rows is not refused
 
-accepted, and elements [4, 0] have no influence.
+accepted, and elements weight_ih_l0[4, 0] have no influence.
 What is wrong with the call: weight_ih.rows+1.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
