@@ -52,7 +52,7 @@ def test_death_that_comes_again_alone_is_told_as_it_is(judged):
 
 
 def test_death_that_needs_calls_before_it_says_how_many(judged):
-    subject = judged("dies_at_the_third", 3)
+    subject = judged("dies_at_the_third", 5)
     for _ in range(2):
         assert CONFIRMED.execute(subject, request(LAYERS))[0].failure is None
         assert CONFIRMED.execute(subject, request(FEATURES))[0].failure is None
