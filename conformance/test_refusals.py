@@ -29,6 +29,9 @@ SMALL = {
 }
 A_BATCH_WITH_STATES = {"hx": True, "unbatched": False}
 
+CONSTRUCTED = SMALL | A_BATCH_WITH_STATES | {"share": 2}
+"""A module that is constructed; an argument has up to seven wrong values."""
+
 OF_PACKED = ("batch_sizes.sum", "batch_sizes.order")
 """Places that a padded call does not have."""
 
@@ -93,18 +96,12 @@ OF_SINGLE_STEPS = ("input_size", "hidden_size", "bias", "device", "dtype")
 
 def of_constructors(names):
     """A family for each argument of a constructor."""
-    return {
-        name: cases(spoil=spoils(f"{CONSTRUCTOR}.{name}.value"), packed=False, **SMALL | A_BATCH_WITH_STATES)
-        for name in names
-    }
+    return {name: cases(spoil=spoils(f"{CONSTRUCTOR}.{name}.value"), packed=False, **CONSTRUCTED) for name in names}
 
 
 def of_small_constructors(names):
     """The same for classes that take a single step."""
-    return {
-        name: cases(spoil=spoils(f"{CONSTRUCTOR}.{name}.value"), **SMALL | A_BATCH_WITH_STATES | ONE_STEP)
-        for name in names
-    }
+    return {name: cases(spoil=spoils(f"{CONSTRUCTOR}.{name}.value"), **CONSTRUCTED | ONE_STEP) for name in names}
 
 
 @clause(
