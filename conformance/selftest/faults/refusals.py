@@ -505,7 +505,7 @@ for _argument, _cells_of in _OF_CONSTRUCTORS.items():
     fault("J1", "J2", on=_cells_of)(_kind)
 
 
-@fault("J1", on=EVERY)
+@fault("J1", "J2", on=EVERY)
 class _TakesMinusOneForOne(Plain):
     """Takes a negative size without its sign."""
 
