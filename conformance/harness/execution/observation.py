@@ -269,6 +269,11 @@ class Repeated(Observation):
         return self.again
 
 
+def same_numbers(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
+    """Whether two calls returned the same numbers; NaN equals NaN."""
+    return len(one) == len(other) and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class Refused(Observation):
     """An invalid call between two valid ones.
@@ -297,11 +302,7 @@ class Refused(Observation):
     @property
     def hangs_on_memory(self) -> bool:
         """Whether what it returned hangs on what lies beside its arguments, or in free memory."""
-        one, other = self.beside or ((), ())
-        same = len(one) == len(other) and all(
-            np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True)
-        )
-        return not same
+        return bool(self.beside) and not same_numbers(*self.beside)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,11 @@ from conformance.harness.execution.adjacent_memory import FILLINGS, Filling, bes
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import Inputs, data_of
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
-from conformance.harness.execution.observation import Refused
+from conformance.harness.execution.observation import Refused, same_numbers
 from conformance.harness.execution.requests.invalid.harm import (
     contents,
     difference,
     has_nan,
-    same,
     silent_elements,
     tensors_of,
     values_of,
@@ -79,11 +78,10 @@ class CallInvalidly(ModuleCall[Refused]):
                 seen = replace(seen, returned=values_of(returned), ignored=call.ignored(returned))
                 seen = replace(seen, nonsense=nonsense(call.spoil), examined=call.is_examined)
                 seen = replace(seen, beside=tuple(call.beside(filling) for filling in FILLINGS))
-            changed = tuple(name for name, now in contents(call.tensors()).items() if now != held[name])
-            seen = replace(seen, changed=changed + left)
+            seen = replace(seen, changed=changes(held, contents(call.tensors())) + left)
         if seen.works_after:
             return seen
-        if not same(alone, call.without_states()):
+        if not same_numbers(alone, call.without_states()):
             return replace(seen, works_after="the valid call without states is another afterwards")
         after, _ = call_module(begun.module, begun.given, plain(before))
         return replace(seen, works_after=difference(before.raw, after.raw, after.failure))

@@ -78,10 +78,9 @@ class ConstructInvalidly(ModuleCall[Refused]):
             seen = replace(seen, refusal=Failure.raised(error))
         else:
             seen = self._of_a_call(begun, made, spoil, seen)
-        now = contents(dict(begun.module.named_parameters()))
         left = tuple(name for name in changes(begin, state(begun.module)) if name != RANDOM)  # constructors draw
         restore(begin, left)
-        changed = tuple(name for name in held if held[name] != now[name]) + left
+        changed = changes(held, contents(dict(begun.module.named_parameters()))) + left
         after, _ = call_module(begun.module, begun.given, plain(before))
         return replace(seen, changed=changed, works_after=difference(before.raw, after.raw, after.failure))
 

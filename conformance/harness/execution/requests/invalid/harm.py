@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.execution import tensors
 from conformance.harness.execution.failure import Failure
@@ -35,11 +34,9 @@ def silent_elements(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]
 
 
 def tensors_of(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors of a result, in order."""
+    """The tensors of a result, in order; those of a packed sequence too."""
     if isinstance(value, torch.Tensor):
         yield value
-    elif isinstance(value, PackedSequence):
-        yield value.data
     elif isinstance(value, tuple | list):
         for one in value:
             yield from tensors_of(one)
@@ -49,11 +46,6 @@ def values_of(returned: list[torch.Tensor]) -> tuple[np.ndarray, ...]:
     """The values of each tensor; none of one that has no real numbers."""
     real = [one.is_floating_point() and one.device.type != "meta" for one in returned]
     return tuple(tensors.array(one) if is_real else np.zeros(0) for one, is_real in zip(returned, real, strict=True))
-
-
-def same(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> bool:
-    """Whether two calls returned the same numbers."""
-    return len(one) == len(other) and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
 def contents(held: dict[str, torch.Tensor]) -> dict[str, tuple[Any, ...]]:

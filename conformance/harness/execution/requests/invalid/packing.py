@@ -13,10 +13,10 @@ from torch.nn.utils.rnn import PackedSequence
 from conformance.harness.execution.adjacent_memory import FILLINGS, Filling, beside, filled
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.module_call import guarded_call
-from conformance.harness.execution.observation import Refused
+from conformance.harness.execution.observation import Refused, same_numbers
 from conformance.harness.execution.requests import packing
 from conformance.harness.execution.requests.invalid.call import nonsense, packed_with, spoilt_batch_sizes
-from conformance.harness.execution.requests.invalid.harm import has_nan, same, silent_elements
+from conformance.harness.execution.requests.invalid.harm import has_nan, silent_elements, tensors_of
 from conformance.harness.execution.requests.packing import TORCH_PACKING, Batch
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.routes import PACKING
@@ -53,22 +53,19 @@ class PackInvalidly(Request[Refused]):
         spoil, seen = read(self.spoil), self.blank(subject)
         valid, spoilt = UtilityCall(subject, self.batch, spoil), UtilityCall(subject, self.batch, spoil)
         try:
-            changing = valid.changes()  # those of a valid call are another clause's
-            before = _values(valid.made())
+            before = _values(valid.observed())
         except Exception as error:  # the subject's own, whatever it is
             return (self.failed(subject, Failure.raised(error)),)
         try:
             spoilt.spoil()  # what makes a packed sequence may refuse it too
-            changed = spoilt.changes()
+            returned = spoilt.observed()
         except Exception as error:  # the subject's own, whatever it is
             seen = replace(seen, refusal=Failure.raised(error))
-            changed = spoilt.changed
         else:
-            returned = spoilt.made()
             seen = replace(seen, returned=_values(returned), nonsense=spoilt.contradiction(returned))
             seen = replace(seen, ignored=spoilt.ignored(valid))
             seen = replace(seen, beside=tuple(spoilt.beside(filling) for filling in FILLINGS))
-        harmed = tuple(name for name in changed if name not in changing)
+        harmed = tuple(name for name in spoilt.changed if name not in valid.changed)  # those are another clause's
         return (replace(seen, changed=harmed, works_after=_afterwards(valid, before)),)
 
 
@@ -99,33 +96,30 @@ class UtilityCall:
     def spoil(self) -> None:
         """Spoils one argument, or one option."""
         what, name = self.what, self.what.argument
+        if what.aspect == "order" and "enforce_sorted" in self.options:
+            self.options["enforce_sorted"] = True
         if name in OPTIONS:
             self.options[name] = _option(what, self.batch.problem.steps)
         elif name == "lengths":
             self.given["lengths"] = _lengths(what, list(self.batch.lengths), self.given["lengths"])
-            if what.aspect == "order":
-                self.options["enforce_sorted"] = True
         elif name == "batch_sizes":
             packed = self.first
             made = packed_with(packed, packed.data.clone(), spoilt_batch_sizes(packed.batch_sizes, what))
             self.given = {next(iter(self.given)): made}
         elif name == "sequences" and what.aspect != "type":
             self.given["sequences"] = _sequences(what, self.given["sequences"])
-            if what.aspect == "order":
-                self.options["enforce_sorted"] = True
         else:
             self.given[name] = NO_TENSOR[what.value] if what.value in NO_TENSOR else _listed(self.given[name])
 
-    def changes(self) -> tuple[str, ...]:
-        """Makes the call for copies of its arguments, and names those that it changed; raises what the call raises."""
+    def observed(self) -> Any:
+        """What the call returns for copies of its arguments; `changed` then names those of them that it changed."""
         copies = {name: beside(value, FILLINGS[1]) for name, value in self.given.items()}
         held = _held(copies)
         try:
-            self._call(list(copies.values()))
+            return self._call(list(copies.values()))
         finally:
             now = _held(copies)
-            self.changed = tuple(name for name, was in held.items() if not same(was, now[name]))
-        return self.changed
+            self.changed = tuple(name for name, was in held.items() if not same_numbers(was, now[name]))
 
     def made(self, filling: Filling = FILLINGS[1]) -> Any:
         """What the call returns for copies of its arguments, which lie amid a filling."""
@@ -148,8 +142,8 @@ class UtilityCall:
             return ()
         if not has_nan(self.rows) or self.rows.shape != valid.rows.shape:
             return ()
-        silent = silent_elements(self.rows, lambda: list(_tensors(self.made())))
-        before = silent_elements(valid.rows, lambda: list(_tensors(valid.made()))) if silent else ()
+        silent = silent_elements(self.rows, lambda: list(tensors_of(self.made())))
+        before = silent_elements(valid.rows, lambda: list(tensors_of(valid.made()))) if silent else ()
         return tuple(index for index in silent if index not in before)
 
     def contradiction(self, returned: Any) -> str:
@@ -218,16 +212,8 @@ def _listed(value: Any) -> Any:
     return (value.data if isinstance(value, PackedSequence) else value).tolist()
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    """The tensors of a result."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    parts = value if isinstance(value, tuple | list) else ()
-    return [tensor for part in parts if part is not None for tensor in _tensors(part)]
-
-
 def _values(value: Any) -> tuple[np.ndarray, ...]:
-    return tuple(packing.plain(one) if one.device.type != "meta" else np.zeros(0) for one in _tensors(value))
+    return tuple(packing.plain(one) if one.device.type != "meta" else np.zeros(0) for one in tensors_of(value))
 
 
 def _held(given: dict[str, Any]) -> dict[str, tuple[np.ndarray, ...]]:
@@ -246,4 +232,4 @@ def _afterwards(valid: UtilityCall, before: tuple[np.ndarray, ...]) -> str:
         after = _values(valid.made())
     except Exception as error:  # the subject's own, whatever it is
         return f"the valid call raises afterwards: {Failure.raised(error).text}"
-    return "" if same(before, after) else "the valid call returns something else afterwards"
+    return "" if same_numbers(before, after) else "the valid call returns something else afterwards"
