@@ -35,21 +35,30 @@ CONSTRUCTED = SMALL | A_BATCH_WITH_STATES | {"share": 2}
 OF_PACKED = ("batch_sizes.sum", "batch_sizes.order")
 """Places that a padded call does not have."""
 
-INPUT_ALONE = ("input.features", "input.dtype", "input.device", "input.type")
+OF_PADDED = ("input.type", "input.rows", "input.steps")
+"""Places that a packed call does not have, or not as its argument."""
+
+INPUT_ALONE = ("input.features", "input.steps", "input.dtype", "input.device", "input.type")
 """Places where a call is invalid whatever else it is given."""
 
 OF_LSTM = (*(place for place in CALLS if place.startswith("c_0")), "hx.count")
 
 
+WITHOUT_ROWS = {"hx": False, "unbatched": False}
+"""A call in which an input without rows contradicts nothing."""
+
+
 def needs(place):
-    """What makes a call invalid once this place is spoilt."""
+    """What makes a call invalid once this place is spoilt, and nothing else of it."""
+    if place == "input.rows":
+        return WITHOUT_ROWS
     return {} if place in INPUT_ALONE or place.startswith(("weight", "bias")) else A_BATCH_WITH_STATES
 
 
 def modules(places):
     """A family of calls of modules for each place."""
     common = SMALL | {"num_layers": (1, 2), "batch_size": (1, 2, 3)}
-    packed = {"input.type": False} | dict.fromkeys(OF_PACKED, True)
+    packed = dict.fromkeys(OF_PADDED, False) | dict.fromkeys(OF_PACKED, True)
     return {place: cases(spoil=spoils(place), packed=packed.get(place), **common | needs(place)) for place in places}
 
 
@@ -59,7 +68,7 @@ def single_steps(places):
     return {
         place: cases(spoil=spoils(place), **common | needs(place))
         for place in places
-        if place not in OF_PACKED and not place.endswith(".layers")
+        if place not in OF_PACKED and not place.endswith((".layers", ".steps"))
     }
 
 

@@ -20,12 +20,16 @@ OTHER = "=other"
 
 DTYPES = (OTHER, "=int64", "=bool", "=complex64")
 META = ("=meta",)
+EMPTY = "=0"
+"""An axis without elements."""
 
 NO_TENSOR = ("=list", "=text", "=nothing")
 
 CALLS: Mapping[str, tuple[str, ...]] = {
     "input.features": BY_ONE,
     "input.rank": BY_ONE,
+    "input.rows": (EMPTY,),
+    "input.steps": (EMPTY,),
     "input.dtype": DTYPES,
     "input.device": META,
     "input.type": ("=list", "=array", "=text", "=nothing"),

@@ -11,7 +11,7 @@ from conformance.harness.checks.values import assert_returned
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.observation import Refused
 from conformance.harness.findings.rendering import one_line
-from reference.invalid_calls import CONSTRUCTOR, META, Spoil, read
+from reference.invalid_calls import CONSTRUCTOR, EMPTY, META, Spoil, read
 
 USUAL = (TypeError, ValueError, RuntimeError, IndexError)
 """The exceptions of which a refusal is expected to be one."""
@@ -45,7 +45,7 @@ DOCUMENTED = {
 }
 """Every refusal that the documentation of releases 2.0 to 2.15 promises, by the place that is wrong."""
 
-ACCEPTED = "accepted"
+ACCEPTED, TAKEN_EMPTY = "accepted", "accepted though empty"
 
 CHANGES, SPOILS = "changes ", "spoils the module"
 """The kinds of what a call harms; behind the first stands the name of what it changes."""
@@ -109,7 +109,8 @@ def _is_usual(exception: str) -> bool:
 def _remark(seen: Refused, spoil: Spoil) -> None:
     """An invalid call that was accepted without harm, or refused by an unusual exception."""
     if seen.refusal is None:
-        kind, line = ACCEPTED, _of_accepted(seen)
+        is_empty = not spoil.called and spoil.how == EMPTY
+        kind, line = TAKEN_EMPTY if is_empty else ACCEPTED, _of_accepted(seen)
     elif not _is_usual(seen.refusal.exception):
         kind, line = seen.refusal.title, seen.refusal.text
     else:

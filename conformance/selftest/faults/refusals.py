@@ -27,11 +27,12 @@ OF_LSTM = (LSTM, LSTM + CELL_SUFFIX)
 def _cells(place: str) -> tuple[str, ...]:
     if place.startswith("c_0") or place == "hx.count":
         return (LSTM,) if place.endswith(".layers") else OF_LSTM
-    return ALL if place.endswith(".layers") else EVERY
+    return ALL if place.endswith((".layers", ".steps")) else EVERY
 
 
 TENSORS_REFUSE = (
     "input.features",
+    "input.steps",
     "input.dtype",
     "input.device",
     "h_0.features",
@@ -97,6 +98,16 @@ class _MovesInput(_RepairsInput):
 
 
 @fault("J1")
+class _TakesNoWholeNumbers(_RepairsInput):
+    """Takes zeros for an input of whole or complex numbers."""
+
+    def repaired(self, data: torch.Tensor) -> torch.Tensor:
+        if data.is_floating_point():
+            return data
+        return torch.zeros(data.shape, dtype=next(self.parameters()).dtype)
+
+
+@fault("J1")
 class _SortsBatchSizes(_RepairsInput):
     """Sorts batch sizes that rise."""
 
@@ -135,6 +146,16 @@ class _CastsStates(_RepairsStates):
 
     def repaired(self, state: torch.Tensor) -> torch.Tensor:
         return state.to(next(self.parameters()).dtype)
+
+
+@fault("J1")
+class _TakesNoFlags(_RepairsStates):
+    """Takes zeros for states of bools."""
+
+    def repaired(self, state: torch.Tensor) -> torch.Tensor:
+        if state.dtype is not torch.bool:
+            return state
+        return torch.zeros(state.shape, dtype=next(self.parameters()).dtype)
 
 
 @fault("J1", "J2")

@@ -42,6 +42,13 @@ class Call:
         return int(self.data.shape[0 if self.single_step or self.module.batch_first else 1])
 
     @property
+    def steps(self) -> int | None:
+        """The steps of a padded input; None of another one."""
+        if self.single_step or isinstance(self.input, PackedSequence):
+            return None
+        return int(self.data.shape[1 if self.batched and self.module.batch_first else 0])
+
+    @property
     def states(self) -> dict[str, Any]:
         """The initial states by name."""
         several = self.hx if isinstance(self.hx, tuple) else () if self.hx is None else (self.hx,)
@@ -136,6 +143,8 @@ def _checks() -> Iterator[tuple[str, Wrong]]:
     yield "batch_sizes.sum", lambda call: _is_packed(call) and int(call.input.batch_sizes.sum()) != len(call.data)
     yield "input.rank", lambda call: call.data.dim() not in _ranks(call)
     yield "input.features", lambda call: call.data.shape[-1] != call.module.input_size
+    yield "input.rows", lambda call: call.batched and not call.rows
+    yield "input.steps", lambda call: call.steps == 0
     yield "input.dtype", lambda call: all(one.dtype != call.data.dtype for one in call.parameters.values())
     yield "input.device", lambda call: all(one.device != call.data.device for one in call.parameters.values())
     for name in ("h_0", "c_0"):

@@ -169,13 +169,13 @@ class _Reader(codec.Reader):
 
 def _read(pipe: int) -> tuple[bytes, bool]:
     """What comes out of a pipe until its end, and whether that did not come in time."""
-    data = b""
+    data = bytearray()
     while select.select([pipe], [], [], FORK_LIMIT_SECONDS)[0]:
         part = os.read(pipe, 1 << 20)
         if not part:
-            return data, False
+            return bytes(data), False
         data += part
-    return data, True
+    return bytes(data), True
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.checks.refusals import ACCEPTED, CHANGES, NOT_REFUSED, SPOILS
+from conformance.harness.checks.refusals import ACCEPTED, CHANGES, NOT_REFUSED, SPOILS, TAKEN_EMPTY
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.observation import Refused
-from conformance.harness.execution.requests.invalid.call import PARAMETER_AXES, SIZE_AXES, spoilt_batch_sizes
+from conformance.harness.execution.requests.invalid.call import (
+    PARAMETER_AXES,
+    SIZE_AXES,
+    input_axis,
+    spoilt_batch_sizes,
+)
 from conformance.harness.execution.requests.invalid.construction import keywords
 from conformance.harness.execution.requests.invalid.state import RANDOM, SETTINGS
 from conformance.harness.execution.requests.packing import Batch
@@ -20,7 +25,7 @@ from conformance.harness.reports.calls.spoilt_utility import UtilityText, with_b
 from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
 from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
-from reference.invalid_calls import CONSTRUCTOR, OTHER, Spoil, read
+from reference.invalid_calls import CONSTRUCTOR, EMPTY, OTHER, Spoil, read
 from reference.problem import LSTM
 from strategies import parse
 
@@ -47,7 +52,9 @@ def refusal(found: Found) -> str | None:
     spoil = read(parse(finding.case)[0].spoil)
     lines = {CONSTRUCTOR: _of_constructor, "": _of_call}.get(spoil.called, _of_utility)
     title, constants, written = lines(found, spoil)
-    shows, sound = _outcomes(finding.kind)
+    shows, sound = (
+        WITHOUT_ROWS if spoil.place == "input.rows" and finding.kind == NOT_REFUSED else _outcomes(finding.kind)
+    )
     return rendered(
         finding,
         "refusal.py.j2",
@@ -136,11 +143,15 @@ def _attempt(invalid: str) -> list[str]:
     return ["try:", f"    {invalid}", "except Exception:", "    pass"]
 
 
+WITHOUT_ROWS = (("killed", "ended", "did not return"), ("raised", "returned"))
+"""How the child's words begin where no rows end the process, and where they give none, or are refused."""
+
+
 def _outcomes(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How the child's words begin where the defect shows, and where it does not."""
     if kind == NOT_REFUSED:
         return ("returned", "killed", "ended", "did not return"), ("raised",)
-    if kind == ACCEPTED:
+    if kind in (ACCEPTED, TAKEN_EMPTY):
         return ("returned",), ("raised",)
     if kind.startswith(CHANGES):
         return ("changed",), ("unchanged",)
@@ -197,7 +208,12 @@ def _spoilt(spoil: Spoil, seen: Refused, valid: str) -> tuple[list[str], str]:
         return [f"{spoil.argument} = {_expression(spoil, spoil.argument, SIZE_AXES)}"], valid
     if spoil.argument == "input":
         name = "packed.data" if seen.problem.lengths is not None else "x"
-        made = NO_TENSOR[spoil.value].format(name) if spoil.aspect == "type" else _expression(spoil, name, SIZE_AXES)
+        if spoil.how == EMPTY:
+            made = f"x[{':, ' * input_axis(seen.problem, spoil.aspect)}:0]"
+        elif spoil.aspect == "type":
+            made = NO_TENSOR[spoil.value].format(name)
+        else:
+            made = _expression(spoil, name, SIZE_AXES)
         return [f"packed = packed._replace(data={made})" if name != "x" else f"x = {made}"], valid
     parameter = next(name for name in seen.problem.parameters if name.startswith(spoil.argument))
     made = _expression(spoil, f"module.{parameter}.detach()", PARAMETER_AXES)

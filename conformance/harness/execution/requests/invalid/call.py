@@ -19,14 +19,15 @@ from conformance.harness.execution.requests.invalid.harm import (
     contents,
     difference,
     has_nan,
+    is_silent,
     silent_elements,
     tensors_of,
     values_of,
 )
 from conformance.harness.execution.requests.invalid.state import changes, restore, state
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
-from reference.invalid_calls import OTHER, Spoil, read
-from reference.problem import LSTM
+from reference.invalid_calls import EMPTY, OTHER, Spoil, read
+from reference.problem import LSTM, Problem
 
 NO_SEQUENCE = {
     "batch_sizes.order": "a row that has ended goes on",
@@ -46,6 +47,10 @@ NO_TENSOR: dict[str, Callable[[torch.Tensor], Any]] = {
     "nothing": lambda t: None,
 }
 """What may stand in place of a tensor."""
+
+
+Made = Callable[[], list[torch.Tensor]]
+"""A call; it gives every tensor that it returns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +130,8 @@ class Spoilt:
             return tensor.to(self.spoil.value)
         if aspect == "rank":
             return tensor[None].clone() if self.spoil.by > 0 else tensor.select(0, 0).clone()
+        if self.spoil.how == EMPTY:
+            return tensor.narrow(input_axis(self.blank.problem, aspect), 0, 0).clone()
         return resized(tensor, axes[aspect], self.spoil.by)
 
     def in_place(self) -> _Swapped:
@@ -201,8 +208,10 @@ class Spoilt:
             return ()
         for name, tensor in self._of_influence().items():
             silent = silent_elements(tensor, self.made) if has_nan(tensor) else ()
-            if silent and not self._silent_in_a_valid_call(name):
+            if silent and not self._in_a_valid_call(name, silent_elements):
                 return tuple(f"{name}{index}" for index in silent)
+            if _has_no_nan(tensor) and is_silent(tensor, self.made) and not self._in_a_valid_call(name, is_silent):
+                return (f"of {name}",)
         return ()
 
     def _of_influence(self) -> dict[str, torch.Tensor]:
@@ -213,8 +222,8 @@ class Spoilt:
             found |= {n: p.data for n, p in self.module.named_parameters() if n in ("weight_ih", "weight_ih_l0")}
         return found
 
-    def _silent_in_a_valid_call(self, name: str) -> bool:
-        """Whether some element of a tensor has no influence in the valid call either."""
+    def _in_a_valid_call(self, name: str, silent: Callable[[torch.Tensor, Made], Any]) -> bool:
+        """Whether a tensor, or an element of it, has no influence in the valid call either."""
         parameters = dict(self.module.named_parameters())
         if name == self.parameter:
             valid = self.original
@@ -223,7 +232,12 @@ class Spoilt:
         with _Swapped(self.module, self.parameter, self.original):
             if valid is None:  # of a state that no valid call has
                 return False
-            return bool(silent_elements(valid, lambda: _called(self.module, self.given)))
+            return bool(silent(valid, lambda: _called(self.module, self.given)))
+
+
+def _has_no_nan(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has numbers, but of a dtype without NaN, or complex ones."""
+    return tensor.device.type != "meta" and tensor.numel() > 0 and not tensor.is_floating_point()
 
 
 class _Swapped:
@@ -272,6 +286,12 @@ def _rising(sizes: list[int]) -> list[int]:
         at = falls[-1]
         return [*sizes[:at], sizes[at + 1], sizes[at], *sizes[at + 2 :]]
     return [sizes[0] - 1, *sizes[1:-1], sizes[-1] + 1] if len(sizes) > 1 else [0, *sizes]
+
+
+def input_axis(problem: Problem, aspect: str) -> int:
+    """The axis of a padded input that its rows, or its steps, are."""
+    first = "rows" if problem.architecture.single_step or problem.architecture.batch_first else "steps"
+    return 0 if problem.unbatched or aspect == first else 1
 
 
 def packed_with(packed: PackedSequence, data: torch.Tensor, sizes: Any) -> PackedSequence:

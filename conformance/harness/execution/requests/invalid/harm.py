@@ -33,6 +33,29 @@ def silent_elements(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]
     return tuple(silent)
 
 
+def altered(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Other numbers in place of a tensor's, twice; of a bool tensor the other ones."""
+    if tensor.dtype is torch.bool:
+        yield ~tensor
+    else:
+        yield tensor + 3
+        yield -2 * tensor - 1
+
+
+def is_silent(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]) -> bool:
+    """Whether no result is another one where other numbers stand in a tensor."""
+    original, before = tensor.detach().clone(), values_of(call())
+    try:
+        for other in altered(original):
+            tensor.data.copy_(other)
+            now = values_of(call())
+            if not all(np.array_equal(*pair, equal_nan=True) for pair in zip(before, now, strict=True)):
+                return False
+        return True
+    finally:
+        tensor.data.copy_(original)
+
+
 def tensors_of(value: Any) -> Iterator[torch.Tensor]:
     """The tensors of a result, in order; those of a packed sequence too."""
     if isinstance(value, torch.Tensor):
