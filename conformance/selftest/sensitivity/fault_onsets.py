@@ -1,6 +1,6 @@
 """The largest size at which a run detects a fault that starts there.
 
-    python -m conformance.selftest.sensitivity.fault_onsets
+    python -m conformance.selftest.sensitivity.fault_onsets --effort smoke --kind gradients --dtype bfloat16
 
 A module is sound up to a unit, row, step, feature, layer, length of a packed row or product of sizes, and wrong from
 there on. Counted is the largest such place that B1 and B2, or C1 and E1, see with every one of five seeds.
@@ -38,6 +38,7 @@ LARGE = 33
 """The places from which on properties of large cases are tried first: others do not reach them."""
 
 DTYPES = ("float32", "bfloat16")
+KINDS = ("values", "gradients")
 
 HEAD = """# Up to which size is a fault seen?
 
@@ -77,9 +78,9 @@ def _finds(tested: Property, broken: Fault, seed: int, dtype: str) -> bool:
     return any(True for _ in found)
 
 
-def rows(efforts: Sequence[str]) -> Iterator[str]:
+def rows(efforts: Sequence[str], kinds: Sequence[str] = KINDS, dtypes: Sequence[str] = DTYPES) -> Iterator[str]:
     """A line of the table for each effort, kind of fault, place and dtype."""
-    for effort, kind, what, dtype in product(efforts, ("values", "gradients"), PLACES, DTYPES):
+    for effort, kind, what, dtype in product(efforts, kinds, PLACES, dtypes):
         if (kind, what) == ("gradients", "length"):
             continue
         shares = {}
@@ -95,12 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command: prints a table for each effort."""
     parser = Parser("fault_onsets", description="Up to which size a run sees a fault that shows only from there on.")
     parser.add_argument("--effort", action="append", choices=("smoke", "default"), help="smoke and default if left out")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="both if left out")
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="both if left out")
     options = parser.parse_args(arguments)
     machine.pin()
     print(HEAD)
     print("| what | wrong from | dtype | effort | seen with every seed up to | share of seeds at each place |")
     print("| --- | --- | --- | --- | ---: | --- |")
-    for row in rows(options.effort or ("smoke", "default")):
+    for row in rows(options.effort or ("smoke", "default"), options.kind or KINDS, options.dtype or DTYPES):
         print(row, flush=True)
     return 0
 
