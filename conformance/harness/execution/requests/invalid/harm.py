@@ -66,9 +66,14 @@ def tensors_of(value: Any) -> Iterator[torch.Tensor]:
 
 
 def values_of(returned: list[torch.Tensor]) -> tuple[np.ndarray, ...]:
-    """The values of each tensor; none of one that has no real numbers."""
-    real = [one.is_floating_point() and one.device.type != "meta" for one in returned]
-    return tuple(tensors.array(one) if is_real else np.zeros(0) for one, is_real in zip(returned, real, strict=True))
+    """The values of each tensor, real and imaginary parts of a complex one; none of whole numbers, or on meta."""
+    return tuple(_numbers(one) for one in returned)
+
+
+def _numbers(tensor: torch.Tensor) -> np.ndarray:
+    if tensor.device.type == "meta" or not (tensor.is_floating_point() or tensor.is_complex()):
+        return np.zeros(0)
+    return tensors.array(torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor)
 
 
 def contents(held: dict[str, torch.Tensor]) -> dict[str, tuple[Any, ...]]:

@@ -1,0 +1,26 @@
+"""What shows that an invalid call ignores an argument: no other number in it changes any result."""
+
+import pytest
+import torch
+
+from conformance.harness.execution.requests.invalid.harm import is_silent
+
+GIVEN = {
+    "whole": torch.tensor([1, 2]),
+    "flags": torch.tensor([True, False]),
+    "complex": torch.tensor([1 + 2j, 3j]),
+}
+
+
+@pytest.mark.parametrize("dtype", GIVEN)
+def test_argument_that_counts_is_not_silent_and_keeps_its_numbers(dtype):
+    given = GIVEN[dtype].clone()
+    real = given.dtype if given.is_complex() else torch.float32
+    assert not is_silent(given, lambda: [given.to(real)])
+    assert torch.equal(given, GIVEN[dtype])
+
+
+@pytest.mark.parametrize("dtype", GIVEN)
+def test_argument_that_does_not_count_is_silent(dtype):
+    given = GIVEN[dtype].clone()
+    assert is_silent(given, lambda: [torch.zeros(given.shape)])
