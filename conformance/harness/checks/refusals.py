@@ -69,7 +69,7 @@ def assert_refused(seen: Refused, spoil: str) -> None:
     found += [(SPOILS, seen.works_after)] if seen.works_after else []
     found += _breaks(seen, what) or [(NOT_REFUSED, line) for line in _harms(seen, what)]
     for kind, line in found:
-        record.found(seen, what.place, kind, [one_line(line), f"spoilt: {spoil}"], failure=seen.failure)
+        record.found(seen, what.place, kind, [one_line(line), _of_spoil(seen, what)], failure=seen.failure)
     if not found:
         _remark(seen, what)
 
@@ -117,8 +117,14 @@ def _remark(seen: Refused, spoil: Spoil) -> None:
         return
     called, name = spoil.called, spoil.argument if spoil.called == CONSTRUCTOR else spoil.aspect
     field = f"{called}.{name}" if called else name
-    lines = [one_line(line), f"spoilt: {spoil.place}{spoil.how}"]
+    lines = [one_line(line), _of_spoil(seen, spoil)]
     case_record.current().found(seen, field, kind, lines, severity=REMARK, clause="J2")
+
+
+def _of_spoil(seen: Refused, spoil: Spoil) -> str:
+    """What is wrong with the call; the parameter where it is another than the first of its kind."""
+    named = seen.parameter and seen.parameter not in (spoil.argument, f"{spoil.argument}_l0")
+    return f"spoilt: {spoil.place}{spoil.how}" + (f" of {seen.parameter}" if named else "")
 
 
 def _of_accepted(seen: Refused) -> str:

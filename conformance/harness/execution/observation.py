@@ -286,6 +286,7 @@ class Refused(Observation):
     ignored      elements of the spoilt argument that have no influence on any result, though in the valid call each has
     examined     whether the influence of the spoilt argument was looked at element by element
     nonsense     "", or why what was accepted is no answer
+    parameter    the name of the parameter that is spoilt; "" where none is
     later        what a call of the module raised whose constructor accepted an invalid argument
     """
 
@@ -298,6 +299,7 @@ class Refused(Observation):
     examined: bool = False
     nonsense: str = ""
     later: Failure | None = None
+    parameter: str = ""
 
     @property
     def hangs_on_memory(self) -> bool:

@@ -11,9 +11,10 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.cells import SINGLE_STEPS
+from conformance.harness.execution.requests.invalid.harm import tensors_of
 from conformance.selftest.faults.fault import ALL, EVERY, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, name_by_docstring, subject
-from conformance.selftest.implementations.refusals import CHECKS, wrong_place
+from conformance.selftest.implementations.refusals import CHECKS, Call, wrong_place
 from conformance.selftest.implementations.refusing_packing import CHECKS as PACKING_CHECKS
 from conformance.selftest.implementations.refusing_packing import RefusingPacking
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_TANH
@@ -181,6 +182,43 @@ class _CropsHiddenWeights(_CropsInputWeights):
     """Crops hidden weights of too many columns."""
 
     unchecked = ("weight_hh.columns",)
+
+
+@fault("J1", "J2")
+class _CropsLaterBiases(Plain):
+    """Crops input biases of too many rows but for the first layer's forward one."""
+
+    unchecked = ("bias_ih.rows",)
+
+    def check(self, input: Any, hx: Any) -> None:
+        first = self._parameters.get("bias_ih_l0")
+        if first is not None and len(first) != len(self.get_parameter("weight_ih_l0")):
+            self.refuse("bias_ih.rows", input, hx)
+        super().check(input, hx)
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super().linear(x, weight, bias if bias is None else bias[: len(weight)])
+
+
+@fault("J1", "J2", on=EVERY)
+class _UncheckedInEvaluation(Plain):
+    """Does not check the rows of states in evaluation mode."""
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:  # type: ignore[override]
+        return () if self.training else ("h_0.rows", "c_0.rows")
+
+
+@fault("J1")
+class _CropsRowsInEvaluation(Plain):
+    """Crops states of too many rows in evaluation mode."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if self.training or not isinstance(hx, torch.Tensor | tuple) or not isinstance(input, torch.Tensor):
+            return super().forward(input, hx)
+        rows = Call(self, input, hx).rows
+        states = tuple(state[..., :rows, :] if rows else state for state in tensors_of(hx))
+        return super().forward(input, states if isinstance(hx, tuple) else states[0])
 
 
 @fault("J1", "J2", on=EVERY)

@@ -215,9 +215,8 @@ def _spoilt(spoil: Spoil, seen: Refused, valid: str) -> tuple[list[str], str]:
         else:
             made = _expression(spoil, name, SIZE_AXES)
         return [f"packed = packed._replace(data={made})" if name != "x" else f"x = {made}"], valid
-    parameter = next(name for name in seen.problem.parameters if name.startswith(spoil.argument))
-    made = _expression(spoil, f"module.{parameter}.detach()", PARAMETER_AXES)
-    return [f"module.{parameter} = torch.nn.Parameter({made}, requires_grad=False)"], valid
+    made = _expression(spoil, f"module.{seen.parameter}.detach()", PARAMETER_AXES)
+    return [f"module.{seen.parameter} = torch.nn.Parameter({made}, requires_grad=False)"], valid
 
 
 def _expression(spoil: Spoil, tensor: str, axes: dict[str, int]) -> str:

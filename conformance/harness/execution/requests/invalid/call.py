@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,8 @@ from conformance.harness.execution.requests.invalid.harm import (
 )
 from conformance.harness.execution.requests.invalid.state import changes, restore, state
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
+from conformance.harness.execution.routes import EAGER_ROUTES
+from conformance.harness.execution.subject import Subject
 from reference.invalid_calls import EMPTY, OTHER, Spoil, read
 from reference.problem import LSTM, Problem
 
@@ -55,10 +57,18 @@ Made = Callable[[], list[torch.Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class CallInvalidly(ModuleCall[Refused]):
-    """Call a module, call it with one thing spoilt, and call it as before; `spoil` as in `reference.invalid_calls`."""
+    """Call a module, call it with one thing spoilt, and call it as before; `spoil` as in `reference.invalid_calls`.
+
+    pick: of several parameters that may be spoilt, chooses one
+    """
 
     spoil: str = field(kw_only=True)
+    pick: int = field(default=0, kw_only=True)
     result = Refused
+
+    def blank(self, subject: Subject, route: str) -> Refused:
+        spoilt = parameter_spoilt(list(self.problem.parameters), read(self.spoil), self.pick)
+        return replace(super().blank(subject, route), parameter=spoilt)
 
     def called(self, begun: Begun[Refused]) -> Refused:
         with masks_repeatable(self.problem):
@@ -99,7 +109,8 @@ class Spoilt:
         self.module, self.given, self.blank, self.spoil = begun.module, begun.given, begun.blank, spoil
         self.input: Any = begun.given.input
         self.states: dict[str, Any] = dict(zip(("h_0", "c_0"), begun.given.states, strict=False))
-        self.parameter = next((n for n, _ in self.module.named_parameters() if n.startswith(spoil.argument)), "")
+        has_it = begun.blank.parameter in dict(self.module.named_parameters())
+        self.parameter: str = begun.blank.parameter if has_it else ""
         self.original = getattr(self.module, self.parameter) if self.parameter else None
         self.target: torch.Tensor | None = None
         if spoil.argument == "input":
@@ -233,6 +244,12 @@ class Spoilt:
             if valid is None:  # of a state that no valid call has
                 return False
             return bool(silent(valid, lambda: _called(self.module, self.given)))
+
+
+def parameter_spoilt(names: Sequence[str], spoil: Spoil, pick: int) -> str:
+    """The parameter of these names that is spoilt: `pick`, which chooses the route too, chooses it; "" if none is."""
+    several = [name for name in names if name.startswith(spoil.argument)]
+    return several[pick // len(EAGER_ROUTES) % len(several)] if several else ""
 
 
 def _has_no_nan(tensor: torch.Tensor) -> bool:

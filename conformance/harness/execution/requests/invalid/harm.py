@@ -12,7 +12,7 @@ import torch
 from conformance.harness.execution import tensors
 from conformance.harness.execution.failure import Failure
 
-MOST_ELEMENTS = 64
+MOST_ELEMENTS = 96
 """Elements of a spoilt argument whose influence is looked at one by one; of a larger one nothing is said."""
 
 
