@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,10 +17,11 @@ from conformance.harness.execution.adjacent_memory import FILLINGS, Filling, bes
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import Inputs, data_of
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
-from conformance.harness.execution.observation import Refused, same_numbers
+from conformance.harness.execution.observation import SECOND_TIME, WITHOUT_STATES, Refused, same_numbers
 from conformance.harness.execution.requests.invalid.harm import (
     contents,
     difference,
+    first_difference,
     has_nan,
     is_silent,
     silent_elements,
@@ -75,17 +79,18 @@ class CallInvalidly(ModuleCall[Refused]):
             return self._called(begun)
 
     def _called(self, begun: Begun[Refused]) -> Refused:
-        begin = state(begun.module)
+        begin = state(begun.module, begun.given.by_name())
         before, _ = begun.call()
         if before.failure is not None:
             return before
-        usual = changes(begin, state(begun.module))
+        usual = changes(begin, state(begun.module, begun.given.by_name()))
         call = Spoilt(begun, read(self.spoil))
         seen, alone = replace(before, raw={}, facts={}, warnings=()), call.without_states()
         with call.in_place():
-            held, begin = contents(call.tensors()), state(begun.module)
+            held, given = contents(call.tensors()), call.given_tensors()
+            begin = state(begun.module, given)
             returned, refusal = call.tried()
-            left = tuple(name for name in changes(begin, state(begun.module)) if name not in usual)
+            left = tuple(name for name in changes(begin, state(begun.module, given)) if name not in usual)
             restore(begin, left)
             if refusal is not None:
                 seen = replace(seen, refusal=refusal, works_after=call.accepted_later())
@@ -96,10 +101,11 @@ class CallInvalidly(ModuleCall[Refused]):
             seen = replace(seen, changed=changes(held, contents(call.tensors())) + left)
         if seen.works_after:
             return seen
-        if not same_numbers(alone, call.without_states()):
-            return replace(seen, works_after="the valid call without states is another afterwards")
+        if not same_numbers(alone, now := call.without_states()):
+            return replace(seen, works_after=WITHOUT_STATES + first_difference(alone, now))
         after, _ = call_module(begun.module, begun.given, plain(before))
-        return replace(seen, works_after=difference(before.raw, after.raw, after.failure))
+        works = difference(before.raw, after.raw, after.failure)
+        return replace(seen, works_after=works, keeps=refusal is not None and not works and call.keeps())
 
 
 class Spoilt:
@@ -189,7 +195,7 @@ class Spoilt:
 
     def accepted_later(self) -> str:
         """That the same call is accepted once it was refused; "" where it is not."""
-        return "" if self.tried()[1] else "the same invalid call is accepted the second time"
+        return "" if self.tried()[1] else SECOND_TIME
 
     def without_states(self) -> tuple[np.ndarray, ...]:
         """What the valid call returns without states, where a state is spoilt; nothing where it raises."""
@@ -208,10 +214,37 @@ class Spoilt:
             except Exception:  # the subject's own: that its answer is another one says enough
                 return ()
 
+    def given_tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors that the call is given, by name."""
+        given = {"input": data_of(self.input), **self.states}
+        return {n: t for n, t in given.items() if isinstance(t, torch.Tensor)}
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """What the call may not change, by name."""
-        given = {"input": data_of(self.input), **self.states}
-        return {n: t for n, t in given.items() if isinstance(t, torch.Tensor)} | dict(self.module.named_parameters())
+        return self.given_tensors() | dict(self.module.named_parameters())
+
+    def keeps(self) -> bool:
+        """Whether the module keeps arguments that it refused once it made another call, but none that it took."""
+        with self.in_place():
+            refused = self._passed(self.arguments())
+        return self._outlive(refused) and not self._outlive(self._passed(self.given.arguments()))
+
+    def _outlive(self, passed: list[weakref.ref[torch.Tensor]]) -> bool:
+        """Whether any of these arguments is there when another call is over."""
+        with suppress(Exception):  # the subject's own, whatever it is
+            _called(self.module, self.given)
+        if all(one() is None for one in passed):
+            return False
+        gc.collect()
+        return any(one() is not None for one in passed)
+
+    def _passed(self, arguments: tuple[Any, ...]) -> list[weakref.ref[torch.Tensor]]:
+        """Makes the call with copies of the arguments, of which nothing but references is left."""
+        copies = beside(arguments, FILLINGS[0])
+        originals = list(map(id, tensors_of(arguments)))
+        with suppress(Exception):  # the subject's own, whatever it is
+            guarded_call(self.blank.problem.case, self.blank.route, lambda: self.module(*copies))
+        return [weakref.ref(one) for one in tensors_of(copies) if id(one) not in originals]
 
     def ignored(self, returned: list[torch.Tensor]) -> tuple[str, ...]:
         """Elements that may be NaN without any result being so, if none of the same tensor may in the valid call."""
