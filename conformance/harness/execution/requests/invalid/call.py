@@ -101,10 +101,10 @@ class CallInvalidly(ModuleCall[Refused]):
             seen = replace(seen, changed=changes(held, contents(call.tensors())) + left)
         if seen.works_after:
             return seen
-        if not same_numbers(alone, now := call.without_states()):
-            return replace(seen, works_after=WITHOUT_STATES + first_difference(alone, now))
         after, _ = call_module(begun.module, begun.given, plain(before))
         works = difference(before.raw, after.raw, after.failure)
+        if not works and not same_numbers(alone, now := call.without_states()):
+            works = WITHOUT_STATES + first_difference(alone, now)
         return replace(seen, works_after=works, keeps=refusal is not None and not works and call.keeps())
 
 
