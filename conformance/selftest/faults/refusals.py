@@ -526,6 +526,20 @@ _leaving("another filter of warnings", _warnings_silent)
 _leaving("another attribute of its class", lambda module, input, hx: _counted(type(module)))
 
 
+@fault("J1", "J2")
+class _TakesNoStepsWithoutGradients(Plain):
+    """Takes an input without steps under no_grad."""
+
+    def check(self, input: Any, hx: Any) -> None:
+        if torch.is_grad_enabled() or wrong_place(self, input, hx, self.unchecked) != "input.steps":
+            super().check(input, hx)
+
+    def run(self, below: torch.Tensor, start: Any, layer: int, direction: int) -> tuple[torch.Tensor, Any]:
+        if len(below):
+            return super().run(below, start, layer, direction)
+        return below.new_zeros(0, below.shape[1], self.output_size), start
+
+
 @fault("J1", on=EVERY)
 class _KeepsWhatItRefused(Plain):
     """Keeps every input that it refuses."""

@@ -28,7 +28,7 @@ from conformance.harness.execution.requests.invalid.harm import (
     tensors_of,
     values_of,
 )
-from conformance.harness.execution.requests.invalid.state import changes, restore, state
+from conformance.harness.execution.requests.invalid.state import changes, restore, settings_restored, state
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
 from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import Subject
@@ -195,7 +195,8 @@ class Spoilt:
 
     def accepted_later(self) -> str:
         """That the same call is accepted once it was refused; "" where it is not."""
-        return "" if self.tried()[1] else SECOND_TIME
+        with settings_restored():
+            return "" if self.tried()[1] else SECOND_TIME
 
     def without_states(self) -> tuple[np.ndarray, ...]:
         """What the valid call returns without states, where a state is spoilt; nothing where it raises."""
@@ -242,7 +243,7 @@ class Spoilt:
         """Makes the call with copies of the arguments, of which nothing but references is left."""
         copies = beside(arguments, FILLINGS[0])
         originals = list(map(id, tensors_of(arguments)))
-        with suppress(Exception):  # the subject's own, whatever it is
+        with settings_restored(), suppress(Exception):  # the subject's own, whatever it is
             guarded_call(self.blank.problem.case, self.blank.route, lambda: self.module(*copies))
         return [weakref.ref(one) for one in tensors_of(copies) if id(one) not in originals]
 

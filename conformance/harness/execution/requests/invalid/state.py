@@ -6,7 +6,8 @@ What a valid call changes too is not counted, nor are names that begin with _, a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -107,9 +108,23 @@ OF_TENSORS: Mapping[str, Callable[[torch.Tensor], Any]] = {
 """By name, what tells a part of a tensor's state that is none of its values."""
 
 
+def _settings() -> dict[str, Any]:
+    return {name: read() for name, (read, _) in SETTINGS.items()}
+
+
+@contextmanager
+def settings_restored() -> Iterator[None]:
+    """A block after which the settings are as they were before it."""
+    before = _settings()
+    try:
+        yield
+    finally:
+        restore(before, changes(before, _settings()))
+
+
 def state(module: torch.nn.Module, given: Mapping[str, torch.Tensor] | None = None) -> State:
     """The settings now, and the state of the module, of its parameters and of the tensors that it is given."""
-    settings = {name: read() for name, (read, _) in SETTINGS.items()} | {RANDOM: bytes(torch.get_rng_state().numpy())}
+    settings = _settings() | {RANDOM: bytes(torch.get_rng_state().numpy())}
     parameters = {f"module.{name}": one for name, one in module.named_parameters()}
     tensors = {
         f"{name}.{part}": tell(tensor)
