@@ -1,5 +1,7 @@
 """Chapter J: what a call refuses."""
 
+from dataclasses import replace
+
 from conformance.harness.api import (
     LSTM,
     LSTM_CELL,
@@ -23,13 +25,14 @@ SMALL = {
     "hidden_size": (1, 2, 3),
     "steps": (1, 2),
     "memory": "contiguous",
-    "dropout": False,
     "bias": True,
-    "share": 4,
+    "share": 3,
 }
+"""The word drop may be there: it makes the call in evaluation mode, with a dropout that does nothing."""
+
 A_BATCH_WITH_STATES = {"hx": True, "unbatched": False}
 
-CONSTRUCTED = SMALL | A_BATCH_WITH_STATES | {"share": 2}
+CONSTRUCTED = SMALL | A_BATCH_WITH_STATES | {"dropout": False, "share": 2}
 """A module that is constructed; an argument has up to seven wrong values."""
 
 OF_PACKED = ("batch_sizes.sum", "batch_sizes.order")
@@ -52,21 +55,45 @@ def needs(place):
     """What makes a call invalid once this place is spoilt, and nothing else of it."""
     if place == "input.rows":
         return WITHOUT_ROWS
-    return {} if place in INPUT_ALONE or place.startswith(("weight", "bias")) else A_BATCH_WITH_STATES
+    return {} if place in INPUT_ALONE or is_of_parameters(place) else A_BATCH_WITH_STATES
+
+
+def in_both_modes(**pinned):
+    """A family of which about half the cases are in evaluation mode: layouts of more words are drawn less often."""
+    family = cases(**pinned)
+    layouts = family.pinned["layout"]
+    evaluated = [words for words in layouts if "drop" in words]
+    return replace(family, pinned={**family.pinned, "layout": (*layouts, *evaluated, *evaluated)})
+
+
+MANY_PARAMETERS = {"num_layers": (1, 2, 2, 2), "bidirectional": (False, True, True), "share": 2}
+"""Modules of several layers and directions, of whose parameters `pick` chooses the one that is spoilt."""
+
+
+def is_of_parameters(place):
+    """Whether it is a parameter that is spoilt."""
+    return place.startswith(("weight", "bias"))
 
 
 def modules(places):
     """A family of calls of modules for each place."""
     common = SMALL | {"num_layers": (1, 2), "batch_size": (1, 2, 3)}
     packed = dict.fromkeys(OF_PADDED, False) | dict.fromkeys(OF_PACKED, True)
-    return {place: cases(spoil=spoils(place), packed=packed.get(place), **common | needs(place)) for place in places}
+    return {
+        place: in_both_modes(
+            spoil=spoils(place),
+            packed=packed.get(place),
+            **common | needs(place) | (MANY_PARAMETERS if is_of_parameters(place) else {}),
+        )
+        for place in places
+    }
 
 
 def single_steps(places):
     """The same for classes that take a single step, whose states have no axis of layers."""
     common = SMALL | ONE_STEP | {"batch_size": (1, 2, 3)}
     return {
-        place: cases(spoil=spoils(place), **common | needs(place))
+        place: in_both_modes(spoil=spoils(place), **common | needs(place))
         for place in places
         if place not in OF_PACKED and not place.endswith((".layers", ".steps"))
     }

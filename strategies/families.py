@@ -49,8 +49,12 @@ class Cases:
         return st.builds(Case.drawn, **drawn)
 
     def __contains__(self, case: Case) -> bool:
-        valid_or_meant = not case.spoil or "spoil" in self.pinned
-        return valid_or_meant and all(getattr(case, name) in permitted for name, permitted in self.pinned.items())
+        return not self.misfits(case)
+
+    def misfits(self, case: Case) -> tuple[str, ...]:
+        """The fields of a case that keep it out of the family."""
+        pinned = self.pinned if not case.spoil or "spoil" in self.pinned else {**self.pinned, "spoil": ("",)}
+        return tuple(name for name, permitted in pinned.items() if getattr(case, name) not in permitted)
 
 
 FAR_SHARE = 10

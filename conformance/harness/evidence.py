@@ -10,8 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.harness.checks.case_record import Found
+from conformance.harness.checks.refusals import CHANGES
 from conformance.harness.execution import by_hand
 from conformance.harness.execution.observation import INDEX, Differentiated, Observation
+from conformance.harness.execution.requests.invalid.state import OF_CLASS, SETTINGS
 from conformance.harness.findings.recorder import Element, Evidence, Finding, Witness
 from reference.problem import Problem
 from strategies import Case
@@ -54,9 +56,17 @@ def explained(finding: Finding, case: Case, look: Look, fits: Callable[[Case], b
     first = _same(finding, look(case))
     took = time.perf_counter() - began
     evidence = Evidence(_witness_of(finding, first.seen) if first is not None else None)
+    if _is_lasting(finding.kind):
+        return replace(finding, evidence=evidence)
     calls, failing = _rate(finding, case, look, first is not None, SECONDS - took)
     least = _least(finding, case, look, fits, SECONDS - took) if failing == calls else ()
     return replace(finding, evidence=replace(evidence, least=least, calls=calls, failing=failing))
+
+
+def _is_lasting(kind: str) -> bool:
+    """Whether a finding is of what one call may have changed for all later ones, which then do not change it."""
+    name = kind.removeprefix(CHANGES)
+    return kind.startswith(CHANGES) and (name in SETTINGS or name.startswith(OF_CLASS))
 
 
 def _same(finding: Finding, found: list[Found]) -> Found | None:

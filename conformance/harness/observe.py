@@ -157,13 +157,16 @@ def _long_laps(cell: str, dtype: str) -> CallInLaps:
 def observe_invalid(problem: Problem, spoil: str, pick: int) -> tuple[Refused, ...]:
     """The call of a problem, or of its module's constructor, with one thing spoilt, on the route that `pick` chooses.
 
-    It is made in a child, unless the subject exists in this process alone.
+    It is made in a child, unless the subject exists in this process alone. What can be spoilt in one way only is called
+    on every route.
     """
-    here = session.current()
-    routes = here.taken(EAGER_ROUTES)
-    kind = ConstructInvalidly if invalid_calls.read(spoil).called == invalid_calls.CONSTRUCTOR else CallInvalidly
-    request = kind(problem, (routes[pick % len(routes)],) if routes else (), spoil=spoil)
-    return here.execute(request, CONFIRMED if here.subject.texts else None)
+    here, what = session.current(), invalid_calls.read(spoil)
+    routes, executor = here.taken(EAGER_ROUTES), CONFIRMED if here.subject.texts else None
+    if len(invalid_calls.PLACES[what.place]) > 1 and routes:
+        routes = (routes[pick % len(routes)],)
+    if what.called == invalid_calls.CONSTRUCTOR:
+        return here.execute(ConstructInvalidly(problem, routes, spoil=spoil), executor)
+    return here.execute(CallInvalidly(problem, routes, spoil=spoil, pick=pick), executor)
 
 
 def observe_invalid_packing(problem: Problem, spoil: str) -> tuple[Refused, ...]:

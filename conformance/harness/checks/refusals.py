@@ -9,7 +9,7 @@ from conformance.clauses import REMARK
 from conformance.harness.checks import case_record
 from conformance.harness.checks.values import assert_returned
 from conformance.harness.execution.failure import Failure
-from conformance.harness.execution.observation import Refused
+from conformance.harness.execution.observation import SECOND_TIME, WITHOUT_STATES, Refused
 from conformance.harness.findings.rendering import one_line
 from reference.invalid_calls import CONSTRUCTOR, EMPTY, META, Spoil, read
 
@@ -47,8 +47,12 @@ DOCUMENTED = {
 
 ACCEPTED, TAKEN_EMPTY = "accepted", "accepted though empty"
 
-CHANGES, SPOILS = "changes ", "spoils the module"
+CHANGES, SPOILS, KEEPS = "changes ", "spoils the module", "is kept for ever"
+TAKEN_LATER, STATELESS = "is accepted the second time", "spoils calls without states"
 """The kinds of what a call harms; behind the first stands the name of what it changes."""
+
+HARMS = {SECOND_TIME: TAKEN_LATER, WITHOUT_STATES: STATELESS}
+"""How the texts of what works another way afterwards begin, and their kinds; all others have SPOILS."""
 
 NOT_REFUSED = "is not refused"
 """The kind of a call that ends its process or returns no answer: which it does may hang on what lies in memory."""
@@ -66,10 +70,12 @@ def assert_refused(seen: Refused, spoil: str) -> None:
     record, what = case_record.current(), read(spoil)
     record.checked(seen, 1, 0.0, 0.0)
     found = [(f"{CHANGES}{name}", f"the call changes {name}") for name in seen.changed]
-    found += [(SPOILS, seen.works_after)] if seen.works_after else []
+    if line := seen.works_after:
+        found += [(next((kind for begin, kind in HARMS.items() if line.startswith(begin)), SPOILS), line)]
+    found += [(KEEPS, "after it refused the call, the module keeps an argument of it")] if seen.keeps else []
     found += _breaks(seen, what) or [(NOT_REFUSED, line) for line in _harms(seen, what)]
     for kind, line in found:
-        record.found(seen, what.place, kind, [one_line(line), f"spoilt: {spoil}"], failure=seen.failure)
+        record.found(seen, what.place, kind, [one_line(line), _of_spoil(seen, what)], failure=seen.failure)
     if not found:
         _remark(seen, what)
 
@@ -117,8 +123,14 @@ def _remark(seen: Refused, spoil: Spoil) -> None:
         return
     called, name = spoil.called, spoil.argument if spoil.called == CONSTRUCTOR else spoil.aspect
     field = f"{called}.{name}" if called else name
-    lines = [one_line(line), f"spoilt: {spoil.place}{spoil.how}"]
+    lines = [one_line(line), _of_spoil(seen, spoil)]
     case_record.current().found(seen, field, kind, lines, severity=REMARK, clause="J2")
+
+
+def _of_spoil(seen: Refused, spoil: Spoil) -> str:
+    """What is wrong with the call; the parameter where it is another than the first of its kind."""
+    named = seen.parameter and seen.parameter not in (spoil.argument, f"{spoil.argument}_l0")
+    return f"spoilt: {spoil.place}{spoil.how}" + (f" of {seen.parameter}" if named else "")
 
 
 def _of_accepted(seen: Refused) -> str:

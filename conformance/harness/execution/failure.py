@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 RAISED = "raised"
 """The subject raised an exception."""
@@ -26,7 +26,7 @@ class Failure:
     """Why a call gave no result.
 
     kind       RAISED, MALFORMED, MISMATCHED, KILLED, EXITED, LOST or TIMED_OUT
-    exception  the type of a raised exception
+    exception  the type of a raised exception; of one that ended the process (EXITED)
     message    what the exception says, or what is wrong with a result or with parameters
     number     the signal (KILLED), the exit code (EXITED), or the limit in seconds (TIMED_OUT)
     """
@@ -44,6 +44,13 @@ class Failure:
         except Exception:  # the subject's own exception, whose text fails too
             message = "its text cannot be had"
         return cls(RAISED, type(error).__name__, f"{during}: {message}" if during else message)
+
+    @classmethod
+    def of_ending(cls, error: BaseException) -> Failure:
+        """The failure of a call that raised what ends a process: SystemExit, KeyboardInterrupt."""
+        code = error.code if isinstance(error, SystemExit) else 1
+        number = code if isinstance(code, int) else int(code is not None)
+        return replace(cls.raised(error), kind=EXITED, number=number)
 
     @classmethod
     def of_exit(cls, code: int | None, limit: float) -> Failure:
@@ -73,6 +80,8 @@ class Failure:
             return f"raised {self.exception}"
         if self.kind == KILLED:
             return f"killed by signal {_signal(int(self.number))}"
+        if self.kind == EXITED and self.exception:
+            return f"ended the process by {self.exception}"
         if self.kind == EXITED:
             return f"ended the process with exit code {self.number:g}"
         if self.kind == LOST:
@@ -82,7 +91,8 @@ class Failure:
     @property
     def text(self) -> str:
         """The whole failure: `RuntimeError: mat1 and mat2 shapes cannot be multiplied`."""
-        return ": ".join(filter(None, (self.exception or self.title, self.message)))
+        begin = self.exception if self.kind == RAISED and self.exception else self.title
+        return ": ".join(filter(None, (begin, self.message)))
 
 
 def _signal(number: int) -> str:

@@ -274,6 +274,11 @@ def same_numbers(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool
     return len(one) == len(other) and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
+SECOND_TIME = "the same invalid call is accepted the second time"
+WITHOUT_STATES = "the valid call without states is another afterwards"
+"""How texts begin of what a refused call changed for later ones."""
+
+
 @dataclass(frozen=True, eq=False)
 class Refused(Observation):
     """An invalid call between two valid ones.
@@ -286,6 +291,8 @@ class Refused(Observation):
     ignored      elements of the spoilt argument that have no influence on any result, though in the valid call each has
     examined     whether the influence of the spoilt argument was looked at element by element
     nonsense     "", or why what was accepted is no answer
+    keeps        whether the module keeps arguments that it refused, though none that it took
+    parameter    the name of the parameter that is spoilt; "" where none is
     later        what a call of the module raised whose constructor accepted an invalid argument
     """
 
@@ -298,6 +305,8 @@ class Refused(Observation):
     examined: bool = False
     nonsense: str = ""
     later: Failure | None = None
+    keeps: bool = False
+    parameter: str = ""
 
     @property
     def hangs_on_memory(self) -> bool:

@@ -16,19 +16,26 @@ from conformance.harness.isolation.worker_process import WorkerProcess, pool
 MOST_REMEMBERED = 256
 """How many of the calls before a death are tried again."""
 
+SHORTEST_LIMIT_SECONDS = 2.0
+"""The shortest time limit of a call after another of its test did not return."""
+
 
 @cache
 def _children() -> WorkerProcess:
     """The children of this process that make invalid calls."""
-    made = WorkerProcess(beside=pool())
+    made = WorkerProcess(beside=pool(), shortest=SHORTEST_LIMIT_SECONDS)
     atexit.register(made.close)
     return made
+
+
+def new_test() -> None:
+    """Has the next call that does not return waited for in full; later ones of the same test are told from that."""
+    _children().new_test()
 
 
 def _asked(subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
     children = _children()
     children.limit, children.memory = pool().limit, pool().memory
-    children.new_test()
     return children.execute(subject, request)
 
 

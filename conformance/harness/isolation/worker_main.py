@@ -18,6 +18,7 @@ from typing import BinaryIO, NoReturn
 
 from conformance.harness.execution import machine
 from conformance.harness.execution import subject as subjects
+from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.requests.module_request import prepare
 from conformance.harness.execution.subject import Subject
 from conformance.harness.isolation import limits
@@ -93,6 +94,9 @@ def _answer_all(requests: BinaryIO, answers: BinaryIO, memory: int) -> NoReturn:
             writer, answer = Writer(), {"unusable": str(error)}
         except Exception:  # the suite's own: said where it can be seen
             writer, answer = Writer(), {"error": traceback.format_exc()}
+        except BaseException as error:  # the subject's: SystemExit, KeyboardInterrupt
+            writer = Writer()
+            answer = {"ended": writer.encoded(Failure.of_ending(error))}
         limits.arm(0)
         try:
             writer.write(answers, answer)

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,9 @@ LATER_LIMIT_DIVISOR = 20
 
 SHORTEST_LIMIT_SECONDS = 0.5
 """The shortest time limit of a call."""
+
+SLOWEST_TIMES = 20
+"""So many times the slowest call that returned may a later call take in any case."""
 
 IMPORT_LIMIT_SECONDS = 180.0
 """The time limit of an import, of torch or of a subject."""
@@ -77,7 +81,9 @@ class WorkerProcess:
     forking      whether a server forks them; else each is a Python of its own
     python       the interpreter; "" for this one, whose search path they then have
     beside       the children whose server forks these too; None for a server of their own
+    shortest     the least that the limit of a call is after another of its test did not return
     deaths       the deaths since `new_test`
+    slowest      the seconds that the slowest call took which returned since then
     """
 
     limit: float = limits.CALL_LIMIT
@@ -85,7 +91,9 @@ class WorkerProcess:
     environment: Mapping[str, str] = field(default_factory=dict)
     without: Collection[str] = ()
     forking: bool = CAN_FORK
+    shortest: float = SHORTEST_LIMIT_SECONDS
     deaths: list[Failure] = field(default_factory=list)
+    slowest: float = 0.0
     python: str = ""
     beside: WorkerProcess | None = None
     _server: _Server | None = None
@@ -94,6 +102,7 @@ class WorkerProcess:
     def new_test(self) -> None:
         """Forgets the deaths so far: the next call that does not return is waited for in full."""
         self.deaths.clear()
+        self.slowest = 0.0
 
     def execute(self, subject: Subject, request: Request[Result]) -> tuple[Result, ...]:
         """As `requests.InProcess`; a call that ended its process has that as its failure.
@@ -123,6 +132,7 @@ class WorkerProcess:
             raise TypeError(f"{subject.name} exists in this process alone, children cannot call it: {IMPORTABLE}")
         child, writer = self._living(subject.texts), Writer()
         header = {"subject": list(subject.texts), "request": writer.encoded(request)}
+        began = time.perf_counter()
         try:
             answer = child.ask(header, writer, self._patience())
         except BaseException:  # Ctrl-C while it works: the next answer would be to this request
@@ -133,17 +143,17 @@ class WorkerProcess:
             self._child = None
             self.deaths.append(answer)
             return answer
+        self.slowest = max(self.slowest, time.perf_counter() - began)
         if "error" in answer.header:
             raise ChildError(answer.header["error"])
         results: tuple[Result, ...] = answer.decoded(answer.header["results"], request.shared())
         return results
 
     def _patience(self) -> float:
-        return (
-            min(self.limit, max(SHORTEST_LIMIT_SECONDS, self.limit / LATER_LIMIT_DIVISOR))
-            if self._hung()
-            else self.limit
-        )
+        """The seconds that the next call may take: fewer once a call of the test did not return."""
+        if not self._hung():
+            return self.limit
+        return min(self.limit, max(self.shortest, self.limit / LATER_LIMIT_DIVISOR, SLOWEST_TIMES * self.slowest))
 
     def _hung(self) -> bool:
         """Whether a call of this test did not return."""
@@ -280,14 +290,22 @@ class _Child:
         with self._limited(limit) as is_late:
             try:
                 writer.write(self.requests, header | {"limit": limit})
-                return Reader(self.answers)
+                answer = Reader(self.answers)
             except TimeoutError:
                 is_late.set()
             except (EOFError, OSError):
                 pass
+            else:
+                return self._ended(answer) if "ended" in answer.header else answer
         code = self.end()
         late = Failure(TIMED_OUT, number=self.limit)
         return late if is_late.is_set() else Failure.of_exit(code, self.limit)
+
+    def _ended(self, answer: Reader) -> Failure:
+        """The failure of a call that raised what ends a process, as this child then does."""
+        self.end()
+        failure: Failure = answer.decoded(answer.header["ended"])
+        return failure
 
     @contextmanager
     def _limited(self, limit: float) -> Iterator[threading.Event]:

@@ -27,7 +27,7 @@ from conformance.harness.execution.failure import LOST, Failure
 from conformance.harness.execution.requests.request import Executor, InProcess
 from conformance.harness.findings.recorder import Finding, Recorder, as_repeat, command_of, node
 from conformance.harness.findings.rendering import one_line
-from conformance.harness.isolation import call_journal, limits, worker_process
+from conformance.harness.isolation import call_journal, confirmed, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
 from conformance.harness.property import LIKE, MARK
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED, SUITE_ERROR, Report
@@ -121,6 +121,7 @@ class Watch:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.box.begin(_described(item))
         worker_process.pool().new_test()
+        confirmed.new_test()
         here = session.current()
         here.executor = self.executor()
         whole = here.recorder

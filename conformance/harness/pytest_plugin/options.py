@@ -19,6 +19,7 @@ from conformance.harness.findings.rendering import one_line
 from conformance.harness.models.fleet import Fleet, fleet
 from conformance.harness.models.loading import LikeError
 from conformance.harness.pytest_plugin.command_line import EFFORTS
+from conformance.harness.pytest_plugin.fitting import unfitting
 from conformance.harness.session import Session
 from strategies import Axes, Case, CaseError, parse
 from strategies.axes import DTYPES, MOST_NUMBERS
@@ -154,6 +155,8 @@ def read(
         raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
     if cell and cell not in axes["cells"]:
         raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
+    if parsed is not None and not like and (why := unfitting(parsed, [cell] if cell else axes["cells"])):
+        raise OptionError(f"--case: {why}")
     return Options(
         effort,
         judged,

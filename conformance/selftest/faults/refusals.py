@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import math
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +13,10 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.cells import SINGLE_STEPS
+from conformance.harness.execution.requests.invalid.harm import tensors_of
 from conformance.selftest.faults.fault import ALL, EVERY, Fault, Faults
 from conformance.selftest.implementations.plain import Plain, name_by_docstring, subject
-from conformance.selftest.implementations.refusals import CHECKS, wrong_place
+from conformance.selftest.implementations.refusals import CHECKS, Call, wrong_place
 from conformance.selftest.implementations.refusing_packing import CHECKS as PACKING_CHECKS
 from conformance.selftest.implementations.refusing_packing import RefusingPacking
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_TANH
@@ -181,6 +184,43 @@ class _CropsHiddenWeights(_CropsInputWeights):
     """Crops hidden weights of too many columns."""
 
     unchecked = ("weight_hh.columns",)
+
+
+@fault("J1", "J2")
+class _CropsLaterBiases(Plain):
+    """Crops input biases of too many rows but for the first layer's forward one."""
+
+    unchecked = ("bias_ih.rows",)
+
+    def check(self, input: Any, hx: Any) -> None:
+        first = self._parameters.get("bias_ih_l0")
+        if first is not None and len(first) != len(self.get_parameter("weight_ih_l0")):
+            self.refuse("bias_ih.rows", input, hx)
+        super().check(input, hx)
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super().linear(x, weight, bias if bias is None else bias[: len(weight)])
+
+
+@fault("J1", "J2", on=EVERY)
+class _UncheckedInEvaluation(Plain):
+    """Does not check the rows of states in evaluation mode."""
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:  # type: ignore[override]
+        return () if self.training else ("h_0.rows", "c_0.rows")
+
+
+@fault("J1")
+class _CropsRowsInEvaluation(Plain):
+    """Crops states of too many rows in evaluation mode."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if self.training or not isinstance(hx, torch.Tensor | tuple) or not isinstance(input, torch.Tensor):
+            return super().forward(input, hx)
+        rows = Call(self, input, hx).rows
+        states = tuple(state[..., :rows, :] if rows else state for state in tensors_of(hx))
+        return super().forward(input, states if isinstance(hx, tuple) else states[0])
 
 
 @fault("J1", "J2", on=EVERY)
@@ -412,6 +452,105 @@ class _RemembersARefusedState(Plain):
         if hx is None and self.kept is not None:
             return tuple(torch.full_like(state, self.kept) for state in states)
         return states
+
+
+class _LeavesBehind(Plain):
+    """Leaves something behind when it refuses."""
+
+    refusals = 0
+
+    def leave(self, input: Any, hx: Any) -> None:
+        raise NotImplementedError
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        self.leave(input, hx)
+        super().refuse(place, input, hx)
+
+
+def _leaving(what: str, leave: Callable[[Any, Any, Any], object]) -> None:
+    """A fault that leaves something behind when it refuses."""
+    doc = f"Leaves {what} when it refuses."
+    body = {"__doc__": doc, "leave": lambda self, input, hx: leave(self, input, hx)}
+    fault("J1", on=EVERY)(type("_Leaving", (_LeavesBehind,), body))
+
+
+def _in_evaluation(module: Plain, name: str, value: Any) -> None:
+    if not module.training:
+        setattr(module, name, value)
+
+
+def _gradient_set(module: Plain, input: Any, hx: Any) -> None:
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+
+
+def _asks_for_gradient(module: Plain, input: Any, hx: Any) -> None:
+    if isinstance(input, torch.Tensor) and input.is_floating_point():
+        input.requires_grad_()
+
+
+def _flag_turned(module: Plain, input: Any, hx: Any) -> None:
+    torch._C._set_mkldnn_enabled(not torch._C._get_mkldnn_enabled())
+
+
+def _hooked(module: Plain) -> None:
+    next(iter(module.parameters())).register_hook(lambda gradient: gradient)
+
+
+def _saving_otherwise() -> Any:
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+
+
+def _counted(kind: Any) -> None:
+    kind.refusals += 1
+
+
+def _warnings_silent(module: Plain, input: Any, hx: Any) -> None:
+    warnings.filterwarnings("ignore", category=ResourceWarning, message="of a fault")
+
+
+_leaving("no dropout in evaluation mode", lambda module, input, hx: _in_evaluation(module, "dropout", 0.0))
+_leaving("gradients of parameters", _gradient_set)
+_leaving("an input that requires a gradient", _asks_for_gradient)
+_leaving("a hook of the module", lambda module, input, hx: module.register_forward_hook(lambda *given: None))
+_leaving("a hook of a parameter", lambda module, input, hx: _hooked(module))
+_leaving("oneDNN turned over", _flag_turned)
+_leaving("no cache of autocast", lambda module, input, hx: torch.set_autocast_cache_enabled(False))
+_leaving("another default device", lambda module, input, hx: torch.set_default_device("meta"))
+_leaving("another precision of products", lambda module, input, hx: torch.set_float32_matmul_precision("medium"))
+_leaving("anomaly mode", lambda module, input, hx: torch.set_anomaly_enabled(True))
+_leaving("a flush of subnormals", lambda module, input, hx: torch.set_flush_denormal(True))
+_leaving("autocast entered", lambda module, input, hx: torch.autocast("cpu", torch.bfloat16).__enter__())
+_leaving("hooks of saved tensors entered", lambda module, input, hx: _saving_otherwise().__enter__())
+_leaving("another filter of warnings", _warnings_silent)
+_leaving("another attribute of its class", lambda module, input, hx: _counted(type(module)))
+
+
+@fault("J1", "J2")
+class _TakesNoStepsWithoutGradients(Plain):
+    """Takes an input without steps under no_grad."""
+
+    def check(self, input: Any, hx: Any) -> None:
+        if torch.is_grad_enabled() or wrong_place(self, input, hx, self.unchecked) != "input.steps":
+            super().check(input, hx)
+
+    def run(self, below: torch.Tensor, start: Any, layer: int, direction: int) -> tuple[torch.Tensor, Any]:
+        if len(below):
+            return super().run(below, start, layer, direction)
+        return below.new_zeros(0, below.shape[1], self.output_size), start
+
+
+@fault("J1", on=EVERY)
+class _KeepsWhatItRefused(Plain):
+    """Keeps every input that it refuses."""
+
+    def __init__(self, cell: str, *given: Any, **more: Any) -> None:
+        super().__init__(cell, *given, **more)
+        self._kept: list[Any] = []
+
+    def refuse(self, place: str, input: Any, hx: Any) -> None:
+        self._kept.append(input)
+        super().refuse(place, input, hx)
 
 
 # Reads beyond what was given

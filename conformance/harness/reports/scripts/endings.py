@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution.failure import EXITED, KILLED, MALFORMED, MISMATCHED, RAISED, TIMED_OUT, Failure
 from conformance.harness.execution.observation import (
@@ -54,6 +56,8 @@ def _ending(failure: Failure) -> str:
         EXITED: f"ended the process with exit code {failure.number:g}",
         TIMED_OUT: "did not return within",
     }
+    if failure.exception == KeyboardInterrupt.__name__ and failure.kind == EXITED:
+        words[EXITED] = f"killed by signal {signal.SIGINT:d}"  # as a process of its own ends by it
     if failure.kind not in words:
         raise NoScript("nothing is known of how the call ended the process")
     return ascii(ascii(words[failure.kind])[1:-1])  # as the template's `plain` writes it

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.checks.refusals import ACCEPTED, CHANGES, NOT_REFUSED, SPOILS, TAKEN_EMPTY
+from conformance.harness.checks.refusals import (
+    ACCEPTED,
+    CHANGES,
+    KEEPS,
+    NOT_REFUSED,
+    SPOILS,
+    STATELESS,
+    TAKEN_EMPTY,
+    TAKEN_LATER,
+)
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.invalid.call import (
@@ -15,7 +26,7 @@ from conformance.harness.execution.requests.invalid.call import (
     spoilt_batch_sizes,
 )
 from conformance.harness.execution.requests.invalid.construction import keywords
-from conformance.harness.execution.requests.invalid.state import RANDOM, SETTINGS
+from conformance.harness.execution.requests.invalid.state import HOOKS, OF_CLASS, OF_TENSORS, RANDOM, SETTINGS
 from conformance.harness.execution.requests.packing import Batch
 from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
 from conformance.harness.reports.calls.classes import Classes
@@ -31,12 +42,20 @@ from strategies import parse
 
 STATE = {
     **{name: name for name in SETTINGS},
+    "the default device": "torch.empty(0).device",
+    "the dtype of a product": "torch.mm(torch.ones(1, 1), torch.ones(1, 1)).dtype",
+    "the flush of subnormals": "str(torch.tensor(1e-310, dtype=torch.float64).mul(1).item())",
+    "the hooks of saved tensors": "torch.enable_grad()(lambda x: (x * x).grad_fn._saved_self is x)"
+    "(torch.ones(1, requires_grad=True))",
+    "warnings.filters": "str(warnings.filters)",
     RANDOM: f"{RANDOM}.tolist()",
     "module.training": "[one.training for one in module.modules()]",
-    "module.requires_grad": "[one.requires_grad for one in module.parameters()]",
     "module.state_dict()": "sorted(module.state_dict())",
 }
 """What a refused call may leave changed, and the expression that tells it."""
+
+IMPORTS = {KEEPS: ["gc", "subprocess", "weakref"], f"{CHANGES}warnings.filters": ["subprocess", "warnings"]}
+"""What the scripts of a kind import, if not subprocess alone."""
 
 NO_TENSOR = {"list": "{0}.tolist()", "array": "{0}.numpy()", "text": "'a text'", "nothing": "None"}
 """What stands in place of a tensor, as Python writes it."""
@@ -60,7 +79,7 @@ def refusal(found: Found) -> str | None:
         "refusal.py.j2",
         title=f"{title}: {finding.field} {finding.kind}",
         seen=[sentence(finding.lines[0]), f"What is wrong with the call: {spoil.place}{spoil.how}."],
-        imports=["subprocess"],
+        imports=IMPORTS.get(finding.kind, ["subprocess"]),
         limit=LIMIT_SECONDS,
         **code(constants=constants, lines=written, shows=repr(shows), sound=repr(sound)),
     )
@@ -122,7 +141,7 @@ def _of_utility(found: Found, spoil: Spoil) -> Written:
             *call.spoilt_lines(),
             f"before = {held}",
             *_attempt(call.invalid()),
-            f"print('unchanged' if before == {held} else 'changed')",
+            *_said(f"before == {held}", "unchanged", "changed"),
         ]
     elif kind == SPOILS:
         lines = [
@@ -132,11 +151,16 @@ def _of_utility(found: Found, spoil: Spoil) -> Written:
             *_attempt(call.invalid()),
             *call.valid_lines()[1:],
             f"second = str({call.valid()})",
-            "print('the same result' if first == second else 'another result')",
+            *_said("first == second", "the same result", "another result"),
         ]
     else:
         lines = [*call.valid_lines(), *call.spoilt_lines(), call.invalid()]
     return name_of(spoil.called), [], lines
+
+
+def _said(condition: str, where_it_holds: str, else_: str) -> list[str]:
+    """The lines that say one of two things, and nothing after it."""
+    return [f"print('{where_it_holds}' if {condition} else '{else_}')", "sys.exit()"]
 
 
 def _attempt(invalid: str) -> list[str]:
@@ -155,8 +179,12 @@ def _outcomes(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return ("returned",), ("raised",)
     if kind.startswith(CHANGES):
         return ("changed",), ("unchanged",)
-    if kind == SPOILS:
+    if kind in (SPOILS, STATELESS):
         return ("another result", "raised"), ("the same result",)
+    if kind == TAKEN_LATER:
+        return ("accepted",), ("refused",)
+    if kind == KEEPS:
+        return ("kept",), ("let go",)
     return (kind,), ("raised", "returned")
 
 
@@ -164,17 +192,16 @@ def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
     """The lines that make the invalid call, and say what it left behind."""
     attempt = _attempt(invalid)
     if kind.startswith(CHANGES):
-        name = kind.removeprefix(CHANGES)
-        if name in STATE:
-            told = STATE[name]
-            return [*spoilt, f"before = {told}", *attempt, f"print('unchanged' if before == {told} else 'changed')"]
-        held = {"input": "x", "h_0": "h_0", "c_0": "c_0"}.get(name, f"module.{name}")
-        return [
-            *spoilt,
-            f"before = {held}.detach().clone()",
-            *attempt,
-            f"print('unchanged' if torch.equal(before, {held}) else 'changed')",
-        ]
+        return _of_change(kind.removeprefix(CHANGES), "module(packed" in valid, spoilt, attempt)
+    if kind == TAKEN_LATER:
+        again = ["try:", f"    {invalid}", "    print('accepted')", "except Exception:", "    print('refused')"]
+        return [*spoilt, *attempt, *again, "sys.exit()"]
+    if kind == STATELESS:
+        alone = _result(f" = module({'packed' if 'module(packed' in valid else 'x'})")
+        asked = [f"first = {alone}", *spoilt, *attempt, f"second = {alone}"]
+        return [*asked, *_said("torch.equal(first, second)", "the same result", "another result")]
+    if kind == KEEPS:
+        return _of_kept(valid, spoilt, attempt)
     if kind == SPOILS:
         kept = spoilt[0].partition(" = ")[0] if spoilt else ""
         return [
@@ -184,9 +211,46 @@ def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
             *attempt,
             *([f"{kept} = kept"] if kept else []),
             f"second = {_result(valid)}",
-            "print('the same result' if torch.equal(first, second) else 'another result')",
+            *_said("torch.equal(first, second)", "the same result", "another result"),
         ]
     return [*spoilt, invalid]
+
+
+def _of_change(name: str, packed: bool, spoilt: list[str], attempt: list[str]) -> list[str]:
+    """The lines that compare what is left of something with what was there before the call."""
+    given = {"input": "packed.data" if packed else "x", "h_0": "h_0", "c_0": "c_0"}
+    owner, _, last = name.rpartition(".")
+    if name in STATE:
+        told = STATE[name]
+    elif last.endswith(HOOKS) or last in OF_TENSORS:
+        told = f"str({given.get(owner, owner)}.{last})"
+    elif name.startswith(("module.", OF_CLASS)):
+        told = f"repr({name})"
+    else:
+        held = given.get(name, f"module.{name}")
+        before, same = f"before = {held}.detach().clone()", f"torch.equal(before, {held})"
+        return [*spoilt, before, *attempt, *_said(same, "unchanged", "changed")]
+    return [*spoilt, f"before = {told}", *attempt, *_said(f"before == {told}", "unchanged", "changed")]
+
+
+def _of_kept(valid: str, spoilt: list[str], attempt: list[str]) -> list[str]:
+    """The lines that say whether the module keeps an argument of its own that it refused."""
+    made = valid.partition(" = ")[2]
+    names = [name for name in ("x", "packed", "h_0", "c_0") if re.search(rf"\b{name}\b", made)]
+    kept = [*names, *(line.partition(" = ")[0] for line in spoilt if line.startswith("module."))]
+    tensors = ["packed.data" if name == "packed" else name for name in names]
+    copies = [f"{one}.clone()" if one in names else f"packed._replace(data={one}.clone())" for one in tensors]
+    return [
+        f"valid = [{', '.join(kept)}]",
+        f"{', '.join(names)} = {', '.join(copies)}",
+        *spoilt,
+        f"given = [weakref.ref(one) for one in [{', '.join(tensors)}]]",
+        *attempt,
+        f"[{', '.join(kept)}] = valid",
+        made,
+        "gc.collect()",
+        *_said("any(one() is not None for one in given)", "kept", "let go"),
+    ]
 
 
 def _result(valid: str) -> str:
@@ -215,9 +279,8 @@ def _spoilt(spoil: Spoil, seen: Refused, valid: str) -> tuple[list[str], str]:
         else:
             made = _expression(spoil, name, SIZE_AXES)
         return [f"packed = packed._replace(data={made})" if name != "x" else f"x = {made}"], valid
-    parameter = next(name for name in seen.problem.parameters if name.startswith(spoil.argument))
-    made = _expression(spoil, f"module.{parameter}.detach()", PARAMETER_AXES)
-    return [f"module.{parameter} = torch.nn.Parameter({made}, requires_grad=False)"], valid
+    made = _expression(spoil, f"module.{seen.parameter}.detach()", PARAMETER_AXES)
+    return [f"module.{seen.parameter} = torch.nn.Parameter({made}, requires_grad=False)"], valid
 
 
 def _expression(spoil: Spoil, tensor: str, axes: dict[str, int]) -> str:

@@ -45,6 +45,13 @@ REFUSED = [
     (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),
     (("--device", "abacus"), "abacus", "present: cpu"),
     (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
+    (
+        ("--case", "v1 gru t5 bad=h_0.layers+1"),
+        "[h_0.layers] of gru, takes steps 1, 2, not 5",
+        "no property is about it",
+    ),
+    (("--case", "v1 gru t1 nobias bad=h_0.layers+1"), "takes no word nobias", "the nearest, test_invalid_call"),
+    (("--case", "v1 gru t1 bad=batch_sizes.sum+1"), "takes packed=True", "batch_sizes.sum"),
     (("--case", "v1 lstm i3 weights=encoder.rnn"), "weights=encoder.rnn", "as --like package.module:build"),
     (("--like", "no_such.module:build"), "no_such", "run from the folder that it lies in, or install it"),
     (("--like=no/such/model.toml",), "no/such/model.toml", "name a file that `python -m conformance inventory` wrote"),

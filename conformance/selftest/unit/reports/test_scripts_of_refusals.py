@@ -43,6 +43,46 @@ FAULTS = {
     "changed state": ("pass", "hx.add_(1)", "input.features+1", "changes h_0"),
     "changed weight": ("pass", "self.bias_hh_l0.data.add_(1)", "h_0.rows+1", "changes bias_hh_l0"),
     "spoilt module": ("pass", "self.refused = True", "h_0.rank+1", "spoils the module"),
+    "second time": (
+        "hx = hx[:1] if hx is not None and getattr(self, 'asked', 0) else hx",
+        "self.asked = 1",
+        "h_0.layers+1",
+        "is accepted the second time",
+    ),
+    "stale state": (
+        "hx = getattr(self, 'stale', None) if hx is None else hx",
+        "self.stale = torch.ones(1, 1, 1)",
+        "h_0.rank+1",
+        "spoils calls without states",
+    ),
+    "stale invalid state": (
+        "hx = getattr(self, 'stale', None) if hx is None else hx",
+        "self.stale = hx",
+        "h_0.layers+1",
+        "spoils calls without states",
+    ),
+    "kept": ("pass", "self._kept = [*getattr(self, '_kept', ()), x]", "input.features+1 nohx", "is kept for ever"),
+    "in evaluation": ("hx = hx if self.training else hx[:1]", "pass", "h_0.layers+1 drop", "is not refused"),
+    "other parameter": (
+        "self.bias_ih_l0_reverse.data = self.bias_ih_l0_reverse.data[:3]",
+        "pass",
+        "bias_ih.rows+1 bi pick=3",
+        "changes bias_ih_l0_reverse",
+    ),
+    "attribute": ("pass", "self.dropout = 1.5", "input.features+1", "changes module.dropout"),
+    "input's gradient": ("pass", "x.data.requires_grad_()", "h_0.features+1 t1,", "changes input.requires_grad"),
+    "autocast": (
+        "pass",
+        "torch.autocast('cpu', torch.bfloat16).__enter__()",
+        "h_0.rank+1",
+        "changes the dtype of a product",
+    ),
+    "saved": (
+        "pass",
+        "torch.autograd.graph.saved_tensors_hooks(abs, abs).__enter__()",
+        "h_0.rank+1",
+        "changes the hooks of saved tensors",
+    ),
     "spoilt by its weight": ("pass", "self.refused = True", "weight_hh.columns+1", "spoils the module"),
 }
 """Before the call, after a refusal, what is spoilt, and the kind of finding."""
@@ -60,10 +100,11 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_script_shows_what_an_invalid_call_does(fault, folder):
     before, after, spoil, kind = FAULTS[fault]
-    name = f"refuses_{fault}".replace(" ", "_")
+    name = "refuses_" + fault.replace(" ", "_").replace("'", "")
     (folder / f"{name}.py").write_text(MODULE.format(before, after))
-    case, cell = parse(f"v1 gru i1 h1 t1 float32 fill=dyadic bad={spoil}")
-    place = read(spoil).place
+    steps = "" if " t" in spoil else "t1"
+    case, cell = parse(f"v1 gru i1 h1 {steps} float32 fill=dyadic bad={spoil}")
+    place = read(spoil.split()[0]).place
     tested = next(one for one in properties() if one.name == f"test_invalid_call_is_refused_and_harms_nothing[{place}]")
     with session.nested(Session(named([f"gru={name}:Net"]))) as here:
         found = next(one for one in found_by(here, tested, cell, case) if one.finding.kind == kind)

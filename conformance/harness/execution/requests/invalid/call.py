@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,18 +17,21 @@ from conformance.harness.execution.adjacent_memory import FILLINGS, Filling, bes
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import Inputs, data_of
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
-from conformance.harness.execution.observation import Refused, same_numbers
+from conformance.harness.execution.observation import SECOND_TIME, WITHOUT_STATES, Refused, same_numbers
 from conformance.harness.execution.requests.invalid.harm import (
     contents,
     difference,
+    first_difference,
     has_nan,
     is_silent,
     silent_elements,
     tensors_of,
     values_of,
 )
-from conformance.harness.execution.requests.invalid.state import changes, restore, state
+from conformance.harness.execution.requests.invalid.state import changes, restore, settings_restored, state
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
+from conformance.harness.execution.routes import EAGER_ROUTES
+from conformance.harness.execution.subject import Subject
 from reference.invalid_calls import EMPTY, OTHER, Spoil, read
 from reference.problem import LSTM, Problem
 
@@ -55,27 +61,36 @@ Made = Callable[[], list[torch.Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class CallInvalidly(ModuleCall[Refused]):
-    """Call a module, call it with one thing spoilt, and call it as before; `spoil` as in `reference.invalid_calls`."""
+    """Call a module, call it with one thing spoilt, and call it as before; `spoil` as in `reference.invalid_calls`.
+
+    pick: of several parameters that may be spoilt, chooses one
+    """
 
     spoil: str = field(kw_only=True)
+    pick: int = field(default=0, kw_only=True)
     result = Refused
+
+    def blank(self, subject: Subject, route: str) -> Refused:
+        spoilt = parameter_spoilt(list(self.problem.parameters), read(self.spoil), self.pick)
+        return replace(super().blank(subject, route), parameter=spoilt)
 
     def called(self, begun: Begun[Refused]) -> Refused:
         with masks_repeatable(self.problem):
             return self._called(begun)
 
     def _called(self, begun: Begun[Refused]) -> Refused:
-        begin = state(begun.module)
+        begin = state(begun.module, begun.given.by_name())
         before, _ = begun.call()
         if before.failure is not None:
             return before
-        usual = changes(begin, state(begun.module))
+        usual = changes(begin, state(begun.module, begun.given.by_name()))
         call = Spoilt(begun, read(self.spoil))
         seen, alone = replace(before, raw={}, facts={}, warnings=()), call.without_states()
         with call.in_place():
-            held, begin = contents(call.tensors()), state(begun.module)
+            held, given = contents(call.tensors()), call.given_tensors()
+            begin = state(begun.module, given)
             returned, refusal = call.tried()
-            left = tuple(name for name in changes(begin, state(begun.module)) if name not in usual)
+            left = tuple(name for name in changes(begin, state(begun.module, given)) if name not in usual)
             restore(begin, left)
             if refusal is not None:
                 seen = replace(seen, refusal=refusal, works_after=call.accepted_later())
@@ -86,10 +101,11 @@ class CallInvalidly(ModuleCall[Refused]):
             seen = replace(seen, changed=changes(held, contents(call.tensors())) + left)
         if seen.works_after:
             return seen
-        if not same_numbers(alone, call.without_states()):
-            return replace(seen, works_after="the valid call without states is another afterwards")
         after, _ = call_module(begun.module, begun.given, plain(before))
-        return replace(seen, works_after=difference(before.raw, after.raw, after.failure))
+        works = difference(before.raw, after.raw, after.failure)
+        if not works and not same_numbers(alone, now := call.without_states()):
+            works = WITHOUT_STATES + first_difference(alone, now)
+        return replace(seen, works_after=works, keeps=refusal is not None and not works and call.keeps())
 
 
 class Spoilt:
@@ -99,7 +115,8 @@ class Spoilt:
         self.module, self.given, self.blank, self.spoil = begun.module, begun.given, begun.blank, spoil
         self.input: Any = begun.given.input
         self.states: dict[str, Any] = dict(zip(("h_0", "c_0"), begun.given.states, strict=False))
-        self.parameter = next((n for n, _ in self.module.named_parameters() if n.startswith(spoil.argument)), "")
+        has_it = begun.blank.parameter in dict(self.module.named_parameters())
+        self.parameter: str = begun.blank.parameter if has_it else ""
         self.original = getattr(self.module, self.parameter) if self.parameter else None
         self.target: torch.Tensor | None = None
         if spoil.argument == "input":
@@ -178,7 +195,8 @@ class Spoilt:
 
     def accepted_later(self) -> str:
         """That the same call is accepted once it was refused; "" where it is not."""
-        return "" if self.tried()[1] else "the same invalid call is accepted the second time"
+        with settings_restored():
+            return "" if self.tried()[1] else SECOND_TIME
 
     def without_states(self) -> tuple[np.ndarray, ...]:
         """What the valid call returns without states, where a state is spoilt; nothing where it raises."""
@@ -197,10 +215,37 @@ class Spoilt:
             except Exception:  # the subject's own: that its answer is another one says enough
                 return ()
 
+    def given_tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors that the call is given, by name."""
+        given = {"input": data_of(self.input), **self.states}
+        return {n: t for n, t in given.items() if isinstance(t, torch.Tensor)}
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """What the call may not change, by name."""
-        given = {"input": data_of(self.input), **self.states}
-        return {n: t for n, t in given.items() if isinstance(t, torch.Tensor)} | dict(self.module.named_parameters())
+        return self.given_tensors() | dict(self.module.named_parameters())
+
+    def keeps(self) -> bool:
+        """Whether the module keeps arguments that it refused once it made another call, but none that it took."""
+        with self.in_place():
+            refused = self._passed(self.arguments())
+        return self._outlive(refused) and not self._outlive(self._passed(self.given.arguments()))
+
+    def _outlive(self, passed: list[weakref.ref[torch.Tensor]]) -> bool:
+        """Whether any of these arguments is there when another call is over."""
+        with suppress(Exception):  # the subject's own, whatever it is
+            _called(self.module, self.given)
+        if all(one() is None for one in passed):
+            return False
+        gc.collect()
+        return any(one() is not None for one in passed)
+
+    def _passed(self, arguments: tuple[Any, ...]) -> list[weakref.ref[torch.Tensor]]:
+        """Makes the call with copies of the arguments, of which nothing but references is left."""
+        copies = beside(arguments, FILLINGS[0])
+        originals = list(map(id, tensors_of(arguments)))
+        with settings_restored(), suppress(Exception):  # the subject's own, whatever it is
+            guarded_call(self.blank.problem.case, self.blank.route, lambda: self.module(*copies))
+        return [weakref.ref(one) for one in tensors_of(copies) if id(one) not in originals]
 
     def ignored(self, returned: list[torch.Tensor]) -> tuple[str, ...]:
         """Elements that may be NaN without any result being so, if none of the same tensor may in the valid call."""
@@ -233,6 +278,12 @@ class Spoilt:
             if valid is None:  # of a state that no valid call has
                 return False
             return bool(silent(valid, lambda: _called(self.module, self.given)))
+
+
+def parameter_spoilt(names: Sequence[str], spoil: Spoil, pick: int) -> str:
+    """The parameter of these names that is spoilt: `pick`, which chooses the route too, chooses it; "" if none is."""
+    several = [name for name in names if name.startswith(spoil.argument)]
+    return several[pick // len(EAGER_ROUTES) % len(several)] if several else ""
 
 
 def _has_no_nan(tensor: torch.Tensor) -> bool:

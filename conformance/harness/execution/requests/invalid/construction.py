@@ -14,7 +14,7 @@ from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.invalid.harm import contents, difference, tensors_of, values_of
-from conformance.harness.execution.requests.invalid.state import RANDOM, changes, restore, state
+from conformance.harness.execution.requests.invalid.state import OF_CLASS, RANDOM, changes, restore, state
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
 from conformance.harness.execution.routes import CONSTRUCTOR
 from conformance.harness.execution.subject import arguments
@@ -78,7 +78,8 @@ class ConstructInvalidly(ModuleCall[Refused]):
             seen = replace(seen, refusal=Failure.raised(error))
         else:
             seen = self._of_a_call(begun, made, spoil, seen)
-        left = tuple(name for name in changes(begin, state(begun.module)) if name != RANDOM)  # constructors draw
+        left = changes(begin, state(begun.module))
+        left = tuple(name for name in left if name != RANDOM and not name.startswith(OF_CLASS))  # they draw, and count
         restore(begin, left)
         changed = changes(held, contents(dict(begun.module.named_parameters()))) + left
         after, _ = call_module(begun.module, begun.given, plain(before))

@@ -12,7 +12,7 @@ import torch
 from conformance.harness.execution import tensors
 from conformance.harness.execution.failure import Failure
 
-MOST_ELEMENTS = 64
+MOST_ELEMENTS = 96
 """Elements of a spoilt argument whose influence is looked at one by one; of a larger one nothing is said."""
 
 
@@ -88,11 +88,24 @@ def _bytes(tensor: torch.Tensor) -> bytes:
     return bytes((values.view(torch.int16) if values.dtype is torch.bfloat16 else values).numpy().tobytes())
 
 
+def first_difference(before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...]) -> str:
+    """The first number that is another, as the end of a sentence."""
+    if len(before) != len(after):
+        return ": it raised before" if after else ": it raises"
+    for was, now in zip(before, after, strict=True):
+        if was.shape != now.shape:
+            return f": got the shape {now.shape}, expected {was.shape}"
+        apart = ~((was == now) | (np.isnan(was) & np.isnan(now)))
+        if apart.any():
+            return f": got {now[apart][0]:.9g}, expected {was[apart][0]:.9g}"
+    return ""
+
+
 def difference(before: dict[str, np.ndarray], after: dict[str, np.ndarray], failure: Failure | None) -> str:
     """How a valid call differs from the one before; "" where it does not."""
     if failure is not None:
         return f"the valid call raises afterwards: {failure.text}"
     for name, values in before.items():
         if not np.array_equal(values, after[name], equal_nan=True):
-            return f"{name} of the valid call is another afterwards"
+            return f"{name} of the valid call is another afterwards" + first_difference((values,), (after[name],))
     return ""

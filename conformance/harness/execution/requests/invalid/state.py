@@ -1,13 +1,67 @@
-"""What a refused call may not leave changed beside what it was given: PyTorch's settings, and the module's state."""
+"""What a refused call may not leave changed beside the values it was given: PyTorch's settings, and the module's state.
+
+What a valid call changes too is not counted, nor are names that begin with _, apart from hooks: a module's caches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from conformance.harness.execution.requests.invalid.harm import contents
+
 State = Mapping[str, Any]
+
+_PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, type(None))
+
+
+def _default_device() -> str:
+    return str(torch.empty(0).device)
+
+
+def _set_default_device(device: str) -> None:
+    torch.set_default_device(None if device == "cpu" else device)
+
+
+def _dtype_of_a_product() -> torch.dtype:
+    """The dtype of a product of float32 matrices: another one under autocast."""
+    one = torch.ones(1, 1, device="cpu", dtype=torch.float32)
+    return torch.mm(one, one).dtype
+
+
+def _end_autocast(_: object) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # releases from 2.4 on have another name for it
+        torch.set_autocast_cpu_enabled(False)
+
+
+def _flushes_subnormals() -> bool:
+    return torch.tensor(1e-310, dtype=torch.float64, device="cpu").mul(1).item() == 0
+
+
+@torch.enable_grad()
+def _is_saved_as_it_is() -> bool:
+    """Whether autograd keeps a tensor that it saves: not where a pair of hooks is entered."""
+    one = torch.ones(1, device="cpu", requires_grad=True)
+    try:
+        return bool((one * one).grad_fn._saved_self is one)  # type: ignore[union-attr]
+    except Exception:  # of the hooks that are there
+        return False
+
+
+def _leave_hooks(_: object) -> None:
+    while not _is_saved_as_it_is():
+        torch._C._autograd._pop_saved_tensors_default_hooks()  # type: ignore[attr-defined]
+
+
+def _filter_warnings(filters: Any) -> None:
+    warnings.filters[:] = filters  # type: ignore[index]
+    warnings._filters_mutated() if hasattr(warnings, "_filters_mutated") else None  # type: ignore[attr-defined]
+
 
 SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "torch.get_default_dtype()": (torch.get_default_dtype, torch.set_default_dtype),
@@ -17,30 +71,104 @@ SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         torch.are_deterministic_algorithms_enabled,
         torch.use_deterministic_algorithms,
     ),
+    "torch.get_float32_matmul_precision()": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+    "torch.is_anomaly_enabled()": (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    "torch.is_autocast_cache_enabled()": (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    "torch.backends.mkldnn.enabled": (torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
+    "the default device": (_default_device, _set_default_device),
+    "the dtype of a product": (_dtype_of_a_product, _end_autocast),
+    "the flush of subnormals": (_flushes_subnormals, torch.set_flush_denormal),
+    "the hooks of saved tensors": (_is_saved_as_it_is, _leave_hooks),
+    "warnings.filters": (lambda: list(warnings.filters), _filter_warnings),
 }
-"""By the expression that tells a setting, what reads it and what sets it."""
+"""By the expression that tells a setting, or by its name, what reads it and what sets it."""
 
 RANDOM = "torch.get_rng_state()"
 
+OF_CLASS = "type(module)."
+"""How the names of attributes of the module's class begin."""
+
+HOOKS = "_hooks"
+"""How the names of a module's tables of hooks end."""
+
 OF_MODULE: Mapping[str, Callable[[torch.nn.Module], Any]] = {
     "module.training": lambda module: [one.training for one in module.modules()],
-    "module.requires_grad": lambda module: [one.requires_grad for one in module.parameters()],
     "module.state_dict()": lambda module: sorted(module.state_dict()),
 }
-"""By name, what tells a part of a module's state: of all its parts, of its parameters, and which names it has."""
+"""By name, what tells a part of a module's state: of all its parts, and which names it has."""
+
+OF_TENSORS: Mapping[str, Callable[[torch.Tensor], Any]] = {
+    "requires_grad": lambda tensor: tensor.requires_grad,
+    "grad": lambda tensor: None if tensor.grad is None else contents({"": tensor.grad}),
+    "_backward_hooks": lambda tensor: list(tensor._backward_hooks or ()),
+}
+"""By name, what tells a part of a tensor's state that is none of its values."""
 
 
-def state(module: torch.nn.Module) -> State:
-    """The settings and the module's state now."""
-    settings = {name: read() for name, (read, _) in SETTINGS.items()}
-    return (
-        settings | {RANDOM: bytes(torch.get_rng_state().numpy())} | {n: read(module) for n, read in OF_MODULE.items()}
-    )
+def _settings() -> dict[str, Any]:
+    return {name: read() for name, (read, _) in SETTINGS.items()}
+
+
+@contextmanager
+def settings_restored() -> Iterator[None]:
+    """A block after which the settings are as they were before it."""
+    before = _settings()
+    try:
+        yield
+    finally:
+        restore(before, changes(before, _settings()))
+
+
+def state(module: torch.nn.Module, given: Mapping[str, torch.Tensor] | None = None) -> State:
+    """The settings now, and the state of the module, of its parameters and of the tensors that it is given."""
+    settings = _settings() | {RANDOM: bytes(torch.get_rng_state().numpy())}
+    parameters = {f"module.{name}": one for name, one in module.named_parameters()}
+    tensors = {
+        f"{name}.{part}": tell(tensor)
+        for name, tensor in (parameters | dict(given or {})).items()
+        if tensor.is_leaf
+        for part, tell in OF_TENSORS.items()
+    }
+    return settings | {name: tell(module) for name, tell in OF_MODULE.items()} | tensors | _attributes(module)
+
+
+def _attributes(module: torch.nn.Module) -> dict[str, Any]:
+    """The attributes of a module and of its parts, their tables of hooks, and the attributes of its class."""
+    found = {}
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if name.endswith(HOOKS) and isinstance(value, dict):
+                found[".".join(filter(None, ("module", path, name)))] = list(value)
+            elif not name.startswith("_") and name != "training":
+                found[".".join(filter(None, ("module", path, name)))] = _told(value)
+    kinds = [kind for kind in reversed(type(module).__mro__) if kind not in torch.nn.Module.__mro__]
+    return found | {
+        OF_CLASS + name: _told(value)
+        for kind in kinds
+        for name, value in vars(kind).items()
+        if not name.startswith("_")
+    }
+
+
+def _told(value: Any) -> Any:
+    """A value for a comparison: plain data by its text, a tensor by its contents, anything else by what it is."""
+    if isinstance(value, torch.Tensor):
+        return contents({"": value})
+    return repr(value) if _is_plain(value) else (type(value), id(value))
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (tuple, list, set):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN) or (type(value) is dict and all(map(_is_plain, (*value, *value.values()))))
 
 
 def changes(before: State, after: State) -> tuple[str, ...]:
-    """The names of what is another."""
-    return tuple(name for name, was in before.items() if after[name] != was)
+    """The names of what is another, or gone."""
+    return tuple(name for name, was in before.items() if name not in after or after[name] != was)
 
 
 def restore(before: State, changed: tuple[str, ...]) -> None:
