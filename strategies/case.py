@@ -36,6 +36,7 @@ class Case:
     memory     one of `axes.MEMORY`
     weights    the parameters, if they are those of a module that exists; the others are drawn
     spoil      what is wrong with the call, as in `invalid_calls`; "" if it is valid
+    history    what is done to the module before it is called, as in `histories`
     """
 
     input_size: int = 1
@@ -55,6 +56,7 @@ class Case:
     memory: str = "contiguous"
     weights: Weights | None = None
     spoil: str = ""
+    history: tuple[str, ...] = ()
 
     @classmethod
     def drawn(cls, narrowing: int = 0, ends: int = 0, short: bool = False, **fields: Any) -> Case:
@@ -117,6 +119,7 @@ class Case:
         words += [f"mem={self.memory}"] if self.memory != "contiguous" else []
         words += [f"weights={self.weights.name}"] if self.weights is not None else []
         words += [f"bad={self.spoil}"] if self.spoil else []
+        words += ["do=" + ",".join(self.history)] if self.history else []
         words += [f"fill={self.fill}"] + [f"{n}={getattr(self, n)}" for n in ("seed", "pick") if getattr(self, n)]
         return " ".join(word for word in words if word)
 

@@ -13,7 +13,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from reference import invalid_calls
+from reference import histories, invalid_calls
 from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, LSTM
 from strategies import axes, values
@@ -76,7 +76,7 @@ def _completed(found: dict[str, Any], cell: str) -> Case:
     case = replace(Case(), layout=tuple(word for word in axes.LAYOUT_WORDS if word in layout), **found)
     if "unb" in case.layout and (case.batch_size > 1 or case.lengths):
         raise CaseError("unb takes a single padded row: leave out n and lengths")
-    if cell.endswith(CELL_SUFFIX) and replace(case, spoil="") not in SINGLE_STEP:
+    if cell.endswith(CELL_SUFFIX) and replace(case, spoil="", history=()) not in SINGLE_STEP:
         raise CaseError(f"{cell} takes one padded step: t1, without l, bi, bf and lengths")
     if case.proj_size and cell not in ("", LSTM):
         raise CaseError(f"p{case.proj_size}: only lstm has a projection; leave p out")
@@ -107,7 +107,7 @@ def _read(word: str) -> tuple[str, object]:
         return _size(*match.groups())
     if re.fullmatch(r"t([0-9]+,)+([0-9]+)?", word):
         return "lengths", tuple(_size("t", digits)[1] for digits in word[1:].rstrip(",").split(","))
-    if match := re.fullmatch(r"(fill|seed|pick|mem|weights|bad)=(.*)", word):
+    if match := re.fullmatch(r"(fill|seed|pick|mem|weights|bad|do)=(.*)", word):
         return _setting(*match.groups())
     known = [
         *CELLS,
@@ -123,6 +123,7 @@ def _read(word: str) -> tuple[str, object]:
         "pick=",
         "weights=",
         "bad=",
+        "do=",
     ]
     raise ValueError("not a word of a case; one of " + ", ".join(known))
 
@@ -152,6 +153,8 @@ def _setting(name: str, text: str) -> tuple[str, object]:
     if name == "bad":
         invalid_calls.read(text)
         return "spoil", text
+    if name == "do":
+        return "history", histories.read(text)
     if name == "weights":
         if not is_name(text):
             raise ValueError("name a module as --like does, such as weights=encoder.rnn")

@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from reference.histories import EXPORT, OPERATIONS, beginning
 from strategies import axes
 from strategies.axes import Axes, AxesInForce, extensions, far
 from strategies.case import Case
@@ -54,7 +55,8 @@ class Cases:
     def misfits(self, case: Case) -> tuple[str, ...]:
         """The fields of a case that keep it out of the family."""
         pinned = self.pinned if not case.spoil or "spoil" in self.pinned else {**self.pinned, "spoil": ("",)}
-        return tuple(name for name, permitted in pinned.items() if getattr(case, name) not in permitted)
+        found = tuple(name for name, permitted in pinned.items() if not _permits(permitted, name, getattr(case, name)))
+        return (*found, HISTORY) if case.history and HISTORY not in self.pinned else found
 
 
 FAR_SHARE = 10
@@ -72,6 +74,7 @@ def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
                                                   vacuous, see `SHORT_STEPS`
     batch_first, bias, hx, unbatched, dropout     True or False: pins a word of the layout
     spoil                                         what is wrong with the calls, which are valid without it
+    history                                       what is done to a module first; some more operations come after it
 
     far    the name of a size that is far out, see `axes.FAR`; the other sizes are small unless they are pinned
     share  a property draws one case where it draws so many of an ordinary family; 1, or 10 with a size far out
@@ -103,7 +106,7 @@ def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
             raise TypeError(f"cases() takes either layout or {name}, which is a word of it")
     words = {word: pinned.pop(name) is present for name, (word, present) in WORDS.items() if name in pinned}
     pinned = dict.fromkeys(EXTENSIONS, False) | pinned
-    known = [*FIELDS, *EXTENSIONS, "short", "spoil"]
+    known = [*FIELDS, *EXTENSIONS, "short", "spoil", HISTORY]
     if unknown := pinned.keys() - known:
         raise TypeError(f"cases() has no field {min(unknown)!r}; it has " + ", ".join([*known, *WORDS]))
     if words:
@@ -118,6 +121,24 @@ def _permitted(name: str, value: object) -> tuple[object, ...]:
     """The permitted values of a pinned field. A layout is itself a tuple of words."""
     one = name == "layout" and isinstance(value, tuple) and all(isinstance(word, str) for word in value)
     return tuple(value) if isinstance(value, tuple | range) and not one else (value,)
+
+
+HISTORY = "history"
+MOST_LATER = 5
+"""The most operations that come after the one that a family is about."""
+
+
+def _permits(permitted: tuple[Any, ...], name: str, value: Any) -> bool:
+    """Whether a field of a case has a permitted value; a history has a permitted beginning."""
+    if name != HISTORY:
+        return value in permitted
+    return any(value[: len(begin)] == begin for begin in map(beginning, permitted))
+
+
+def lives_from(permitted: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
+    """Histories that begin with one of these operations; they shrink by dropping later ones."""
+    later = st.lists(st.sampled_from([name for name in OPERATIONS if name != EXPORT]), max_size=MOST_LATER)
+    return st.builds(lambda first, others: (*beginning(first), *others), st.sampled_from(permitted), later)
 
 
 WORDS = {
@@ -152,6 +173,7 @@ FIELDS: dict[str, Callable[[AxesInForce], st.SearchStrategy[object]]] = {
 PINNED: dict[str, Callable[[AxesInForce, tuple[Any, ...]], st.SearchStrategy[object]]] = {
     "layout": lambda _, permitted: axes.layouts(permitted),
     "dtype": axes.dtypes,
+    HISTORY: lambda _, permitted: lives_from(permitted),
 }
 """The strategies of pinned fields whose permitted values have weights or depend on the axes in force."""
 

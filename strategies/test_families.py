@@ -105,7 +105,7 @@ def test_family_draws_every_value_that_is_permitted(field, values):
 
 
 def test_every_field_of_a_case_can_be_drawn_and_pinned():
-    assert {field.name for field in fields(Case)} == {*FIELDS, "proj_size", "lengths", "weights", "spoil"}
+    assert {field.name for field in fields(Case)} == {*FIELDS, "proj_size", "lengths", "weights", "spoil", "history"}
 
 
 @pytest.mark.parametrize("name", ["hidden", "cell", "bidirectionl", "Bias", "proj_size"])

@@ -20,6 +20,7 @@ from conformance.harness.checks.gradients import (
     gradients_lie_within,
     summed,
 )
+from conformance.harness.checks.lives import assert_lived
 from conformance.harness.checks.memory import assert_no_more_memory
 from conformance.harness.checks.packing import assert_array
 from conformance.harness.checks.refusals import assert_refused
@@ -76,6 +77,7 @@ from conformance.harness.observe import (
     observe_invalid_packing,
     observe_laps,
     observe_layers,
+    observe_life,
     observe_packed,
     observe_packing,
     observe_pairs,

@@ -14,6 +14,7 @@ from conformance.harness import session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
 from conformance.harness.checks.values import Slice, assert_documented_shape, assert_returned, differ
+from conformance.harness.execution.lived import Lived
 from conformance.harness.execution.observation import (
     ByLayers,
     BySteps,
@@ -50,6 +51,7 @@ from conformance.harness.execution.requests.invalid.call import CallInvalidly
 from conformance.harness.execution.requests.invalid.construction import ConstructInvalidly
 from conformance.harness.execution.requests.invalid.packing import PackInvalidly
 from conformance.harness.execution.requests.laps import CallInLaps
+from conformance.harness.execution.requests.life.history import LiveThrough, at_the_end
 from conformance.harness.execution.requests.life_cycle import BackwardAfterChange, ForwardAfterChange, doubled
 from conformance.harness.execution.requests.packing import METHOD, Batch, Pack, takes_batch_first
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
@@ -102,6 +104,18 @@ def observe(
 def observe_change(problem: Problem, change: str) -> list[Changed]:
     """Each call, and the call after the weights were doubled in one of the `CHANGES`."""
     return _returned(ForwardAfterChange(problem, change=change, changed=doubled(problem, change)))
+
+
+def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: int) -> list[Lived]:
+    """A module after each operation of a history, or after the last alone, as `pick` says.
+
+    It is called on the differentiable route of the run that `pick` chooses, and after each operation where it is even.
+    Operations that lead to a dtype which the run has not are left out.
+    """
+    dtypes = session.current().axes.dtypes
+    names = {"half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64"}
+    kept = tuple(name for name in history if names.get(name, problem.dtype) in dtypes)
+    return _returned(LiveThrough(problem, _one_route(pick), loss=loss, history=kept, at_the_end=at_the_end(pick)))
 
 
 def observe_layers(problem: Problem) -> list[ByLayers]:

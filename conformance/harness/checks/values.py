@@ -172,7 +172,7 @@ def assert_unchanged(seen: Observation, other: Observation, *parts: Slice, relat
         wanted, got = _both(seen, other, part)
         severity = ""
         if not are_equal(got, wanted).all() and not is_measured(seen):
-            severity = RED if _apart(seen, other, [part], allowed(seen), count=False) else AMBER
+            severity = RED if parts_apart(seen, other, [part], allowed(seen), count=False) else AMBER
         assert_same(seen, got, wanted, relation, severity, other)
 
 
@@ -209,12 +209,12 @@ def assert_agree(seen: Observation, other: Observation, *parts: Slice) -> None:
     """Parts of two observations of the same numbers differ by at most twice the bound of the first, from its inputs."""
     models = judgement(seen)
     sharp = models.amber or models.red
-    apart = _apart(seen, other, parts, sharp)
+    apart = parts_apart(seen, other, parts, sharp)
     if not apart:
         return
     severity = RED
     if models.amber:
-        beyond = _apart(seen, other, parts, models.red, count=False)
+        beyond = parts_apart(seen, other, parts, models.red, count=False)
         severity, apart = (RED, beyond) if beyond else (AMBER, apart)
     got, wanted, radius, ratios = apart[0]
     at = tuple(int(i) for i in np.unravel_index(int(ratios.argmax()), ratios.shape))
@@ -256,7 +256,7 @@ def differ(seen: Observation, other: Observation, *parts: Slice) -> bool:
     return not all(are_equal(*_both(seen, other, part)).all() for part in parts)
 
 
-def _apart(
+def parts_apart(
     seen: Observation, other: Observation, parts: Sequence[Slice], rounding: Rounding, count: bool = True
 ) -> list[tuple[LabelledArray, LabelledArray, np.ndarray, np.ndarray]]:
     """Of the parts that differ by more than both bounds: values here and there, what is allowed, and the ratios."""

@@ -74,13 +74,13 @@ def call_module(module: torch.nn.Module, inputs: Inputs, blank: Seen) -> tuple[S
         returned = named_results(result, blank.problem.architecture)
         padded = {"output": padded_output(returned["output"], blank.problem)} if "output" in returned else {}
         found = returned | padded
+        raw = {name: tensors.array(t) for name, t in found.items()} if ROUTES[blank.route].has_values else {}
     except TypeError as error:
         return replace(blank, failure=Failure(MALFORMED, message=str(error))), {}
-    has_values = ROUTES[blank.route].has_values
     seen = replace(
         blank,
         facts={name: fact(t) for name, t in found.items()},
-        raw={name: tensors.array(t) for name, t in found.items()} if has_values else {},
+        raw=raw,
         repacked=repacked(inputs.input, returned.get("output")),
         warnings=tuple(dict.fromkeys(_SOURCE_LINE.sub("", str(warning.message)) for warning in caught)),
     )

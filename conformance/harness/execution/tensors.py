@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from reference.formats import FORMATS
 
@@ -26,7 +27,9 @@ def tensor(values: np.ndarray, dtype: str, device: str = "cpu") -> torch.Tensor:
 
 
 def array(values: torch.Tensor) -> np.ndarray:
-    """The values of a floating-point tensor as float64, in its own shape."""
+    """The values of a floating-point tensor as float64, in its own shape. Raises TypeError where it has none."""
+    if isinstance(values, FakeTensor):
+        raise TypeError("a tensor without values, such as torch.export computes with")
     values = values.detach().cpu().resolve_neg().contiguous()  # DLPack hands on no sign that is still to be changed
     if values.dtype == torch.bfloat16:
         bits = np.from_dlpack(values.view(torch.int16)).view(np.uint16)

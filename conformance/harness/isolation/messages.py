@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.harness.execution import codec, observation
+from conformance.harness.execution import codec, lived, observation
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.requests import (
     autograd_apis,
@@ -21,6 +21,8 @@ from conformance.harness.execution.requests import (
 )
 from conformance.harness.execution.requests.invalid import call, construction
 from conformance.harness.execution.requests.invalid import packing as invalid_packing
+from conformance.harness.execution.requests.life import history
+from reference.histories import Facts
 from reference.problem import Architecture, Loss, Problem
 
 REQUESTS = (
@@ -31,6 +33,7 @@ REQUESTS = (
     forward.ForwardByLayers,
     forward.ForwardByStep,
     forward.ForwardPoisoned,
+    history.LiveThrough,
     life_cycle.ForwardAfterChange,
     life_cycle.BackwardAfterChange,
     laps.CallInLaps,
@@ -58,6 +61,8 @@ RESULTS = (
     observation.BySteps,
     observation.Poisoned,
     observation.Changed,
+    lived.AfterOperation,
+    lived.Lived,
     observation.InLaps,
     observation.Refused,
     observation.Timed,
@@ -74,7 +79,7 @@ RESULTS = (
 )
 """Every result class."""
 
-_PARTS = (Problem, Architecture, Loss, packing.Batch, observation.Fact, observation.Manner, Failure)
+_PARTS = (Problem, Architecture, Loss, packing.Batch, observation.Fact, observation.Manner, Failure, Facts)
 _CLASSES: dict[str, type] = {kind.__name__: kind for kind in (*REQUESTS, *RESULTS, *_PARTS)}
 """The dataclasses that may travel, by name."""
 

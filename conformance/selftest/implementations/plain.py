@@ -48,6 +48,7 @@ class Plain(torch.nn.Module):
         self.proj_size, self.output_size, self.dropout = proj_size, proj_size or hidden_size, dropout
         self.lengths: torch.Tensor | None = None
         self.packed: PackedSequence | None = None
+        self.own_weights: list[str] = []
         rows = len(GATES[cell]) * hidden_size
         for layer in range(num_layers):
             width = input_size if layer == 0 else self.directions * self.output_size
@@ -57,7 +58,14 @@ class Plain(torch.nn.Module):
                 shapes |= {"weight_hr": (proj_size, hidden_size)} if proj_size else {}
                 for name, shape in shapes.items():
                     drawn = torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(hidden_size)
-                    self.register_parameter(name + self.end(layer, direction), torch.nn.Parameter(drawn))
+                    self.own_weights.append(name + self.end(layer, direction))
+                    self.register_parameter(self.own_weights[-1], torch.nn.Parameter(drawn))
+
+    def reset_parameters(self) -> None:
+        """Draws every parameter anew."""
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-1, 1).div_(math.sqrt(self.hidden_size))
 
     def end(self, layer: int, direction: int) -> str:
         """The end of a parameter's name."""
@@ -114,7 +122,9 @@ class Plain(torch.nn.Module):
         axis = 0 if self.batch_first else 1
         states = hx if isinstance(hx, tuple) else () if hx is None else (hx,)
         batched = tuple(state.unsqueeze(1) for state in states)
-        output, after = self(input.unsqueeze(axis), (batched if self.cell == LSTM else batched[0]) if batched else None)
+        output, after = self.forward(
+            input.unsqueeze(axis), (batched if self.cell == LSTM else batched[0]) if batched else None
+        )
         after = tuple(state.squeeze(1) for state in after) if self.cell == LSTM else after.squeeze(1)
         return output.squeeze(axis), after
 
@@ -243,7 +253,7 @@ class SingleStep(Plain):
     def unbatched_step(self, input: torch.Tensor, given: States | None) -> Any:
         """A step without the axis of the batch, as a batch of one."""
         batched = None if given is None else tuple(state[None] for state in given)
-        after = self(input[None], batched if self.cell == LSTM or batched is None else batched[0])
+        after = self.forward(input[None], batched if self.cell == LSTM or batched is None else batched[0])
         return tuple(state[0] for state in after) if self.cell == LSTM else after[0]
 
 

@@ -63,7 +63,8 @@ class Call:
 
     @property
     def parameters(self) -> dict[str, torch.Tensor]:
-        return dict(self.module.named_parameters())
+        """Its weights, whether they are parameters themselves or made of some."""
+        return {name: getattr(self.module, name) for name in self.module.own_weights}
 
     def parameter_shape(self, name: str) -> tuple[int, ...]:
         """The shape of a parameter (rows, columns), (rows,) of a bias."""

@@ -11,6 +11,7 @@ from conformance.harness.reports.scripts.derivatives import derivative
 from conformance.harness.reports.scripts.endings import ending
 from conformance.harness.reports.scripts.facts_of_calls import fact
 from conformance.harness.reports.scripts.gradients import gradient
+from conformance.harness.reports.scripts.lives import life
 from conformance.harness.reports.scripts.memory import grown
 from conformance.harness.reports.scripts.numbers import number
 from conformance.harness.reports.scripts.packing import packing
@@ -23,6 +24,7 @@ WITH_DEFECT, WITHOUT_DEFECT, CANNOT_RUN = 10, 0, 2
 """Exit codes of every script."""
 
 WRITERS: tuple[Callable[[Found], str | None], ...] = (
+    life,
     surrounded,
     grown,
     refusal,

@@ -1,0 +1,168 @@
+"""Checks of life cycles: after each operation a module is its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from conformance.clauses import AMBER, RED
+from conformance.harness.checks import case_record
+from conformance.harness.checks.bounds import allowed, from_cotangents
+from conformance.harness.checks.values import (
+    are_equal,
+    assert_fact,
+    assert_returned,
+    element_of,
+    is_measured,
+    number,
+    parts_apart,
+)
+from conformance.harness.execution.lived import AfterOperation, Lived
+from conformance.harness.execution.observation import INDEX, Differentiated, LabelledArray
+from reference.formats import FORMATS
+from reference.histories import Facts, Life, blamed, facts, lives, wanted_gradients
+
+ALL = np.s_[:]
+FRESH = "a fresh module with these weights"
+
+RESULTS, GRADIENTS, WEIGHTS, DOES = "other results", "other gradients", "other weights", "does otherwise"
+MISSING = "parameters without a gradient"
+"""The kinds of what is not as in a fresh module, beside exceptions and facts."""
+
+FACTS = {
+    "names": "names of its state_dict",
+    "together": "parameters that are one tensor",
+    "wanting": "parameters that want gradients",
+    "in_training": "training mode",
+}
+"""Each fact in words."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What was seen after an operation, the life by then, and the operation that deviations are told of."""
+
+    after: AfterOperation
+    life: Life
+    field: str
+
+    @property
+    def fresh(self) -> Differentiated:
+        return self.after.fresh[0]
+
+    def compare(
+        self, kind: str, got: LabelledArray, wanted: np.ndarray, right: np.ndarray, severity: Callable[[], str]
+    ) -> None:
+        """Counts a comparison; its first wrong element is the finding."""
+        case = case_record.current()
+        case.checked(self.after, got.values.size, 0.0, 0.0)
+        if right.all():
+            return
+        at = tuple(int(i) for i in np.unravel_index(int((~right).argmax()), right.shape))
+        lines = [f"{got.at(at)}:  got {number(got.values[at])}   {FRESH}: {number(wanted[at])}"]
+        lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
+        element = element_of(got, at, wanted[at], 0.0)
+        case.found(self.after, self.field, kind, lines, severity=severity(), element=element, other=self.fresh)
+
+
+def assert_lived(seen: Lived) -> None:
+    """After each operation results, gradients and facts are those of a fresh module with the weights of then."""
+    found = lives(seen.problem, seen.history)
+    for after in seen.after:
+        life, before = found[after.place], zip(seen.history[: after.place + 1], found, strict=False)
+        field = f"after {blamed([name for name, done in before if done is not None])}"
+        assert life is not None, "an operation that does not apply is not done"
+        if not assert_returned(after, field):
+            return
+        step = _Step(after, life, field)
+        if step.fresh.failure is not None or step.fresh.misshapen or after.misshapen:
+            return  # of the call itself, which other clauses judge
+        _assert_facts(step)
+        _assert_weights(step)
+        _assert_results(step)
+        _assert_gradients(step)
+
+
+def _assert_facts(step: _Step) -> None:
+    got, wanted = step.after.facts_of, facts(step.life)
+    for one in fields(Facts):
+        if one.name not in step.after.of_linear:
+            assert_fact(step.after, step.field, FACTS[one.name], getattr(got, one.name), getattr(wanted, one.name))
+    if step.after.told_by_linear and not _hooks_of_packed(step.after):
+        assert_fact(step.after, step.field, DOES, step.after.told, step.after.told_by_linear)
+
+
+def _hooks_of_packed(after: AfterOperation) -> bool:
+    """Whether all that differs is that no backward hook is called for a packed sequence, whose tensors none sees."""
+    if after.problem.lengths is None:
+        return False
+    wanted = [word for word in after.told_by_linear.split(", ") if not word.startswith("backward")]
+    return after.told == ", ".join(wanted)
+
+
+def _assert_weights(step: _Step) -> None:
+    """Every weight is the one that it should be, up to roundings where an operation rounds in its own way."""
+    for name, values in step.after.weights.items():
+        wanted = step.life.weights[name]
+        right = _equal(values, wanted)
+        if name in step.life.loose:
+            right = right | _nearly(values, wanted, step.life.dtype)
+        step.compare(WEIGHTS, LabelledArray.of(name, values, *INDEX[: values.ndim]), wanted, right, lambda: RED)
+
+
+def _nearly(values: np.ndarray, wanted: np.ndarray, dtype: str) -> np.ndarray:
+    """Whether each value is the wanted one up to the roundings of a norm; where that may overflow, anything is."""
+    with np.errstate(all="ignore"):
+        norm = np.sqrt((wanted**2).sum(tuple(range(1, wanted.ndim)), keepdims=True))
+        roundings = 8 + int(np.prod(wanted.shape[1:]))
+        near: np.ndarray = np.abs(values - wanted) <= roundings * FORMATS[dtype].unit_roundoff * np.abs(wanted)
+    return near | ~((norm > 2.0**-6) & (norm < 2.0**6))
+
+
+def _assert_results(step: _Step) -> None:
+    for name, wanted in step.fresh.results.items():
+        got = step.after.results[name]
+
+        def severity(name: str = name) -> str:
+            part = (name, ALL, ALL)
+            beyond = is_measured(step.fresh) or parts_apart(
+                step.fresh, step.after, [part], allowed(step.fresh), count=False
+            )
+            return RED if beyond else AMBER
+
+        step.compare(RESULTS, got, wanted.values, are_equal(got, wanted), severity)
+
+
+def _assert_gradients(step: _Step) -> None:
+    """Gradients reach the parameters that the user holds, summed up where one is behind several weights.
+
+    Such sums may be made in any order: they keep within twice the bounds of their summands.
+    """
+    life, got = step.life, step.after.raw_gradients
+    wanted = wanted_gradients(life, step.fresh.raw_gradients)
+    missing = sorted(wanted.keys() - got.keys())
+    assert_fact(step.after, step.field, MISSING, missing, [])
+    for name in wanted.keys() & got.keys():
+        right = _equal(got[name], wanted[name])
+        if not right.all() and not (life.is_plain and is_measured(step.fresh)):
+            within = np.abs(got[name] - wanted[name]) <= _radius(step, name, wanted[name])
+            right = right | within
+        labelled = LabelledArray.of(f"gradient of {name}", got[name], *INDEX[: got[name].ndim])
+        step.compare(GRADIENTS, labelled, wanted[name], right, lambda: RED)
+
+
+def _radius(step: _Step, name: str, wanted: np.ndarray) -> np.ndarray:
+    """By how much two sums of the gradients of the weights that a parameter is behind may differ."""
+    bounds = from_cotangents(step.fresh)
+    behind = [(weight, held.factor) for weight, held in step.life.held.items() if held.name == name]
+    radii = [np.asarray(bounds.of(one).radius, np.float64) * (0.0 if by is None else by) for one, by in behind]
+    rounding = FORMATS[step.life.dtype].unit_roundoff * np.abs(wanted)
+    radius: np.ndarray = 2 * sum(radii, np.zeros(wanted.shape)) + 2 * rounding
+    return radius
+
+
+def _equal(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    equal: np.ndarray = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+    return equal

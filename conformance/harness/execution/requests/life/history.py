@@ -1,0 +1,194 @@
+"""The request that leads a module through its life cycle, beside a linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from conformance.harness.execution import tensors
+from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.inputs import Inputs, inputs
+from conformance.harness.execution.lived import AfterOperation, Lived
+from conformance.harness.execution.module_call import call_module, guarded_call
+from conformance.harness.execution.observation import Differentiated
+from conformance.harness.execution.requests.backward import gradients_of, pulled
+from conformance.harness.execution.requests.invalid.harm import tensors_of
+from conformance.harness.execution.requests.life.operations import Living, do
+from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, built
+from conformance.harness.execution.subject import Subject
+from reference.histories import OPERATIONS, Facts, Life, called, facts, lives
+from reference.problem import Loss, Problem
+
+
+def at_the_end(pick: int) -> bool:
+    """Whether a module is called after the last operation alone."""
+    return bool(pick % 2)
+
+
+@dataclass(frozen=True, eq=False)
+class LiveThrough(ProblemRequest[Lived]):
+    """Do the operations of a history to a module, and call it after each; `history` as in `reference.histories`.
+
+    loss: what each call is differentiated by. at_the_end: it is called after the last operation alone, unless another
+    one fails
+    """
+
+    history: tuple[str, ...] = field(kw_only=True)
+    loss: Loss = field(kw_only=True)
+    at_the_end: bool = field(default=False, kw_only=True)
+    result = Lived
+
+    def observed(self, modules: Modules, blank: Lived) -> Lived:
+        subject, problem = modules.subject, self.problem
+        linear = _Companion.of(problem)
+        one = _living(subject, built(problem, lambda: subject.loaded(problem)), problem)
+        seen = list[AfterOperation]()
+        last = max((place for place, life in enumerate(lives(problem, self.history)) if life), default=0)
+        for place, name in enumerate(self.history):
+            after = OPERATIONS[name](one.life)
+            if after is None:
+                continue
+            is_called = place == last or not self.at_the_end
+            try:
+                told, otherwise = linear.taken_through(name, is_called)
+            except Exception as error:  # the linear layer's own: what it does not do is no finding
+                return replace(blank, history=self.history, after=tuple(seen), ended=f"{name}: {error}")
+            was = AfterOperation(
+                called(problem, after), blank.subject, blank.route, loss=self.loss, operation=name, place=place
+            )
+            was = replace(was, told_by_linear=told, of_linear=otherwise)
+            seen += self._after(subject, one, after, was, is_called)
+            if seen and seen[-1].failure is not None:
+                break
+        return replace(blank, history=self.history, after=tuple(seen))
+
+    def _after(
+        self, subject: Subject, one: Living, after: Life, was: AfterOperation, is_called: bool
+    ) -> list[AfterOperation]:
+        """Does one operation, and calls the module and a fresh one; [] where neither is called and nothing fails."""
+        case, name = self.problem.case, was.operation
+        try:
+            module = guarded_call(case, was.route, lambda: do(name, one, after))
+        except Exception as error:  # the subject's own, whatever it is
+            return [replace(was, failure=Failure.raised(error, during=f"in {name}"))]
+        was = replace(was, told=one.told)
+        one.module, one.life, one.told = module, after, ""
+        one.make, one.call = _making(subject, was.problem), _calling(was.problem)
+        if not is_called:
+            return []
+        seen = differentiated(module, was)
+        if seen.failure is not None:
+            return [seen]
+        fresh = _fresh(subject, module, after, seen)
+        return [replace(seen, facts_of=_facts(module), weights=_read(module, after.weights), fresh=(fresh,))]
+
+
+def differentiated(module: torch.nn.Module, blank: Any) -> Any:
+    """Calls a module and differentiates the call by whatever parameters want it; a failed call comes back as such."""
+    problem: Problem = blank.problem
+    for parameter in module.parameters():
+        parameter.grad = None
+    seen, returned = call_module(module, inputs(problem), blank)
+    if seen.failure is not None or seen.misshapen:
+        return seen
+    pairs = pulled(problem, blank.loss, returned)
+    try:
+        if pairs:
+            torch.autograd.backward([result for result, _ in pairs], [cotangent for _, cotangent in pairs])
+    except Exception as error:  # the subject's own, whatever it is
+        return replace(seen, failure=Failure.raised(error, during="in the backward pass"))
+    return replace(seen, raw_gradients=gradients_of(dict(module.named_parameters(remove_duplicate=False))))
+
+
+def _fresh(subject: Subject, module: torch.nn.Module, life: Life, seen: AfterOperation) -> Differentiated:
+    """The same call of a module that is built with the weights; where they are loose, with those that the other has."""
+    problem = replace(seen.problem, parameters=dict(seen.problem.parameters) | _read(module, life.loose))
+    made = built(problem, lambda: subject.loaded(problem))
+    for name, parameter in made.named_parameters():
+        parameter.requires_grad_(life.held[name].name not in life.frozen)
+    blank = Differentiated(problem, seen.subject, seen.route, loss=seen.loss)
+    found: Differentiated = differentiated(made, blank)
+    return found
+
+
+def _read(module: torch.nn.Module, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The weights that a module computes with."""
+    return {name: tensors.array(getattr(module, name)) for name in names}
+
+
+def _facts(module: torch.nn.Module) -> Facts:
+    """What a module says of itself."""
+    every = dict(module.named_parameters(remove_duplicate=False))
+    groups: dict[int, list[str]] = {}
+    for name, parameter in every.items():
+        groups.setdefault(id(parameter), []).append(name)
+    together = sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1)
+    wanting = sorted(name for name, parameter in every.items() if parameter.requires_grad)
+    return Facts(tuple(module.state_dict()), tuple(together), tuple(wanting), module.training)
+
+
+def _living(subject: Subject, module: torch.nn.Module, problem: Problem) -> Living:
+    life = Life.of(problem.parameters, problem.dtype, problem.training)
+    return Living(module, life, _making(subject, problem), _calling(problem))
+
+
+def _making(subject: Subject, problem: Problem) -> Any:
+    return lambda: subject.module(problem, problem.device)
+
+
+def _calling(problem: Problem) -> Any:
+    return partial(_called, given=inputs(problem))
+
+
+def _called(module: torch.nn.Module, given: Inputs) -> torch.Tensor:
+    """All numbers that a call returns."""
+    return torch.cat([one.flatten() for one in tensors_of(module(*given.arguments())) if one.is_floating_point()])
+
+
+@dataclass
+class _Companion:
+    """A linear layer that is led through the same history."""
+
+    one: Living
+    sizes: tuple[int, int]
+    device: str
+
+    @classmethod
+    def of(cls, problem: Problem) -> _Companion:
+        sizes = (problem.architecture.input_size, 2)
+        weights: Mapping[str, np.ndarray] = {"weight": np.ones(sizes[::-1]), "bias": np.ones(2)}
+        life = Life.of(weights, problem.dtype, problem.training)
+        module = _linear(sizes, problem.dtype, problem.device).train(problem.training)
+        return cls(_linear_living(module, life, sizes, problem.device), sizes, problem.device)
+
+    def taken_through(self, name: str, is_called: bool = True) -> tuple[str, tuple[str, ...]]:
+        """Does an operation to the layer, calls it and differentiates the call. Raises whatever the layer raises.
+
+        Returns what the operation tells, and the names of facts of the layer that are not as documented.
+        """
+        one = self.one
+        after = OPERATIONS[name](one.life)
+        if after is None:
+            return "", ()
+        module = do(name, one, after)
+        self.one = _linear_living(module, after, self.sizes, self.device)
+        result = self.one.call(module) if is_called else torch.zeros(1)
+        if result.requires_grad:
+            torch.autograd.backward([result.sum()])
+        was, wanted = _facts(module), facts(after)
+        otherwise = [one.name for one in fields(Facts) if getattr(was, one.name) != getattr(wanted, one.name)]
+        return one.told, tuple(otherwise)
+
+
+def _linear_living(module: torch.nn.Module, life: Life, sizes: tuple[int, int], device: str) -> Living:
+    x = torch.ones(1, sizes[0], dtype=tensors.DTYPES[life.dtype], device=device)
+    return Living(module, life, lambda: _linear(sizes, life.dtype, device), lambda called: called(x))
+
+
+def _linear(sizes: tuple[int, int], dtype: str, device: str) -> torch.nn.Module:
+    return torch.nn.Linear(*sizes, dtype=tensors.DTYPES[dtype], device=device)

@@ -1,0 +1,489 @@
+"""The operations of life cycles, on any module: what `reference.histories` says of weights, done."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.func import functional_call, stack_module_state
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.rnn import PackedSequence
+
+from reference.histories import DROPPED, FACTOR, Life, mask_of
+
+NO_SUCH_DEVICE = "cuda:99"
+"""A device that no machine has."""
+
+
+NEAR = 2.0**-4
+"""The relative difference of results from which on they are of other weights."""
+
+
+@dataclass
+class Living:
+    """A module in its life.
+
+    life   its weights before the operation
+    make   makes another module of its class, of the same dtype
+    call   calls a module as the case says; it returns one tensor, of all results
+    """
+
+    module: torch.nn.Module
+    life: Life
+    make: Callable[[], torch.nn.Module]
+    call: Callable[[torch.nn.Module], torch.Tensor]
+    told: str = ""
+
+    @property
+    def first(self) -> str:
+        return self.life.first
+
+    def parameter(self, name: str) -> torch.nn.Parameter:
+        """The parameter behind a weight."""
+        return self.module.get_parameter(self.life.held[name].name)
+
+    def twice(self) -> dict[str, torch.Tensor]:
+        """The state_dict, every number doubled."""
+        return {name: values.detach() * FACTOR for name, values in self.module.state_dict().items()}
+
+
+Done = torch.nn.Module | None
+"""The module that goes on, where it is another."""
+
+
+class Twice(torch.nn.Module):
+    """A parametrization."""
+
+    def forward(self, original: torch.Tensor) -> torch.Tensor:
+        return original * FACTOR
+
+
+@dataclass
+class Drop:
+    """A forward hook that makes a weight of a parameter; it can be pickled."""
+
+    name: str
+
+    def __call__(self, module: torch.nn.Module, arguments: Any) -> None:
+        setattr(module, self.name, getattr(module, DROPPED.format(self.name)) * FACTOR)
+
+
+def double(module: torch.nn.Module) -> None:
+    """Doubles every parameter in place."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(FACTOR)
+
+
+def _forward(one: Living) -> Done:
+    with torch.no_grad():
+        one.call(one.module)
+    return None
+
+
+def _backward(one: Living) -> Done:
+    result = one.call(one.module)
+    if result.requires_grad:
+        torch.autograd.backward([result.sum()])
+    for parameter in one.module.parameters():
+        parameter.grad = None
+    return None
+
+
+def _refused_call(one: Living) -> Done:
+    with suppress(Exception):
+        one.module("a text")
+    return None
+
+
+def _hooks(one: Living) -> Done:
+    """Each hook is called once, in order; a backward hook where something wants a gradient."""
+    called: list[str] = []
+    module = one.module
+    removable = [
+        module.register_forward_pre_hook(lambda *_: called.append("forward_pre")),
+        module.register_forward_hook(lambda *_: called.append("forward")),
+        module.register_full_backward_pre_hook(lambda *_: called.append("backward_pre")),
+        module.register_full_backward_hook(lambda *_: called.append("backward")),
+        module._register_state_dict_hook(lambda *_: called.append("state_dict")),
+        module.register_state_dict_pre_hook(lambda *_: called.append("state_dict_pre")),
+    ]
+    try:
+        result = one.call(module)
+        if result.requires_grad:
+            torch.autograd.backward([result.sum()])
+        module.state_dict()
+    finally:
+        for handle in removable:
+            handle.remove()
+        for parameter in module.parameters():
+            parameter.grad = None
+    one.told = ", ".join(called)
+    return None
+
+
+def _state_dict(one: Living) -> Done:
+    return _given(one, one.module.state_dict())
+
+
+def _state_dict_file(one: Living) -> Done:
+    file = io.BytesIO()
+    torch.save(one.module.state_dict(), file)
+    file.seek(0)
+    return _given(one, torch.load(file, weights_only=True))
+
+
+def _given(one: Living, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    """Another module that loads a state_dict; the one that it is from changes afterwards."""
+    other = one.make().train(one.module.training)
+    one.told = str(other.load_state_dict(state))
+    double(one.module)
+    return other
+
+
+def _can_be_imported(module: torch.nn.Module) -> bool:
+    """Whether another process could make such a module from a pickle."""
+    kind = type(module)
+    found: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is kind
+
+
+def _file(one: Living) -> Done:
+    if not _can_be_imported(one.module):
+        return None
+    file = io.BytesIO()
+    torch.save(one.module, file)
+    file.seek(0)
+    return _apart(one, torch.load(file, weights_only=False))
+
+
+def _pickle(one: Living) -> Done:
+    if not _can_be_imported(one.module):
+        return None
+    return _apart(one, pickle.loads(pickle.dumps(one.module)))
+
+
+def _deepcopy(one: Living) -> Done:
+    return _apart(one, copy.deepcopy(one.module))
+
+
+def _apart(one: Living, made: torch.nn.Module) -> torch.nn.Module:
+    """A copy; the module that it is from changes afterwards."""
+    double(one.module)
+    return made
+
+
+def _copy(one: Living) -> Done:
+    """A copy that has the same parameters."""
+    made = copy.copy(one.module)
+    double(one.module)
+    return made
+
+
+def _step(one: Living) -> Done:
+    parameters = list(one.module.parameters())
+    for parameter in parameters:
+        parameter.grad = -parameter.detach()
+    torch.optim.SGD(parameters, lr=FACTOR - 1).step()
+    for parameter in parameters:
+        parameter.grad = None
+    return None
+
+
+def _in_place(one: Living) -> Done:
+    double(one.module)
+    return None
+
+
+def _data(one: Living) -> Done:
+    for parameter in one.module.parameters():
+        parameter.data = parameter.data * FACTOR
+    return None
+
+
+def _load(one: Living) -> Done:
+    one.told = str(one.module.load_state_dict(one.twice()))
+    return None
+
+
+def _load_assign(one: Living) -> Done:
+    one.told = str(one.module.load_state_dict(one.twice(), assign=True))
+    return None
+
+
+def _reset_parameters(one: Living) -> Done:
+    state = one.twice()
+    getattr(one.module, "reset_parameters")()  # noqa: B009  (mypy knows no such method)
+    one.module.load_state_dict(state)
+    return None
+
+
+def _to_empty(one: Living) -> Done:
+    state, device = one.twice(), one.parameter(one.first).device
+    one.module.to_empty(device=device)
+    one.module.load_state_dict(state)
+    return None
+
+
+def _shared_with_another(one: Living) -> Done:
+    other = one.make()
+    for name in one.life.weights:
+        setattr(other, name, getattr(one.module, name))
+    double(other)
+    return None
+
+
+def _twice_first(one: Living) -> torch.nn.Parameter:
+    return torch.nn.Parameter(one.parameter(one.first).detach() * FACTOR)
+
+
+def _setattr(one: Living) -> Done:
+    setattr(one.module, one.first, _twice_first(one))
+    return None
+
+
+def _register_parameter(one: Living) -> Done:
+    made = _twice_first(one)
+    delattr(one.module, one.first)
+    one.module.register_parameter(one.first, made)
+    return None
+
+
+def _register_after_to(one: Living) -> Done:
+    made = _twice_first(one)
+    delattr(one.module, one.first)
+    one.module.to(made.dtype)
+    one.module.register_parameter(one.first, made)
+    return None
+
+
+def _parameters_dict(one: Living) -> Done:
+    one.module._parameters[one.first] = _twice_first(one)
+    return None
+
+
+def _tie(one: Living, after: Life) -> Done:
+    for name, other in after.together.items():
+        setattr(one.module, name, getattr(one.module, other))
+    return None
+
+
+def _untie(one: Living) -> Done:
+    for name in one.life.together:
+        setattr(one.module, name, torch.nn.Parameter(getattr(one.module, name).detach() * FACTOR))
+    return None
+
+
+def _functional_call(one: Living) -> Done:
+    """A call with other weights gives what a call gives once the module has these weights."""
+    wanted = {name: getattr(one.module, name).detach() * FACTOR for name in one.life.weights}
+    with torch.no_grad():
+        got = one.call(_Functional(one.module, wanted))
+        double(one.module)
+        same = _are_near(got, one.call(one.module))
+        for parameter in one.module.parameters():
+            parameter.div_(FACTOR)
+    one.told = "the weights that are given count" if same else "other weights than those that are given count"
+    return None
+
+
+def _stack_module_state(one: Living) -> Done:
+    """A call with the weights of one of several stacked modules gives what a call of it gives."""
+    parameters, _ = stack_module_state([one.make(), one.module])
+    with torch.no_grad():
+        got = one.call(_Functional(one.module, {name: values[1].clone() for name, values in parameters.items()}))
+        same = _are_near(got, one.call(one.module))
+    one.told = "its stacked weights count" if same else "other weights than the stacked ones count"
+    return None
+
+
+def _are_near(got: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Whether results are of the same weights: bits hang on where the weights lie in memory."""
+    return torch.allclose(got, wanted, rtol=NEAR, atol=NEAR / 4, equal_nan=True)
+
+
+class _Functional(torch.nn.Module):
+    """A module that is called with weights that are not its own."""
+
+    def __init__(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.called, self.given = [module], weights
+
+    def forward(self, *arguments: Any) -> Any:
+        return functional_call(self.called[0], dict(self.given), arguments)
+
+
+def _in_mode(training: bool) -> Callable[[Living], Done]:
+    return lambda one: one.module.train(training)
+
+
+def _wanting(wanted: bool) -> Callable[[Living], Done]:
+    return lambda one: one.module.requires_grad_(wanted)
+
+
+def _freeze_first(one: Living) -> Done:
+    one.parameter(one.first).requires_grad_(False)
+    return None
+
+
+def _into(dtype: torch.dtype) -> Callable[[Living], Done]:
+    return lambda one: one.module.to(dtype)
+
+
+def _failed_to(one: Living) -> Done:
+    with suppress(Exception):
+        one.module.to(NO_SUCH_DEVICE)
+    return None
+
+
+def _share_memory(one: Living) -> Done:
+    return one.module.share_memory()
+
+
+def _flatten_parameters(one: Living) -> Done:
+    getattr(one.module, "flatten_parameters", lambda: None)()
+    return None
+
+
+def _parametrize(one: Living) -> Done:
+    parametrize.register_parametrization(one.module, one.first, Twice())
+    return None
+
+
+def _remove_parametrization(one: Living) -> Done:
+    parametrize.remove_parametrizations(one.module, one.first, leave_parametrized=True)
+    return None
+
+
+def _weight_norm(one: Living) -> Done:
+    torch.nn.utils.parametrizations.weight_norm(one.module, one.first)
+    return None
+
+
+def _old_weight_norm(one: Living) -> Done:
+    torch.nn.utils.weight_norm(one.module, one.first)
+    return None
+
+
+def _remove_weight_norm(one: Living) -> Done:
+    torch.nn.utils.remove_weight_norm(one.module, one.first)
+    return None
+
+
+def _prune(one: Living) -> Done:
+    weight = getattr(one.module, one.first)
+    mask = torch.tensor(mask_of(tuple(weight.shape)), dtype=weight.dtype, device=weight.device)
+    prune.custom_from_mask(one.module, one.first, mask)
+    return None
+
+
+def _remove_pruning(one: Living) -> Done:
+    prune.remove(one.module, one.first)
+    return None
+
+
+def _weight_drop(one: Living) -> Done:
+    module, name = one.module, one.first
+    raw = getattr(module, name)
+    delattr(module, name)
+    module.register_parameter(DROPPED.format(name), torch.nn.Parameter(raw.detach(), raw.requires_grad))
+    drop = Drop(name)
+    drop(module, ())
+    module.register_forward_pre_hook(drop)
+    return None
+
+
+def _export(one: Living) -> Done:
+    logging.disable()  # it tells everything that it does
+    try:
+        one.call(_Exported(one.module))
+    finally:
+        logging.disable(logging.NOTSET)
+    return None
+
+
+class _Exported(torch.nn.Module):
+    """A module that is exported where it is called."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.called = [module]
+
+    def forward(self, *arguments: Any) -> Any:
+        if isinstance(arguments[0], PackedSequence):  # which is another route, judged elsewhere
+            return self.called[0](*arguments)
+        import torch._dynamo  # takes seconds
+        import torch.export
+
+        torch._dynamo.reset()  # it exports a class a few times alone
+        return torch.export.export(self.called[0], arguments).module()(*arguments)
+
+
+OPERATIONS: Mapping[str, Callable[[Living], Done]] = {
+    "forward": _forward,
+    "backward": _backward,
+    "refused_call": _refused_call,
+    "hooks": _hooks,
+    "export": _export,
+    "state_dict": _state_dict,
+    "state_dict_file": _state_dict_file,
+    "file": _file,
+    "pickle": _pickle,
+    "deepcopy": _deepcopy,
+    "copy": _copy,
+    "step": _step,
+    "in_place": _in_place,
+    "data": _data,
+    "load": _load,
+    "load_assign": _load_assign,
+    "reset_parameters": _reset_parameters,
+    "to_empty": _to_empty,
+    "shared_with_another": _shared_with_another,
+    "setattr": _setattr,
+    "register_parameter": _register_parameter,
+    "register_after_to": _register_after_to,
+    "parameters_dict": _parameters_dict,
+    "untie": _untie,
+    "functional_call": _functional_call,
+    "stack_module_state": _stack_module_state,
+    "train": _in_mode(True),
+    "eval": _in_mode(False),
+    "freeze": _wanting(False),
+    "freeze_first": _freeze_first,
+    "unfreeze": _wanting(True),
+    "half": _into(torch.float16),
+    "bfloat16": _into(torch.bfloat16),
+    "float": _into(torch.float32),
+    "double": _into(torch.float64),
+    "failed_to": _failed_to,
+    "share_memory": _share_memory,
+    "flatten_parameters": _flatten_parameters,
+    "parametrize": _parametrize,
+    "remove_parametrization": _remove_parametrization,
+    "weight_norm": _weight_norm,
+    "old_weight_norm": _old_weight_norm,
+    "remove_weight_norm": _remove_weight_norm,
+    "prune": _prune,
+    "remove_pruning": _remove_pruning,
+    "weight_drop": _weight_drop,
+}
+"""What is done, by name; `tie` also needs to know which weights are one then."""
+
+
+def do(name: str, one: Living, after: Life) -> torch.nn.Module:
+    """Does an operation; returns the module that goes on. Raises whatever the module does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = _tie(one, after) if name == "tie" else OPERATIONS[name](one)
+    return one.module if done is None else done

@@ -1,0 +1,168 @@
+"""Scripts of life cycles: what is done to a module, line by line, and a fresh module beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from conformance.harness.checks.case_record import Found
+from conformance.harness.checks.lives import GRADIENTS, MISSING, RESULTS
+from conformance.harness.execution.lived import AfterOperation
+from conformance.harness.execution.requests.life.history import at_the_end
+from conformance.harness.execution.requests.life.operations import NO_SUCH_DEVICE
+from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
+from conformance.harness.reports.scripts.whole import rendered, sentence
+from conformance.harness.reports.templating import code
+from reference.histories import lives
+from strategies import Case, parse
+
+DTYPES = {"half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64"}
+
+TWICE = "torch.nn.Parameter(2 * module.{first}.detach())"
+DOUBLED = "{{name: 2 * values for name, values in module.state_dict().items()}}"
+RESTORED = "module.load_state_dict(state)"
+IN_PLACE = ("with torch.no_grad():", "    for parameter in {of}.parameters():", "        parameter.mul_(2)")
+
+
+def _apart(made: str) -> tuple[str, ...]:
+    """Lines that go on with a copy, and change the module that it is from."""
+    return (f"other, module = module, {made}", *(line.replace("{of}", "other") for line in IN_PLACE))
+
+
+TEXTS: Mapping[str, tuple[str, ...]] = {
+    "forward": ("{call}",),
+    "backward": ("{result}.sum().backward()",),
+    "refused_call": ("try:", "    module('a text')", "except Exception:", "    pass"),
+    "export": ("torch.export.export(module, {arguments})",),
+    "state_dict": ("other = {fresh}", "other.load_state_dict(module.state_dict())", "module = other"),
+    "deepcopy": _apart("copy.deepcopy(module)"),
+    "pickle": _apart("pickle.loads(pickle.dumps(module))"),
+    "copy": _apart("copy.copy(module)"),
+    "in_place": tuple(line.replace("{of}", "module") for line in IN_PLACE),
+    "data": ("for parameter in module.parameters():", "    parameter.data = 2 * parameter.data"),
+    "load": (f"module.load_state_dict({DOUBLED})",),
+    "load_assign": (f"module.load_state_dict({DOUBLED}, assign=True)",),
+    "reset_parameters": (f"state = {DOUBLED}", "module.reset_parameters()", RESTORED),
+    "to_empty": (f"state = {DOUBLED}", "module.to_empty(device='cpu')", RESTORED),
+    "setattr": (f"module.{{first}} = {TWICE}",),
+    "register_parameter": (
+        f"new = {TWICE}",
+        "del module.{first}",
+        "module.register_parameter('{first}', new)",
+    ),
+    "register_after_to": (
+        f"new = {TWICE}",
+        "del module.{first}",
+        "module.to(new.dtype)",
+        "module.register_parameter('{first}', new)",
+    ),
+    "parameters_dict": (f"module._parameters['{{first}}'] = {TWICE}",),
+    "train": ("module.train()",),
+    "eval": ("module.eval()",),
+    "freeze": ("module.requires_grad_(False)",),
+    "unfreeze": ("module.requires_grad_(True)",),
+    "freeze_first": ("module.{first}.requires_grad_(False)",),
+    "failed_to": ("try:", f"    module.to('{NO_SUCH_DEVICE}')", "except Exception:", "    pass"),
+    "share_memory": ("module.share_memory()",),
+    "flatten_parameters": ("module.flatten_parameters()",),
+    "parametrize": (
+        "class Twice(torch.nn.Module):",
+        "    def forward(self, original):",
+        "        return 2 * original",
+        "torch.nn.utils.parametrize.register_parametrization(module, '{first}', Twice())",
+    ),
+    "weight_norm": ("torch.nn.utils.parametrizations.weight_norm(module, '{first}')",),
+    "old_weight_norm": ("torch.nn.utils.weight_norm(module, '{first}')",),
+    **{name: (f"module.to(torch.{dtype})",) for name, dtype in DTYPES.items()},
+}
+"""The lines of each operation. {first}: the weight that it is about; {call}: a call of the module."""
+
+RESULT = {RESULTS: "result", GRADIENTS: "gradient", MISSING: "gradient"}
+
+IMPORTS = {"deepcopy": "copy", "copy": "copy", "pickle": "pickle", "export": "torch.export"}
+UTILITIES = {"parametrize": "torch.nn.utils.parametrize", "weight_norm": "torch.nn.utils.parametrizations"}
+
+
+def life(found: Found) -> str | None:
+    """The script of a module that is not its weights."""
+    finding, seen = found.finding, found.seen
+    if not isinstance(seen, AfterOperation):
+        return None
+    if not finding.case or seen.route not in CONTEXTS:
+        raise NoScript("the call is not known")
+    if finding.kind not in (RESULTS, GRADIENTS, MISSING) and seen.failure is None:
+        raise NoScript(f"none is written of {finding.kind}")
+    compares = seen.failure is None
+    case, _ = parse(finding.case)
+    problem = case.on(finding.cell)
+    classes = Classes.of(finding)
+    call = Call(problem, seen.route, seen.manner, classes=classes)
+    done = [name for name, after in zip(case.history, lives(problem, case.history), strict=True) if after is not None]
+    *before, valid = call.lines()
+    lines = [*call.module_lines(), *before, *_done(done, call, valid, case)]
+    lines += _compared(call, valid, done, finding.kind) if compares else [_result(valid) + ".sum().backward()"]
+    shows, sound = (("another",), ("the same",)) if compares else (("raised", "killed"), ("returned",))
+    return rendered(
+        finding,
+        "refusal.py.j2",
+        title=f"{classes.described(problem.architecture)}, {problem.dtype}: {finding.kind} {finding.field}",
+        seen=[sentence(finding.lines[0]), f"What is done to the module: {', '.join(done)}."],
+        imports=["subprocess", *sorted({one for name, one in (IMPORTS | UTILITIES).items() if name in done})],
+        limit=LIMIT_SECONDS,
+        **code(
+            constants=call.literals().splitlines(),
+            lines=inside(CONTEXTS[seen.route], lines),
+            shows=repr(shows),
+            sound=repr(sound),
+        ),
+    )
+
+
+def _done(history: list[str], call: Call, valid: str, case: Case) -> Iterator[str]:
+    """The lines of the operations, and of the calls between them."""
+    problem = call.problem
+    made = valid.partition(" = ")[2] or valid
+    arguments = made.partition("module(")[2].rpartition(")")[0]
+    words = {
+        "first": next(iter(problem.parameters)),
+        "call": made,
+        "result": _result(valid),
+        "arguments": f"({arguments},)",
+        "fresh": call.constructor(),
+    }
+    states = [name for name in ("h_0", "c_0") if getattr(problem, name) is not None]
+    names = ["packed" if problem.lengths is not None else "x", *states]
+    for name in history:
+        if name not in TEXTS:
+            raise NoScript(f"no script does {name}")
+        yield from (line.format(**words) for line in TEXTS[name])
+        if name in DTYPES:
+            yield from (f"{one} = {one}.to(torch.{DTYPES[name]})" for one in names)
+        if not at_the_end(case.pick) and name != history[-1]:
+            yield made
+
+
+def _result(valid: str) -> str:
+    """The first tensor that a call returns."""
+    made = valid.partition(" = ")[2] or valid
+    return f"{made}[0]{'.data' if 'module(packed' in made else ''}"
+
+
+def _compared(call: Call, valid: str, history: list[str], kind: str) -> Iterator[str]:
+    """The lines that compare the module with a fresh one that has its weights."""
+    dtype = next((DTYPES[name] for name in reversed(history) if name in DTYPES), "")
+    yield f"fresh = {call.constructor()}" + (f".to(torch.{dtype})" if dtype else "")
+    yield call.loaded("fresh", "{name: getattr(module, name).detach() for name in WEIGHTS}")
+    first, second = _result(valid).replace("module(", "fresh("), _result(valid)
+    if kind == RESULTS:
+        yield f"first, second = {first}, {second}"
+        yield "same = torch.equal(first, second)"
+    else:
+        yield f"for result in ({first}, {second}):"
+        yield "    if result.requires_grad:"
+        yield "        result.sum().backward()"
+        yield "grads = [(getattr(fresh, name).grad, getattr(module, name).grad) for name in WEIGHTS]"
+        yield "same = all(two is not None and torch.equal(one, two) for one, two in grads if one is not None)"
+    yield f"print('the same {RESULT[kind]}' if same else 'another {RESULT[kind]}')"

@@ -1,0 +1,76 @@
+"""The model of life cycles: what each operation does to plain weights."""
+
+import numpy as np
+import pytest
+
+from reference.histories import BEFORE, OPERATIONS, Life, beginning, blamed, facts, read, wanted_gradients
+
+WEIGHTS = {
+    "weight_ih": np.array([[1.0, 3.0]]),
+    "weight_hh": np.array([[2.0]]),
+    "bias_ih": np.array([float(np.float32(0.1))]),
+    "bias_hh": np.array([0.75]),
+}
+
+
+def lived(*names):
+    life = Life.of(WEIGHTS, "float32", True)
+    for name in names:
+        after = OPERATIONS[name](life)
+        assert after is not None, name
+        life = after
+    return life
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_applies_to_its_beginning(name):
+    life = lived(*beginning(name))
+    assert set(life.weights) == set(WEIGHTS)
+    assert set(facts(life).wanting) <= {*life.names, *life.weights}
+
+
+@pytest.mark.parametrize("name", [name for name in BEFORE if name not in ("untie", "train", "unfreeze")])
+def test_what_is_removed_leaves_a_plain_parameter_at_the_end(name):
+    life = lived(*beginning(name))
+    assert life.is_plain
+    assert not life.further
+    assert life.names == ("weight_hh", "bias_ih", "bias_hh", "weight_ih")
+
+
+def test_tied_weights_are_one_tensor_with_one_value_and_the_sum_of_gradients():
+    life = lived("tie")
+    assert life.weights["bias_hh"] == life.weights["bias_ih"]
+    assert facts(life).together == (("bias_hh", "bias_ih"),)
+    ones = {name: np.ones(values.shape) for name, values in WEIGHTS.items()}
+    assert wanted_gradients(life, ones)["bias_ih"] == 2
+    assert "bias_hh" not in wanted_gradients(life, ones)
+
+
+def test_untied_weights_differ():
+    life = lived("tie", "untie")
+    assert life.weights["bias_hh"] == 2 * life.weights["bias_ih"]
+    assert life.is_plain
+
+
+def test_conversion_rounds_to_the_dtype_and_back():
+    life = lived("half", "double")
+    assert life.dtype == "float64"
+    assert life.weights["bias_ih"] == np.float64(np.float16(np.float32(0.1)))
+
+
+def test_gradients_go_through_what_a_weight_is_made_by():
+    ones = {name: np.ones(values.shape) for name, values in WEIGHTS.items()}
+    assert (wanted_gradients(lived("parametrize"), ones)["parametrizations.weight_ih.original"] == 2).all()
+    assert wanted_gradients(lived("prune"), ones)["weight_ih_orig"].tolist() == [[1, 0]]
+    assert "weight_ih" not in wanted_gradients(lived("freeze_first"), ones)
+
+
+def test_what_goes_wrong_after_a_failed_conversion_is_told_of_it():
+    assert blamed(("forward", "failed_to", "step")) == "failed_to"
+    assert blamed(("forward", "step")) == "step"
+
+
+@pytest.mark.parametrize("text", ["", "half,", "walk", ",".join(["half"] * 21)])
+def test_word_that_is_no_history_is_refused(text):
+    with pytest.raises(ValueError, match=r"no such operation|at most 20"):
+        read(text)
