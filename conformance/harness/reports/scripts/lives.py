@@ -160,9 +160,8 @@ def _compared(call: Call, valid: str, history: list[str], kind: str) -> Iterator
         yield f"first, second = {first}, {second}"
         yield "same = torch.equal(first, second)"
     else:
-        yield f"for result in ({first}, {second}):"
-        yield "    if result.requires_grad:"
-        yield "        result.sum().backward()"
+        yield f"results = [one for one in ({first}, {second}) if one.requires_grad]"
+        yield "torch.autograd.backward([one.sum() for one in results])"
         yield "grads = [(getattr(fresh, name).grad, getattr(module, name).grad) for name in WEIGHTS]"
         yield "same = all(two is not None and torch.equal(one, two) for one, two in grads if one is not None)"
     yield f"print('the same {RESULT[kind]}' if same else 'another {RESULT[kind]}')"
