@@ -15,7 +15,7 @@ from conformance.harness.api import (
     observe_change,
     observe_life,
 )
-from reference.histories import EXPORT, OPERATIONS
+from reference.histories import CONVERSIONS, EXPORT, OPERATIONS
 from reference.problem import GRU, LSTM, RNN_TANH
 from strategies.large import NOT_LAYERS, SELDOM, far_out
 
@@ -46,7 +46,7 @@ def test_changed_weights_are_those_of_the_next_backward_pass(case, cell):
 LIVED = {"dropout": False, "memory": "contiguous", "input_size": (1, 2, 3), "hidden_size": (1, 2, 3), "share": 10}
 OFTEN = [name for name in OPERATIONS if name != EXPORT]
 SHALLOW = {"steps": (1, 2), "num_layers": (1, 2)}
-FRACTIONS = {name: {"fill": ("uniform", "normal")} for name in ("half", "bfloat16", "float", "double")}
+FRACTIONS = {name: {"fill": ("uniform", "normal")} for name in CONVERSIONS}
 """Numbers that a conversion rounds."""
 MODULE = SHALLOW | LIVED | {"packed": None, "projection": None}
 OF_MODULES = {name: cases(history=(name,), **MODULE | FRACTIONS.get(name, {})) for name in OFTEN}

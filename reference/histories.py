@@ -19,6 +19,9 @@ from reference.problem import Problem
 FACTOR = 2.0
 """What an operation multiplies weights by that changes them: exact, also where they are subnormal."""
 
+CONVERSIONS: Mapping[str, str] = {"half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64"}
+"""The operations that convert, and the dtype that each leads to."""
+
 EXPORT = "export"
 """Takes a thousand times as long as another operation."""
 
@@ -55,7 +58,7 @@ class Life:
     held      the parameter behind each weight, by the weight's name
     frozen    names of parameters that want no gradient
     together  weights that are one tensor with the value: the name of another weight
-    made      how a weight is made, where it is no parameter itself: a word of `MADE`
+    made      how a weight is made, where it is no parameter itself: the name of the operation
     loose     weights that the operations round in a way that is their own
     further   names of parameters that are held beside those in `held`
     """
@@ -86,10 +89,10 @@ class Life:
         """Whether every weight is a parameter of its own name, and none is another too."""
         return not self.made and not self.together
 
-    def times(self, factor: float) -> Life:
-        """Every weight multiplied; exact until it overflows."""
+    def twice(self, *names: str) -> Life:
+        """These weights doubled; exact until they overflow."""
         with np.errstate(over="ignore"):
-            return self.valued({name: FORMATS[self.dtype].round(w * factor) for name, w in self.weights.items()})
+            return self.valued({name: FORMATS[self.dtype].round(self.weights[name] * FACTOR) for name in names})
 
     def valued(self, weights: Mapping[str, np.ndarray]) -> Life:
         """Other weights."""
@@ -121,7 +124,7 @@ def plain(operation: Operation) -> Operation:
 
 def doubled(life: Life) -> Life:
     """Every weight is multiplied."""
-    return life.times(FACTOR)
+    return life.twice(*life.weights)
 
 
 def whole(life: Life) -> Life:
@@ -188,30 +191,24 @@ def untied(life: Life) -> Life | None:
     if not life.together:
         return None
     own = {name: Held(name) for name in life.together}
-    made = life.valued({name: values for one in own for name, values in _twice(life, one).items()})
-    return replace(made, together={}, held=dict(life.held) | own, frozen=life.frozen - set(own))
+    return replace(life.twice(*own), together={}, held=dict(life.held) | own, frozen=life.frozen - set(own))
 
 
 def readded(life: Life) -> Life:
     """The first weight was taken away, and a new one registered."""
-    name = life.first
-    return replace(life.moved(name, name).valued(_twice(life, name)), frozen=life.frozen - {name})
+    return reassigned(life.moved(life.first, life.first))
 
 
 def reassigned(life: Life) -> Life:
     """The first weight is a new parameter."""
     name = life.first
-    return replace(life.valued(_twice(life, name)), frozen=life.frozen - {name})
-
-
-def _twice(life: Life, name: str) -> dict[str, np.ndarray]:
-    return {name: life.times(FACTOR).weights[name]}
+    return replace(life.twice(name), frozen=life.frozen - {name})
 
 
 def parametrized(life: Life) -> Life:
     """The first weight is twice a parameter that has its values."""
     name, original = life.first, PARAMETRIZED.format(life.first)
-    made = life.valued(_twice(life, name)).moved(name, original)
+    made = life.twice(name).moved(name, original)
     return _renamed(made.holding(name, Held(original, FACTOR), "parametrize"), name, original)
 
 
@@ -231,7 +228,7 @@ def mask_of(shape: tuple[int, ...]) -> np.ndarray:
 def weights_dropped(life: Life) -> Life:
     """The first weight is a tensor that is made of a parameter before every call: twice its values."""
     name, raw = life.first, DROPPED.format(life.first)
-    made = life.valued(_twice(life, name)).moved(name, raw)
+    made = life.twice(name).moved(name, raw)
     return _renamed(made.holding(name, Held(raw, FACTOR), "weight_drop"), name, raw)
 
 
@@ -311,21 +308,14 @@ OPERATIONS: Mapping[str, Operation] = {
     "freeze_first": first_frozen,
     "unfreeze": whole,
     # dtypes and places
-    "half": into("float16"),
-    "bfloat16": into("bfloat16"),
-    "float": into("float32"),
-    "double": into("float64"),
+    **{name: into(dtype) for name, dtype in CONVERSIONS.items()},
     "failed_to": nothing,
     "share_memory": nothing,
     "flatten_parameters": nothing,
     # weights that are made of others
     "parametrize": plain(parametrized),
-    "remove_parametrization": removed("parametrize", "weight_norm", "spectral_norm", "orthogonal"),
-    "weight_norm": normalised(
-        "weight_norm",
-        *IN_PARTS,
-        stays_frozen=True,
-    ),
+    "remove_parametrization": removed("parametrize", "weight_norm"),
+    "weight_norm": normalised("weight_norm", *IN_PARTS, stays_frozen=True),
     "old_weight_norm": normalised("old_weight_norm", *NORMALISED, stays_frozen=False),
     "remove_weight_norm": removed("old_weight_norm"),
     "prune": plain(pruned),

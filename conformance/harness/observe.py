@@ -65,6 +65,7 @@ from conformance.harness.isolation.confirmed import CONFIRMED
 from conformance.harness.isolation.worker_process import ALONE
 from conformance.harness.support import features, smallest
 from reference import invalid_calls
+from reference.histories import CONVERSIONS
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses
 from strategies.axes import MOST_NUMBERS
@@ -113,8 +114,7 @@ def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: i
     Operations that lead to a dtype which the run has not are left out.
     """
     dtypes = session.current().axes.dtypes
-    names = {"half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64"}
-    kept = tuple(name for name in history if names.get(name, problem.dtype) in dtypes)
+    kept = tuple(name for name in history if CONVERSIONS.get(name, problem.dtype) in dtypes)
     return _returned(LiveThrough(problem, _one_route(pick), loss=loss, history=kept, at_the_end=at_the_end(pick)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -12,9 +11,9 @@ from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_cotangents
 from conformance.harness.checks.values import (
     are_equal,
+    assert_every,
     assert_fact,
     assert_returned,
-    element_of,
     is_measured,
     number,
     parts_apart,
@@ -53,18 +52,24 @@ class _Step:
         return self.after.fresh[0]
 
     def compare(
-        self, kind: str, got: LabelledArray, wanted: np.ndarray, right: np.ndarray, severity: Callable[[], str]
+        self, kind: str, got: LabelledArray, wanted: LabelledArray, right: np.ndarray, severity: str = RED
     ) -> None:
         """Counts a comparison; its first wrong element is the finding."""
-        case = case_record.current()
-        case.checked(self.after, got.values.size, 0.0, 0.0)
-        if right.all():
-            return
-        at = tuple(int(i) for i in np.unravel_index(int((~right).argmax()), right.shape))
-        lines = [f"{got.at(at)}:  got {number(got.values[at])}   {FRESH}: {number(wanted[at])}"]
-        lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
-        element = element_of(got, at, wanted[at], 0.0)
-        case.found(self.after, self.field, kind, lines, severity=severity(), element=element, other=self.fresh)
+        assert_every(
+            self.after,
+            got,
+            wanted.values,
+            right,
+            kind,
+            lambda at: f"{FRESH}: {number(wanted.values[at])}",
+            severity=severity,
+            compared=(None, self.fresh),
+            field=self.field,
+        )
+
+
+def _labelled(name: str, values: np.ndarray) -> LabelledArray:
+    return LabelledArray.of(name, values, *INDEX[: values.ndim])
 
 
 def assert_lived(seen: Lived) -> None:
@@ -107,11 +112,11 @@ def _hooks_of_packed(after: AfterOperation) -> bool:
 def _assert_weights(step: _Step) -> None:
     """Every weight is the one that it should be, up to roundings where an operation rounds in its own way."""
     for name, values in step.after.weights.items():
-        wanted = step.life.weights[name]
-        right = _equal(values, wanted)
+        got, wanted = _labelled(name, values), _labelled(name, step.life.weights[name])
+        right = are_equal(got, wanted)
         if name in step.life.loose:
-            right = right | _nearly(values, wanted, step.life.dtype)
-        step.compare(WEIGHTS, LabelledArray.of(name, values, *INDEX[: values.ndim]), wanted, right, lambda: RED)
+            right = right | _nearly(got.values, wanted.values, step.life.dtype)
+        step.compare(WEIGHTS, got, wanted, right)
 
 
 def _nearly(values: np.ndarray, wanted: np.ndarray, dtype: str) -> np.ndarray:
@@ -125,16 +130,13 @@ def _nearly(values: np.ndarray, wanted: np.ndarray, dtype: str) -> np.ndarray:
 
 def _assert_results(step: _Step) -> None:
     for name, wanted in step.fresh.results.items():
-        got = step.after.results[name]
-
-        def severity(name: str = name) -> str:
+        got, severity = step.after.results[name], RED
+        right = are_equal(got, wanted)
+        if not right.all() and not is_measured(step.fresh):
             part = (name, ALL, ALL)
-            beyond = is_measured(step.fresh) or parts_apart(
-                step.fresh, step.after, [part], allowed(step.fresh), count=False
-            )
-            return RED if beyond else AMBER
-
-        step.compare(RESULTS, got, wanted.values, are_equal(got, wanted), severity)
+            apart = parts_apart(step.fresh, step.after, [part], allowed(step.fresh), count=False)
+            severity = RED if apart else AMBER
+        step.compare(RESULTS, got, wanted, right, severity)
 
 
 def _assert_gradients(step: _Step) -> None:
@@ -142,19 +144,18 @@ def _assert_gradients(step: _Step) -> None:
 
     Such sums may be made in any order: they keep within twice the bounds of their summands.
     """
-    life, got = step.life, step.after.raw_gradients
-    wanted = wanted_gradients(life, step.fresh.raw_gradients)
-    missing = sorted(wanted.keys() - got.keys())
+    life, seen = step.life, step.after.raw_gradients
+    gradients = wanted_gradients(life, step.fresh.raw_gradients)
+    missing = sorted(gradients.keys() - seen.keys())
     assert_fact(step.after, step.field, MISSING, missing, [])
     if missing:
         return
-    for name in wanted.keys() & got.keys():
-        right = _equal(got[name], wanted[name])
+    for name, values in gradients.items():
+        got, wanted = (_labelled(f"gradient of {name}", one) for one in (seen[name], values))
+        right = are_equal(got, wanted)
         if not right.all() and not (life.is_plain and is_measured(step.fresh)):
-            within = np.abs(got[name] - wanted[name]) <= _radius(step, name, wanted[name])
-            right = right | within
-        labelled = LabelledArray.of(f"gradient of {name}", got[name], *INDEX[: got[name].ndim])
-        step.compare(GRADIENTS, labelled, wanted[name], right, lambda: RED)
+            right = right | (np.abs(got.values - values) <= _radius(step, name, values))
+        step.compare(GRADIENTS, got, wanted, right)
 
 
 def _radius(step: _Step, name: str, wanted: np.ndarray) -> np.ndarray:
@@ -165,8 +166,3 @@ def _radius(step: _Step, name: str, wanted: np.ndarray) -> np.ndarray:
     rounding = FORMATS[step.life.dtype].unit_roundoff * np.abs(wanted)
     radius: np.ndarray = 2 * sum(radii, np.zeros(wanted.shape)) + 2 * rounding
     return radius
-
-
-def _equal(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    equal: np.ndarray = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
-    return equal

@@ -315,11 +315,12 @@ def assert_every(
     severity: str = "",
     compared: tuple[LabelledArray | None, Observation | None] = (None, None),
     allowed: np.ndarray | None = None,
+    field: str = "",
 ) -> None:
     """Counts a comparison with `other`; its first wrong element is the finding, with the text `beside`.
 
     compared: the labels of `other`, and the call that it is of. allowed: by how much each element may differ; the
-    finding then is the wrong element of the largest error / bound.
+    finding then is the wrong element of the largest error / bound. field: the finding's, if not that of `got`
     """
     assert got.values.shape == other.shape, "a comparison never broadcasts"
     case = case_record.current()
@@ -331,7 +332,7 @@ def assert_every(
         lines += [f"{int((~right).sum())} of {right.size} elements are wrong"] if right.size > 1 else []
         labels, call = compared
         element = element_of(got, index, other[index], 0.0 if allowed is None else allowed[index], labels)
-        case.found(seen, got.field, kind, lines, severity=severity, element=element, other=call)
+        case.found(seen, field or got.field, kind, lines, severity=severity, element=element, other=call)
 
 
 def assert_accurate(seen: Observation, function: str, got: LabelledArray, exact: np.ndarray, most: float) -> None:

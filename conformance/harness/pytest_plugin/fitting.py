@@ -9,6 +9,9 @@ from conformance.harness.property import Property, properties
 from strategies import Case
 from strategies.axes import LAYOUT_WORDS
 
+WORDS = {"spoil": "bad", "history": "do"}
+"""Fields that most families have no value of, and their words in a case line."""
+
 MOST_LISTED = 4
 """Permitted values that a line lists; of more it gives the first ones."""
 
@@ -40,8 +43,8 @@ def _taken(name: str, case: Case, permitted: Collection[Any]) -> str:
         refused = set(case.layout).difference(*permitted)
         said = [f"the word {word}" for word in sorted(needed)] + [f"no word {word}" for word in sorted(refused)]
         return " and ".join(said) or "other words of a layout together"
-    if name == "spoil":
-        return f"bad={next(iter(permitted))}" if any(permitted) else "no bad="
+    if word := WORDS.get(name):
+        return f"{word}={next(iter(permitted))}" if any(permitted) else f"no {word}="
     if set(permitted) <= {True, False}:
         return f"{name}={any(permitted)}"
     several = list(dict.fromkeys(permitted))

@@ -15,10 +15,8 @@ from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall
 from conformance.harness.execution.requests.problem_request import Modules
 from conformance.harness.execution.subject import Subject
+from reference.histories import FACTOR
 from reference.problem import Problem
-
-FACTOR = 2.0
-"""What every weight is multiplied by: exact, also where it is subnormal."""
 
 
 def _in_place(module: torch.nn.Module) -> None:

@@ -118,6 +118,12 @@ def _filled(items: list[str]) -> list[str]:
     return [_wrapped(line) for line in lines]
 
 
+def first_result(line: str) -> str:
+    """The first tensor that a call returns, of a line that makes it and may name its results."""
+    made = line.partition(" = ")[2] or line
+    return f"{made}[0]{'.data' if 'module(packed' in made else ''}"
+
+
 def in_context(route: str, lines: list[str]) -> str:
     """Lines in the context of a route."""
     return "\n".join(inside(CONTEXTS[route], lines))

@@ -9,26 +9,28 @@ from conformance.harness.checks.lives import GRADIENTS, MISSING, RESULTS
 from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.requests.life.history import at_the_end
 from conformance.harness.execution.requests.life.operations import NO_SUCH_DEVICE
-from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
+from conformance.harness.reports.calls.call_text import CONTEXTS, DOUBLED, Call, first_result, inside
 from conformance.harness.reports.calls.classes import Classes
 from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
 from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
-from reference.histories import lives
+from reference.histories import CONVERSIONS, lives
 from strategies import Case, parse
 
-DTYPES = {"half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64"}
-
 TWICE = "torch.nn.Parameter(2 * module.{first}.detach())"
-DOUBLED = "{{name: 2 * values for name, values in module.state_dict().items()}}"
+STATE_TWICE = "{{name: 2 * values for name, values in module.state_dict().items()}}"
 RESTORED = "module.load_state_dict(state)"
-IN_PLACE = ("with torch.no_grad():", "    for parameter in {of}.parameters():", "        parameter.mul_(2)")
+
+
+def _doubled(way: str, module: str = "module") -> tuple[str, ...]:
+    """Lines that double every parameter of a module."""
+    return tuple(line.format(module) for line in DOUBLED[way])
 
 
 def _apart(made: str) -> tuple[str, ...]:
     """Lines that go on with a copy, and change the module that it is from."""
-    return (f"other, module = module, {made}", *(line.replace("{of}", "other") for line in IN_PLACE))
+    return (f"other, module = module, {made}", *_doubled("in place", "other"))
 
 
 TEXTS: Mapping[str, tuple[str, ...]] = {
@@ -40,12 +42,13 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
     "deepcopy": _apart("copy.deepcopy(module)"),
     "pickle": _apart("pickle.loads(pickle.dumps(module))"),
     "copy": _apart("copy.copy(module)"),
-    "in_place": tuple(line.replace("{of}", "module") for line in IN_PLACE),
-    "data": ("for parameter in module.parameters():", "    parameter.data = 2 * parameter.data"),
-    "load": (f"module.load_state_dict({DOUBLED})",),
-    "load_assign": (f"module.load_state_dict({DOUBLED}, assign=True)",),
-    "reset_parameters": (f"state = {DOUBLED}", "module.reset_parameters()", RESTORED),
-    "to_empty": (f"state = {DOUBLED}", "module.to_empty(device='cpu')", RESTORED),
+    "step": _doubled("by an optimiser step"),
+    "in_place": _doubled("in place"),
+    "data": _doubled("through .data"),
+    "load": (f"module.load_state_dict({STATE_TWICE})",),
+    "load_assign": (f"module.load_state_dict({STATE_TWICE}, assign=True)",),
+    "reset_parameters": (f"state = {STATE_TWICE}", "module.reset_parameters()", RESTORED),
+    "to_empty": (f"state = {STATE_TWICE}", "module.to_empty(device='cpu')", RESTORED),
     "setattr": (f"module.{{first}} = {TWICE}",),
     "register_parameter": (
         f"new = {TWICE}",
@@ -75,7 +78,7 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
     ),
     "weight_norm": ("torch.nn.utils.parametrizations.weight_norm(module, '{first}')",),
     "old_weight_norm": ("torch.nn.utils.weight_norm(module, '{first}')",),
-    **{name: (f"module.to(torch.{dtype})",) for name, dtype in DTYPES.items()},
+    **{name: (f"module.to(torch.{dtype})",) for name, dtype in CONVERSIONS.items()},
 }
 """The lines of each operation. {first}: the weight that it is about; {call}: a call of the module."""
 
@@ -102,7 +105,7 @@ def life(found: Found) -> str | None:
     done = [name for name, after in zip(case.history, lives(problem, case.history), strict=True) if after is not None]
     *before, valid = call.lines()
     lines = [*call.module_lines(), *before, *_done(done, call, valid, case)]
-    lines += _compared(call, valid, done, finding.kind) if compares else [_result(valid) + ".sum().backward()"]
+    lines += _compared(call, valid, done, finding.kind) if compares else [first_result(valid) + ".sum().backward()"]
     shows, sound = (("another",), ("the same",)) if compares else (("raised", "killed"), ("returned",))
     return rendered(
         finding,
@@ -128,7 +131,7 @@ def _done(history: list[str], call: Call, valid: str, case: Case) -> Iterator[st
     words = {
         "first": next(iter(problem.parameters)),
         "call": made,
-        "result": _result(valid),
+        "result": first_result(valid),
         "arguments": f"({arguments},)",
         "fresh": call.constructor(),
     }
@@ -138,24 +141,18 @@ def _done(history: list[str], call: Call, valid: str, case: Case) -> Iterator[st
         if name not in TEXTS:
             raise NoScript(f"no script does {name}")
         yield from (line.format(**words) for line in TEXTS[name])
-        if name in DTYPES:
-            yield from (f"{one} = {one}.to(torch.{DTYPES[name]})" for one in names)
+        if name in CONVERSIONS:
+            yield from (f"{one} = {one}.to(torch.{CONVERSIONS[name]})" for one in names)
         if not at_the_end(case.pick) and name != history[-1]:
             yield made
 
 
-def _result(valid: str) -> str:
-    """The first tensor that a call returns."""
-    made = valid.partition(" = ")[2] or valid
-    return f"{made}[0]{'.data' if 'module(packed' in made else ''}"
-
-
 def _compared(call: Call, valid: str, history: list[str], kind: str) -> Iterator[str]:
     """The lines that compare the module with a fresh one that has its weights."""
-    dtype = next((DTYPES[name] for name in reversed(history) if name in DTYPES), "")
+    dtype = next((CONVERSIONS[name] for name in reversed(history) if name in CONVERSIONS), "")
     yield f"fresh = {call.constructor()}" + (f".to(torch.{dtype})" if dtype else "")
     yield call.loaded("fresh", "{name: getattr(module, name).detach() for name in WEIGHTS}")
-    first, second = _result(valid).replace("module(", "fresh("), _result(valid)
+    first, second = first_result(valid).replace("module(", "fresh("), first_result(valid)
     if kind == RESULTS:
         yield f"first, second = {first}, {second}"
         yield "same = torch.equal(first, second)"

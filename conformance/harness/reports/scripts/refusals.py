@@ -28,7 +28,7 @@ from conformance.harness.execution.requests.invalid.call import (
 from conformance.harness.execution.requests.invalid.construction import keywords
 from conformance.harness.execution.requests.invalid.state import HOOKS, OF_CLASS, OF_TENSORS, RANDOM, SETTINGS
 from conformance.harness.execution.requests.packing import Batch
-from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
+from conformance.harness.reports.calls.call_text import CONTEXTS, Call, first_result, inside
 from conformance.harness.reports.calls.classes import Classes
 from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.reports.calls.packing_call import name_of
@@ -197,7 +197,7 @@ def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
         again = ["try:", f"    {invalid}", "    print('accepted')", "except Exception:", "    print('refused')"]
         return [*spoilt, *attempt, *again, "sys.exit()"]
     if kind == STATELESS:
-        alone = _result(f" = module({'packed' if 'module(packed' in valid else 'x'})")
+        alone = first_result(f" = module({'packed' if 'module(packed' in valid else 'x'})")
         asked = [f"first = {alone}", *spoilt, *attempt, f"second = {alone}"]
         return [*asked, *_said("torch.equal(first, second)", "the same result", "another result")]
     if kind == KEEPS:
@@ -206,11 +206,11 @@ def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
         kept = spoilt[0].partition(" = ")[0] if spoilt else ""
         return [
             *([f"kept = {kept}"] if kept else []),
-            f"first = {_result(valid)}",
+            f"first = {first_result(valid)}",
             *spoilt,
             *attempt,
             *([f"{kept} = kept"] if kept else []),
-            f"second = {_result(valid)}",
+            f"second = {first_result(valid)}",
             *_said("torch.equal(first, second)", "the same result", "another result"),
         ]
     return [*spoilt, invalid]
@@ -251,13 +251,6 @@ def _of_kept(valid: str, spoilt: list[str], attempt: list[str]) -> list[str]:
         "gc.collect()",
         *_said("any(one() is not None for one in given)", "kept", "let go"),
     ]
-
-
-def _result(valid: str) -> str:
-    """The first tensor that a call returns."""
-    made = valid.partition(" = ")[2]
-    packed = "module(packed" in made
-    return f"{made}[0]{'.data' if packed else ''}"
 
 
 def _spoilt(spoil: Spoil, seen: Refused, valid: str) -> tuple[list[str], str]:

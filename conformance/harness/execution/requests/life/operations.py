@@ -18,7 +18,9 @@ from torch.func import functional_call, stack_module_state
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.rnn import PackedSequence
 
-from reference.histories import DROPPED, FACTOR, Life, mask_of
+from conformance.harness.execution.requests.life_cycle import CHANGES
+from conformance.harness.execution.tensors import DTYPES
+from reference.histories import CONVERSIONS, DROPPED, FACTOR, Life, mask_of
 
 NO_SUCH_DEVICE = "cuda:99"
 """A device that no machine has."""
@@ -77,11 +79,20 @@ class Drop:
         setattr(module, self.name, getattr(module, DROPPED.format(self.name)) * FACTOR)
 
 
-def double(module: torch.nn.Module) -> None:
-    """Doubles every parameter in place."""
+def doubled(way: str) -> Callable[[Living], Done]:
+    """Doubles every parameter in one of the `CHANGES`."""
+
+    def done(one: Living) -> Done:
+        double(one.module, way)
+        return None
+
+    return done
+
+
+def double(module: torch.nn.Module, way: str = "in place") -> None:
+    """Doubles every parameter of a module."""
     with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.mul_(FACTOR)
+        CHANGES[way](module)
 
 
 def _forward(one: Living) -> Done:
@@ -189,27 +200,6 @@ def _copy(one: Living) -> Done:
     made = copy.copy(one.module)
     double(one.module)
     return made
-
-
-def _step(one: Living) -> Done:
-    parameters = list(one.module.parameters())
-    for parameter in parameters:
-        parameter.grad = -parameter.detach()
-    torch.optim.SGD(parameters, lr=FACTOR - 1).step()
-    for parameter in parameters:
-        parameter.grad = None
-    return None
-
-
-def _in_place(one: Living) -> Done:
-    double(one.module)
-    return None
-
-
-def _data(one: Living) -> Done:
-    for parameter in one.module.parameters():
-        parameter.data = parameter.data * FACTOR
-    return None
 
 
 def _load(one: Living) -> Done:
@@ -442,9 +432,9 @@ OPERATIONS: Mapping[str, Callable[[Living], Done]] = {
     "pickle": _pickle,
     "deepcopy": _deepcopy,
     "copy": _copy,
-    "step": _step,
-    "in_place": _in_place,
-    "data": _data,
+    "step": doubled("by an optimiser step"),
+    "in_place": doubled("in place"),
+    "data": doubled("through .data"),
     "load": _load,
     "load_assign": _load_assign,
     "reset_parameters": _reset_parameters,
@@ -462,10 +452,7 @@ OPERATIONS: Mapping[str, Callable[[Living], Done]] = {
     "freeze": _wanting(False),
     "freeze_first": _freeze_first,
     "unfreeze": _wanting(True),
-    "half": _into(torch.float16),
-    "bfloat16": _into(torch.bfloat16),
-    "float": _into(torch.float32),
-    "double": _into(torch.float64),
+    **{name: _into(DTYPES[dtype]) for name, dtype in CONVERSIONS.items()},
     "failed_to": _failed_to,
     "share_memory": _share_memory,
     "flatten_parameters": _flatten_parameters,
