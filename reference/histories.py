@@ -9,18 +9,20 @@ An operation that does not apply leaves it as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
 from reference.formats import FORMATS
+from reference.life import DIRECTION, FACTOR, MULTIPLE, ORTHOGONAL, Held, Life
 from reference.problem import Problem
-
-FACTOR = 2.0
-"""What an operation multiplies weights by that changes them: exact, also where they are subnormal."""
 
 CONVERSIONS: Mapping[str, str] = {"half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64"}
 """The operations that convert, and the dtype that each leads to."""
+
+STEP = 2.0**-3
+"""By how much Rprop moves a weight at first."""
 
 EXPORT = "export"
 """Takes a thousand times as long as another operation."""
@@ -30,82 +32,11 @@ PRUNED = ("{}_orig", "{}_mask")
 DROPPED = "{}_raw"
 NORMALISED = ("{}_g", "{}_v")
 IN_PARTS = (PARAMETRIZED + "0", PARAMETRIZED + "1")
-FORMS = (PARAMETRIZED, *IN_PARTS, *PRUNED, DROPPED, *NORMALISED)
+SPECTRAL = (PARAMETRIZED, "parametrizations.{}.0._u", "parametrizations.{}.0._v")
+OLD_SPECTRAL = ("{}_orig", "{}_u", "{}_v")
+OF_BASE = (PARAMETRIZED, "parametrizations.{}.0.base")
+FORMS = (*IN_PARTS, *PRUNED, DROPPED, *NORMALISED, *SPECTRAL, *OLD_SPECTRAL, *OF_BASE)
 """The names of what stands in a state_dict in place of a weight."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """A parameter that the user holds, through which a weight is made.
-
-    name    as the module names it
-    factor  the derivative of each element of the weight by that of the parameter: an array, or a number; None where
-            it is not elementwise
-    """
-
-    name: str
-    factor: np.ndarray | float | None = 1.0
-
-
-@dataclass(frozen=True)
-class Life:
-    """A module as its weights.
-
-    weights   by their documented names, float64, numbers that `dtype` stores exactly
-    dtype     of weights, inputs and states
-    training  the mode
-    names     of the state_dict, in order
-    held      the parameter behind each weight, by the weight's name
-    frozen    names of parameters that want no gradient
-    together  weights that are one tensor with the value: the name of another weight
-    made      how a weight is made, where it is no parameter itself: the name of the operation
-    loose     weights that the operations round in a way that is their own
-    further   names of parameters that are held beside those in `held`
-    """
-
-    weights: Mapping[str, np.ndarray]
-    dtype: str
-    training: bool
-    names: tuple[str, ...]
-    held: Mapping[str, Held]
-    frozen: frozenset[str] = frozenset()
-    together: Mapping[str, str] = field(default_factory=dict)
-    made: Mapping[str, str] = field(default_factory=dict)
-    loose: frozenset[str] = frozenset()
-    further: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, weights: Mapping[str, np.ndarray], dtype: str, training: bool) -> Life:
-        """The life of a module that was built and given its weights."""
-        return cls(dict(weights), dtype, training, tuple(weights), {name: Held(name) for name in weights})
-
-    @property
-    def first(self) -> str:
-        """The weight that operations of one weight are about."""
-        return next(iter(self.weights))
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether every weight is a parameter of its own name, and none is another too."""
-        return not self.made and not self.together
-
-    def twice(self, *names: str) -> Life:
-        """These weights doubled; exact until they overflow."""
-        with np.errstate(over="ignore"):
-            return self.valued({name: FORMATS[self.dtype].round(self.weights[name] * FACTOR) for name in names})
-
-    def valued(self, weights: Mapping[str, np.ndarray]) -> Life:
-        """Other weights."""
-        return replace(self, weights=dict(self.weights) | dict(weights))
-
-    def moved(self, name: str, *names: str) -> Life:
-        """The state_dict without a name, and with others in the end."""
-        return replace(self, names=(*(one for one in self.names if one != name), *names))
-
-    def holding(self, name: str, held: Held, made: str) -> Life:
-        """A weight that is made of another parameter; made: how, "" where it is a parameter."""
-        others = {n: how for n, how in self.made.items() if n != name}
-        return replace(self, held=dict(self.held) | {name: held}, made=others | ({name: made} if made else {}))
 
 
 Operation = Callable[[Life], Life | None]
@@ -125,6 +56,12 @@ def plain(operation: Operation) -> Operation:
 def doubled(life: Life) -> Life:
     """Every weight is multiplied."""
     return life.twice(*life.weights)
+
+
+def stepped(life: Life) -> Life:
+    """Every number is one step nearer to 0, or past it."""
+    store = FORMATS[life.dtype].round
+    return life.valued({name: store(values - STEP * np.sign(values)) for name, values in life.weights.items()})
 
 
 def whole(life: Life) -> Life:
@@ -240,8 +177,24 @@ def normalised(word: str, *parts: str, stays_frozen: bool) -> Operation:
         made = life.moved(name, *(part.format(name) for part in parts))
         own = frozenset(part.format(name) for part in parts)
         still = own if stays_frozen and name in life.frozen else frozenset()
-        made = replace(made, loose=life.loose | {name}, frozen=life.frozen - {name} | still, further=own)
+        loose = dict(life.loose) | {name: DIRECTION}
+        made = replace(made, loose=loose, frozen=life.frozen - {name} | still, further=own)
         return made.holding(name, Held(parts[-1].format(name), None), word)
+
+    return plain(done)
+
+
+def constrained(word: str, forms: tuple[str, ...], law: str, training: bool | None = None) -> Operation:
+    """The first weight is made of a parameter that had its values, and of buffers; a law alone is known of it.
+
+    training: the mode from then on, where the weight would be another at each call otherwise
+    """
+
+    def done(life: Life) -> Life:
+        name, (original, *buffers) = life.first, (form.format(life.first) for form in forms)
+        made = life.moved(name, original, *buffers).holding(name, Held(original, None), word)
+        mode = life.training if training is None else training
+        return _renamed(replace(made, loose=dict(life.loose) | {name: law}, training=mode), name, original)
 
     return plain(done)
 
@@ -284,6 +237,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "copy": doubled,
     # other weights in the same parameters
     "step": doubled,
+    "momentum_step": doubled,
+    "rprop_step": plain(stepped),
     "in_place": doubled,
     "data": doubled,
     "load": plain(doubled),
@@ -314,15 +269,30 @@ OPERATIONS: Mapping[str, Operation] = {
     "flatten_parameters": nothing,
     # weights that are made of others
     "parametrize": plain(parametrized),
-    "remove_parametrization": removed("parametrize", "weight_norm"),
+    "remove_parametrization": removed("parametrize", "weight_norm", "spectral_norm", "orthogonal"),
     "weight_norm": normalised("weight_norm", *IN_PARTS, stays_frozen=True),
     "old_weight_norm": normalised("old_weight_norm", *NORMALISED, stays_frozen=False),
     "remove_weight_norm": removed("old_weight_norm"),
+    "spectral_norm": constrained("spectral_norm", SPECTRAL, MULTIPLE, training=False),
+    "old_spectral_norm": constrained("old_spectral_norm", OLD_SPECTRAL, MULTIPLE, training=False),
+    "remove_spectral_norm": removed("old_spectral_norm"),
+    "orthogonal": constrained("orthogonal", OF_BASE, ORTHOGONAL),
     "prune": plain(pruned),
     "remove_pruning": removed("prune"),
     "weight_drop": plain(weights_dropped),
 }
 """What may be done to a module, by its word in a case line, and how its weights move."""
+
+KEEPING = (
+    *("forward", "backward", "refused_call", "hooks", "deepcopy", "file", "pickle", "eval", "failed_to"),
+    *("share_memory", "flatten_parameters", "remove_parametrization", "remove_spectral_norm"),
+)
+"""Operations that keep a weight of which a law alone is known."""
+
+
+def moved(life: Life, name: str) -> Life | None:
+    """The life after an operation, by its name; None where that does not apply."""
+    return None if life.is_known_by_law and name not in KEEPING else OPERATIONS[name](life)
 
 
 BEFORE: Mapping[str, str] = {
@@ -331,6 +301,7 @@ BEFORE: Mapping[str, str] = {
     "train": "eval",
     "remove_parametrization": "parametrize",
     "remove_weight_norm": "old_weight_norm",
+    "remove_spectral_norm": "old_spectral_norm",
     "remove_pruning": "prune",
 }
 """What an operation takes back."""
@@ -341,56 +312,37 @@ def beginning(name: str) -> tuple[str, ...]:
     return (BEFORE[name], name) if name in BEFORE else (name,)
 
 
+@cache
+def pairs() -> frozenset[tuple[str, str]]:
+    """The ordered pairs of operations that can be done in one history, the second at any time after the first.
+
+    An export comes first alone: a history ends long before it otherwise.
+    """
+    new = Life.of({name: np.ones((1, 1)) for name in ("weight", "bias")}, "float32", training=True)
+    begun = {name: _done(new, beginning(name)) for name in OPERATIONS}
+    later = (name for name in OPERATIONS if name != EXPORT)
+    return frozenset((first, second) for second in later for first in OPERATIONS if _follows(begun[first], second))
+
+
+def _done(life: Life, names: Sequence[str]) -> Life:
+    for name in names:
+        life = moved(life, name) or life
+    return life
+
+
+def _follows(life: Life, name: str) -> bool:
+    """Whether an operation applies after others, at once or after what it takes back."""
+    return any(moved(_done(life, before), name) is not None for before in ((), beginning(name)[:-1]))
+
+
 def lives(problem: Problem, history: tuple[str, ...]) -> tuple[Life | None, ...]:
     """The life of a problem's module after each operation; None where that does not apply, and changes nothing."""
     life, found = Life.of(problem.parameters, problem.dtype, problem.training), list[Life | None]()
     for name in history:
-        after = OPERATIONS[name](life)
+        after = moved(life, name)
         found.append(after)
         life = after or life
     return tuple(found)
-
-
-def called(problem: Problem, life: Life) -> Problem:
-    """The same call of a module with these weights, of their dtype."""
-    h_0, c_0 = (None if one is None else FORMATS[life.dtype].round(one) for one in (problem.h_0, problem.c_0))
-    return replace(
-        problem,
-        dtype=life.dtype,
-        parameters=life.weights,
-        input=FORMATS[life.dtype].round(problem.input),
-        h_0=h_0,
-        c_0=c_0,
-        training=life.training,
-        granule=0.0,
-    )
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a module says of itself.
-
-    names        of the state_dict, in order
-    together     parameters that are one tensor, by all their names
-    wanting      names of parameters that want gradients
-    in_training  its mode
-    """
-
-    names: tuple[str, ...] = ()
-    together: tuple[tuple[str, ...], ...] = ()
-    wanting: tuple[str, ...] = ()
-    in_training: bool = True
-
-
-def facts(life: Life) -> Facts:
-    """What a module says of itself that has these weights."""
-    groups: dict[str, list[str]] = {}
-    for weight, other in life.together.items():
-        groups.setdefault(other, [other]).append(weight)
-    held = {one.name for one in life.held.values()} | set(life.together) | life.further
-    wanting = (one for one in held if life.together.get(one, one) not in life.frozen)
-    together = sorted(tuple(sorted(group)) for group in groups.values())
-    return Facts(life.names, tuple(together), tuple(sorted(wanting)), life.training)
 
 
 SUSPECTS = ("register_after_to", "failed_to")
@@ -414,17 +366,3 @@ def read(text: str) -> tuple[str, ...]:
 
 MOST_OPERATIONS = 20
 """The longest history that a case line may ask for."""
-
-
-def wanted_gradients(life: Life, gradients: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The gradient that each parameter that is held and not frozen gets, from those of the weights it is behind.
-
-    A parameter whose derivative is not elementwise is left out.
-    """
-    found: dict[str, np.ndarray] = {}
-    for name, held in life.held.items():
-        if held.factor is None or held.name in life.frozen or name not in gradients:
-            continue
-        own = gradients[name] * held.factor
-        found[held.name] = own if held.name not in found else FORMATS[life.dtype].round(found[held.name] + own)
-    return found

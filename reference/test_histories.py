@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from reference.histories import BEFORE, OPERATIONS, Life, beginning, blamed, facts, read, wanted_gradients
+from reference.histories import BEFORE, OPERATIONS, beginning, blamed, read
+from reference.life import Life, facts, wanted_gradients
 
 WEIGHTS = {
     "weight_ih": np.array([[1.0, 3.0]]),

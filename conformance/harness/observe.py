@@ -115,7 +115,11 @@ def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: i
     """
     dtypes = session.current().axes.dtypes
     kept = tuple(name for name in history if CONVERSIONS.get(name, problem.dtype) in dtypes)
-    return _returned(LiveThrough(problem, _one_route(pick), loss=loss, history=kept, at_the_end=at_the_end(pick)))
+    request = LiveThrough(problem, _one_route(pick), loss=loss, history=kept, at_the_end=at_the_end(pick))
+    seen = _returned(request)
+    for one in seen:
+        session.current().recorder.lived(kept, one.done)
+    return seen
 
 
 def observe_layers(problem: Problem) -> list[ByLayers]:

@@ -21,7 +21,8 @@ from conformance.harness.checks.values import (
 from conformance.harness.execution.lived import AfterOperation, Lived
 from conformance.harness.execution.observation import INDEX, Differentiated, LabelledArray
 from reference.formats import FORMATS
-from reference.histories import Facts, Life, blamed, facts, lives, wanted_gradients
+from reference.histories import blamed, lives
+from reference.life import DIRECTION, MULTIPLE, ORTHOGONAL, Facts, Life, facts, wanted_gradients
 
 ALL = np.s_[:]
 FRESH = "a fresh module with these weights"
@@ -110,12 +111,12 @@ def _hooks_of_packed(after: AfterOperation) -> bool:
 
 
 def _assert_weights(step: _Step) -> None:
-    """Every weight is the one that it should be, up to roundings where an operation rounds in its own way."""
+    """Every weight is the one that it should be, or as the law says where an operation makes it in its own way."""
     for name, values in step.after.weights.items():
         got, wanted = _labelled(name, values), _labelled(name, step.life.weights[name])
         right = are_equal(got, wanted)
-        if name in step.life.loose:
-            right = right | _nearly(got.values, wanted.values, step.life.dtype)
+        if law := step.life.loose.get(name):
+            right = right | LAWS[law](got.values, wanted.values, step.life.dtype)
         step.compare(WEIGHTS, got, wanted, right)
 
 
@@ -126,6 +127,30 @@ def _nearly(values: np.ndarray, wanted: np.ndarray, dtype: str) -> np.ndarray:
         roundings = 8 + int(np.prod(wanted.shape[1:]))
         near: np.ndarray = np.abs(values - wanted) <= roundings * FORMATS[dtype].unit_roundoff * np.abs(wanted)
     return near | ~((norm > 2.0**-6) & (norm < 2.0**6))
+
+
+def _is_multiple(values: np.ndarray, wanted: np.ndarray, dtype: str) -> np.ndarray:
+    """Whether each value is a multiple of the wanted one, the factor the same for all; where it is out of range,
+    anything is."""
+    largest = np.unravel_index(np.argmax(np.abs(wanted)), wanted.shape)
+    with np.errstate(all="ignore"):
+        factor = values[largest] / wanted[largest]
+        near: np.ndarray = np.abs(values - factor * wanted) <= 8 * FORMATS[dtype].unit_roundoff * np.abs(values)
+    in_range = 2.0**-6 < np.abs(wanted[largest]) < 2.0**6 and 2.0**-6 < abs(factor) < 2.0**6
+    return near | ~np.asarray(in_range) | (np.abs(wanted) < 2.0**-6)
+
+
+def _is_orthogonal(values: np.ndarray, _: np.ndarray, dtype: str) -> np.ndarray:
+    """Whether the columns of a weight are orthogonal and of length 1, or its rows where it has fewer."""
+    columns = values if values.shape[0] >= values.shape[1] else values.T
+    with np.errstate(all="ignore"):
+        apart = np.abs(columns.T @ columns - np.eye(columns.shape[1]))
+    near: np.ndarray = np.full(values.shape, (apart <= 64 * max(values.shape) * FORMATS[dtype].unit_roundoff).all())
+    return near
+
+
+LAWS = {DIRECTION: _nearly, MULTIPLE: _is_multiple, ORTHOGONAL: _is_orthogonal}
+"""Of a weight that an operation makes in its own way: whether each value is as the law says."""
 
 
 def _assert_results(step: _Step) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from conformance.harness.execution.observation import Differentiated, Observation
-from reference.histories import Facts
+from reference.life import Facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,11 @@ class AfterOperation(Differentiated):
 class Lived(Observation):
     """A module's life: what was seen after each operation that applies, and that a linear layer takes too.
 
+    done   the operations that were done, in order: those that apply
     ended  the operation in which a linear layer fails, and how; "" where it fails in none
     """
 
     history: tuple[str, ...] = ()
     after: tuple[AfterOperation, ...] = ()
+    done: tuple[str, ...] = ()
     ended: str = ""

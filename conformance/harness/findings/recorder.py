@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 from conformance.clauses import REMARK
@@ -213,6 +215,9 @@ class Finding:
 SEPARATOR = "|"
 """What stands between the parts of a key."""
 
+LEFT_OUT = "-"
+"""What stands before an operation of a life cycle that does not apply."""
+
 
 @dataclass
 class LeftOut:
@@ -232,7 +237,9 @@ class Recorder:
     """All of a process: a tally for each property and cell, one for each clause, cell, dtype and route, findings that
     do not fail, what was unsupported, how often each kernel was recorded, the worst error of a function over every
     16-bit value, in units of roundoff, the largest sizes, for each real configuration that was tried whether it was in
-    full, and for each user's module and chapter the rows and steps of the smallest case that stands for a larger call.
+    full, for each user's module and chapter the rows and steps of the smallest case that stands for a larger call, and
+    how often each operation of a life cycle was done, by its name, each ordered pair of them, and each of them left out
+    because it does not apply.
     """
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
@@ -244,6 +251,7 @@ class Recorder:
     largest: dict[str, int] = field(default_factory=dict)
     real: dict[str, bool] = field(default_factory=dict)
     reduced: dict[str, list[int]] = field(default_factory=dict)
+    lives: dict[str, int] = field(default_factory=dict)
 
     def measured(self, function: str, error: float) -> None:
         """The worst error of a function, such as `float16 tanh`, over every value."""
@@ -262,6 +270,13 @@ class Recorder:
         """A call in full had to be reduced to these rows and steps; the smallest of a module and chapter is kept."""
         before = self.reduced.get(place, [rows, steps])
         self.reduced[place] = min(before, [rows, steps], key=math.prod)
+
+    def lived(self, history: Sequence[str], done: Sequence[str]) -> None:
+        """A life cycle, and the operations of it that were done."""
+        pairs = {SEPARATOR.join(pair) for pair in combinations(done, 2)}
+        counted = Counter([*done, *pairs, *(LEFT_OUT + name for name in (Counter(history) - Counter(done)).elements())])
+        for what, count in counted.items():
+            self.lives[what] = self.lives.get(what, 0) + count
 
     def tally(self, node: str) -> PropertyStats:
         return self.tallies.setdefault(node, PropertyStats())
@@ -314,7 +329,7 @@ class Recorder:
             self.judged.setdefault(place, JudgedCounts()).add(JudgedCounts(**counts))
         for finding, count in data["quiet"]:
             self.note(Finding.from_json(finding), count)
-        for ours, theirs in ((self.unsupported, data["unsupported"]), (self.kernels, data["kernels"])):
+        for ours, theirs in ((getattr(self, name), data[name]) for name in ("unsupported", "kernels", "lives")):
             for what, count in theirs.items():
                 ours[what] = ours.get(what, 0) + count
         self.looked_at(**data["largest"])
@@ -336,6 +351,7 @@ class Recorder:
             "largest": self.largest,
             "real": self.real,
             "reduced": self.reduced,
+            "lives": self.lives,
         }
 
 

@@ -22,7 +22,7 @@ from conformance.harness.execution.requests import (
 from conformance.harness.execution.requests.invalid import call, construction
 from conformance.harness.execution.requests.invalid import packing as invalid_packing
 from conformance.harness.execution.requests.life import history
-from reference.histories import Facts
+from reference.life import Facts
 from reference.problem import Architecture, Loss, Problem
 
 REQUESTS = (

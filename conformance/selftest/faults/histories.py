@@ -530,3 +530,33 @@ class _SharesMemoryByCopies(Plain):
             if name in self._parameters:
                 self._parameters[name] = torch.nn.Parameter(getattr(self, name).detach().clone())
         return super().share_memory()
+
+
+@fault("I", on=EVERY)
+class _HandsOutCopies(Plain):
+    """Hands copies of its weights to optimisers."""
+
+    def parameters(self, recurse: bool = True) -> Any:
+        return (torch.nn.Parameter(one.detach().clone(), one.requires_grad) for one in super().parameters(recurse))
+
+
+@fault("I", on=EVERY)
+class _LosesBuffers(Plain):
+    """Has no buffers in its state_dict."""
+
+    def state_dict(self, *arguments: Any, **options: Any) -> Any:
+        found, buffers = super().state_dict(*arguments, **options), dict(self.named_buffers())
+        for name in list(found):
+            if name in buffers:
+                del found[name]
+        return found
+
+
+@fault("I", on=EVERY)
+class _TiesWithCopies(Plain):
+    """Ties weights with copies."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if any(value is one for other, one in self.__dict__.get("_parameters", {}).items() if other != name):
+            value = torch.nn.Parameter(value.detach().clone(), value.requires_grad)
+        super().__setattr__(name, value)

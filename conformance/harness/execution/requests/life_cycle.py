@@ -15,7 +15,7 @@ from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall
 from conformance.harness.execution.requests.problem_request import Modules
 from conformance.harness.execution.subject import Subject
-from reference.histories import FACTOR
+from reference.life import FACTOR
 from reference.problem import Problem
 
 

@@ -18,11 +18,13 @@ from conformance.harness.execution import kernels, machine
 from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
-from conformance.harness.findings.recorder import Finding, most_frequent
+from conformance.harness.findings.recorder import LEFT_OUT, SEPARATOR, Finding, most_frequent
 from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
 from conformance.harness.pytest_plugin.output import models_summary
 from conformance.harness.pytest_plugin.output.report import MOST_NAMES, Report, likeness, simplest_of, simplicity
 from conformance.harness.pytest_plugin.output.report_folders import SCRIPT
+from reference import histories
+from reference.histories import OPERATIONS
 from reference.problem import GRU, LSTM
 from reference.roundings import HALF_FUNCTION, lacks_wider_type
 from strategies.axes import DTYPES
@@ -80,6 +82,7 @@ class Summary:
             ("REPORTS", self.report.folders.said() if self.report.folders is not None else ""),
             ("JUDGED", self._judged()),
             ("REAL", self._real()),
+            ("LIVES", self._lives()),
             ("LIMIT", self._limit()),
             ("VACUOUS", self._vacuous()),
             ("16-BIT", self._accuracy()),
@@ -269,6 +272,19 @@ class Summary:
         }
         told = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
         return "; ".join(told) if tried else ""
+
+    def _lives(self) -> str:
+        """How many of the operations of life cycles were done, and of their ordered pairs; "" if none was."""
+        counts = self.session.recorder.lives
+        operations = [name for name in OPERATIONS if name in counts]
+        missed = [name for name in OPERATIONS if name not in counts]
+        pairs = {key for key in counts if SEPARATOR in key} & {SEPARATOR.join(pair) for pair in histories.pairs()}
+        asked = f"{len(operations)} of {counted(len(OPERATIONS), 'operation')}, {len(pairs):,} of "
+        asked += f"{len(histories.pairs()):,} ordered pairs"
+        left_out = sum(count for key, count in counts.items() if key.startswith(LEFT_OUT))
+        rest = [f"{counted(left_out, 'operation')} did not apply" if left_out else ""]
+        rest += [f"not done: {', '.join(missed)}" if len(missed) < len(operations) and missed else ""]
+        return "; ".join(filter(None, (asked, *rest))) if operations else ""
 
     def _limit(self) -> str:
         """For each dtype the relative error that nearly every test with error bounds would have shown in this run."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.checks.lives import GRADIENTS, MISSING, RESULTS
+from conformance.harness.checks.lives import FACTS, GRADIENTS, MISSING, RESULTS, WEIGHTS
 from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.requests.life.history import at_the_end
 from conformance.harness.execution.requests.life.operations import NO_SUCH_DEVICE
-from conformance.harness.reports.calls.call_text import CONTEXTS, DOUBLED, Call, first_result, inside
+from conformance.harness.reports.calls.call_text import CONTEXTS, DOUBLED, Call, assigned, first_result, inside
 from conformance.harness.reports.calls.classes import Classes
 from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
 from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
-from reference.histories import CONVERSIONS, lives
+from reference.histories import CONVERSIONS, STEP, lives
+from reference.life import Life, facts
+from reference.problem import Problem
 from strategies import Case, parse
 
 TWICE = "torch.nn.Parameter(2 * module.{first}.detach())"
@@ -33,6 +35,16 @@ def _apart(made: str) -> tuple[str, ...]:
     return (f"other, module = module, {made}", *_doubled("in place", "other"))
 
 
+def _stepped(optimiser: str, options: str, sign: str = "") -> tuple[str, ...]:
+    """Lines of an optimiser step from gradients that are the parameters themselves, or their negatives."""
+    return (
+        "for parameter in module.parameters():",
+        f"    parameter.grad = {sign}parameter.detach().clone()",
+        f"torch.optim.{optimiser}(module.parameters(), {options}).step()",
+        "module.zero_grad()",
+    )
+
+
 TEXTS: Mapping[str, tuple[str, ...]] = {
     "forward": ("{call}",),
     "backward": ("{result}.sum().backward()",),
@@ -43,6 +55,8 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
     "pickle": _apart("pickle.loads(pickle.dumps(module))"),
     "copy": _apart("copy.copy(module)"),
     "step": _doubled("by an optimiser step"),
+    "momentum_step": _stepped("SGD", "lr=1, momentum=0.5, foreach=True", "-"),
+    "rprop_step": _stepped("Rprop", f"lr={STEP}"),
     "in_place": _doubled("in place"),
     "data": _doubled("through .data"),
     "load": (f"module.load_state_dict({STATE_TWICE})",),
@@ -78,14 +92,93 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
     ),
     "weight_norm": ("torch.nn.utils.parametrizations.weight_norm(module, '{first}')",),
     "old_weight_norm": ("torch.nn.utils.weight_norm(module, '{first}')",),
+    "remove_weight_norm": ("torch.nn.utils.remove_weight_norm(module, '{first}')",),
+    "remove_parametrization": (
+        "torch.nn.utils.parametrize.remove_parametrizations(module, '{first}', leave_parametrized=True)",
+    ),
+    "spectral_norm": (
+        "torch.nn.utils.parametrizations.spectral_norm(module, '{first}', n_power_iterations=15)",
+        "module.eval()",
+    ),
+    "old_spectral_norm": (
+        "torch.nn.utils.spectral_norm(module, '{first}', n_power_iterations=15)",
+        "module.eval()",
+    ),
+    "remove_spectral_norm": ("torch.nn.utils.remove_spectral_norm(module, '{first}')",),
+    "prune": (
+        "mask = torch.zeros_like(module.{first})",
+        "mask.view(-1)[::2] = 1",
+        "torch.nn.utils.prune.custom_from_mask(module, '{first}', mask)",
+    ),
+    "remove_pruning": ("torch.nn.utils.prune.remove(module, '{first}')",),
+    "weight_drop": (
+        "raw = module.{first}",
+        "del module.{first}",
+        "module.register_parameter('{first}_raw', torch.nn.Parameter(raw.detach(), raw.requires_grad))",
+        "def drop(module, arguments):",
+        "    module.{first} = 2 * module.{first}_raw",
+        "drop(module, ())",
+        "module.register_forward_pre_hook(drop)",
+    ),
+    "shared_with_another": (
+        "other = {fresh}",
+        "for name in WEIGHTS:",
+        "    setattr(other, name, getattr(module, name))",
+        *_doubled("in place", "other"),
+    ),
+    "functional_call": (
+        "given = {{name: 2 * getattr(module, name).detach() for name in WEIGHTS}}",
+        "torch.func.functional_call(module, given, {arguments})",
+    ),
+    "tie": ("module.{tied} = module.{other}",),
+    "untie": ("module.{tied} = torch.nn.Parameter(2 * module.{tied}.detach())",),
+    "state_dict_file": (
+        "file = io.BytesIO()",
+        "torch.save(module.state_dict(), file)",
+        "file.seek(0)",
+        "module = {fresh}",
+        "module.load_state_dict(torch.load(file, weights_only=True))",
+    ),
+    "file": (
+        "file = io.BytesIO()",
+        "torch.save(module, file)",
+        "file.seek(0)",
+        "module = torch.load(file, weights_only=False)",
+    ),
+    "orthogonal": ("torch.nn.utils.parametrizations.orthogonal(module, '{first}')",),
     **{name: (f"module.to(torch.{dtype})",) for name, dtype in CONVERSIONS.items()},
 }
 """The lines of each operation. {first}: the weight that it is about; {call}: a call of the module."""
 
 RESULT = {RESULTS: "result", GRADIENTS: "gradient", MISSING: "gradient"}
 
-IMPORTS = {"deepcopy": "copy", "copy": "copy", "pickle": "pickle", "export": "torch.export"}
-UTILITIES = {"parametrize": "torch.nn.utils.parametrize", "weight_norm": "torch.nn.utils.parametrizations"}
+IMPORTS = {
+    "deepcopy": "copy",
+    "copy": "copy",
+    "pickle": "pickle",
+    "export": "torch.export",
+    **dict.fromkeys(("state_dict_file", "file"), "io"),
+}
+UTILITIES = {
+    **dict.fromkeys(("parametrize", "remove_parametrization"), "torch.nn.utils.parametrize"),
+    **dict.fromkeys(("prune", "remove_pruning"), "torch.nn.utils.prune"),
+    **dict.fromkeys(("weight_norm", "spectral_norm", "orthogonal"), "torch.nn.utils.parametrizations"),
+}
+
+READ = {
+    "names": ("got = list(module.state_dict())",),
+    "wanting": (
+        "named = module.named_parameters(remove_duplicate=False)",
+        "got = sorted(name for name, one in named if one.requires_grad)",
+    ),
+    "together": (
+        "named = list(module.named_parameters(remove_duplicate=False))",
+        "groups = {tuple(sorted(name for name, one in named if one is other)) for _, other in named}",
+        "got = sorted(list(group) for group in groups if len(group) > 1)",
+    ),
+    "in_training": ("got = module.training",),
+}
+"""The lines that read each fact."""
 
 
 def life(found: Found) -> str | None:
@@ -95,9 +188,10 @@ def life(found: Found) -> str | None:
         return None
     if not finding.case or seen.route not in CONTEXTS:
         raise NoScript("the call is not known")
-    if finding.kind not in (RESULTS, GRADIENTS, MISSING) and seen.failure is None:
+    reads = finding.kind in (*FACTS.values(), WEIGHTS)
+    if finding.kind not in (RESULTS, GRADIENTS, MISSING) and not reads and seen.failure is None:
         raise NoScript(f"none is written of {finding.kind}")
-    compares = seen.failure is None
+    compares = seen.failure is None and not reads
     case, _ = parse(finding.case)
     problem = case.on(finding.cell)
     classes = Classes.of(finding)
@@ -105,11 +199,15 @@ def life(found: Found) -> str | None:
     done = [name for name, after in zip(case.history, lives(problem, case.history), strict=True) if after is not None]
     *before, valid = call.lines()
     lines = [*call.module_lines(), *before, *_done(done, call, valid, case)]
-    lines += _compared(call, valid, done, finding.kind) if compares else [first_result(valid) + ".sum().backward()"]
-    shows, sound = (("another",), ("the same",)) if compares else (("raised", "killed"), ("returned",))
+    if reads:
+        lines += _read(finding.kind, lives(problem, case.history), valid)
+    else:
+        lines += _compared(call, valid, done, finding.kind) if compares else [first_result(valid) + ".sum().backward()"]
+    shows, sound = (("another",), ("the same",)) if seen.failure is None else (("raised", "killed"), ("returned",))
     return rendered(
         finding,
         "refusal.py.j2",
+        expected="what a fresh module with its weights gives",
         title=f"{classes.described(problem.architecture)}, {problem.dtype}: {finding.kind} {finding.field}",
         seen=[sentence(finding.lines[0]), f"What is done to the module: {', '.join(done)}."],
         imports=["subprocess", *sorted({one for name, one in (IMPORTS | UTILITIES).items() if name in done})],
@@ -130,6 +228,7 @@ def _done(history: list[str], call: Call, valid: str, case: Case) -> Iterator[st
     arguments = made.partition("module(")[2].rpartition(")")[0]
     words = {
         "first": next(iter(problem.parameters)),
+        **_tied(problem),
         "call": made,
         "result": first_result(valid),
         "arguments": f"({arguments},)",
@@ -145,6 +244,30 @@ def _done(history: list[str], call: Call, valid: str, case: Case) -> Iterator[st
             yield from (f"{one} = {one}.to(torch.{CONVERSIONS[name]})" for one in names)
         if not at_the_end(case.pick) and name != history[-1]:
             yield made
+
+
+def _tied(problem: Problem) -> dict[str, str]:
+    """The weight that is tied, and the other one that it is tied to."""
+    life = lives(problem, ("tie",))[0]
+    return {} if life is None else dict(zip(("tied", "other"), next(iter(life.together.items())), strict=True))
+
+
+def _read(kind: str, found: Sequence[Life | None], valid: str) -> Iterator[str]:
+    """The lines that call the module, and compare what it says of itself, or its weights, with what is documented."""
+    life = [one for one in found if one is not None][-1]
+    yield valid
+    if kind == WEIGHTS:
+        known = [name for name in life.weights if name not in life.loose]
+        yield from assigned("wanted", repr({name: life.weights[name].tolist() for name in known})).splitlines()
+        yield "got = {name: getattr(module, name).tolist() for name in wanted}"
+    else:
+        (name,) = [name for name, words in FACTS.items() if words == kind]
+        wanted = getattr(facts(life), name)
+        plain = [list(one) if isinstance(one, tuple) else one for one in wanted] if name != "in_training" else wanted
+        yield from assigned("wanted", repr(plain)).splitlines()
+        yield from READ[name]
+    what = "weights" if kind == WEIGHTS else kind
+    yield f"print('the same {what}' if got == wanted else f'another: {{got}}')"
 
 
 def _compared(call: Call, valid: str, history: list[str], kind: str) -> Iterator[str]:

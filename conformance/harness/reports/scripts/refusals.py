@@ -77,6 +77,7 @@ def refusal(found: Found) -> str | None:
     return rendered(
         finding,
         "refusal.py.j2",
+        expected="a refusal that harms nothing",
         title=f"{title}: {finding.field} {finding.kind}",
         seen=[sentence(finding.lines[0]), f"What is wrong with the call: {spoil.place}{spoil.how}."],
         imports=IMPORTS.get(finding.kind, ["subprocess"]),

@@ -21,7 +21,8 @@ from conformance.harness.execution.requests.invalid.harm import tensors_of
 from conformance.harness.execution.requests.life.operations import Living, do
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, built
 from conformance.harness.execution.subject import Subject
-from reference.histories import OPERATIONS, Facts, Life, called, facts, lives
+from reference.histories import lives, moved
+from reference.life import Facts, Life, called, facts
 from reference.problem import Loss, Problem
 
 
@@ -47,17 +48,19 @@ class LiveThrough(ProblemRequest[Lived]):
         subject, problem = modules.subject, self.problem
         linear = _Companion.of(problem)
         one = _living(subject, built(problem, lambda: subject.loaded(problem)), problem)
-        seen = list[AfterOperation]()
+        seen, done = list[AfterOperation](), list[str]()
         last = max((place for place, life in enumerate(lives(problem, self.history)) if life), default=0)
         for place, name in enumerate(self.history):
-            after = OPERATIONS[name](one.life)
+            after = moved(one.life, name)
             if after is None:
                 continue
             is_called = place == last or not self.at_the_end
             try:
                 told, otherwise = linear.taken_through(name, is_called)
             except Exception as error:  # the linear layer's own: what it does not do is no finding
-                return replace(blank, history=self.history, after=tuple(seen), ended=f"{name}: {error}")
+                ended = f"{name}: {error}"
+                return replace(blank, history=self.history, after=tuple(seen), done=tuple(done), ended=ended)
+            done.append(name)
             was = AfterOperation(
                 called(problem, after), blank.subject, blank.route, loss=self.loss, operation=name, place=place
             )
@@ -65,7 +68,7 @@ class LiveThrough(ProblemRequest[Lived]):
             seen += self._after(subject, one, after, was, is_called)
             if seen and seen[-1].failure is not None:
                 break
-        return replace(blank, history=self.history, after=tuple(seen))
+        return replace(blank, history=self.history, after=tuple(seen), done=tuple(done))
 
     def _after(
         self, subject: Subject, one: Living, after: Life, was: AfterOperation, is_called: bool
@@ -172,7 +175,7 @@ class _Companion:
         Returns what the operation tells, and the names of facts of the layer that are not as documented.
         """
         one = self.one
-        after = OPERATIONS[name](one.life)
+        after = moved(one.life, name)
         if after is None:
             return "", ()
         module = do(name, one, after)

@@ -20,7 +20,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from conformance.harness.execution.requests.life_cycle import CHANGES
 from conformance.harness.execution.tensors import DTYPES
-from reference.histories import CONVERSIONS, DROPPED, FACTOR, Life, mask_of
+from reference.histories import CONVERSIONS, DROPPED, STEP, mask_of
+from reference.life import FACTOR, Life
 
 NO_SUCH_DEVICE = "cuda:99"
 """A device that no machine has."""
@@ -93,6 +94,24 @@ def double(module: torch.nn.Module, way: str = "in place") -> None:
     """Doubles every parameter of a module."""
     with torch.no_grad():
         CHANGES[way](module)
+
+
+def _stepped(**options: Any) -> Callable[[Living], Done]:
+    """Doubles every parameter by a step of torch.optim.SGD with these options."""
+    return lambda one: _by_step(one, torch.optim.SGD(one.module.parameters(), lr=FACTOR - 1, **options), -1)
+
+
+def _rprop_step(one: Living) -> Done:
+    return _by_step(one, torch.optim.Rprop(one.module.parameters(), lr=STEP), 1)
+
+
+def _by_step(one: Living, optimiser: torch.optim.Optimizer, sign: int) -> Done:
+    """A step from gradients that are the parameters themselves, or their negatives."""
+    for parameter in one.module.parameters():
+        parameter.grad = sign * parameter.detach()
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return None
 
 
 def _forward(one: Living) -> Done:
@@ -371,6 +390,30 @@ def _remove_weight_norm(one: Living) -> Done:
     return None
 
 
+ITERATIONS = 15
+"""Of the estimate of a norm: as many as it is begun with."""
+
+
+def _spectral_norm(one: Living) -> Done:
+    torch.nn.utils.parametrizations.spectral_norm(one.module, one.first, n_power_iterations=ITERATIONS)
+    return one.module.eval()
+
+
+def _old_spectral_norm(one: Living) -> Done:
+    torch.nn.utils.spectral_norm(one.module, one.first, n_power_iterations=ITERATIONS)
+    return one.module.eval()
+
+
+def _remove_spectral_norm(one: Living) -> Done:
+    torch.nn.utils.remove_spectral_norm(one.module, one.first)
+    return None
+
+
+def _orthogonal(one: Living) -> Done:
+    torch.nn.utils.parametrizations.orthogonal(one.module, one.first)
+    return None
+
+
 def _prune(one: Living) -> Done:
     weight = getattr(one.module, one.first)
     mask = torch.tensor(mask_of(tuple(weight.shape)), dtype=weight.dtype, device=weight.device)
@@ -433,6 +476,8 @@ OPERATIONS: Mapping[str, Callable[[Living], Done]] = {
     "deepcopy": _deepcopy,
     "copy": _copy,
     "step": doubled("by an optimiser step"),
+    "momentum_step": _stepped(momentum=0.5, foreach=True),
+    "rprop_step": _rprop_step,
     "in_place": doubled("in place"),
     "data": doubled("through .data"),
     "load": _load,
@@ -461,6 +506,10 @@ OPERATIONS: Mapping[str, Callable[[Living], Done]] = {
     "weight_norm": _weight_norm,
     "old_weight_norm": _old_weight_norm,
     "remove_weight_norm": _remove_weight_norm,
+    "spectral_norm": _spectral_norm,
+    "old_spectral_norm": _old_spectral_norm,
+    "remove_spectral_norm": _remove_spectral_norm,
+    "orthogonal": _orthogonal,
     "prune": _prune,
     "remove_pruning": _remove_pruning,
     "weight_drop": _weight_drop,
