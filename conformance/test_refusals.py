@@ -26,13 +26,14 @@ SMALL = {
     "steps": (1, 2),
     "memory": "contiguous",
     "bias": True,
-    "share": 3,
+    "share": 5,
+    "least": 6,
 }
 """The word drop may be there: it makes the call in evaluation mode, with a dropout that does nothing."""
 
 A_BATCH_WITH_STATES = {"hx": True, "unbatched": False}
 
-CONSTRUCTED = SMALL | A_BATCH_WITH_STATES | {"dropout": False, "share": 2}
+CONSTRUCTED = SMALL | A_BATCH_WITH_STATES | {"dropout": False, "share": 4, "least": 10}
 """A module that is constructed; an argument has up to seven wrong values."""
 
 OF_PACKED = ("batch_sizes.sum", "batch_sizes.order")
@@ -66,7 +67,7 @@ def in_both_modes(**pinned):
     return replace(family, pinned={**family.pinned, "layout": (*layouts, *evaluated, *evaluated)})
 
 
-MANY_PARAMETERS = {"num_layers": (1, 2, 2, 2), "bidirectional": (False, True, True), "share": 2}
+MANY_PARAMETERS = {"num_layers": (1, 2, 2, 2), "bidirectional": (False, True, True), "share": 4, "least": 10}
 """Modules of several layers and directions, of whose parameters `pick` chooses the one that is spoilt."""
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reference.histories import BEFORE, OPERATIONS, beginning, blamed, read
+from reference.histories import BEFORE, OPERATIONS, beginning, blamed, moved, pairs, read
 from reference.life import Life, facts, wanted_gradients
 
 WEIGHTS = {
@@ -75,3 +75,19 @@ def test_what_goes_wrong_after_a_failed_conversion_is_told_of_it():
 def test_word_that_is_no_history_is_refused(text):
     with pytest.raises(ValueError, match=r"no such operation|at most 20"):
         read(text)
+
+
+def test_pairs_are_those_that_one_history_can_have():
+    assert {("half", "step"), ("step", "half"), ("export", "step"), ("tie", "untie"), ("half", "untie")} <= pairs()
+    assert not {("step", "export"), ("spectral_norm", "prune"), ("orthogonal", "half")} & pairs()
+
+
+def test_weight_of_which_a_law_is_known_is_only_kept():
+    life = lived("spectral_norm", "remove_parametrization")
+    assert life.is_known_by_law
+    assert moved(life, "step") is None
+    assert moved(life, "eval") is not None
+
+
+def test_step_of_rprop_moves_every_number_towards_0():
+    assert lived("rprop_step").weights["weight_ih"].tolist() == [[0.875, 2.875]]

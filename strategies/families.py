@@ -13,6 +13,9 @@ from strategies import axes
 from strategies.axes import Axes, AxesInForce, extensions, far
 from strategies.case import Case
 
+FEWEST_CASES = 3
+"""A property draws at least so many cases."""
+
 
 @dataclass(frozen=True)
 class Cases:
@@ -20,6 +23,7 @@ class Cases:
 
     far    the size that is far out, "" for none
     share  a property draws one case where it draws so many of an ordinary family
+    least  it draws at least so many; Hypothesis's first is the smallest one
     near   the fields that are pinned only because another size is far out
     """
 
@@ -27,6 +31,7 @@ class Cases:
     far: str = ""
     share: int = 1
     near: tuple[str, ...] = ()
+    least: int = FEWEST_CASES
 
     @property
     def large(self) -> bool:
@@ -63,7 +68,7 @@ FAR_SHARE = 10
 """Cases with a size far out take about ten times as long as ordinary ones."""
 
 
-def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
+def cases(far: Any = "", share: Any = 0, least: Any = FEWEST_CASES, **pinned: object) -> Cases:
     """The family of all cases, or of those with fields pinned to one value or to several (a tuple or range).
 
     A field pinned to None varies. Besides the fields of `Case`, these may be pinned:
@@ -78,6 +83,7 @@ def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
 
     far    the name of a size that is far out, see `axes.FAR`; the other sizes are small unless they are pinned
     share  a property draws one case where it draws so many of an ordinary family; 1, or 10 with a size far out
+    least  it draws at least so many
 
     Raises TypeError for an unknown name, and for arguments that contradict each other.
     """
@@ -114,7 +120,7 @@ def cases(far: Any = "", share: Any = 0, **pinned: object) -> Cases:
             layout for layout in axes.LAYOUTS if all((word in layout) is there for word, there in words.items())
         )
     permitted = {name: _permitted(name, value) for name, value in pinned.items() if value is not None}
-    return Cases(permitted, far, share, tuple(near))
+    return Cases(permitted, far, share, tuple(near), least)
 
 
 def _permitted(name: str, value: object) -> tuple[object, ...]:

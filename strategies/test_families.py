@@ -9,7 +9,7 @@ from hypothesis.errors import NoSuchExample
 
 from reference.problem import LSTM
 from strategies import Case, axes, cases, parse
-from strategies.families import FIELDS, SINGLE_STEP
+from strategies.families import FEWEST_CASES, FIELDS, SINGLE_STEP
 from strategies.testing import draws, order, smallest
 from strategies.values import FILLS
 
@@ -302,3 +302,8 @@ def test_lengths_in_any_order_sorted_and_equal_shrink_to_two_rows_of_two_steps()
     for order_of, line in (("unsorted", "t1,2"), ("sorted", "t2,1"), ("equal", "t2,2")):
         found = smallest(family, lambda case, wanted=order_of: order(case.lengths) == wanted)
         assert found.line() == f"v1 i1 h1 {line} float32 fill=dyadic"
+
+
+def test_family_says_how_many_cases_a_property_draws_at_least():
+    assert cases(share=20).least == FEWEST_CASES
+    assert cases(share=20, least=6).least == 6

@@ -25,7 +25,7 @@ from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import SEPARATOR, Finding, as_repeat, node
 from conformance.harness.localiser.localise import explained
 from conformance.harness.session import Session
-from conformance.harness.share import FEWEST_CASES, Share
+from conformance.harness.share import Share
 from strategies import Case, Cases
 from strategies.configurations import Configuration, ModelCases, at
 from strategies.cost import seconds_of
@@ -175,7 +175,7 @@ class Property:
         test = hypothesis.given(case=cases.strategy(lambda: session.current().axes))(drawn)
         if cases.share > 1:
             whole = settings or hypothesis.settings()
-            settings = hypothesis.settings(whole, max_examples=max(FEWEST_CASES, whole.max_examples // cases.share))
+            settings = hypothesis.settings(whole, max_examples=max(cases.least, whole.max_examples // cases.share))
         test = settings(test) if settings is not None else test
         test = hypothesis.seed(seed)(test) if seed is not None else test
         if self.is_full_first and isinstance(cases, ModelCases):

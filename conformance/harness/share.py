@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 
 from conformance.harness.session import Session
 from strategies import Case
+from strategies.families import FEWEST_CASES
 
 SHARES_TO_SHRINK = 10
 """A property whose case failed may take so many shares of the time of a run to find a smaller one."""
-
-FEWEST_CASES = 3
-"""A property draws at least so many cases; Hypothesis's first is the smallest one."""
 
 
 @dataclass

@@ -136,3 +136,12 @@ def test_remark_on_several_cells_is_one_and_the_shortest_case_is_kept():
     for one in (long, short, long):
         recorder.note(one)
     assert list(recorder.quiet.values()) == [(short, 3)]
+
+
+def test_operations_of_life_cycles_are_counted_with_the_pairs_of_those_that_were_done():
+    recorder = Recorder()
+    recorder.lived(("half", "untie", "step", "half"), ("half", "step", "half"))
+    pairs = {"half|step": 1, "half|half": 1, "step|half": 1}
+    assert recorder.lives == {"half": 2, "step": 1, "-untie": 1} | pairs
+    recorder.merge(through_json(recorder))
+    assert recorder.lives["half"] == 4

@@ -12,7 +12,7 @@ from conformance.harness import session
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.rendering import finding_text
 from conformance.harness.models.fleet import Fleet, fleet
-from conformance.harness.property import FEWEST_CASES, Property, properties
+from conformance.harness.property import Property, properties
 from conformance.harness.pytest_plugin.asked import asked
 from conformance.harness.session import Session
 from conformance.selftest import trial
@@ -22,6 +22,7 @@ from conformance.selftest.unit.models import examples
 from reference.problem import GRU, LSTM
 from strategies import Axes, Case, cases, parse
 from strategies.configurations import Configuration, ModelCases, at
+from strategies.families import FEWEST_CASES
 from strategies.real import real_cases
 from strategies.weights import NoWeights, Weights
 

@@ -17,6 +17,7 @@ from conformance.harness.pytest_plugin import options
 from conformance.harness.pytest_plugin.output.report import FINDINGS, FIXED, LACKING, STILL_THERE, Report
 from conformance.harness.pytest_plugin.output.summary import Summary, short_tracker
 from conformance.harness.session import Session
+from reference.histories import OPERATIONS, pairs
 from strategies import parse
 
 LINK = "https://github.com/pytorch/pytorch/issues/98499/which/is/longer/than/a/terminal/of/eighty/columns"
@@ -75,6 +76,15 @@ def is_whole(line):
 
 def joined(lines):
     return " ".join(" ".join(lines).split())
+
+
+def test_operations_of_life_cycles_are_told():
+    made = report()
+    assert "LIVES" not in joined(lines_of(made))
+    made.session.recorder.lived(("half", "untie", "step"), ("half", "step"))
+    said = joined(lines_of(made))
+    assert f"LIVES 2 of {len(OPERATIONS)} operations, 1 of {len(pairs()):,} ordered pairs; " in said
+    assert "1 operation did not apply" in said
 
 
 def test_real_configurations_are_named_by_how_they_ran():
