@@ -58,8 +58,10 @@ def doubled(life: Life) -> Life:
     return life.twice(*life.weights)
 
 
-def stepped(life: Life) -> Life:
+def stepped(life: Life) -> Life | None:
     """Every number is one step nearer to 0, or past it."""
+    if not life.is_plain or life.loose:
+        return None
     store = FORMATS[life.dtype].round
     return life.valued({name: store(values - STEP * np.sign(values)) for name, values in life.weights.items()})
 
@@ -109,7 +111,7 @@ def first_frozen(life: Life) -> Life:
 
 def tied(life: Life) -> Life | None:
     """The last weight that has the shape of an earlier one is that tensor too."""
-    if not life.is_plain:
+    if not life.is_plain or life.loose:
         return None
     names = list(life.weights)
     for place in reversed(range(len(names))):
@@ -238,7 +240,7 @@ OPERATIONS: Mapping[str, Operation] = {
     # other weights in the same parameters
     "step": doubled,
     "momentum_step": doubled,
-    "rprop_step": plain(stepped),
+    "rprop_step": stepped,
     "in_place": doubled,
     "data": doubled,
     "load": plain(doubled),

@@ -91,3 +91,8 @@ def test_weight_of_which_a_law_is_known_is_only_kept():
 
 def test_step_of_rprop_moves_every_number_towards_0():
     assert lived("rprop_step").weights["weight_ih"].tolist() == [[0.875, 2.875]]
+
+
+@pytest.mark.parametrize("name", ["tie", "rprop_step", "half"])
+def test_weight_that_an_operation_rounds_in_its_own_way_is_copied_to_no_other(name):
+    assert moved(lived("weight_norm", "remove_parametrization"), name) is None

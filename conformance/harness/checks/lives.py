@@ -140,9 +140,15 @@ def _is_multiple(values: np.ndarray, wanted: np.ndarray, dtype: str) -> np.ndarr
     return near | ~np.asarray(in_range) | (np.abs(wanted) < 2.0**-6)
 
 
-def _is_orthogonal(values: np.ndarray, _: np.ndarray, dtype: str) -> np.ndarray:
-    """Whether the columns of a weight are orthogonal and of length 1, or its rows where it has fewer."""
+def _is_orthogonal(values: np.ndarray, wanted: np.ndarray, dtype: str) -> np.ndarray:
+    """Whether the columns of a weight are orthogonal and of length 1, or its rows where it has fewer.
+
+    Columns that are nearly dependent have no directions of their own, and are made into anything.
+    """
     columns = values if values.shape[0] >= values.shape[1] else values.T
+    lengths = np.linalg.svd(wanted, compute_uv=False)
+    if not 2.0**-6 < lengths[-1] <= lengths[0] < 2.0**6:
+        return np.full(values.shape, True)
     with np.errstate(all="ignore"):
         apart = np.abs(columns.T @ columns - np.eye(columns.shape[1]))
     near: np.ndarray = np.full(values.shape, (apart <= 64 * max(values.shape) * FORMATS[dtype].unit_roundoff).all())
@@ -157,10 +163,11 @@ def _assert_results(step: _Step) -> None:
     for name, wanted in step.fresh.results.items():
         got, severity = step.after.results[name], RED
         right = are_equal(got, wanted)
-        if not right.all() and not is_measured(step.fresh):
+        if not right.all() and (step.life.loose or not is_measured(step.fresh)):
             part = (name, ALL, ALL)
             apart = parts_apart(step.fresh, step.after, [part], allowed(step.fresh), count=False)
             severity = RED if apart else AMBER
+            right = right | bool(step.life.loose and not apart)  # a weight made in another way may lie so in memory
         step.compare(RESULTS, got, wanted, right, severity)
 
 
@@ -178,7 +185,7 @@ def _assert_gradients(step: _Step) -> None:
     for name, values in gradients.items():
         got, wanted = (_labelled(f"gradient of {name}", one) for one in (seen[name], values))
         right = are_equal(got, wanted)
-        if not right.all() and not (life.is_plain and is_measured(step.fresh)):
+        if not right.all() and (life.loose or not (life.is_plain and is_measured(step.fresh))):
             right = right | (np.abs(got.values - values) <= _radius(step, name, values))
         step.compare(GRADIENTS, got, wanted, right)
 

@@ -18,7 +18,8 @@ from conformance.harness.execution.module_call import call_module, guarded_call
 from conformance.harness.execution.observation import Differentiated
 from conformance.harness.execution.requests.backward import gradients_of, pulled
 from conformance.harness.execution.requests.invalid.harm import tensors_of
-from conformance.harness.execution.requests.life.operations import Living, do
+from conformance.harness.execution.requests.life.living import Living
+from conformance.harness.execution.requests.life.operations import do
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, built
 from conformance.harness.execution.subject import Subject
 from reference.histories import lives, moved

@@ -10,17 +10,17 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.func import functional_call, stack_module_state
-from torch.nn.utils import parametrize, prune
 from torch.nn.utils.rnn import PackedSequence
 
+from conformance.harness.execution.requests.life.living import Done, Living
+from conformance.harness.execution.requests.life.made_weights import MADE
 from conformance.harness.execution.requests.life_cycle import CHANGES
 from conformance.harness.execution.tensors import DTYPES
-from reference.histories import CONVERSIONS, DROPPED, STEP, mask_of
+from reference.histories import CONVERSIONS, STEP
 from reference.life import FACTOR, Life
 
 NO_SUCH_DEVICE = "cuda:99"
@@ -29,55 +29,6 @@ NO_SUCH_DEVICE = "cuda:99"
 
 NEAR = 2.0**-4
 """The relative difference of results from which on they are of other weights."""
-
-
-@dataclass
-class Living:
-    """A module in its life.
-
-    life   its weights before the operation
-    make   makes another module of its class, of the same dtype
-    call   calls a module as the case says; it returns one tensor, of all results
-    """
-
-    module: torch.nn.Module
-    life: Life
-    make: Callable[[], torch.nn.Module]
-    call: Callable[[torch.nn.Module], torch.Tensor]
-    told: str = ""
-
-    @property
-    def first(self) -> str:
-        return self.life.first
-
-    def parameter(self, name: str) -> torch.nn.Parameter:
-        """The parameter behind a weight."""
-        return self.module.get_parameter(self.life.held[name].name)
-
-    def twice(self) -> dict[str, torch.Tensor]:
-        """The state_dict, every number doubled."""
-        return {name: values.detach() * FACTOR for name, values in self.module.state_dict().items()}
-
-
-Done = torch.nn.Module | None
-"""The module that goes on, where it is another."""
-
-
-class Twice(torch.nn.Module):
-    """A parametrization."""
-
-    def forward(self, original: torch.Tensor) -> torch.Tensor:
-        return original * FACTOR
-
-
-@dataclass
-class Drop:
-    """A forward hook that makes a weight of a parameter; it can be pickled."""
-
-    name: str
-
-    def __call__(self, module: torch.nn.Module, arguments: Any) -> None:
-        setattr(module, self.name, getattr(module, DROPPED.format(self.name)) * FACTOR)
 
 
 def doubled(way: str) -> Callable[[Living], Done]:
@@ -365,78 +316,6 @@ def _flatten_parameters(one: Living) -> Done:
     return None
 
 
-def _parametrize(one: Living) -> Done:
-    parametrize.register_parametrization(one.module, one.first, Twice())
-    return None
-
-
-def _remove_parametrization(one: Living) -> Done:
-    parametrize.remove_parametrizations(one.module, one.first, leave_parametrized=True)
-    return None
-
-
-def _weight_norm(one: Living) -> Done:
-    torch.nn.utils.parametrizations.weight_norm(one.module, one.first)
-    return None
-
-
-def _old_weight_norm(one: Living) -> Done:
-    torch.nn.utils.weight_norm(one.module, one.first)
-    return None
-
-
-def _remove_weight_norm(one: Living) -> Done:
-    torch.nn.utils.remove_weight_norm(one.module, one.first)
-    return None
-
-
-ITERATIONS = 15
-"""Of the estimate of a norm: as many as it is begun with."""
-
-
-def _spectral_norm(one: Living) -> Done:
-    torch.nn.utils.parametrizations.spectral_norm(one.module, one.first, n_power_iterations=ITERATIONS)
-    return one.module.eval()
-
-
-def _old_spectral_norm(one: Living) -> Done:
-    torch.nn.utils.spectral_norm(one.module, one.first, n_power_iterations=ITERATIONS)
-    return one.module.eval()
-
-
-def _remove_spectral_norm(one: Living) -> Done:
-    torch.nn.utils.remove_spectral_norm(one.module, one.first)
-    return None
-
-
-def _orthogonal(one: Living) -> Done:
-    torch.nn.utils.parametrizations.orthogonal(one.module, one.first)
-    return None
-
-
-def _prune(one: Living) -> Done:
-    weight = getattr(one.module, one.first)
-    mask = torch.tensor(mask_of(tuple(weight.shape)), dtype=weight.dtype, device=weight.device)
-    prune.custom_from_mask(one.module, one.first, mask)
-    return None
-
-
-def _remove_pruning(one: Living) -> Done:
-    prune.remove(one.module, one.first)
-    return None
-
-
-def _weight_drop(one: Living) -> Done:
-    module, name = one.module, one.first
-    raw = getattr(module, name)
-    delattr(module, name)
-    module.register_parameter(DROPPED.format(name), torch.nn.Parameter(raw.detach(), raw.requires_grad))
-    drop = Drop(name)
-    drop(module, ())
-    module.register_forward_pre_hook(drop)
-    return None
-
-
 def _export(one: Living) -> Done:
     logging.disable()  # it tells everything that it does
     try:
@@ -501,18 +380,7 @@ OPERATIONS: Mapping[str, Callable[[Living], Done]] = {
     "failed_to": _failed_to,
     "share_memory": _share_memory,
     "flatten_parameters": _flatten_parameters,
-    "parametrize": _parametrize,
-    "remove_parametrization": _remove_parametrization,
-    "weight_norm": _weight_norm,
-    "old_weight_norm": _old_weight_norm,
-    "remove_weight_norm": _remove_weight_norm,
-    "spectral_norm": _spectral_norm,
-    "old_spectral_norm": _old_spectral_norm,
-    "remove_spectral_norm": _remove_spectral_norm,
-    "orthogonal": _orthogonal,
-    "prune": _prune,
-    "remove_pruning": _remove_pruning,
-    "weight_drop": _weight_drop,
+    **MADE,
 }
 """What is done, by name; `tie` also needs to know which weights are one then."""
 
