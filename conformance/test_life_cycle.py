@@ -2,6 +2,7 @@
 
 from conformance.harness.api import (
     CHANGES,
+    LSTM_CELL,
     ONE_STEP,
     SINGLE_STEP,
     assert_gradients_within,
@@ -13,6 +14,7 @@ from conformance.harness.api import (
     from_inputs,
     losses,
     observe_change,
+    observe_covering_lives,
     observe_life,
 )
 from reference.histories import CONVERSIONS, EXPORT, OPERATIONS
@@ -68,3 +70,9 @@ def test_module_is_its_weights_after(case, cell):
 @clause("I", on=(RNN_TANH, LSTM, GRU), given=EXPORTED)
 def test_module_is_its_weights_after_its_export(case, cell):
     is_its_weights(case, cell)
+
+
+@clause("I", on=(LSTM, LSTM_CELL))
+def test_module_is_its_weights_after_any_two_operations(cell):
+    for seen in observe_covering_lives(cell):
+        assert_lived(seen)

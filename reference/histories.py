@@ -8,9 +8,10 @@ An operation that does not apply leaves it as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cache
+from itertools import combinations, product
 
 import numpy as np
 
@@ -51,6 +52,16 @@ def nothing(life: Life) -> Life:
 def plain(operation: Operation) -> Operation:
     """An operation that applies where every weight is a parameter."""
     return lambda life: operation(life) if life.is_plain else None
+
+
+def whole_object(operation: Operation) -> Operation:
+    """An operation on a module as an object; one that is parametrized is pickled and copied by its state_dict alone."""
+    return lambda life: None if BY_PARAMETRIZATION & set(life.made.values()) else operation(life)
+
+
+def of_leaves(operation: Operation) -> Operation:
+    """An operation on tensors that are leaves of a graph, as a weight that is dropped is not."""
+    return lambda life: None if "weight_drop" in life.made.values() else operation(life)
 
 
 def doubled(life: Life) -> Life:
@@ -186,6 +197,10 @@ def normalised(word: str, *parts: str, stays_frozen: bool) -> Operation:
     return plain(done)
 
 
+BY_PARAMETRIZATION = frozenset(("parametrize", "weight_norm", "spectral_norm", "orthogonal"))
+"""How a weight is made that torch.nn.utils.parametrize makes."""
+
+
 def constrained(word: str, forms: tuple[str, ...], law: str, training: bool | None = None) -> Operation:
     """The first weight is made of a parameter that had its values, and of buffers; a law alone is known of it.
 
@@ -199,6 +214,11 @@ def constrained(word: str, forms: tuple[str, ...], law: str, training: bool | No
         return _renamed(replace(made, loose=dict(life.loose) | {name: law}, training=mode), name, original)
 
     return plain(done)
+
+
+def in_wide_types(operation: Operation) -> Operation:
+    """An operation that is not of 16 bits."""
+    return lambda life: operation(life) if FORMATS[life.dtype].unit_roundoff < 2.0**-20 else None
 
 
 def removed(*words: str) -> Operation:
@@ -233,10 +253,10 @@ OPERATIONS: Mapping[str, Operation] = {
     # files and copies
     "state_dict": plain(handed_over),
     "state_dict_file": plain(handed_over),
-    "file": nothing,
-    "pickle": nothing,
-    "deepcopy": nothing,
-    "copy": doubled,
+    "file": whole_object(nothing),
+    "pickle": whole_object(nothing),
+    "deepcopy": of_leaves(nothing),
+    "copy": whole_object(doubled),
     # other weights in the same parameters
     "step": doubled,
     "momentum_step": doubled,
@@ -278,7 +298,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "spectral_norm": constrained("spectral_norm", SPECTRAL, MULTIPLE, training=False),
     "old_spectral_norm": constrained("old_spectral_norm", OLD_SPECTRAL, MULTIPLE, training=False),
     "remove_spectral_norm": removed("old_spectral_norm"),
-    "orthogonal": constrained("orthogonal", OF_BASE, ORTHOGONAL),
+    "orthogonal": in_wide_types(constrained("orthogonal", OF_BASE, ORTHOGONAL)),
     "prune": plain(pruned),
     "remove_pruning": removed("prune"),
     "weight_drop": plain(weights_dropped),
@@ -320,21 +340,47 @@ def pairs() -> frozenset[tuple[str, str]]:
 
     An export comes first alone: a history ends long before it otherwise.
     """
-    new = Life.of({name: np.ones((1, 1)) for name in ("weight", "bias")}, "float32", training=True)
-    begun = {name: _done(new, beginning(name)) for name in OPERATIONS}
+    begun = {name: _done(_new_life(), beginning(name)) for name in OPERATIONS}
     later = (name for name in OPERATIONS if name != EXPORT)
-    return frozenset((first, second) for second in later for first in OPERATIONS if _follows(begun[first], second))
+    return frozenset((first, second) for second in later for first in OPERATIONS if _fitting(begun[first], second))
+
+
+@cache
+def covering() -> tuple[tuple[str, ...], ...]:
+    """Histories that have every pair of `pairs`, each as many new ones as it can."""
+    left, found = set(pairs()), list[tuple[str, ...]]()
+    while left:
+        history = beginning(min(left)[0])
+        while best := _best(history, left):
+            history += best
+            left -= set(combinations(history, 2))
+        found.append(history)
+    return tuple(found)
+
+
+def _best(history: tuple[str, ...], left: Set[tuple[str, str]]) -> tuple[str, ...]:
+    """The operation that makes most new pairs, after what it takes back where it needs that; () if none makes any."""
+    life, room = _done(_new_life(), history), MOST_OPERATIONS - len(history)
+    fitting = [_fitting(life, name) for name in OPERATIONS if name != EXPORT]
+    found = {later: len(left & set(product(history, later[-1:]))) for later in fitting if len(later) <= room}
+    best = max(found, key=lambda later: found[later], default=())
+    return best if found.get(best) else ()
+
+
+def _fitting(life: Life, name: str) -> tuple[str, ...]:
+    """An operation that applies, or what it takes back and then itself; () if neither does."""
+    ways = ((name,), beginning(name))
+    return next((way for way in ways if moved(_done(life, way[:-1]), name) is not None), ())
+
+
+def _new_life() -> Life:
+    return Life.of({name: np.ones((1, 1)) for name in ("weight", "bias")}, "float32", training=True)
 
 
 def _done(life: Life, names: Sequence[str]) -> Life:
     for name in names:
         life = moved(life, name) or life
     return life
-
-
-def _follows(life: Life, name: str) -> bool:
-    """Whether an operation applies after others, at once or after what it takes back."""
-    return any(moved(_done(life, before), name) is not None for before in ((), beginning(name)[:-1]))
 
 
 def lives(problem: Problem, history: tuple[str, ...]) -> tuple[Life | None, ...]:

@@ -1,9 +1,21 @@
 """The model of life cycles: what each operation does to plain weights."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from reference.histories import BEFORE, OPERATIONS, beginning, blamed, moved, pairs, read
+from reference.histories import (
+    BEFORE,
+    MOST_OPERATIONS,
+    OPERATIONS,
+    beginning,
+    blamed,
+    covering,
+    moved,
+    pairs,
+    read,
+)
 from reference.life import Life, facts, wanted_gradients
 
 WEIGHTS = {
@@ -96,3 +108,11 @@ def test_step_of_rprop_moves_every_number_towards_0():
 @pytest.mark.parametrize("name", ["tie", "rprop_step", "half"])
 def test_weight_that_an_operation_rounds_in_its_own_way_is_copied_to_no_other(name):
     assert moved(lived("weight_norm", "remove_parametrization"), name) is None
+
+
+def test_covering_histories_have_every_pair():
+    found = covering()
+    assert pairs() <= {pair for history in found for pair in combinations(history, 2)}
+    assert all(len(history) <= MOST_OPERATIONS for history in found)
+    life = lived(*found[0])
+    assert set(life.weights) == set(WEIGHTS)

@@ -20,7 +20,7 @@ def test_family_draws_histories_that_begin_with_its_operation_and_what_that_take
     drawn = draws(family.strategy(), 50)
     assert {case.history[:2] for case in drawn} == {(BEFORE["untie"], "untie")}
     assert max(len(case.history) for case in drawn) > 2
-    assert all(len(case.history) <= 2 + MOST_LATER for case in drawn)
+    assert all(len(case.history) <= 2 + 2 * MOST_LATER for case in drawn)
     assert all(case in family for case in drawn)
 
 

@@ -73,6 +73,7 @@ from conformance.harness.observe import (
     observe,
     observe_chain,
     observe_change,
+    observe_covering_lives,
     observe_invalid,
     observe_invalid_packing,
     observe_laps,

@@ -65,7 +65,7 @@ from conformance.harness.isolation.confirmed import CONFIRMED
 from conformance.harness.isolation.worker_process import ALONE
 from conformance.harness.support import features, smallest
 from reference import invalid_calls
-from reference.histories import CONVERSIONS
+from reference.histories import CONVERSIONS, SUSPECTS, covering
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses
 from strategies.axes import MOST_NUMBERS
@@ -120,6 +120,21 @@ def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: i
     for one in seen:
         session.current().recorder.lived(kept, one.done)
     return seen
+
+
+A_LIFE = Case(2, 2, batch_size=2, steps=1, fill="uniform")
+"""What is led through the histories that have every pair of operations."""
+
+
+def observe_covering_lives(cell: str) -> Iterator[Lived]:
+    """Lives that have every ordered pair of operations; in smoke two of them.
+
+    A module may be broken for good by one of the `SUSPECTS`: a class that takes single steps has those with one.
+    """
+    wanted = [history for history in covering() if bool(set(SUSPECTS) & set(history)) is cell.endswith(CELL_SUFFIX)]
+    for history in wanted if session.current().axes.most_numbers >= MOST_NUMBERS["default"] else wanted[:1]:
+        problem = replace(A_LIFE, history=history).on(cell)
+        yield from observe_life(problem, losses.loss(A_LIFE, problem), history, 0)
 
 
 def observe_layers(problem: Problem) -> list[ByLayers]:

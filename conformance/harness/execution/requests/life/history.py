@@ -57,7 +57,7 @@ class LiveThrough(ProblemRequest[Lived]):
                 continue
             is_called = place == last or not self.at_the_end
             try:
-                told, otherwise = linear.taken_through(name, is_called)
+                told, otherwise = linear.taken_through(name)
             except Exception as error:  # the linear layer's own: what it does not do is no finding
                 ended = f"{name}: {error}"
                 return replace(blank, history=self.history, after=tuple(seen), done=tuple(done), ended=ended)
@@ -170,7 +170,7 @@ class _Companion:
         module = _linear(sizes, problem.dtype, problem.device).train(problem.training)
         return cls(_linear_living(module, life, sizes, problem.device), sizes, problem.device)
 
-    def taken_through(self, name: str, is_called: bool = True) -> tuple[str, tuple[str, ...]]:
+    def taken_through(self, name: str) -> tuple[str, tuple[str, ...]]:
         """Does an operation to the layer, calls it and differentiates the call. Raises whatever the layer raises.
 
         Returns what the operation tells, and the names of facts of the layer that are not as documented.
@@ -181,7 +181,7 @@ class _Companion:
             return "", ()
         module = do(name, one, after)
         self.one = _linear_living(module, after, self.sizes, self.device)
-        result = self.one.call(module) if is_called else torch.zeros(1)
+        result = self.one.call(module)
         if result.requires_grad:
             torch.autograd.backward([result.sum()])
         was, wanted = _facts(module), facts(after)
