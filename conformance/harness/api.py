@@ -43,8 +43,16 @@ from conformance.harness.checks.values import (
     is_exact,
     lies_within,
 )
+from conformance.harness.documented import (
+    EXAMPLES,
+    observe_documented_code,
+    observe_older_files,
+    observe_spelled,
+    run_examples,
+)
 from conformance.harness.execution.requests.autograd_apis import API_IDS as AUTOGRAD_API_IDS
 from conformance.harness.execution.requests.autograd_apis import DOUBLE_BACKWARD
+from conformance.harness.execution.requests.documentation.spelled import BUT_FOR_DEVICE, BY_NAME, BY_POSITION
 from conformance.harness.execution.requests.life_cycle import CHANGES
 from conformance.harness.execution.requests.packing import (
     INTEGERS,

@@ -136,6 +136,7 @@ class Manner:
     first_rows        how many rows a call of the same module took before this one took the others; 0 if it took all
     rows, steps       those whose input became NaN before the call was made again
     surrounding, api  what was set around the call, and what differentiated it; "" for nothing, and for a backward pass
+    spelled           how its arguments are given, or whose code makes it; "" for the call as usual
     """
 
     parameter_memory: str = "contiguous"
@@ -146,6 +147,7 @@ class Manner:
     steps: slice = field(default_factory=lambda: slice(None))
     surrounding: str = ""
     api: str = ""
+    spelled: str = ""
 
 
 @dataclass(frozen=True, eq=False)

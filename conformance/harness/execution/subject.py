@@ -102,16 +102,20 @@ class Subject:
 
     def loaded(self, problem: Problem) -> torch.nn.Module:
         """The module that the problem is about, with its weights. Raises MismatchedParameters."""
-        module = self.module(problem, problem.device)
-        parameters = dict(module.named_parameters())
-        found = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-        wanted = problem.architecture.parameter_shapes()
-        if found != wanted:
-            raise MismatchedParameters(_mismatch(found, wanted))
-        with torch.no_grad():
-            for name, values in problem.parameters.items():
-                parameters[name].copy_(tensors.tensor(values, problem.dtype, problem.device))
-        return module
+        return loaded(self.module(problem, problem.device), problem)
+
+
+def loaded(module: torch.nn.Module, problem: Problem) -> torch.nn.Module:
+    """A module, given a problem's weights. Raises MismatchedParameters."""
+    parameters = dict(module.named_parameters())
+    found = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    wanted = problem.architecture.parameter_shapes()
+    if found != wanted:
+        raise MismatchedParameters(_mismatch(found, wanted))
+    with torch.no_grad():
+        for name, values in problem.parameters.items():
+            parameters[name].copy_(tensors.tensor(values, problem.dtype, problem.device))
+    return module
 
 
 def _mismatch(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:

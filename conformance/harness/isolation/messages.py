@@ -19,6 +19,7 @@ from conformance.harness.execution.requests import (
     timed,
     training,
 )
+from conformance.harness.execution.requests.documentation import executed, spelled
 from conformance.harness.execution.requests.invalid import call, construction
 from conformance.harness.execution.requests.invalid import packing as invalid_packing
 from conformance.harness.execution.requests.life import history
@@ -51,6 +52,9 @@ REQUESTS = (
     handed_over.WriteModule,
     handed_over.ReadModule,
     training.Train,
+    spelled.CallSpelled,
+    executed.RunDocumentedCode,
+    executed.RunExamples,
 )
 """Every request class."""
 
@@ -63,6 +67,7 @@ RESULTS = (
     observation.Changed,
     lived.AfterOperation,
     lived.Lived,
+    executed.Executed,
     observation.InLaps,
     observation.Refused,
     observation.Timed,

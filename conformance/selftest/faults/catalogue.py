@@ -7,7 +7,6 @@ from conformance.selftest.faults import (
     gradients,
     gradients_in_part,
     graphs,
-    histories,
     large_calls,
     large_gradients,
     layouts,
@@ -21,6 +20,7 @@ from conformance.selftest.faults import (
     values,
 )
 from conformance.selftest.faults.fault import ALL, Fault
+from conformance.selftest.faults.life_cycle import copies, documentation, parameters, stale
 
 __all__ = ["ALL", "faults"]
 
@@ -35,7 +35,10 @@ _THEMES = (
     calls.FAULTS,
     sizes.FAULTS,
     layouts.FAULTS,
-    histories.FAULTS,
+    stale.FAULTS,
+    copies.FAULTS,
+    parameters.FAULTS,
+    documentation.FAULTS,
     surroundings.FAULTS,
     memory.FAULTS,
     second_derivatives.FAULTS,

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from conformance.harness.execution.subject import Subject
 from conformance.selftest.implementations.refusals import refuse_arguments, wrong_place
-from reference.problem import CELL_SUFFIX, GATES, GRU, LSTM, RNN_TANH
+from reference.problem import CELL_SUFFIX, GATES, GRU, LSTM, RNN_RELU, RNN_TANH
 
 States = tuple[torch.Tensor, ...]
 
@@ -60,6 +60,19 @@ class Plain(torch.nn.Module):
                     drawn = torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(hidden_size)
                     self.own_weights.append(name + self.end(layer, direction))
                     self.register_parameter(self.own_weights[-1], torch.nn.Parameter(drawn))
+
+    @classmethod
+    def made(cls, cell: str, *given: Any, **named: Any) -> Any:
+        """A module whose arguments are given in the documented order, or by name."""
+        return cls(cell, **dict(zip(cls.arguments_in_order(cell), given, strict=False)), **named)
+
+    @classmethod
+    def arguments_in_order(cls, cell: str) -> tuple[str, ...]:
+        """The names of its arguments, in the order in which they are taken by position."""
+        flags = ("bias", "batch_first", "dropout", "bidirectional")
+        own = {RNN_TANH: ("nonlinearity",), RNN_RELU: ("nonlinearity",)}.get(cell, ())
+        last = ("proj_size",) if cell == LSTM else ()
+        return ("input_size", "hidden_size", "num_layers", *own, *flags, *last, "device", "dtype")
 
     def reset_parameters(self) -> None:
         """Draws every parameter anew."""
@@ -240,6 +253,11 @@ class SingleStep(Plain):
     def end(self, layer: int, direction: int) -> str:
         return ""
 
+    @classmethod
+    def arguments_in_order(cls, cell: str) -> tuple[str, ...]:
+        own = {RNN_TANH: ("nonlinearity",), RNN_RELU: ("nonlinearity",)}.get(cell, ())
+        return ("input_size", "hidden_size", "bias", *own, "device", "dtype")
+
     def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
         self.check(input, hx)
         given = hx if isinstance(hx, tuple) or hx is None else (hx,)
@@ -277,5 +295,5 @@ def name_by_docstring(kind: type) -> str:
 def subject(name: str, kind: type[Plain] = Plain, cells: tuple[str, ...] = tuple(GATES)) -> Subject:
     """A subject whose modules are of `kind`, and whose single steps are computed likewise."""
     single: type[Plain] = type(kind.__name__ + "Cell", (SingleStep, kind), {})
-    classes = {cell: partial(kind, cell) for cell in cells}
-    return Subject(name, classes | {cell + CELL_SUFFIX: partial(single, cell) for cell in cells})
+    classes = {cell: partial(kind.made, cell) for cell in cells}
+    return Subject(name, classes | {cell + CELL_SUFFIX: partial(single.made, cell) for cell in cells})

@@ -37,6 +37,8 @@ FORBIDDEN = {
     f"{HARNESS}/session.py": "import conformance.harness.observe",
     f"{HARNESS}/observe.py": "import conformance.harness.property",
     f"{HARNESS}/evidence.py": "import conformance.harness.observe",
+    f"{HARNESS}/documented.py": "import conformance.harness.observe",
+    f"{HARNESS}/state_dicts/writing.py": "import conformance.harness.findings.known",
     f"{HARNESS}/share.py": "import conformance.harness.property",
     f"{HARNESS}/property.py": "import conformance.harness.replay",
     f"{HARNESS}/replay.py": "import conformance.harness.api",
@@ -53,7 +55,18 @@ FORBIDDEN = {
 
 
 LAYERS = {"pytest_plugin", "api", "replay", "property", "observe", "session", "isolation", "checks", "support"}
-LAYERS |= {"localiser", "findings", "execution", "cells", "reports", "evidence", "models", "share"}
+LAYERS |= {
+    "documented",
+    "state_dicts",
+    "localiser",
+    "findings",
+    "execution",
+    "cells",
+    "reports",
+    "evidence",
+    "models",
+    "share",
+}
 """Everything that lies in the harness."""
 
 LINT = "from importlinter.cli import lint_imports_command as run; run()"

@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 
 from conformance.harness.execution.observation import Manner, Observation
+from conformance.harness.execution.requests.documentation.spelled import (
+    BUT_FOR_DEVICE,
+    BY_NAME,
+    BY_POSITION,
+    in_order,
+)
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.reports.calls.classes import Classes
@@ -197,8 +203,13 @@ class Call:
 
     def constructor(self) -> str:
         """The expression that makes the module."""
-        dtype = [] if self.problem.dtype == "float32" else [f"dtype=torch.{self.problem.dtype}"]
-        return self.classes.constructed(self.problem.architecture, *dtype)
+        problem = self.problem
+        if self.manner.spelled in (BY_POSITION, BUT_FOR_DEVICE):
+            last = (repr(problem.device), f"torch.{problem.dtype}")
+            named = last if self.manner.spelled == BY_POSITION else (f"device={last[0]}", f"dtype={last[1]}")
+            return self.classes.constructed_by_position(problem.architecture, *map(repr, in_order(problem)), *named)
+        dtype = [] if problem.dtype == "float32" else [f"dtype=torch.{problem.dtype}"]
+        return self.classes.constructed(problem.architecture, *dtype)
 
     # Literals
 
@@ -349,6 +360,8 @@ class Call:
         """The module's call with input and states, or with these arguments."""
         x, *states = arguments or self.passed()
         hx = [f"({', '.join(states)})"] if len(states) == 2 else states
+        if self.manner.spelled == BY_NAME:
+            x, hx = f"input={x}", [f"hx={one}" for one in hx]
         return f"{self.name('module')}({', '.join([x, *hx])})"
 
     def given(self, x: str = "") -> str:

@@ -50,9 +50,13 @@ class Classes:
 
     def constructed(self, architecture: Architecture, *options: str) -> str:
         """How a script makes a module of this architecture; options: further arguments."""
-        name, _, arguments = constructor(architecture).partition("(")
+        return self.constructed_by_position(architecture, constructor(architecture).partition("(")[2][:-1], *options)
+
+    def constructed_by_position(self, architecture: Architecture, *arguments: str) -> str:
+        """How a script makes a module of this architecture with these arguments."""
+        name = constructor(architecture).partition("(")[0]
         place = ".".join(self.places.get(architecture.name, ("torch.nn", name)))
-        return f"{place}({', '.join([arguments[:-1], *options])})"
+        return f"{place}({', '.join(arguments)})"
 
     def described(self, architecture: Architecture) -> str:
         """The same in words: `LSTM(1, 1)`, `package.module.Name(1, 1)`."""

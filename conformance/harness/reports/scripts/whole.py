@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from conformance.harness.execution.observation import Differentiated, Observation
+from conformance.harness.execution.requests.documentation.executed import CODE
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import one_line
@@ -37,6 +38,8 @@ def circumstances(seen: Observation) -> Iterator[str]:
         yield ROUTES[seen.route].words
     if manner.change:
         yield f"weights doubled {manner.change} after a first call"
+    if manner.spelled:
+        yield f"called by {manner.spelled}" if manner.spelled == CODE else f"arguments {manner.spelled}"
     if manner.first_rows:
         yield "two calls of one module"
     memories = ("parameters", manner.parameter_memory), ("inputs", seen.problem.memory)

@@ -11,6 +11,7 @@ import torch
 
 from conformance.commands.report import found_by
 from conformance.harness import session
+from conformance.harness.execution.requests.documentation.spelled import ORDER
 from conformance.harness.execution.subject import SERVES, TORCH_NN
 from conformance.harness.property import properties
 from conformance.harness.reports.calls.call_text import LONGEST
@@ -69,9 +70,10 @@ def in_place_of_torch_nn(subject):
 def made_by(subject, cells):
     """A constructor that takes what PyTorch's class takes."""
 
-    def construct(input_size, hidden_size, nonlinearity="tanh", **arguments):
-        cell = cells[-1] if nonlinearity == "relu" else cells[0]
-        return subject.classes[cell](input_size=input_size, hidden_size=hidden_size, **arguments)
+    def construct(*given, **named):
+        arguments = {**dict(zip((*ORDER[cells[0]], "device", "dtype"), given, strict=False)), **named}
+        nonlinearity = arguments.pop("nonlinearity", "tanh")
+        return subject.classes[cells[-1] if nonlinearity == "relu" else cells[0]](**arguments)
 
     return construct
 

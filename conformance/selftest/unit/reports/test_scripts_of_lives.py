@@ -4,7 +4,7 @@ import pytest
 
 from conformance.harness.reports.scripts.lives import TEXTS
 from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
-from conformance.selftest.faults import histories
+from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.unit.reports.test_other_kinds import endings_of, shown
 from conformance.selftest.unit.reports.test_scripts import assert_short
 from reference.histories import EXPORT, SUSPECTS, beginning
@@ -26,7 +26,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_script_shows_a_module_that_is_not_its_weights(name, monkeypatch):
-    (fault,) = [fault for fault in histories.FAULTS if fault.name == name]
+    (fault,) = [fault for fault in faults() if fault.name == name]
     history, operation = FAULTS[name]
     line = f"v1 rnn_tanh i1 h1 t1 nohx float32 do={history} fill=integers seed=3"
     found = shown(fault.subject, fault.clauses, f"test_module_is_its_weights_after[{operation}]", line)
@@ -42,7 +42,7 @@ OTHERWISE = (*SUSPECTS, EXPORT, "flatten_parameters")
 
 @pytest.mark.parametrize("operation", [name for name in TEXTS if name not in OTHERWISE])
 def test_lines_of_an_operation_do_what_the_operation_does(operation, monkeypatch):
-    (fault,) = [fault for fault in histories.FAULTS if fault.name == "stays-in-training-mode"]
+    (fault,) = [fault for fault in faults() if fault.name == "stays-in-training-mode"]
     history = ",".join((*beginning(operation), "eval"))
     line = f"v1 rnn_tanh i1 h1 t1 nohx float32 do={history} fill=integers seed=3"
     found = shown(fault.subject, fault.clauses, f"test_module_is_its_weights_after[{operation}]", line)

@@ -1,0 +1,146 @@
+"""What the installed PyTorch's own docstrings say in code, executed: the one place where a text is.
+
+A request here is for a child that has a time limit. No text of a subject is executed.
+"""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import re
+import textwrap
+import warnings
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Any
+
+import torch
+
+from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.inputs import inputs
+from conformance.harness.execution.module_call import call_module
+from conformance.harness.execution.observation import Manner, Observation
+from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
+from conformance.harness.execution.tensors import tensor
+from reference.problem import Problem
+
+CODE = "the documentation's code"
+"""How a call is made that the documentation's code makes."""
+
+_BLOCK = re.compile(r"\.\. code-block:: python\n\n((?:[ \t]+.*\n|\n)+)")
+
+
+def code_of(text: str) -> str:
+    """The first block of code in a docstring; "" if it has none."""
+    found = _BLOCK.search(inspect.cleandoc(text) + "\n")
+    return textwrap.dedent(found[1]) if found else ""
+
+
+@dataclass(frozen=True, eq=False)
+class RunDocumentedCode(ProblemRequest[Observation]):
+    """Call the function that the docstring of torch.nn.RNN says the module to be equal to."""
+
+    @property
+    def manner(self) -> Manner:
+        return replace(super().manner, spelled=CODE)
+
+    def observed(self, modules: Modules, blank: Observation) -> Observation:
+        try:
+            module = _Documented(code_of(torch.nn.RNN.__doc__ or ""), self.problem)
+        except Exception as error:  # the text's own, whatever it is
+            return replace(blank, failure=Failure.raised(error, during=f"in {CODE}"))
+        return call_module(module, inputs(self.problem), blank)[0]
+
+
+class _Documented(torch.nn.Module):
+    """The documented function with the weights of a problem, by the names that the text uses for them."""
+
+    def __init__(self, code: str, problem: Problem) -> None:
+        super().__init__()
+        names = _named(problem)
+        exec(compile(code, "<documentation>", "exec"), names)
+        if "rnn" in names:
+            names["rnn"].load_state_dict(_weights(problem))
+        self.function = names["forward"]
+        takes = inspect.signature(self.function).parameters
+        self.options = {"batch_first": problem.architecture.batch_first} if "batch_first" in takes else {}
+
+    def forward(self, *given: torch.Tensor) -> Any:
+        return self.function(*given, **self.options)
+
+
+def _weights(problem: Problem) -> dict[str, torch.Tensor]:
+    return {name: tensor(values, problem.dtype, problem.device) for name, values in problem.parameters.items()}
+
+
+def _named(problem: Problem) -> dict[str, Any]:
+    """What the text takes as given: the arguments of the constructor, and in older releases lists of weights."""
+    sizes, weights = problem.architecture, _weights(problem)
+    lists: dict[str, Any] = {
+        kind: [weights[f"{kind}_l{layer}"] for layer in range(sizes.num_layers)]
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    }
+    names = ("input_size", "hidden_size", "num_layers", "batch_first")
+    return {"torch": torch, "nn": torch.nn} | lists | {name: getattr(sizes, name) for name in names}
+
+
+def has_code() -> bool:
+    """Whether the docstring of torch.nn.RNN has code, as it has from 2.2 on."""
+    return bool(code_of(torch.nn.RNN.__doc__ or ""))
+
+
+# Examples
+
+
+@dataclass(frozen=True, eq=False)
+class Executed(Observation):
+    """Examples of docstrings that were executed.
+
+    count   how many there were
+    unlike  what came of those that raise, or print something else than the text
+    """
+
+    count: int = 0
+    unlike: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class RunExamples(ProblemRequest[Executed]):
+    """Execute the examples in the docstrings of these objects of torch, by their dotted names."""
+
+    names: tuple[str, ...] = field(kw_only=True)
+    result = Executed
+
+    def observed(self, modules: Modules, blank: Executed) -> Executed:
+        runner = _Collecting(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS, verbose=False)
+        for name in self.names:
+            text = attrgetter(name)(torch).__doc__ or ""
+            names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional}
+            test = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+            torch.manual_seed(0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                runner.run(test)
+        return replace(blank, count=runner.summarize(verbose=False).attempted, unlike=tuple(runner.unlike))
+
+
+class _Collecting(doctest.DocTestRunner):
+    """Keeps what is not as the text says, and prints nothing."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.unlike: list[str] = []
+
+    def report_start(self, out: Any, test: doctest.DocTest, example: doctest.Example) -> None:
+        pass
+
+    def report_failure(self, out: Any, test: doctest.DocTest, example: doctest.Example, got: str) -> None:
+        self._keep(test, example, f"gives {got.strip()}, documented {example.want.strip()}")
+
+    def report_unexpected_exception(
+        self, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Any
+    ) -> None:
+        self._keep(test, example, f"raises {exc_info[0].__name__}: {exc_info[1]}")
+
+    def _keep(self, test: doctest.DocTest, example: doctest.Example, what: str) -> None:
+        self.unlike.append(" ".join(f"{test.name}: {example.source.strip()} {what}".split()))

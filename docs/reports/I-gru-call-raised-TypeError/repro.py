@@ -1,0 +1,49 @@
+"""GRU(1, 1, bias=False), float32: raised TypeError
+
+TypeError: '<' not supported between instances of 'str' and 'int'.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
+
+import subprocess
+import sys
+
+try:
+    import torch
+except ImportError:
+    sys.exit(2)
+
+WEIGHTS = {
+    "weight_ih_l0": [[0], [0], [0]], "weight_hh_l0": [[0], [0], [0]],
+}
+X = [[[0]]]
+
+def call():
+    with torch.no_grad():
+        module = torch.nn.GRU(1, 1, 1, False, False, 0.0, False, 'cpu', torch.float32)
+        module.load_state_dict({name: torch.tensor(values) for name, values in WEIGHTS.items()})
+        x = torch.tensor(X, dtype=torch.float32)
+        out, h = module(x)
+
+
+def ending():
+    """How a child process ends that makes the call."""
+    try:
+        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "did not return within 20 s"
+    if child.returncode < 0:
+        return f"killed by signal {-child.returncode}"
+    told = child.stdout.decode(errors="replace").strip()
+    return ascii(told)[1:-1][:200] or f"ended the process with exit code {child.returncode}"
+
+
+if "call" in sys.argv:
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        call()
+        print("returned")
+    except Exception as error:
+        print(f"raised {type(error).__name__}: {error}")
+    sys.exit(0)
+got = ending()
+print(f"expected the call to return\ngot      {got}")
+sys.exit(10 if got.startswith('raised TypeError:') else 0 if got == "returned" else 2)
