@@ -207,7 +207,9 @@ def constrained(word: str, forms: tuple[str, ...], law: str, training: bool | No
     training: the mode from then on, where the weight would be another at each call otherwise
     """
 
-    def done(life: Life) -> Life:
+    def done(life: Life) -> Life | None:
+        if life.loose:
+            return None
         name, (original, *buffers) = life.first, (form.format(life.first) for form in forms)
         made = life.moved(name, original, *buffers).holding(name, Held(original, None), word)
         mode = life.training if training is None else training
@@ -398,7 +400,12 @@ SUSPECTS = ("register_after_to", "failed_to")
 
 
 def blamed(done: Sequence[str]) -> str:
-    """Of operations that were done, the one that a deviation is told of which shows after the last."""
+    """Of operations that were done, the one that a deviation is told of which shows after the last.
+
+    A parametrized module is no easier to copy after one of the `SUSPECTS` than without.
+    """
+    if done[-1] == "deepcopy" and BY_PARAMETRIZATION & set(done):
+        return done[-1]
     return next((name for name in SUSPECTS if name in done), done[-1])
 
 

@@ -57,7 +57,7 @@ class LiveThrough(ProblemRequest[Lived]):
                 continue
             is_called = place == last or not self.at_the_end
             try:
-                told, otherwise = linear.taken_through(name)
+                told, otherwise = linear.taken_through(name, is_called)
             except Exception as error:  # the linear layer's own: what it does not do is no finding
                 ended = f"{name}: {error}"
                 return replace(blank, history=self.history, after=tuple(seen), done=tuple(done), ended=ended)
@@ -66,7 +66,10 @@ class LiveThrough(ProblemRequest[Lived]):
                 called(problem, after), blank.subject, blank.route, loss=self.loss, operation=name, place=place
             )
             was = replace(was, told_by_linear=told, of_linear=otherwise)
-            seen += self._after(subject, one, after, was, is_called)
+            found = self._after(subject, one, after, was, is_called)
+            if found and found[-1].failure is not None and not is_called and (ended := linear.failure()):
+                return replace(blank, history=self.history, after=tuple(seen), done=tuple(done), ended=ended)
+            seen += found
             if seen and seen[-1].failure is not None:
                 break
         return replace(blank, history=self.history, after=tuple(seen), done=tuple(done))
@@ -170,23 +173,34 @@ class _Companion:
         module = _linear(sizes, problem.dtype, problem.device).train(problem.training)
         return cls(_linear_living(module, life, sizes, problem.device), sizes, problem.device)
 
-    def taken_through(self, name: str) -> tuple[str, tuple[str, ...]]:
+    def taken_through(self, name: str, is_called: bool = True) -> tuple[str, tuple[str, ...]]:
         """Does an operation to the layer, calls it and differentiates the call. Raises whatever the layer raises.
 
         Returns what the operation tells, and the names of facts of the layer that are not as documented.
         """
         one = self.one
         after = moved(one.life, name)
-        if after is None:
-            return "", ()
-        module = do(name, one, after)
-        self.one = _linear_living(module, after, self.sizes, self.device)
-        result = self.one.call(module)
+        if after is not None:
+            module = do(name, one, after)
+            self.one = _linear_living(module, after, self.sizes, self.device)
+        if after is not None and is_called:
+            self._called()
+        was, wanted = _facts(self.one.module), facts(self.one.life)
+        otherwise = [one.name for one in fields(Facts) if getattr(was, one.name) != getattr(wanted, one.name)]
+        return one.told if after is not None else "", tuple(otherwise)
+
+    def _called(self) -> None:
+        result = self.one.call(self.one.module)
         if result.requires_grad:
             torch.autograd.backward([result.sum()])
-        was, wanted = _facts(module), facts(after)
-        otherwise = [one.name for one in fields(Facts) if getattr(was, one.name) != getattr(wanted, one.name)]
-        return one.told, tuple(otherwise)
+
+    def failure(self) -> str:
+        """What a call of the layer raises now; "" if it returns."""
+        try:
+            self._called()
+        except Exception as error:
+            return f"a call: {error}"
+        return ""
 
 
 def _linear_living(module: torch.nn.Module, life: Life, sizes: tuple[int, int], device: str) -> Living:
