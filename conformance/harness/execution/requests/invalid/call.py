@@ -24,6 +24,7 @@ from conformance.harness.execution.requests.invalid.harm import (
     first_difference,
     has_nan,
     is_silent,
+    may_be_silent,
     silent_elements,
     tensors_of,
     values_of,
@@ -255,7 +256,7 @@ class Spoilt:
             silent = silent_elements(tensor, self.made) if has_nan(tensor) else ()
             if silent and not self._in_a_valid_call(name, silent_elements):
                 return tuple(f"{name}{index}" for index in silent)
-            if _has_no_nan(tensor) and is_silent(tensor, self.made) and not self._in_a_valid_call(name, is_silent):
+            if _has_no_nan(tensor) and is_silent(tensor, self.made) and not self._in_a_valid_call(name, may_be_silent):
                 return (f"of {name}",)
         return ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -44,14 +44,25 @@ def altered(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
 
 def is_silent(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]) -> bool:
     """Whether no result is another one where other numbers stand in a tensor."""
+    return all(list(_silences(tensor, altered(tensor.detach().clone()), call)))
+
+
+def may_be_silent(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]) -> bool:
+    """Whether some change by 1, as of a bool, leaves every result as it is: gates may be saturated."""
+    numbers = tensor.detach().clone()
+    return any(list(_silences(tensor, (numbers + 1, numbers - 1), call)))
+
+
+def _silences(
+    tensor: torch.Tensor, others: Iterable[torch.Tensor], call: Callable[[], list[torch.Tensor]]
+) -> Iterator[bool]:
+    """Whether all results stay as they are, for each of other numbers in a tensor."""
     original, before = tensor.detach().clone(), values_of(call())
     try:
-        for other in altered(original):
+        for other in others:
             tensor.data.copy_(other)
             now = values_of(call())
-            if not all(np.array_equal(*pair, equal_nan=True) for pair in zip(before, now, strict=True)):
-                return False
-        return True
+            yield all(np.array_equal(*pair, equal_nan=True) for pair in zip(before, now, strict=True))
     finally:
         tensor.data.copy_(original)
 
