@@ -399,12 +399,12 @@ SUSPECTS = ("register_after_to", "failed_to")
 """Operations after which whatever goes wrong is theirs; of several the first of these."""
 
 
-def blamed(done: Sequence[str]) -> str:
-    """Of operations that were done, the one that a deviation is told of which shows after the last.
+def blamed(done: Sequence[str], fails: bool = False) -> str:
+    """Of operations that were done, the one that a deviation is told of which shows after the last, or fails there.
 
     A parametrized module is no easier to copy after one of the `SUSPECTS` than without.
     """
-    if done[-1] == "deepcopy" and BY_PARAMETRIZATION & set(done):
+    if fails and done[-1] == "deepcopy" and BY_PARAMETRIZATION & set(done):
         return done[-1]
     return next((name for name in SUSPECTS if name in done), done[-1])
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conformance.harness.execution.requests.invalid.harm import is_silent, may_be_silent
+from conformance.harness.execution.requests.invalid.harm import is_silent
 
 GIVEN = {
     "whole": torch.tensor([1, 2]),
@@ -26,10 +26,10 @@ def test_argument_that_does_not_count_is_silent(dtype):
     assert is_silent(given, lambda: [torch.zeros(given.shape)])
 
 
-def test_saturated_argument_may_be_silent():
+def test_argument_is_silent_where_its_numbers_are_so_in_a_valid_call():
     given = torch.tensor([1024.0])
-    assert may_be_silent(given, lambda: [torch.sigmoid(given)])
-    assert not is_silent(given, lambda: [torch.sigmoid(given)])
-    other = torch.tensor([1.0])
-    assert not may_be_silent(other, lambda: [torch.sigmoid(other)])
+    spoilt = torch.tensor([True])
+    assert is_silent(given, lambda: [torch.sigmoid(given + 1000)], spoilt)
+    assert not is_silent(given, lambda: [torch.sigmoid(given)], spoilt)
+    assert not is_silent(given, lambda: [torch.sigmoid(given)], spoilt.to(torch.complex64))
     assert given.tolist() == [1024.0]

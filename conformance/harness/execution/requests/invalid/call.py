@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from conformance.harness.execution.requests.invalid.harm import (
     first_difference,
     has_nan,
     is_silent,
-    may_be_silent,
     silent_elements,
     tensors_of,
     values_of,
@@ -256,7 +256,8 @@ class Spoilt:
             silent = silent_elements(tensor, self.made) if has_nan(tensor) else ()
             if silent and not self._in_a_valid_call(name, silent_elements):
                 return tuple(f"{name}{index}" for index in silent)
-            if _has_no_nan(tensor) and is_silent(tensor, self.made) and not self._in_a_valid_call(name, may_be_silent):
+            as_there = partial(is_silent, numbers=tensor)
+            if _has_no_nan(tensor) and is_silent(tensor, self.made) and not self._in_a_valid_call(name, as_there):
                 return (f"of {name}",)
         return ()
 

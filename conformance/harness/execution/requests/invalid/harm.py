@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,29 +42,27 @@ def altered(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         yield -2 * tensor - 1
 
 
-def is_silent(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]) -> bool:
-    """Whether no result is another one where other numbers stand in a tensor."""
-    return all(list(_silences(tensor, altered(tensor.detach().clone()), call)))
-
-
-def may_be_silent(tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]]) -> bool:
-    """Whether some change by 1, as of a bool, leaves every result as it is: gates may be saturated."""
-    numbers = tensor.detach().clone()
-    return any(list(_silences(tensor, (numbers + 1, numbers - 1), call)))
-
-
-def _silences(
-    tensor: torch.Tensor, others: Iterable[torch.Tensor], call: Callable[[], list[torch.Tensor]]
-) -> Iterator[bool]:
-    """Whether all results stay as they are, for each of other numbers in a tensor."""
-    original, before = tensor.detach().clone(), values_of(call())
+def is_silent(
+    tensor: torch.Tensor, call: Callable[[], list[torch.Tensor]], numbers: torch.Tensor | None = None
+) -> bool:
+    """Whether no result is another one where other numbers stand in a tensor than `numbers`, or than its own."""
+    original = tensor.detach().clone()
+    first = original if numbers is None else numbers.detach().clone()
     try:
-        for other in others:
-            tensor.data.copy_(other)
-            now = values_of(call())
-            yield all(np.array_equal(*pair, equal_nan=True) for pair in zip(before, now, strict=True))
+        tensor.data.copy_(_as(first, original))
+        before = values_of(call())
+        for other in altered(first):
+            tensor.data.copy_(_as(other, original))
+            if not all(np.array_equal(*pair, equal_nan=True) for pair in zip(before, values_of(call()), strict=True)):
+                return False
+        return True
     finally:
         tensor.data.copy_(original)
+
+
+def _as(numbers: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Numbers that a tensor can take: of complex ones, if it is real, the real parts."""
+    return numbers.real if numbers.is_complex() and not like.is_complex() else numbers
 
 
 def tensors_of(value: Any) -> Iterator[torch.Tensor]:
