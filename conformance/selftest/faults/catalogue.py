@@ -12,7 +12,6 @@ from conformance.selftest.faults import (
     layouts,
     memory,
     packing,
-    refusals,
     results,
     second_derivatives,
     sizes,
@@ -21,6 +20,7 @@ from conformance.selftest.faults import (
 )
 from conformance.selftest.faults.fault import ALL, Fault
 from conformance.selftest.faults.life_cycle import copies, documentation, parameters, stale
+from conformance.selftest.faults.refusals import accepted, constructors, harmful, utilities
 
 __all__ = ["ALL", "faults"]
 
@@ -43,7 +43,10 @@ _THEMES = (
     memory.FAULTS,
     second_derivatives.FAULTS,
     packing.FAULTS,
-    refusals.FAULTS,
+    accepted.FAULTS,
+    harmful.FAULTS,
+    constructors.FAULTS,
+    utilities.FAULTS,
 )
 
 

@@ -10,7 +10,7 @@ from conformance.harness.property import properties
 from conformance.harness.reports.folder import exit_code
 from conformance.harness.reports.scripts.script import WITH_DEFECT, WITHOUT_DEFECT, script
 from conformance.harness.session import Session
-from conformance.selftest.faults import refusals
+from conformance.selftest.faults.catalogue import faults
 from conformance.selftest.unit.reports.test_other_kinds import endings_of, shown
 from conformance.selftest.unit.reports.test_scripts import assert_short
 from reference.invalid_calls import read
@@ -141,7 +141,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_script_shows_what_an_invalid_constructor_or_utility_does(name, monkeypatch):
-    (fault,) = [fault for fault in refusals.FAULTS if fault.name == name]
+    (fault,) = [fault for fault in faults() if fault.name == name]
     test, spoil = OTHERS[name]
     place = read(spoil).place
     value = place.split(".")[1] if place.startswith("constructor") else place
