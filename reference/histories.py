@@ -400,7 +400,7 @@ SUSPECTS = ("register_after_to", "failed_to")
 
 
 def blamed(done: Sequence[str], fails: bool = False) -> str:
-    """Of operations that were done, the one that a deviation is told of which shows after the last, or fails there.
+    """Of operations that were done, the one that a deviation is told of which shows after the last; fails: which raises.
 
     A parametrized module is no easier to copy after one of the `SUSPECTS` than without.
     """

@@ -131,7 +131,7 @@ def _permitted(name: str, value: object) -> tuple[object, ...]:
 
 
 HISTORY = "history"
-MOST_LATER = 8
+MOST_LATER = 5
 """The most operations that come after the one that a family is about, each with what it takes back or without."""
 
 

@@ -78,7 +78,8 @@ def assert_lived(seen: Lived) -> None:
     found = lives(seen.problem, seen.history)
     for after in seen.after:
         life, until = found[after.place], zip(seen.history[: after.place + 1], found, strict=False)
-        field = f"after {blamed([name for name, done in until if done is not None], after.failure is not None)}"
+        fails = after.failure is not None and after.failure.message.startswith(f"in {after.operation}:")
+        field = f"after {blamed([name for name, done in until if done is not None], fails)}"
         assert life is not None, "an operation that does not apply is not done"
         case_record.current().checked(after, 1, 0.0, 0.0)  # that the operation is done and the call returns
         if not assert_returned(after, field):
