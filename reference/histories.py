@@ -400,9 +400,9 @@ SUSPECTS = ("register_after_to", "failed_to")
 
 
 def blamed(done: Sequence[str], fails: bool = False) -> str:
-    """Of operations that were done, the one that a deviation is told of which shows after the last; fails: which raises.
+    """Of operations that were done, the one that a deviation is told of which shows after the last.
 
-    A parametrized module is no easier to copy after one of the `SUSPECTS` than without.
+    fails: the last one raises. A parametrized module is no easier to copy after one of the `SUSPECTS` than without
     """
     if fails and done[-1] == "deepcopy" and BY_PARAMETRIZATION & set(done):
         return done[-1]
