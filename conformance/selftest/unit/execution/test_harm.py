@@ -1,9 +1,13 @@
 """What shows that an invalid call ignores an argument: no other number in it changes any result."""
 
+import sys
+import warnings
+
 import pytest
 import torch
 
 from conformance.harness.execution.requests.invalid.harm import is_silent
+from conformance.harness.execution.requests.invalid.state import changes, state
 
 GIVEN = {
     "whole": torch.tensor([1, 2]),
@@ -33,3 +37,14 @@ def test_argument_is_silent_where_its_numbers_are_so_in_a_valid_call():
     assert not is_silent(given, lambda: [torch.sigmoid(given)], spoilt)
     assert not is_silent(given, lambda: [torch.sigmoid(given)], spoilt.to(torch.complex64))
     assert given.tolist() == [1024.0]
+
+
+@pytest.mark.parametrize("imports", [False, True])
+def test_filters_that_an_import_sets_are_none_of_a_call(imports, monkeypatch):
+    module = torch.nn.Linear(1, 1)
+    before = state(module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if imports:
+            monkeypatch.setitem(sys.modules, "imported_by_an_operation", torch)
+        assert changes(before, state(module)) == (() if imports else ("warnings.filters",))

@@ -5,6 +5,7 @@ What a valid call changes too is not counted, nor are names that begin with _, a
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,6 +64,8 @@ def _filter_warnings(filters: Any) -> None:
     warnings._filters_mutated() if hasattr(warnings, "_filters_mutated") else None  # type: ignore[attr-defined]
 
 
+FILTERS = "warnings.filters"
+
 SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "torch.get_default_dtype()": (torch.get_default_dtype, torch.set_default_dtype),
     "torch.is_grad_enabled()": (torch.is_grad_enabled, torch._C._set_grad_enabled),
@@ -82,11 +85,14 @@ SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "the dtype of a product": (_dtype_of_a_product, _end_autocast),
     "the flush of subnormals": (_flushes_subnormals, torch.set_flush_denormal),
     "the hooks of saved tensors": (_is_saved_as_it_is, _leave_hooks),
-    "warnings.filters": (lambda: list(warnings.filters), _filter_warnings),
+    FILTERS: (lambda: list(warnings.filters), _filter_warnings),
 }
 """By the expression that tells a setting, or by its name, what reads it and what sets it."""
 
 RANDOM = "torch.get_rng_state()"
+
+IMPORTED = "sys.modules"
+"""What grows where an operation imports what it needs when it is first called, as those on meta tensors do."""
 
 OF_CLASS = "type(module)."
 """How the names of attributes of the module's class begin."""
@@ -124,7 +130,7 @@ def settings_restored() -> Iterator[None]:
 
 def state(module: torch.nn.Module, given: Mapping[str, torch.Tensor] | None = None) -> State:
     """The settings now, and the state of the module, of its parameters and of the tensors that it is given."""
-    settings = _settings() | {RANDOM: bytes(torch.get_rng_state().numpy())}
+    settings = _settings() | {RANDOM: bytes(torch.get_rng_state().numpy()), IMPORTED: len(sys.modules)}
     parameters = {f"module.{name}": one for name, one in module.named_parameters()}
     tensors = {
         f"{name}.{part}": tell(tensor)
@@ -167,8 +173,9 @@ def _is_plain(value: Any) -> bool:
 
 
 def changes(before: State, after: State) -> tuple[str, ...]:
-    """The names of what is another, or gone."""
-    return tuple(name for name, was in before.items() if name not in after or after[name] != was)
+    """The names of what is another, or gone; an import is none of a call's, nor are the filters that it sets."""
+    found = tuple(name for name, was in before.items() if name not in after or after[name] != was)
+    return tuple(name for name in found if name not in (IMPORTED, FILTERS)) if IMPORTED in found else found
 
 
 def restore(before: State, changed: tuple[str, ...]) -> None:
