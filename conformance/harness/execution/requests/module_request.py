@@ -120,4 +120,6 @@ def prepare() -> None:
     """Has PyTorch import what the routes and the kernel recording need on their first use, which takes a second."""
     with ROUTES["fake"].settings():
         pass
+    on_meta = torch.ones(1, 1, device="meta")
+    torch.addmm(on_meta, on_meta, on_meta)
     kernels(lambda: None)
