@@ -115,9 +115,9 @@ def frozen(life: Life) -> Life:
     return replace(life, frozen=life.further | {held.name for held in life.held.values()})
 
 
-def first_frozen(life: Life) -> Life:
-    """The first parameter wants none."""
-    return replace(life, frozen=life.frozen | {life.held[life.first].name})
+def one_frozen(place: int) -> Operation:
+    """The parameter behind one weight wants none."""
+    return lambda life: replace(life, frozen=life.frozen | {life.held[tuple(life.weights)[place]].name})
 
 
 def tied(life: Life) -> Life | None:
@@ -284,7 +284,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "train": in_mode(True),
     "eval": in_mode(False),
     "freeze": frozen,
-    "freeze_first": first_frozen,
+    "freeze_first": one_frozen(0),
+    "freeze_second": plain(one_frozen(1)),
+    "freeze_last": plain(one_frozen(-1)),
     "unfreeze": whole,
     # dtypes and places
     **{name: into(dtype) for name, dtype in CONVERSIONS.items()},
@@ -323,12 +325,23 @@ BEFORE: Mapping[str, str] = {
     "untie": "tie",
     "unfreeze": "freeze",
     "train": "eval",
+    "float": "bfloat16",
     "remove_parametrization": "parametrize",
     "remove_weight_norm": "old_weight_norm",
     "remove_spectral_norm": "old_spectral_norm",
     "remove_pruning": "prune",
 }
 """What an operation takes back."""
+
+
+COPIES = ("file", "pickle", "deepcopy", "copy")
+KEPT: tuple[tuple[str, ...], ...] = ((), ("freeze",), ("eval",), ("freeze_first",))
+"""Operations that copy a module, and what may be done to it before, which copies keep."""
+
+
+def beginnings(name: str) -> tuple[tuple[str, ...], ...]:
+    """The histories that a life begins with in which an operation is looked at."""
+    return tuple((*kept, *beginning(name)) for kept in (KEPT if name in COPIES else KEPT[:1]))
 
 
 def beginning(name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from reference.histories import EXPORT, OPERATIONS, beginning
+from reference.histories import EXPORT, OPERATIONS, beginning, beginnings
 from strategies import axes
 from strategies.axes import Axes, AxesInForce, extensions, far
 from strategies.case import Case
@@ -139,7 +139,7 @@ def _permits(permitted: tuple[Any, ...], name: str, value: Any) -> bool:
     """Whether a field of a case has a permitted value; a history has a permitted beginning."""
     if name != HISTORY:
         return value in permitted
-    return any(value[: len(begin)] == begin for begin in map(beginning, permitted))
+    return any(value[: len(begin)] == begin for name in permitted for begin in beginnings(name))
 
 
 def lives_from(permitted: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
@@ -147,9 +147,8 @@ def lives_from(permitted: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]
     names = [name for name in OPERATIONS if name != EXPORT]
     parts = [*((name,) for name in names), *(beginning(name) for name in names if len(beginning(name)) > 1)]
     later = st.lists(st.sampled_from(parts), max_size=MOST_LATER)
-    return st.builds(
-        lambda first, others: (*beginning(first), *chain.from_iterable(others)), st.sampled_from(permitted), later
-    )
+    begun = st.sampled_from([begin for name in permitted for begin in beginnings(name)])
+    return st.builds(lambda begin, others: (*begin, *chain.from_iterable(others)), begun, later)
 
 
 WORDS = {

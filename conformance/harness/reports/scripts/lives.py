@@ -48,7 +48,13 @@ def _stepped(optimiser: str, options: str, sign: str = "") -> tuple[str, ...]:
 TEXTS: Mapping[str, tuple[str, ...]] = {
     "forward": ("{call}",),
     "backward": ("{result}.sum().backward()",),
-    "refused_call": ("try:", "    module('a text')", "except Exception:", "    pass"),
+    "refused_call": (
+        "for bad in ('a text', torch.cat([x, x[..., :1]], -1)):",
+        "    try:",
+        "        module(bad)",
+        "    except Exception:",
+        "        pass",
+    ),
     "export": ("torch.export.export(module, {arguments})",),
     "state_dict": ("other = {fresh}", "other.load_state_dict(module.state_dict())", "module = other"),
     "deepcopy": _apart("copy.deepcopy(module)"),
@@ -81,6 +87,8 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
     "freeze": ("module.requires_grad_(False)",),
     "unfreeze": ("module.requires_grad_(True)",),
     "freeze_first": ("module.{first}.requires_grad_(False)",),
+    "freeze_second": ("list(module.parameters())[1].requires_grad_(False)",),
+    "freeze_last": ("list(module.parameters())[-1].requires_grad_(False)",),
     "failed_to": ("try:", f"    module.to('{NO_SUCH_DEVICE}')", "except Exception:", "    pass"),
     "share_memory": ("module.share_memory()",),
     "flatten_parameters": ("module.flatten_parameters()",),

@@ -194,3 +194,73 @@ class _TiesWithCopies(Plain):
         if any(value is one for other, one in self.__dict__.get("_parameters", {}).items() if other != name):
             value = torch.nn.Parameter(value.detach().clone(), value.requires_grad)
         super().__setattr__(name, value)
+
+
+# Of one parameter, or one way back
+
+
+@fault("I", on=EVERY)
+class _KeepsWideWeights(Plain):
+    """Comes back from 16 bits with the numbers from before."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        was = {name: one.detach().clone() for name, one in self._parameters.items() if one is not None}
+        wide = self.__dict__.setdefault("wide", {})
+        super()._apply(fn, recurse)
+        for name, one in self._parameters.items():
+            if one is not None and one.itemsize == 2 and was[name].itemsize > 2:
+                wide[name] = was[name]
+            elif one is not None and name in wide and one.dtype == wide[name].dtype:
+                with torch.no_grad():
+                    one.copy_(wide.pop(name))
+        return self
+
+
+@fault("I", on=EVERY)
+class _LoadsIntoOtherParameters(Plain):
+    """Loads its last weight into another parameter."""
+
+    def load_state_dict(self, state_dict: Any, *arguments: Any, **options: Any) -> Any:
+        told, last = super().load_state_dict(state_dict, *arguments, **options), self.own_weights[-1]
+        if last in self._parameters:
+            setattr(self, last, torch.nn.Parameter(getattr(self, last).detach(), getattr(self, last).requires_grad))
+        return told
+
+
+def _freezing(doc: str, place: int) -> None:
+    """A fault that freezes two weights where one of them is frozen."""
+
+    def weights(self: Plain, layer: int, direction: int) -> Any:
+        found = Plain.weights(self, layer, direction)
+        held = [one for one in found if one is not None]
+        if held[place].requires_grad:
+            return found
+        return tuple(None if one is None else one.detach() if one is held[place - 1] else one for one in found)
+
+    fault("I", on=EVERY)(type("_Freezes", (Plain,), {"weights": weights, "__doc__": doc}))
+
+
+_freezing("Freezes the first weight with the second.", 1)
+_freezing("Freezes the last weight but one with the last.", -1)
+
+
+@fault("I", on=EVERY)
+class _UnfreezesCopies(Plain):
+    """Wants gradients of all weights once it was pickled."""
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.requires_grad_(True)
+
+
+@fault("I", on=ALL)
+class _LosesItsLayout(Plain):
+    """Has another layout after a call that it refuses."""
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        batch_first, self.batch_first = self.batch_first, False
+        self.check(
+            input if not batch_first or not torch.is_tensor(input) or input.dim() < 3 else input.transpose(0, 1), hx
+        )
+        self.batch_first = batch_first
+        return super().forward(input, hx)

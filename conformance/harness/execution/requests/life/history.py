@@ -57,7 +57,8 @@ class LiveThrough(ProblemRequest[Lived]):
                 continue
             is_called = place == last or not self.at_the_end
             try:
-                told, otherwise = linear.taken_through(name, is_called)
+                is_plain = one.life.is_plain and after.is_plain
+                told, otherwise = linear.taken_through(name, is_called, is_plain)
             except Exception as error:  # the linear layer's own: what it does not do is no finding
                 ended = f"{name}: {error}"
                 return replace(blank, history=self.history, after=tuple(seen), done=tuple(done), ended=ended)
@@ -79,11 +80,12 @@ class LiveThrough(ProblemRequest[Lived]):
     ) -> list[AfterOperation]:
         """Does one operation, and calls the module and a fresh one; [] where neither is called and nothing fails."""
         case, name = self.problem.case, was.operation
+        is_plain, before = one.life.is_plain and after.is_plain, dict(one.module.named_parameters())
         try:
             module = guarded_call(case, was.route, lambda: do(name, one, after))
         except Exception as error:  # the subject's own, whatever it is
             return [replace(was, failure=Failure.raised(error, during=f"in {name}"))]
-        was = replace(was, told=one.told)
+        was = replace(was, told=one.told + (_kept(before, module) if is_plain else ""))
         one.module, one.life, one.told = module, after, ""
         one.make, one.call = _making(subject, was.problem), _calling(was.problem)
         if not is_called:
@@ -139,6 +141,14 @@ def _facts(module: torch.nn.Module) -> Facts:
     return Facts(tuple(module.state_dict()), tuple(together), tuple(wanting), module.training)
 
 
+def _kept(before: Mapping[str, torch.nn.Parameter], module: torch.nn.Module) -> str:
+    """Whether the first parameter, and whether each other, is the object that it was, in words."""
+    after = dict(module.named_parameters())
+    first, *others = (after.get(name) is one for name, one in before.items())
+    words = {True: "stays", False: "is another object"}
+    return f"; the first parameter {words[first]}, each other {words[all(others)]}"
+
+
 def _living(subject: Subject, module: torch.nn.Module, problem: Problem) -> Living:
     life = Life.of(problem.parameters, problem.dtype, problem.training)
     return Living(module, life, _making(subject, problem), _calling(problem))
@@ -173,13 +183,14 @@ class _Companion:
         module = _linear(sizes, problem.dtype, problem.device).train(problem.training)
         return cls(_linear_living(module, life, sizes, problem.device), sizes, problem.device)
 
-    def taken_through(self, name: str, is_called: bool = True) -> tuple[str, tuple[str, ...]]:
+    def taken_through(self, name: str, is_called: bool = True, is_plain: bool = False) -> tuple[str, tuple[str, ...]]:
         """Does an operation to the layer, calls it and differentiates the call. Raises whatever the layer raises.
 
-        Returns what the operation tells, and the names of facts of the layer that are not as documented.
+        Returns what the operation tells, and the names of facts of the layer that are not as documented. is_plain: the
+        parameters of the module that is judged are its weights, before and after.
         """
         one = self.one
-        after = moved(one.life, name)
+        after, before = moved(one.life, name), dict(one.module.named_parameters())
         if after is not None:
             module = do(name, one, after)
             self.one = _linear_living(module, after, self.sizes, self.device)
@@ -187,7 +198,8 @@ class _Companion:
             self._called()
         was, wanted = _facts(self.one.module), facts(self.one.life)
         otherwise = [one.name for one in fields(Facts) if getattr(was, one.name) != getattr(wanted, one.name)]
-        return one.told if after is not None else "", tuple(otherwise)
+        told = one.told + (_kept(before, self.one.module) if is_plain else "")
+        return told if after is not None else "", tuple(otherwise)
 
     def _called(self) -> None:
         result = self.one.call(self.one.module)

@@ -83,7 +83,22 @@ def _backward(one: Living) -> Done:
 def _refused_call(one: Living) -> Done:
     with suppress(Exception):
         one.module("a text")
+    with suppress(Exception):
+        one.call(_TooWide(one.module))
     return None
+
+
+class _TooWide(torch.nn.Module):
+    """Calls a module with an input that has one feature more."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.called = [module]
+
+    def forward(self, x: Any, *states: Any) -> Any:
+        if isinstance(x, PackedSequence):  # which may end the process: judged elsewhere
+            raise TypeError("a packed sequence")
+        return self.called[0](torch.cat([x, x[..., :1]], -1), *states)
 
 
 def _hooks(one: Living) -> Done:
@@ -292,9 +307,12 @@ def _wanting(wanted: bool) -> Callable[[Living], Done]:
     return lambda one: one.module.requires_grad_(wanted)
 
 
-def _freeze_first(one: Living) -> Done:
-    one.parameter(one.first).requires_grad_(False)
-    return None
+def _freezing(place: int) -> Callable[[Living], Done]:
+    def done(one: Living) -> Done:
+        one.parameter(tuple(one.life.weights)[place]).requires_grad_(False)
+        return None
+
+    return done
 
 
 def _into(dtype: torch.dtype) -> Callable[[Living], Done]:
@@ -374,7 +392,9 @@ OPERATIONS: Mapping[str, Callable[[Living], Done]] = {
     "train": _in_mode(True),
     "eval": _in_mode(False),
     "freeze": _wanting(False),
-    "freeze_first": _freeze_first,
+    "freeze_first": _freezing(0),
+    "freeze_second": _freezing(1),
+    "freeze_last": _freezing(-1),
     "unfreeze": _wanting(True),
     **{name: _into(DTYPES[dtype]) for name, dtype in CONVERSIONS.items()},
     "failed_to": _failed_to,
