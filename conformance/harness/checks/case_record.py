@@ -120,7 +120,7 @@ class CaseRecord:
             dtype=seen.problem.dtype,
             field=field,
             kind=kind,
-            lines=tuple(lines),
+            lines=(*lines, *([seen.problem.relation] if seen.manner.change else [])),
             case=seen.problem.case if self.case is not None else "",
             options=self.run.options(self.cell, self.module, self.case.weights if self.case is not None else None),
             failure=failure,

@@ -358,7 +358,7 @@ class Summary:
 
     def _again(self, seed: str | None) -> str:
         """The command line as it was given, with the seed."""
-        given = [word for word in self.report.arguments if not word.startswith("--hypothesis-seed")]
+        given = without_option(self.report.arguments, "--hypothesis-seed")
         return shlex.join(["pytest", *given, *([f"--hypothesis-seed={seed}"] if seed else [])])
 
     def _quiet_lines(self) -> list[str]:
@@ -376,6 +376,16 @@ def write(report: Report, terminal: Any, seed: str | None) -> None:
         terminal.section("conformance", sep="=")
         for line in Summary(report, min(WIDEST, terminal_width())).lines(seed):
             terminal.write_line(line)
+
+
+def without_option(words: Sequence[str], option: str) -> list[str]:
+    """The words of a command without an option and its value, which may be a word of its own."""
+    kept, skips = list[str](), False
+    for word in words:
+        if not skips and word.partition("=")[0] != option:
+            kept.append(word)
+        skips = word == option
+    return kept
 
 
 def _short(error: float) -> str:

@@ -15,7 +15,7 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import finding_text, one_line, wrapped
 from conformance.harness.pytest_plugin import options
 from conformance.harness.pytest_plugin.output.report import FINDINGS, FIXED, LACKING, STILL_THERE, Report
-from conformance.harness.pytest_plugin.output.summary import Summary, short_tracker
+from conformance.harness.pytest_plugin.output.summary import Summary, short_tracker, without_option
 from conformance.harness.session import Session
 from reference.histories import OPERATIONS, pairs
 from strategies import parse
@@ -312,3 +312,15 @@ def test_foreign_text_is_cut_and_wrapped_text_keeps_every_word():
     lines = wrapped(words, 60, "  label ", "        ")
     assert " ".join(lines).split()[1:] == words.split()
     assert wrapped("", 60, "        ") == [""]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-q", "--hypothesis-seed", "0", "-n0"],
+        ["-q", "--hypothesis-seed=0", "-n0"],
+        ["-q", "-n0", "--hypothesis-seed", "0"],
+    ],
+)
+def test_seed_of_a_command_is_left_out_with_its_value(words):
+    assert without_option(words.split(), "--hypothesis-seed") == ["-q", "-n0"]

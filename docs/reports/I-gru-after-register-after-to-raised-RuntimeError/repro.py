@@ -1,0 +1,57 @@
+"""GRU(1, 1), float32: raised RuntimeError after register_after_to
+
+RuntimeError: in the backward pass: Trying to backward through the graph a second time (or directly access
+saved tensors after they have already been freed). Saved intermediate values of the graph ar….
+What is done to the module: register_after_to, old_spectral_norm, backward, remove_spectral_norm.
+Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
+
+import subprocess
+import sys
+
+try:
+    import torch
+except ImportError:
+    sys.exit(2)
+
+WEIGHTS = {
+    "weight_ih_l0": [[-1], [0.75], [0.25]], "weight_hh_l0": [[-0.75], [-1], [0.875]],
+    "bias_ih_l0": [0.375, -0.625, 0.125], "bias_hh_l0": [-0.375, 0.75, -1],
+}
+X = [[[-0.25]]]
+H_0 = [[[-0.125]]]
+
+def call():
+    with torch.backends.mkldnn.flags(enabled=False):
+        module = torch.nn.GRU(1, 1)
+        module.load_state_dict({name: torch.tensor(values) for name, values in WEIGHTS.items()})
+        x, h_0 = (torch.tensor(values, dtype=torch.float32) for values in (X, H_0))
+        new = torch.nn.Parameter(2 * module.weight_ih_l0.detach())
+        del module.weight_ih_l0
+        module.to(new.dtype)
+        module.register_parameter('weight_ih_l0', new)
+        torch.nn.utils.spectral_norm(module, 'weight_ih_l0', n_power_iterations=15)
+        module.eval()
+        module(x, h_0)[0].sum().backward()
+        torch.nn.utils.remove_spectral_norm(module, 'weight_ih_l0')
+        module(x, h_0)[0].sum().backward()
+def ending():
+    """How a child process ends that makes the call."""
+    try:
+        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "did not return within 20 s"
+    if child.returncode < 0:
+        return f"killed by signal {-child.returncode}"
+    told = child.stdout.decode(errors="replace").strip()
+    return ascii(told)[1:-1][:200] or f"ended the process with exit code {child.returncode}"
+if "call" in sys.argv:
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        call()
+        print("returned")
+    except Exception as error:
+        print(f"raised {type(error).__name__}: {error}")
+    sys.exit(0)
+got = ending()
+print(f"expected what a fresh module with its weights gives\ngot      {got}")
+sys.exit(10 if got.startswith(('raised', 'killed')) else 0 if got.startswith(('returned',)) else 2)
