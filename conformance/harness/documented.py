@@ -12,7 +12,8 @@ from conformance.harness.execution.requests.documentation.executed import (
     Executed,
     RunDocumentedCode,
     RunExamples,
-    has_code,
+    code_of,
+    docstring,
 )
 from conformance.harness.execution.requests.documentation.spelled import CallSpelled
 from conformance.harness.execution.requests.handed_over import STATE_DICT, ReadModule
@@ -48,16 +49,24 @@ def observe_spelled(problem: Problem, spelled: str) -> list[Observation]:
 
 def observe_documented_code(problem: Problem) -> list[Observation]:
     """The call of the function that PyTorch's documentation calls equivalent, whatever the subject is: in a child."""
-    if not has_code():
+    text = _text("nn.RNN")
+    if not code_of(text):
         return []
-    seen = IN_CHILDREN.execute(torch_nn(), RunDocumentedCode(problem, session.current().taken((ROUTE,))))
+    request = RunDocumentedCode(problem, session.current().taken((ROUTE,)), text=text)
+    seen = IN_CHILDREN.execute(torch_nn(), request)
     return [one for one in seen if _is_usable(one)]
 
 
 def run_examples(of: str) -> list[Executed]:
     """The examples in docstrings of PyTorch, executed in a child, whatever the subject is."""
-    request = RunExamples(smallest(RNN_TANH, "float32", "cpu"), (ROUTE,), names=EXAMPLES[of])
+    names = EXAMPLES[of]
+    texts = tuple(map(_text, names))
+    request = RunExamples(smallest(RNN_TANH, "float32", "cpu"), (ROUTE,), names=names, texts=texts)
     return [one for one in IN_CHILDREN.execute(torch_nn(), request) if assert_returned(one)]
+
+
+def _text(name: str) -> str:
+    return session.current().subject.docstrings.get(name) or docstring(name)
 
 
 def observe_older_files(cell: str) -> list[Observation]:

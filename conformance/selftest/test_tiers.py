@@ -79,7 +79,7 @@ def bare(name):
 
 def test_every_theme_of_faults_is_in_the_catalogue():
     found = set()
-    for path in Path(catalogue.__file__).parent.glob("*.py"):
+    for path in Path(catalogue.__file__).parent.rglob("*.py"):
         seeded = getattr(getattr(catalogue, path.stem, None), "FAULTS", None)
         if "FAULTS = Faults()" in path.read_text(encoding="utf-8"):
             assert isinstance(seeded, fault.Faults), f"{path.stem} is not in the catalogue"

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -54,6 +54,7 @@ class MismatchedParameters(Exception):
 class Subject:
     """A name for reports, and for each cell a callable that takes the arguments of torch.nn.RNN, LSTM or GRU.
 
+    docstrings: texts in place of PyTorch's own, by name, where a test puts others there; never a subject's of a user.
     packing has the functions of torch.nn.utils.rnn as attributes. texts name it as `named` takes them; none
     where it was made in this process alone.
     """
@@ -62,6 +63,7 @@ class Subject:
     classes: Mapping[str, Callable[..., torch.nn.Module]]
     packing: Any = torch.nn.utils.rnn
     texts: tuple[str, ...] = ()
+    docstrings: Mapping[str, str] = field(default_factory=dict)
 
     def options(self, cell: str) -> str:
         """The options that name it on a command line, as far as this cell and its single step need them."""

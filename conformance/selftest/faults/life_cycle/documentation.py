@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from conformance.selftest.faults.fault import ALL, EVERY, Faults
-from conformance.selftest.implementations.plain import Plain
+from conformance.selftest.faults.fault import ALL, EVERY, Fault, Faults
+from conformance.selftest.implementations.plain import Plain, subject
+from reference.problem import RNN_TANH
 
 FAULTS = Faults()
 fault = FAULTS.seed
@@ -102,3 +104,36 @@ class _LoadsNoFiles(Plain):
             raise RuntimeError("a file of another format")
         own = {name: values for name, values in state_dict.items() if name != "format"}
         return super().load_state_dict(own, *arguments, **options)
+
+
+# Texts
+
+
+CODE = """A module.
+
+    .. code-block:: python
+
+        def forward(x, hx=None):
+            h, output = torch.zeros(num_layers, x.size(-2), hidden_size) if hx is None else hx.clone(), []
+            for x_t in x.transpose(0, 1) if batch_first else x:
+                for layer in range(num_layers):
+                    x_t = torch.tanh({})
+                    h[layer] = x_t
+                output.append(x_t)
+            output = torch.stack(output, 1 if batch_first else 0)
+            return output, h
+"""
+SUM = "x_t @ weight_ih[layer].T + bias_ih[layer] + h[layer] @ weight_hh[layer].T + bias_hh[layer]"
+
+
+def _text(name: str, place: str, text: str) -> None:
+    """A fault of the documentation of an object of torch."""
+    FAULTS.append(Fault(name, ("I",), (RNN_TANH,), replace(subject(name), docstrings={place: text})))
+
+
+_text("documents-an-rnn-with-its-bias-twice", "nn.RNN", CODE.format(SUM + " + bias_hh[layer]"))
+_text("documents-an-rnn-without-its-state", "nn.RNN", CODE.format(SUM.replace("h[layer]", "0 * h[layer]")))
+_text("documents-an-rnn-by-code-that-cannot-run", "nn.RNN", CODE.format("x_t @ weights[layer].T"))
+_text("documents-an-example-that-raises", "nn.LSTM", "    >>> nn.LSTM(10)\n")
+_text("documents-an-example-that-prints-something-else", "nn.GRUCell", "    >>> nn.GRUCell(1, 2).bias\n    False\n")
+_text("documents-an-example-of-packing-that-raises", "nn.utils.rnn.pack_sequence", "    >>> pack_sequence([])\n")

@@ -38,7 +38,9 @@ def code_of(text: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class RunDocumentedCode(ProblemRequest[Observation]):
-    """Call the function that the docstring of torch.nn.RNN says the module to be equal to."""
+    """Call the function that the docstring of torch.nn.RNN, `text`, says the module to be equal to."""
+
+    text: str = field(kw_only=True)
 
     @property
     def manner(self) -> Manner:
@@ -46,7 +48,7 @@ class RunDocumentedCode(ProblemRequest[Observation]):
 
     def observed(self, modules: Modules, blank: Observation) -> Observation:
         try:
-            module = _Documented(code_of(torch.nn.RNN.__doc__ or ""), self.problem)
+            module = _Documented(code_of(self.text), self.problem)
         except Exception as error:  # the text's own, whatever it is
             return replace(blank, failure=Failure.raised(error, during=f"in {CODE}"))
         return call_module(module, inputs(self.problem), blank)[0]
@@ -84,9 +86,9 @@ def _named(problem: Problem) -> dict[str, Any]:
     return {"torch": torch, "nn": torch.nn} | lists | {name: getattr(sizes, name) for name in names}
 
 
-def has_code() -> bool:
-    """Whether the docstring of torch.nn.RNN has code, as it has from 2.2 on."""
-    return bool(code_of(torch.nn.RNN.__doc__ or ""))
+def docstring(name: str) -> str:
+    """The docstring of an object of torch, by its dotted name."""
+    return attrgetter(name)(torch).__doc__ or ""
 
 
 # Examples
@@ -106,15 +108,15 @@ class Executed(Observation):
 
 @dataclass(frozen=True, eq=False)
 class RunExamples(ProblemRequest[Executed]):
-    """Execute the examples in the docstrings of these objects of torch, by their dotted names."""
+    """Execute the examples in docstrings of torch; names: of the objects that have them."""
 
     names: tuple[str, ...] = field(kw_only=True)
+    texts: tuple[str, ...] = field(kw_only=True)
     result = Executed
 
     def observed(self, modules: Modules, blank: Executed) -> Executed:
         runner = _Collecting(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS, verbose=False)
-        for name in self.names:
-            text = attrgetter(name)(torch).__doc__ or ""
+        for name, text in zip(self.names, self.texts, strict=True):
             names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional}
             test = doctest.DocTestParser().get_doctest(text, names, name, None, None)
             torch.manual_seed(0)

@@ -32,6 +32,10 @@ def at_the_end(pick: int) -> bool:
     return bool(pick % 2)
 
 
+OF_OBJECTS = ("file", "pickle")
+"""Operations of a module as an object, which are left out where its class cannot be imported."""
+
+
 @dataclass(frozen=True, eq=False)
 class LiveThrough(ProblemRequest[Lived]):
     """Do the operations of a history to a module, and call it after each; `history` as in `reference.histories`.
@@ -85,6 +89,8 @@ class LiveThrough(ProblemRequest[Lived]):
             module = guarded_call(case, was.route, lambda: do(name, one, after))
         except Exception as error:  # the subject's own, whatever it is
             return [replace(was, failure=Failure.raised(error, during=f"in {name}"))]
+        if name in OF_OBJECTS and module is one.module:  # no other process could make it from its pickle
+            was = replace(was, told_by_linear="")
         was = replace(was, told=one.told + (_kept(before, module) if is_plain else ""))
         one.module, one.life, one.told = module, after, ""
         one.make, one.call = _making(subject, was.problem), _calling(was.problem)
