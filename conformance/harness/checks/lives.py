@@ -164,11 +164,11 @@ def _assert_results(step: _Step) -> None:
     for name, wanted in step.fresh.results.items():
         got, severity = step.after.results[name], RED
         right = are_equal(got, wanted)
-        if not right.all() and (step.life.loose or not is_measured(step.fresh)):
+        if not right.all() and (step.life.is_known_by_law or not is_measured(step.fresh)):
             part = (name, ALL, ALL)
             apart = parts_apart(step.fresh, step.after, [part], allowed(step.fresh), count=False)
             severity = RED if apart else AMBER
-            right = right | bool(step.life.loose and not apart)  # a weight made in another way may lie so in memory
+            right = right | bool(step.life.is_known_by_law and not apart)  # such a weight may lie otherwise in memory
         step.compare(RESULTS, got, wanted, right, severity)
 
 
@@ -189,7 +189,7 @@ def _assert_gradients(step: _Step) -> None:
     for name, values in gradients.items():
         got, wanted = (_labelled(f"gradient of {name}", one) for one in (seen[name], values))
         right = are_equal(got, wanted)
-        if not right.all() and (life.loose or not (life.is_plain and is_measured(step.fresh))):
+        if not right.all() and (life.is_known_by_law or not (life.is_plain and is_measured(step.fresh))):
             right = right | ~(np.abs(got.values - values) > _radius(step, name, values))  # NaN: the bound says nothing
         step.compare(GRADIENTS, got, wanted, right)
 

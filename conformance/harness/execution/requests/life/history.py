@@ -124,8 +124,8 @@ def _fresh(subject: Subject, module: torch.nn.Module, life: Life, seen: AfterOpe
     """The same call of a module that is built with the weights; where they are loose, with those that the other has."""
     problem = replace(seen.problem, parameters=dict(seen.problem.parameters) | _read(module, life.loose))
     made = built(problem, lambda: subject.loaded(problem))
-    for name, parameter in made.named_parameters():
-        parameter.requires_grad_(life.held[name].name not in life.frozen)
+    wants = any(held.name not in life.frozen for held in life.held.values())
+    made.requires_grad_(wants)  # each parameter or none: which of them are frozen is what the other module must know
     blank = Differentiated(problem, seen.subject, seen.route, loss=seen.loss)
     found: Differentiated = differentiated(made, blank)
     return found
