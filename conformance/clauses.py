@@ -192,8 +192,7 @@ NOT_TESTED = {
     "or features, whose sums are rounded",
     "G": "what dropout leaves out and how often, and its gradient but for one row and step between two layers on a CPU",
     "H": "initialisation",
-    "I": "optimisers other than SGD and Rprop, gradients of the documentation's code, and backward hooks of packed "
-    "sequences",
+    "I": "optimisers other than SGD and Rprop, and backward hooks of packed sequences",
     "J1": "more than one wrong thing at once, tensors on devices other than meta, and reads of more than 512 elements "
     "beyond a tensor",
     "K": "NaN and inf on purpose, signed zeros, and empty sizes",

@@ -1,5 +1,6 @@
 """The names that properties import."""
 
+from conformance.clauses import AMBER
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks.bounds import allowed, from_cotangents, from_inputs, from_own_gradients, from_own_states
 from conformance.harness.checks.derivatives import (
@@ -45,14 +46,16 @@ from conformance.harness.checks.values import (
 )
 from conformance.harness.documented import (
     EXAMPLES,
+    differentiate_documented_code,
     observe_documented_code,
+    observe_named_inputs,
     observe_older_files,
     observe_spelled,
     run_examples,
 )
 from conformance.harness.execution.requests.autograd_apis import API_IDS as AUTOGRAD_API_IDS
 from conformance.harness.execution.requests.autograd_apis import DOUBLE_BACKWARD
-from conformance.harness.execution.requests.documentation.spelled import BUT_FOR_DEVICE, BY_NAME, BY_POSITION
+from conformance.harness.execution.requests.documentation.spelled import BUT_FOR_DEVICE, BY_NAME, BY_POSITION, LEFT_OUT
 from conformance.harness.execution.requests.life_cycle import CHANGES
 from conformance.harness.execution.requests.packing import (
     INTEGERS,
@@ -89,6 +92,7 @@ from conformance.harness.observe import (
     observe_life,
     observe_packed,
     observe_packing,
+    observe_packing_spelled,
     observe_pairs,
     observe_poisoned,
     observe_steps,
@@ -107,4 +111,4 @@ from strategies.axes import MEMORY_OF_ITS_OWN
 from strategies.families import ONE_STEP, SINGLE_STEP
 from strategies.real import real_cases
 
-LSTM_CELL = LSTM + CELL_SUFFIX
+RNN_CELL, LSTM_CELL, GRU_CELL = (cell + CELL_SUFFIX for cell in (RNN_TANH, LSTM, GRU))

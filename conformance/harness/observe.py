@@ -40,6 +40,7 @@ from conformance.harness.execution.requests.autograd_apis import (
 from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.backward_by_layers import BackwardByLayers
 from conformance.harness.execution.requests.backward_of_parts import BackwardOfParts
+from conformance.harness.execution.requests.documentation.spelled import LEFT_OUT
 from conformance.harness.execution.requests.forward import (
     Forward,
     ForwardByLayers,
@@ -53,7 +54,7 @@ from conformance.harness.execution.requests.invalid.packing import PackInvalidly
 from conformance.harness.execution.requests.laps import CallInLaps
 from conformance.harness.execution.requests.life.history import LiveThrough, at_the_end
 from conformance.harness.execution.requests.life_cycle import BackwardAfterChange, ForwardAfterChange, doubled
-from conformance.harness.execution.requests.packing import METHOD, Batch, Pack, takes_batch_first
+from conformance.harness.execution.requests.packing import METHOD, OPTIONS, Batch, Pack, takes_batch_first
 from conformance.harness.execution.requests.parameters import Construct, DrawParameters
 from conformance.harness.execution.requests.problem_request import ProblemRequest
 from conformance.harness.execution.requests.request import Executor
@@ -326,10 +327,10 @@ def probes(cells: Sequence[str]) -> list[list[Observation]]:
 
 
 def observe_packing(
-    batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", **options: Any
+    batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", spelled: str = "", **options: Any
 ) -> list[PackingObservation]:
     """The result of `attempt_packing` in a list of one; an empty list, and a finding, if the call raised."""
-    seen = attempt_packing(batch, utility, lengths, surrounding=surrounding, **options)
+    seen = attempt_packing(batch, utility, lengths, surrounding=surrounding, spelled=spelled, **options)
     if seen.failure is None:
         return [seen]
     if seen.failure.is_refusal:
@@ -344,18 +345,34 @@ def observe_packed(batch: Batch, method: str, **options: Any) -> list[PackingObs
     return observe_packing(batch, METHOD + method, **options)
 
 
+def observe_packing_spelled(
+    batch: Batch, utility: str, lengths: str, spelled: str
+) -> Iterator[tuple[PackingObservation, PackingObservation]]:
+    """A call of a packing utility with every documented option, spelled in one way, and the usual call."""
+    options: dict[str, Any] = {"enforce_sorted": batch.is_sorted, "padding_value": 2.0, "padding_side": "left"}
+    options |= {"batch_first": batch.batch_first, "total_length": batch.problem.steps + 1}
+    if spelled == LEFT_OUT:
+        options |= {"padding_value": 0.0, "padding_side": "right", "total_length": None}
+    documented = [name for name in OPTIONS[utility] if name != "padding_side" or len(padding_sides()) > 1]
+    given = {name: options[name] for name in documented}
+    for usual in observe_packing(batch, utility, lengths, **given):
+        for seen in observe_packing(batch, utility, lengths, spelled=spelled, **given):
+            yield seen, usual
+
+
 def attempt_packing(
-    batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", **options: Any
+    batch: Batch, utility: str, lengths: str = "list", *, surrounding: str = "", spelled: str = "", **options: Any
 ) -> PackingObservation:
     """Calls the subject's function of torch.nn.utils.rnn of this name, and returns its result or its failure.
 
     A call that ends its process is a finding. lengths: one of `LENGTHS`. surrounding: one of `SURROUNDINGS`.
+    spelled: how all arguments are given; "" for options alone by name.
     batch_first is that of the problem. Packed arguments are packed by the subject.
     """
     here = session.current()
     if takes_batch_first(utility):
         options = {"batch_first": batch.batch_first} | options
-    request = Pack(batch, utility, lengths, options, surrounding)
+    request = Pack(batch, utility, lengths, options, surrounding, spelled)
     (seen,) = here.executor.execute(here.subject, request)
     seen = replace(seen, request=request)
     if seen.failure is not None and seen.failure.ended_process:

@@ -371,14 +371,16 @@ def assert_fact(seen: Observation, field: str, kind: str, got: object, wanted: o
         case.found(seen, field, kind, [line], documented=wanted)
 
 
-def assert_nothing(seen: Observation, field: str, kind: str, got: Iterable[str] | Mapping[str, str]) -> None:
+def assert_nothing(
+    seen: Observation, field: str, kind: str, got: Iterable[str] | Mapping[str, str], severity: str = ""
+) -> None:
     """A list of offences is empty; each offence is a finding of its own kind. A mapping says more of each."""
     case = case_record.current()
     case.checked(seen, 1, 0.0, 0.0)
     for offence in got:
         more = got[offence] if isinstance(got, Mapping) else ""
         line = "   ".join(filter(None, (f"{field}, {kind}:  {offence}", more)))
-        case.found(seen, field, f"{kind}: {offence}", [line])
+        case.found(seen, field, f"{kind}: {offence}", [line], severity=severity)
 
 
 def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
@@ -391,13 +393,13 @@ def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
         case.found(seen, "call", f"refuses {seen.problem.dtype}", [line], failure=seen.failure)
 
 
-def assert_returned(seen: Observation, field: str = "call") -> bool:
-    """The call, or its parts, gave a result. Returns whether it did."""
+def assert_returned(seen: Observation, field: str = "call", severity: str = "") -> bool:
+    """The call, or its parts, gave a result. Returns whether it did. severity: of a call that ended no process."""
     failure = seen.failure
     if failure is None:
         return True
     clause = clause_of_shape("parameters") if failure.kind == MISMATCHED else None
-    severity = RED if failure.ended_process else ""
+    severity = RED if failure.ended_process else severity
     case_record.current().found(
         seen, field, failure.title, [one_line(failure.text)], severity=severity, clause=clause, failure=failure
     )

@@ -351,6 +351,13 @@ class InLaps(Observation):
 
 
 @dataclass(frozen=True, eq=False)
+class FromFile(Observation):
+    """A call of a module whose weights were read from a file; what it then holds, float64, by name."""
+
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Timed(Observation):
     """A call made several times against the clock: the seconds of each."""
 

@@ -56,7 +56,8 @@ class Subject:
 
     docstrings: texts in place of PyTorch's own, by name, where a test puts others there; never a subject's of a user.
     packing has the functions of torch.nn.utils.rnn as attributes. texts name it as `named` takes them; none
-    where it was made in this process alone.
+    where it was made in this process alone. docstrings stand in the place of PyTorch's own, by the names that these
+    have in torch; no command line gives any.
     """
 
     name: str

@@ -51,9 +51,12 @@ REQUESTS = (
     timed.CallTimed,
     handed_over.WriteModule,
     handed_over.ReadModule,
+    handed_over.ReadWeights,
     training.Train,
     spelled.CallSpelled,
+    spelled.CallByNames,
     executed.RunDocumentedCode,
+    executed.DifferentiateDocumentedCode,
     executed.RunExamples,
 )
 """Every request class."""
@@ -68,6 +71,8 @@ RESULTS = (
     lived.AfterOperation,
     lived.Lived,
     executed.Executed,
+    spelled.Spelled,
+    observation.FromFile,
     observation.InLaps,
     observation.Refused,
     observation.Timed,

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from conformance.harness.execution import scripted
+from conformance.harness.execution import scripted, tensors
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import call_module, guarded_call
-from conformance.harness.execution.observation import Observation, Written
+from conformance.harness.execution.observation import FromFile, Observation, Written
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, built
 from conformance.harness.execution.subject import Subject
 
@@ -82,12 +81,29 @@ class ReadModule(ProblemRequest[Observation]):
     file: str = field(kw_only=True)
 
     def observed(self, modules: Modules, blank: Observation) -> Observation:
-        def read() -> Any:
-            with _quiet():
-                return READERS[self.form](modules.subject, self, Path(self.file)).train(self.problem.training)
+        return call_module(self.read(modules.subject), inputs(self.problem), blank)[0]
 
-        module = built(self.problem, read)
-        return call_module(module, inputs(self.problem), blank)[0]
+    def read(self, subject: Subject) -> torch.nn.Module:
+        """The module. Raises Unbuilt."""
+
+        def read() -> torch.nn.Module:
+            with _quiet():
+                return READERS[self.form](subject, self, Path(self.file)).train(self.problem.training)
+
+        return built(self.problem, read)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadWeights(ReadModule):
+    """The same, and the weights that the module then has."""
+
+    result = FromFile
+
+    def observed(self, modules: Modules, blank: Observation) -> FromFile:
+        module = self.read(modules.subject)
+        weights = {name: tensors.array(parameter) for name, parameter in module.named_parameters()}
+        seen = call_module(module, inputs(self.problem), blank)[0]
+        return replace(seen, weights=weights)  # type: ignore[call-arg,return-value]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from conformance.harness.execution import memory_layouts, tensors
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.module_call import fact, guarded_call, repacked
 from conformance.harness.execution.observation import PackingObservation
+from conformance.harness.execution.requests.documentation.spelled import BY_POSITION, LEFT_OUT
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, Surrounding
 from conformance.harness.execution.routes import PACKING
@@ -134,6 +135,7 @@ class Pack(Request[PackingObservation]):
     """Call the subject's function of torch.nn.utils.rnn with this name; what is unpacked was packed by the subject.
 
     lengths: one of `LENGTHS`. options: keyword arguments. surrounding: one of the `SURROUNDINGS` of the call itself.
+    spelled: how all arguments are given, BY_POSITION, BY_NAME or LEFT_OUT; "" for options alone by name.
     """
 
     batch: Batch
@@ -141,6 +143,7 @@ class Pack(Request[PackingObservation]):
     lengths: str
     options: Mapping[str, Any]
     surrounding: str = ""
+    spelled: str = ""
 
     def __str__(self) -> str:
         """`pad_sequence(batch_first=True), rows (3, 2) (1, 2), lengths list`"""
@@ -150,7 +153,21 @@ class Pack(Request[PackingObservation]):
         rows = " ".join(str(row.shape) for row in batch.rows)
         of_dtype = f" of {batch.dtype}" if batch.dtype in INTEGERS else ""
         around = f", with {self.surrounding.replace('_', ' ')}" if self.surrounding else ""
-        return f"{self.utility}({given}), rows {rows}{of_dtype}{surplus}, lengths {self.lengths}{around}"
+        spelled = f", arguments {self.spelled}" if self.spelled else ""
+        return f"{self.utility}({given}), rows {rows}{of_dtype}{surplus}, lengths {self.lengths}{around}{spelled}"
+
+    def spelled_out(
+        self, given: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What is given by position, and what by name: of arguments, and of options or what stands for them."""
+        if not self.spelled:
+            return tuple(given.values()), dict(options)
+        defaults = OPTIONS[self.utility]
+        kept = [name for name in defaults if name in options]
+        if self.spelled == LEFT_OUT:
+            kept = [name for name in kept if self.options[name] != defaults[name]]
+        every = {**given, **{name: options[name] for name in kept}}
+        return (tuple(every.values()), {}) if self.spelled == BY_POSITION else ((), every)
 
     def shared(self) -> tuple[object, ...]:
         return (self.batch.problem,)
@@ -171,9 +188,10 @@ class Pack(Request[PackingObservation]):
             before = _contents(given)
             utility = _method_or_utility(subject.packing, self.utility)
             options = {name: _option(name, value) for name, value in self.options.items()}
+            positional, named = self.spelled_out(given, options)
             surrounding = SURROUNDINGS.get(self.surrounding, Surrounding())
             result = surrounding.around(
-                self.batch.problem, lambda: guarded_call(case, PACKING, lambda: utility(*given.values(), **options))
+                self.batch.problem, lambda: guarded_call(case, PACKING, lambda: utility(*positional, **named))
             )
         except Exception as error:  # the subject's own, whatever it is
             return (self.failed(subject, Failure.raised(error)),)
@@ -227,6 +245,20 @@ _ARGUMENTS: Mapping[str, Callable[[Any, Batch, str], Arguments]] = {
 
 UTILITIES = tuple(_ARGUMENTS)
 """Names of the functions that pad and pack."""
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "pack_padded_sequence": {"batch_first": False, "enforce_sorted": True},
+    "pad_packed_sequence": {"batch_first": False, "padding_value": 0.0, "total_length": None},
+    "pack_sequence": {"enforce_sorted": True},
+    "pad_sequence": {"batch_first": False, "padding_value": 0.0, "padding_side": "right"},
+    "unpad_sequence": {"batch_first": False},
+    "unpack_sequence": {},
+}
+"""The documented options of each, in their order, with their defaults. padding_side is there since 2.5.
+
+Source: https://docs.pytorch.org/docs/2.13/generated/torch.nn.utils.rnn.pack_padded_sequence.html and the pages of the
+other functions.
+"""
 
 METHOD = "PackedSequence."
 """Before its name, a method of the packed sequence that the subject made of a batch."""

@@ -15,7 +15,8 @@ from conformance.harness.execution.requests.documentation.spelled import (
     BUT_FOR_DEVICE,
     BY_NAME,
     BY_POSITION,
-    in_order,
+    LEFT_OUT,
+    documented,
 )
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Element, Finding
@@ -207,7 +208,8 @@ class Call:
         if self.manner.spelled in (BY_POSITION, BUT_FOR_DEVICE):
             last = (repr(problem.device), f"torch.{problem.dtype}")
             named = last if self.manner.spelled == BY_POSITION else (f"device={last[0]}", f"dtype={last[1]}")
-            return self.classes.constructed_by_position(problem.architecture, *map(repr, in_order(problem)), *named)
+            given = map(repr, documented(problem).values())
+            return self.classes.constructed_by_position(problem.architecture, *given, *named)
         dtype = [] if problem.dtype == "float32" else [f"dtype=torch.{problem.dtype}"]
         return self.classes.constructed(problem.architecture, *dtype)
 
@@ -360,7 +362,7 @@ class Call:
         """The module's call with input and states, or with these arguments."""
         x, *states = arguments or self.passed()
         hx = [f"({', '.join(states)})"] if len(states) == 2 else states
-        if self.manner.spelled == BY_NAME:
+        if self.manner.spelled in (BY_NAME, LEFT_OUT):
             x, hx = f"input={x}", [f"hx={one}" for one in hx]
         return f"{self.name('module')}({', '.join([x, *hx])})"
 

@@ -33,6 +33,16 @@ ARGUMENTS = {
 """The names of the utilities' arguments, and those of the script's variables."""
 
 
+GIVEN = {
+    "pack_padded_sequence": ("input", "lengths"),
+    "unpad_sequence": ("padded_sequences", "lengths"),
+    "pad_packed_sequence": ("sequence",),
+    "unpack_sequence": ("packed_sequences",),
+    "invert_permutation": ("permutation",),
+}
+"""What each utility must be given; the others take sequences."""
+
+
 def name_of(utility: str) -> str:
     """A utility, or a method of a packed sequence, as the documentation names it."""
     return utility if utility.startswith(METHOD) else f"{RNN}.{utility}"
@@ -109,18 +119,15 @@ class PackingCall:
 
     def _called(self) -> str:
         utility = self.request.utility
-        options = [f"{name}={self._option(name, value)}" for name, value in self.request.options.items()]
+        options = {name: self._option(name, value) for name, value in self.request.options.items()}
         if utility.startswith(METHOD):
             name = utility.removeprefix(METHOD)
-            return f"packed.{name}" if name == "is_cuda" else f"packed.{name}({', '.join(options)})"
-        given = {
-            "pack_padded_sequence": ["batch", "lengths"],
-            "unpad_sequence": ["batch", "lengths"],
-            "pad_packed_sequence": ["packed"],
-            "unpack_sequence": ["packed"],
-            "invert_permutation": ["permutation"],
-        }.get(utility, ["rows"])
-        return f"{name_of(utility)}({', '.join([*given, *options])})"
+            written = ", ".join(f"{option}={value}" for option, value in options.items())
+            return f"packed.{name}" if name == "is_cuda" else f"packed.{name}({written})"
+        given = {name: ARGUMENTS[name] for name in GIVEN.get(utility, ("sequences",))}
+        positional, named = self.request.spelled_out(given, options)
+        shown = [*positional, *(f"{name}={value}" for name, value in named.items())]
+        return f"{name_of(utility)}({', '.join(shown)})"
 
     @staticmethod
     def _option(name: str, value: Any) -> str:
@@ -178,7 +185,9 @@ class PackingCall:
 
 
 def defaults_left_out(request: Pack) -> Pack:
-    """The request without options that say what is the default."""
+    """The request without options that say what is the default, unless it says itself how they are given."""
+    if request.spelled:
+        return request
     usual: dict[str, Any] = {"batch_first": False} if takes_batch_first(request.utility) else {}
     if request.utility.startswith("pack_"):
         usual |= {"enforce_sorted": True}

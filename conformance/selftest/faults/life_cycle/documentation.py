@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from conformance.selftest.faults.fault import ALL, EVERY, Fault, Faults
-from conformance.selftest.implementations.plain import Plain, subject
+from conformance.selftest.implementations.packing import Packing
+from conformance.selftest.implementations.plain import Plain, name_by_docstring, subject
 from reference.problem import RNN_TANH
 
 FAULTS = Faults()
@@ -72,6 +73,52 @@ class _IgnoresStatesByName(Plain):
         return super().forward(input, *states)
 
 
+@fault("I", "A3", on=ALL)
+class _HasTwoLayersByDefault(Plain):
+    """Has two layers unless asked for another number."""
+
+    def __init__(self, cell: str, input_size: int, hidden_size: int, num_layers: int = 2, **more: Any) -> None:
+        super().__init__(cell, input_size, hidden_size, num_layers, **more)
+
+
+@fault("I", on=(RNN_TANH,))
+class _HoldsAnotherNonlinearity(Plain):
+    """Holds another nonlinearity than the one that it computes."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.nonlinearity = "relu"
+
+
+class _TakesPaddingFirst(Packing):
+    """Takes padding_value before batch_first."""
+
+    def pad_sequence(self, sequences: Any, *given: Any, **named: Any) -> torch.Tensor:
+        return super().pad_sequence(sequences, *given[1::-1], *given[2:], **named)
+
+
+class _NamesTheLengthsOtherwise(Packing):
+    """Takes lengths by another keyword."""
+
+    def unpad_sequence(self, padded_sequences: torch.Tensor, sizes: Any, batch_first: bool = False) -> Any:
+        return super().unpad_sequence(padded_sequences, sizes, batch_first)
+
+
+class _PadsWithOnes(Packing):
+    """Pads with ones unless asked for another number."""
+
+    def pad_sequence(self, *given: Any, **named: Any) -> torch.Tensor:
+        return super().pad_sequence(*given, **named if len(given) > 2 else {"padding_value": 1.0, **named})
+
+
+for _kind in (_TakesPaddingFirst, _NamesTheLengthsOtherwise, _PadsWithOnes):
+    _name = name_by_docstring(_kind)
+    FAULTS.append(Fault(_name, ("I",), (RNN_TANH,), replace(subject(_name), packing=_kind())))
+
+
+# Files
+
+
 @fault("I", on=EVERY)
 class _LoadsNoLastWeight(Plain):
     """Loads all weights but the last."""
@@ -106,6 +153,38 @@ class _LoadsNoFiles(Plain):
         return super().load_state_dict(own, *arguments, **options)
 
 
+@fault("I", on=EVERY)
+class _LoadsAnotherLastBit(Plain):
+    """Loads each number with another last bit."""
+
+    def load_state_dict(self, state_dict: Any, *arguments: Any, **options: Any) -> Any:
+        next_to = {name: torch.nextafter(values, values + 1) for name, values in state_dict.items()}
+        return super().load_state_dict(next_to, *arguments, **options)
+
+
+@fault("I", on=ALL)
+class _SwapsDirections(Plain):
+    """Loads each direction's weights as those of the other."""
+
+    def load_state_dict(self, state_dict: Any, *arguments: Any, **options: Any) -> Any:
+        swapped = {name: state_dict.get(self.opposite(name), values) for name, values in state_dict.items()}
+        return super().load_state_dict(swapped, *arguments, **options)
+
+    @staticmethod
+    def opposite(name: str) -> str:
+        return name.removesuffix("_reverse") if name.endswith("_reverse") else f"{name}_reverse"
+
+
+@fault("I", on=EVERY)
+class _ZeroesOtherVersions(Plain):
+    """Zeroes what was written by a version that it does not know."""
+
+    def load_state_dict(self, state_dict: Any, *arguments: Any, **options: Any) -> Any:
+        version = getattr(state_dict, "_metadata", {}).get("", {}).get("version", 0)
+        zeros = {name: torch.zeros_like(values) for name, values in state_dict.items()}
+        return super().load_state_dict(state_dict if version > 1 else zeros, *arguments, **options)
+
+
 # Texts
 
 
@@ -126,9 +205,9 @@ CODE = """A module.
 SUM = "x_t @ weight_ih[layer].T + bias_ih[layer] + h[layer] @ weight_hh[layer].T + bias_hh[layer]"
 
 
-def _text(name: str, place: str, text: str) -> None:
-    """A fault of the documentation of an object of torch."""
-    FAULTS.append(Fault(name, ("I",), (RNN_TANH,), replace(subject(name), docstrings={place: text})))
+def _text(name: str, place: str, text: str, *more: str) -> None:
+    """A fault of the documentation of an object of torch. more: other clauses that it breaks."""
+    FAULTS.append(Fault(name, ("I", *more), (RNN_TANH,), replace(subject(name), docstrings={place: text})))
 
 
 _text("documents-an-rnn-with-its-bias-twice", "nn.RNN", CODE.format(SUM + " + bias_hh[layer]"))
@@ -137,3 +216,53 @@ _text("documents-an-rnn-by-code-that-cannot-run", "nn.RNN", CODE.format("x_t @ w
 _text("documents-an-example-that-raises", "nn.LSTM", "    >>> nn.LSTM(10)\n")
 _text("documents-an-example-that-prints-something-else", "nn.GRUCell", "    >>> nn.GRUCell(1, 2).bias\n    False\n")
 _text("documents-an-example-of-packing-that-raises", "nn.utils.rnn.pack_sequence", "    >>> pack_sequence([])\n")
+
+SOUND = """
+.. code-block:: python
+
+    rnn = nn.RNN(input_size, hidden_size, num_layers)
+    params = dict(rnn.named_parameters())
+    def forward(x, hx=None, batch_first=False):
+        if batch_first:
+            x = x.transpose(0, 1)
+        if hx is None:
+            hx = torch.zeros(rnn.num_layers, x.size(1), rnn.hidden_size)
+        before, output = list(hx), []
+        for x_t in x:
+            after = []
+            for layer in range(rnn.num_layers):
+                below = x_t if layer == 0 else after[layer - 1]
+                after.append(torch.tanh(
+                    below @ params[f"weight_ih_l{layer}"].T
+                    + before[layer] @ params[f"weight_hh_l{layer}"].T
+                    + params[f"bias_ih_l{layer}"]
+                    + params[f"bias_hh_l{layer}"]
+                ))
+            output.append(after[-1])
+            before = after
+        output = torch.stack(output, 1 if batch_first else 0)
+        return output, torch.stack(before)
+
+"""
+"""Sound code of an RNN, as a docstring shows it."""
+
+
+def _coded(name: str, was: str, now: str, *more: str) -> None:
+    """A fault in the code of a docstring."""
+    assert was in SOUND, f"{name} changes nothing"
+    _text(name, "nn.RNN", SOUND.replace(was, now), *more)
+
+
+_coded("documents-code-in-which-each-layer-reads-the-input", "else after[layer - 1]", "else x_t")
+_coded("documents-code-that-ignores-batch_first", "            x = x.transpose(0, 1)", "            pass", "A1")
+_coded("documents-code-of-another-result", "return output, torch.stack(before)", "return output")
+_coded("documents-code-that-ends-its-process", "before, output = list(hx), []", "raise SystemExit")
+_coded("documents-code-that-is-differentiated-in-part", "before = after", "before = [one.detach() for one in after]")
+_coded(
+    "documents-code-that-has-no-gradients",
+    "return output, torch.stack(before)",
+    "return output.detach(), torch.stack(before).detach()",
+)
+
+_text("shows-an-example-that-ends-its-process", "nn.utils.rnn.pack_sequence", ">>> raise SystemExit(3)\n")
+_text("names-its-state-otherwise", "nn.RNN", "Inputs: input, state\n")

@@ -1,6 +1,6 @@
 """What the installed PyTorch's own docstrings say in code, executed: the one place where a text is.
 
-A request here is for a child that has a time limit. No text of a subject is executed.
+A request here has its text with it, and is for a child that has a time limit. No text of a subject is executed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import inspect
 import re
 import textwrap
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
@@ -19,7 +20,8 @@ import torch
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import call_module
-from conformance.harness.execution.observation import Manner, Observation
+from conformance.harness.execution.observation import Differentiated, Manner, Observation
+from conformance.harness.execution.requests.backward import Backward
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
 from conformance.harness.execution.tensors import tensor
 from reference.problem import Problem
@@ -27,7 +29,19 @@ from reference.problem import Problem
 CODE = "the documentation's code"
 """How a call is made that the documentation's code makes."""
 
+_INPUTS = re.compile(r"^Inputs: (\w+), (\w+)$", re.MULTILINE)
 _BLOCK = re.compile(r"\.\. code-block:: python\n\n((?:[ \t]+.*\n|\n)+)")
+
+
+def docstring(name: str) -> str:
+    """The docstring of an object of torch, by its dotted name."""
+    return attrgetter(name)(torch).__doc__ or ""
+
+
+def names_of_inputs(text: str) -> tuple[str, ...]:
+    """The names under which a docstring lists two inputs; () where the second is a pair without a name."""
+    found = _INPUTS.search(inspect.cleandoc(text))
+    return found.groups() if found else ()
 
 
 def code_of(text: str) -> str:
@@ -54,15 +68,37 @@ class RunDocumentedCode(ProblemRequest[Observation]):
         return call_module(module, inputs(self.problem), blank)[0]
 
 
+@dataclass(frozen=True, eq=False)
+class DifferentiateDocumentedCode(Backward):
+    """Call the same function, and differentiate the call."""
+
+    text: str = field(kw_only=True)
+
+    @property
+    def manner(self) -> Manner:
+        return replace(super().manner, spelled=CODE)
+
+    def observed(self, modules: Modules, blank: Differentiated) -> Differentiated:
+        try:
+            module = _Documented(code_of(self.text), self.problem)
+        except Exception as error:  # the text's own, whatever it is
+            return replace(blank, failure=Failure.raised(error, during=f"in {CODE}"))
+        return self.differentiated(module, inputs(self.problem, requiring=self.loss.wanted), blank)
+
+
 class _Documented(torch.nn.Module):
     """The documented function with the weights of a problem, by the names that the text uses for them."""
 
     def __init__(self, code: str, problem: Problem) -> None:
         super().__init__()
-        names = _named(problem)
+        weights = _weights(problem)
+        names = _named(problem, weights)
         exec(compile(code, "<documentation>", "exec"), names)
         if "rnn" in names:
-            names["rnn"].load_state_dict(_weights(problem))
+            names["rnn"].load_state_dict(weights)
+            weights = dict(names["rnn"].named_parameters())
+        for name, parameter in weights.items():
+            self.register_parameter(name, parameter)
         self.function = names["forward"]
         takes = inspect.signature(self.function).parameters
         self.options = {"batch_first": problem.architecture.batch_first} if "batch_first" in takes else {}
@@ -71,24 +107,20 @@ class _Documented(torch.nn.Module):
         return self.function(*given, **self.options)
 
 
-def _weights(problem: Problem) -> dict[str, torch.Tensor]:
-    return {name: tensor(values, problem.dtype, problem.device) for name, values in problem.parameters.items()}
+def _weights(problem: Problem) -> dict[str, torch.nn.Parameter]:
+    values = {name: tensor(array, problem.dtype, problem.device) for name, array in problem.parameters.items()}
+    return {name: torch.nn.Parameter(value) for name, value in values.items()}
 
 
-def _named(problem: Problem) -> dict[str, Any]:
+def _named(problem: Problem, weights: Mapping[str, torch.nn.Parameter]) -> dict[str, Any]:
     """What the text takes as given: the arguments of the constructor, and in older releases lists of weights."""
-    sizes, weights = problem.architecture, _weights(problem)
+    sizes = problem.architecture
     lists: dict[str, Any] = {
         kind: [weights[f"{kind}_l{layer}"] for layer in range(sizes.num_layers)]
         for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     }
     names = ("input_size", "hidden_size", "num_layers", "batch_first")
     return {"torch": torch, "nn": torch.nn} | lists | {name: getattr(sizes, name) for name in names}
-
-
-def docstring(name: str) -> str:
-    """The docstring of an object of torch, by its dotted name."""
-    return attrgetter(name)(torch).__doc__ or ""
 
 
 # Examples

@@ -1,4 +1,4 @@
-"""Calls whose arguments are given in the other documented ways: all by position, and all by name."""
+"""Calls whose arguments are given in the documented ways: by position, by name, and left out where they can be."""
 
 from __future__ import annotations
 
@@ -17,67 +17,111 @@ from conformance.harness.execution.subject import Subject, arguments, loaded
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Problem
 
 BY_POSITION, BUT_FOR_DEVICE, BY_NAME = "by position", "by position but for the device", "by name"
+LEFT_OUT = "by name, defaults left out"
 """How the arguments of a constructor and of a call are given; but for the device: and for the dtype."""
 
-_OF_RNN = ("input_size", "hidden_size", "num_layers", "nonlinearity", "bias", "batch_first", "dropout", "bidirectional")
-_OF_GRU = tuple(name for name in _OF_RNN if name != "nonlinearity")
-_OF_CELL = ("input_size", "hidden_size", "bias")
+_SIZES: Mapping[str, Any] = {"input_size": ..., "hidden_size": ...}
+_OF_LAYERS: Mapping[str, Any] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+_OF_RNN = {**_SIZES, "num_layers": 1, "nonlinearity": "tanh", **_OF_LAYERS}
+_OF_GRU = {**_SIZES, "num_layers": 1, **_OF_LAYERS}
+_OF_CELL = {**_SIZES, "bias": True}
+_PLACE = ("device", "dtype")
 
-ORDER: Mapping[str, tuple[str, ...]] = {
+ORDER: Mapping[str, Mapping[str, Any]] = {
     RNN_TANH: _OF_RNN,
     RNN_RELU: _OF_RNN,
-    LSTM: (*_OF_GRU, "proj_size"),
+    LSTM: {**_OF_GRU, "proj_size": 0},
     GRU: _OF_GRU,
-    RNN_TANH + CELL_SUFFIX: (*_OF_CELL, "nonlinearity"),
-    RNN_RELU + CELL_SUFFIX: (*_OF_CELL, "nonlinearity"),
+    RNN_TANH + CELL_SUFFIX: {**_OF_CELL, "nonlinearity": "tanh"},
+    RNN_RELU + CELL_SUFFIX: {**_OF_CELL, "nonlinearity": "tanh"},
     LSTM + CELL_SUFFIX: _OF_CELL,
     GRU + CELL_SUFFIX: _OF_CELL,
 }
-"""The arguments of each constructor as documented, before device and dtype.
+"""The arguments of each constructor as documented, before device and dtype, with their defaults; ... for none.
 
 Source: https://docs.pytorch.org/docs/2.13/generated/torch.nn.RNN.html and the pages of the other classes.
 """
 
 
-def in_order(problem: Problem) -> list[Any]:
-    """The arguments of a problem's constructor, in the documented order."""
+def documented(problem: Problem) -> dict[str, Any]:
+    """The arguments of a problem's constructor before device and dtype, in the documented order."""
+    defaults = ORDER[problem.architecture.name]
     given = arguments(problem.architecture)
-    defaults = {"dropout": 0.0, "proj_size": 0}
-    return [given.get(name, defaults.get(name)) for name in ORDER[problem.architecture.name]]
+    return {name: given.get(name, default) for name, default in defaults.items()}
+
+
+def spelled_out(
+    spelled: str, given: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a function as `spelled` says: those by position, and those by name. An argument that has no
+    default in `defaults` is always given."""
+    positional = {BY_POSITION: list(given), BUT_FOR_DEVICE: [name for name in given if name not in _PLACE]}
+    first = positional.get(spelled, [])
+    named = {name: value for name, value in given.items() if name not in first}
+    if spelled == LEFT_OUT:
+        named = {
+            name: value for name, value in named.items() if defaults.get(name, ...) is ... or value != defaults[name]
+        }
+    return tuple(given[name] for name in first), named
 
 
 @dataclass(frozen=True, eq=False)
-class CallSpelled(ProblemRequest[Observation]):
+class Spelled(Observation):
+    """A call whose arguments were spelled in one way.
+
+    differing  what the module's attributes hold that are named like an argument, where it is something else
+    """
+
+    differing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class CallSpelled(ProblemRequest[Spelled]):
     """Build a module and call it, the arguments given `by position`, and so on."""
 
     spelled: str = field(kw_only=True)
+    result = Spelled
 
     @property
     def manner(self) -> Manner:
         return replace(super().manner, spelled=self.spelled)
 
-    def observed(self, modules: Modules, blank: Observation) -> Observation:
+    def observed(self, modules: Modules, blank: Spelled) -> Spelled:
         problem = self.problem
-        module = built(problem, lambda: loaded(self._made(modules.subject), problem))
-        given = inputs(problem)
-        return call_module(_ByName(module) if self.spelled == BY_NAME else module, given, blank)[0]
+        given = {**documented(problem), "device": problem.device, "dtype": tensors.DTYPES[problem.dtype]}
+        module = built(problem, lambda: loaded(self._made(modules.subject, given), problem))
+        called = ByName(module) if self.spelled in (BY_NAME, LEFT_OUT) else module
+        return call_module(called, inputs(problem), replace(blank, differing=_differing(module, given)))[0]
 
-    def _made(self, subject: Subject) -> torch.nn.Module:
-        problem = self.problem
-        if self.spelled == BY_NAME:
-            return subject.module(problem, problem.device)
-        last = [problem.device, tensors.DTYPES[problem.dtype]]
-        positional = in_order(problem) + (last if self.spelled == BY_POSITION else [])
-        named = {} if self.spelled == BY_POSITION else dict(zip(("device", "dtype"), last, strict=True))
-        return subject.classes[problem.architecture.name](*positional, **named).train(problem.training)
+    def _made(self, subject: Subject, given: Mapping[str, Any]) -> torch.nn.Module:
+        name = self.problem.architecture.name
+        positional, named = spelled_out(self.spelled, given, ORDER[name])
+        return subject.classes[name](*positional, **named).train(self.problem.training)
 
 
-class _ByName(torch.nn.Module):
-    """Calls a module by the documented names of its arguments."""
+def _differing(module: torch.nn.Module, given: Mapping[str, Any]) -> dict[str, str]:
+    """The attributes of a module, of those named like an argument, which hold another value."""
+    held = {name: value for name, value in vars(module).items() if name in given}
+    return {name: f"{value!r}, given {given[name]!r}" for name, value in held.items() if value != given[name]}
 
-    def __init__(self, module: torch.nn.Module) -> None:
+
+class ByName(torch.nn.Module):
+    """Calls a module by these names of its arguments."""
+
+    def __init__(self, module: torch.nn.Module, names: tuple[str, ...] = ("input", "hx")) -> None:
         super().__init__()
-        self.called = [module]
+        self.called, self.names = [module], names
 
     def forward(self, *given: Any) -> Any:
-        return self.called[0](**dict(zip(("input", "hx"), given, strict=False)))
+        return self.called[0](**dict(zip(self.names, given, strict=False)))
+
+
+@dataclass(frozen=True, eq=False)
+class CallByNames(ProblemRequest[Observation]):
+    """Call a module by the names that a docstring gives to its two inputs."""
+
+    names: tuple[str, ...] = field(kw_only=True)
+
+    def observed(self, modules: Modules, blank: Observation) -> Observation:
+        module = ByName(modules.loaded(self.problem), self.names)
+        return call_module(module, inputs(self.problem), blank)[0]
