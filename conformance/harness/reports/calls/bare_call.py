@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.harness.execution.observation import Observation
+from conformance.harness.execution.observation import Manner, Observation
 from conformance.harness.execution.routes import CONSTRUCTOR, ROUTES
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.calls.call_text import CONTEXTS, Call, inside
@@ -25,7 +25,8 @@ class BareCall(Call):
     @classmethod
     def of_finding(cls, finding: Finding, seen: Observation, route: str = "") -> BareCall:
         """The call that was observed, or the same on another route. Raises NoScript."""
-        return cls(seen.problem, route or seen.route, classes=Classes.of(finding))
+        manner = Manner(spelled=seen.manner.spelled)
+        return cls(seen.problem, route or seen.route, manner=manner, classes=Classes.of(finding))
 
     def lines(self, *call: str) -> list[str]:
         """The module and its call; `out`, `h` and `c` are what it returns. call: the lines that make it, if others."""

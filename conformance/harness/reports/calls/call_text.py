@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,9 @@ from conformance.harness.execution.observation import Manner, Observation
 from conformance.harness.execution.requests.documentation.spelled import (
     BUT_FOR_DEVICE,
     BY_NAME,
+    BY_NAMES,
     BY_POSITION,
+    CALLED,
     LEFT_OUT,
     documented,
 )
@@ -362,9 +364,16 @@ class Call:
         """The module's call with input and states, or with these arguments."""
         x, *states = arguments or self.passed()
         hx = [f"({', '.join(states)})"] if len(states) == 2 else states
-        if self.manner.spelled in (BY_NAME, LEFT_OUT):
-            x, hx = f"input={x}", [f"hx={one}" for one in hx]
-        return f"{self.name('module')}({', '.join([x, *hx])})"
+        names = self._argument_names()
+        shown = [f"{name}={one}" for name, one in zip(names, [x, *hx], strict=False)] if names else [x, *hx]
+        return f"{self.name('module')}({', '.join(shown)})"
+
+    def _argument_names(self) -> Sequence[str]:
+        """The names by which the call is given its arguments; none where it is given them by position."""
+        spelled = self.manner.spelled
+        if spelled.startswith(BY_NAMES):
+            return spelled.removeprefix(BY_NAMES).split(", ")
+        return CALLED if spelled in (BY_NAME, LEFT_OUT) else ()
 
     def given(self, x: str = "") -> str:
         """What stands between the parentheses of the call, with this expression for the input."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.harness.checks.case_record import Found
+from conformance.harness.execution.requests.documentation.executed import CODE
 from conformance.harness.reports.calls.call_text import MOST_NUMBERS, numbers_written
 from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.reports.scripts.derivatives import derivative
@@ -51,6 +52,8 @@ def needs(found: Found) -> str:
 
 def script(found: Found) -> str:
     """The script of a finding. Raises NoScript if there is none."""
+    if found.seen.manner.spelled == CODE:
+        raise NoScript("none is written of code in the documentation, which is its own script")
     reasons = list[NoScript]()
     for write in WRITERS:
         try:

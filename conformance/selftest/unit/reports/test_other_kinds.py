@@ -47,6 +47,14 @@ FACTS = {
         "test_parameters_have_the_documented_names_order_and_shapes",
         BARE.format("gru_cell"),
     ),
+    "takes-padding_value-before-batch_first": (
+        "test_arguments_by_position_and_by_keyword_pack_the_same[by_position]",
+        "v1 rnn_tanh i1 h1 t2,1 float32 fill=dyadic",
+    ),
+    "pads-with-ones-unless-asked-for-another-number": (
+        "test_arguments_by_position_and_by_keyword_pack_the_same[left_out]",
+        "v1 rnn_tanh i1 h1 t2,1 float32 fill=dyadic",
+    ),
     "returns-the-output-and-both-states-in-one-flat-tuple": (
         "test_output_has_the_documented_shape",
         BARE.format("lstm"),

@@ -17,8 +17,12 @@ from conformance.harness.execution.subject import Subject, arguments, loaded
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Problem
 
 BY_POSITION, BUT_FOR_DEVICE, BY_NAME = "by position", "by position but for the device", "by name"
-LEFT_OUT = "by name, defaults left out"
-"""How the arguments of a constructor and of a call are given; but for the device: and for the dtype."""
+LEFT_OUT, BY_NAMES = "by name, defaults left out", "by the names "
+"""How the arguments of a constructor and of a call are given; but for the device: and for the dtype;
+after by the names: those that a docstring gives to input and states."""
+
+CALLED = ("input", "hx")
+"""The names of a call's arguments."""
 
 _SIZES: Mapping[str, Any] = {"input_size": ..., "hidden_size": ...}
 _OF_LAYERS: Mapping[str, Any] = {"bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
@@ -108,7 +112,7 @@ def _differing(module: torch.nn.Module, given: Mapping[str, Any]) -> dict[str, s
 class ByName(torch.nn.Module):
     """Calls a module by these names of its arguments."""
 
-    def __init__(self, module: torch.nn.Module, names: tuple[str, ...] = ("input", "hx")) -> None:
+    def __init__(self, module: torch.nn.Module, names: tuple[str, ...] = CALLED) -> None:
         super().__init__()
         self.called, self.names = [module], names
 
@@ -121,6 +125,10 @@ class CallByNames(ProblemRequest[Observation]):
     """Call a module by the names that a docstring gives to its two inputs."""
 
     names: tuple[str, ...] = field(kw_only=True)
+
+    @property
+    def manner(self) -> Manner:
+        return replace(super().manner, spelled=BY_NAMES + ", ".join(self.names))
 
     def observed(self, modules: Modules, blank: Observation) -> Observation:
         module = ByName(modules.loaded(self.problem), self.names)
