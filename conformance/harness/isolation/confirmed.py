@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject
-from conformance.harness.isolation.worker_process import WorkerProcess, pool
+from conformance.harness.isolation.worker_process import WorkerProcess, beside_the_pool, pool
 
 MOST_REMEMBERED = 256
 """How many of the calls before a death are tried again."""
@@ -23,9 +22,7 @@ SHORTEST_LIMIT_SECONDS = 2.0
 @cache
 def _children() -> WorkerProcess:
     """The children of this process that make invalid calls."""
-    made = WorkerProcess(beside=pool(), shortest=SHORTEST_LIMIT_SECONDS)
-    atexit.register(made.close)
-    return made
+    return beside_the_pool(shortest=SHORTEST_LIMIT_SECONDS)
 
 
 def new_test() -> None:

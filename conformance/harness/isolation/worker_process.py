@@ -377,6 +377,13 @@ IN_CHILDREN = _InChildren()
 """The executor of this process's pool, which is begun on first use."""
 
 
+def beside_the_pool(**options: Any) -> WorkerProcess:
+    """Further children that the pool's server forks, closed with this process; options: as of `WorkerProcess`."""
+    made = WorkerProcess(beside=pool(), **options)
+    atexit.register(made.close)
+    return made
+
+
 DOCUMENTATION_LIMIT_SECONDS = 10.0
 """The seconds that what the documentation shows may take at most; all of it took less than one."""
 
@@ -384,9 +391,7 @@ DOCUMENTATION_LIMIT_SECONDS = 10.0
 @cache
 def _readers() -> WorkerProcess:
     """Children that execute what the documentation shows, one after the other."""
-    made = WorkerProcess(beside=pool())
-    atexit.register(made.close)
-    return made
+    return beside_the_pool()
 
 
 class _OfDocumentation:
@@ -407,9 +412,7 @@ OF_DOCUMENTATION = _OfDocumentation()
 @cache
 def _lone() -> WorkerProcess:
     """Children that live for one request, and whose caches have the sizes that the user or PyTorch gives them."""
-    made = WorkerProcess(without=os.environ[SET_HERE].split(), beside=pool())
-    atexit.register(made.close)
-    return made
+    return beside_the_pool(without=os.environ[SET_HERE].split())
 
 
 class _Alone:

@@ -22,7 +22,7 @@ from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import call_module
 from conformance.harness.execution.observation import Differentiated, Manner, Observation
 from conformance.harness.execution.requests.backward import Backward
-from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
+from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, Unbuilt
 from conformance.harness.execution.tensors import tensor
 from reference.problem import Problem
 
@@ -61,11 +61,7 @@ class RunDocumentedCode(ProblemRequest[Observation]):
         return replace(super().manner, spelled=CODE)
 
     def observed(self, modules: Modules, blank: Observation) -> Observation:
-        try:
-            module = _Documented(code_of(self.text), self.problem)
-        except Exception as error:  # the text's own, whatever it is
-            return replace(blank, failure=Failure.raised(error, during=f"in {CODE}"))
-        return call_module(module, inputs(self.problem), blank)[0]
+        return call_module(_documented(self.text, self.problem), inputs(self.problem), blank)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +75,16 @@ class DifferentiateDocumentedCode(Backward):
         return replace(super().manner, spelled=CODE)
 
     def observed(self, modules: Modules, blank: Differentiated) -> Differentiated:
-        try:
-            module = _Documented(code_of(self.text), self.problem)
-        except Exception as error:  # the text's own, whatever it is
-            return replace(blank, failure=Failure.raised(error, during=f"in {CODE}"))
+        module = _documented(self.text, self.problem)
         return self.differentiated(module, inputs(self.problem, requiring=self.loss.wanted), blank)
+
+
+def _documented(text: str, problem: Problem) -> torch.nn.Module:
+    """The function in a docstring as a module. Raises Unbuilt."""
+    try:
+        return _Documented(code_of(text), problem)
+    except Exception as error:  # the text's own, whatever it is
+        raise Unbuilt(Failure.raised(error, during=f"in {CODE}")) from None
 
 
 class _Documented(torch.nn.Module):

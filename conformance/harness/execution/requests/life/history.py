@@ -18,7 +18,7 @@ from conformance.harness.execution.module_call import call_module, guarded_call
 from conformance.harness.execution.observation import Differentiated
 from conformance.harness.execution.requests.backward import gradients_of, pulled
 from conformance.harness.execution.requests.invalid.harm import tensors_of
-from conformance.harness.execution.requests.life.living import Living
+from conformance.harness.execution.requests.life.living import Living, pull
 from conformance.harness.execution.requests.life.operations import do
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, built
 from conformance.harness.execution.subject import Subject
@@ -208,9 +208,7 @@ class _Companion:
         return told if after is not None else "", tuple(otherwise)
 
     def _called(self) -> None:
-        result = self.one.call(self.one.module)
-        if result.requires_grad:
-            torch.autograd.backward([result.sum()])
+        pull(self.one.call(self.one.module))
 
     def failure(self) -> str:
         """What a call of the layer raises now; "" if it returns."""

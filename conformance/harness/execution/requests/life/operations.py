@@ -16,7 +16,7 @@ import torch
 from torch.func import functional_call, stack_module_state
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.harness.execution.requests.life.living import Done, Living
+from conformance.harness.execution.requests.life.living import Done, Living, pull
 from conformance.harness.execution.requests.life.made_weights import MADE
 from conformance.harness.execution.requests.life_cycle import CHANGES
 from conformance.harness.execution.tensors import DTYPES
@@ -72,9 +72,7 @@ def _forward(one: Living) -> Done:
 
 
 def _backward(one: Living) -> Done:
-    result = one.call(one.module)
-    if result.requires_grad:
-        torch.autograd.backward([result.sum()])
+    pull(one.call(one.module))
     for parameter in one.module.parameters():
         parameter.grad = None
     return None
@@ -88,12 +86,16 @@ def _refused_call(one: Living) -> Done:
     return None
 
 
-class _TooWide(torch.nn.Module):
-    """Calls a module with an input that has one feature more."""
+class _Around(torch.nn.Module):
+    """Calls a module in another way; it is none of its parts."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
         self.called = [module]
+
+
+class _TooWide(_Around):
+    """Calls a module with an input that has one feature more."""
 
     def forward(self, x: Any, *states: Any) -> Any:
         if isinstance(x, PackedSequence):  # which may end the process: judged elsewhere
@@ -114,9 +116,7 @@ def _hooks(one: Living) -> Done:
         module.register_state_dict_pre_hook(lambda *_: called.append("state_dict_pre")),
     ]
     try:
-        result = one.call(module)
-        if result.requires_grad:
-            torch.autograd.backward([result.sum()])
+        pull(one.call(module))
         module.state_dict()
     finally:
         for handle in removable:
@@ -288,12 +288,12 @@ def _are_near(got: torch.Tensor, wanted: torch.Tensor) -> bool:
     return torch.allclose(got, wanted, rtol=NEAR, atol=NEAR / 4, equal_nan=True)
 
 
-class _Functional(torch.nn.Module):
+class _Functional(_Around):
     """A module that is called with weights that are not its own."""
 
     def __init__(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-        super().__init__()
-        self.called, self.given = [module], weights
+        super().__init__(module)
+        self.given = weights
 
     def forward(self, *arguments: Any) -> Any:
         return functional_call(self.called[0], dict(self.given), arguments)
@@ -343,12 +343,8 @@ def _export(one: Living) -> Done:
     return None
 
 
-class _Exported(torch.nn.Module):
+class _Exported(_Around):
     """A module that is exported where it is called."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        super().__init__()
-        self.called = [module]
 
     def forward(self, *arguments: Any) -> Any:
         if isinstance(arguments[0], PackedSequence):  # which is another route, judged elsewhere
