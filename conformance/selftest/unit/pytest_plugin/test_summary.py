@@ -253,8 +253,8 @@ def test_known_deviations_red_by_name_others_counted_and_all_on_demand():
         reds = sum(entry.severity == RED for entry in made.options.known)
         assert any(line.startswith(f"KNOWN   {reds} defects") for line in lines)
         assert "E4 unpad sequence transposes its argument" in joined(lines)
-        remarks = sum(entry.severity == REMARK for entry in entries)
-        assert (f"        {remarks} remarks  (--show-known lists them)" in lines) is not show
+        ambers, remarks = (sum(entry.severity == severity for entry in entries) for severity in (AMBER, REMARK))
+        assert (f"        {ambers} ambers, {remarks} remarks  (--show-known lists them)" in lines) is not show
         said = joined(lines)
         assert all((entry.id.replace("-", " ") in said) is (show or entry.severity == RED) for entry in entries)
         assert ("register_full_backward_hook not called" in said) is show

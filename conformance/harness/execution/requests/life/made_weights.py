@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,23 +61,13 @@ ITERATIONS = 15
 
 
 def _spectral_norm(one: Living) -> Done:
-    with _same_numbers_drawn():
-        torch.nn.utils.parametrizations.spectral_norm(one.module, one.first, n_power_iterations=ITERATIONS)
+    torch.nn.utils.parametrizations.spectral_norm(one.module, one.first, n_power_iterations=ITERATIONS)
     return one.module.eval()
 
 
 def _old_spectral_norm(one: Living) -> Done:
-    with _same_numbers_drawn():
-        torch.nn.utils.spectral_norm(one.module, one.first, n_power_iterations=ITERATIONS)
+    torch.nn.utils.spectral_norm(one.module, one.first, n_power_iterations=ITERATIONS)
     return one.module.eval()
-
-
-@contextmanager
-def _same_numbers_drawn() -> Iterator[None]:
-    """A block that draws the same random numbers each time: a norm is estimated from them."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def _remove_spectral_norm(one: Living) -> Done:

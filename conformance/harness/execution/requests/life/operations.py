@@ -402,8 +402,12 @@ OPERATIONS: Mapping[str, Callable[[Living], Done]] = {
 
 
 def do(name: str, one: Living, after: Life) -> torch.nn.Module:
-    """Does an operation; returns the module that goes on. Raises whatever the module does."""
-    with warnings.catch_warnings():
+    """Does an operation; returns the module that goes on. Raises whatever the module does.
+
+    It draws the same random numbers each time: norms are estimated from such, and orthogonal weights completed by them.
+    """
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
+        torch.manual_seed(0)
         done = _tie(one, after) if name == "tie" else OPERATIONS[name](one)
     return one.module if done is None else done
