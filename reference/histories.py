@@ -93,7 +93,10 @@ def into(dtype: str) -> Operation:
     def converted(life: Life) -> Life | None:
         if life.loose:
             return None
-        rounded = {name: _rounded(values, life.held[name].factor, dtype) for name, values in life.weights.items()}
+        weights = life.weights
+        if life.dtype == "float64":  # PyTorch makes 16 bits of float64 by way of float32, which rounds twice
+            weights = {name: FORMATS["float32"].round(values) for name, values in weights.items()}
+        rounded = {name: _rounded(values, life.held[name].factor, dtype) for name, values in weights.items()}
         return replace(life.valued(rounded), dtype=dtype)
 
     return converted
@@ -371,6 +374,12 @@ def covering() -> tuple[tuple[str, ...], ...]:
             left -= set(combinations(history, 2))
         found.append(history)
     return tuple(found)
+
+
+def of_pair(first: str, second: str) -> tuple[str, ...]:
+    """The shortest history that has a pair of `pairs`."""
+    begun = beginning(first)
+    return begun + _fitting(_done(_new_life(), begun), second)
 
 
 def _best(history: tuple[str, ...], left: Set[tuple[str, str]]) -> tuple[str, ...]:

@@ -75,6 +75,11 @@ class Life:
         return not self.made and not self.together
 
     @property
+    def is_frozen_in_part(self) -> bool:
+        """Whether some weights want gradients and others do not."""
+        return len({held.name in self.frozen for held in self.held.values()}) > 1
+
+    @property
     def is_known_by_law(self) -> bool:
         """Whether the values of some weight are not known."""
         return any(law != DIRECTION for law in self.loose.values())

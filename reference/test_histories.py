@@ -13,6 +13,7 @@ from reference.histories import (
     blamed,
     covering,
     moved,
+    of_pair,
     pairs,
     read,
 )
@@ -110,6 +111,25 @@ def test_step_of_rprop_moves_every_number_towards_0():
 @pytest.mark.parametrize("name", ["tie", "rprop_step", "half"])
 def test_weight_that_an_operation_rounds_in_its_own_way_is_copied_to_no_other(name):
     assert moved(lived("weight_norm", "remove_parametrization"), name) is None
+
+
+def test_sixteen_bits_are_made_of_float64_by_way_of_float32():
+    above = 0.906494140625 + 2.0**-40  # the middle between two numbers of float16, and a little more
+    life = Life.of({"weight": np.array([above])}, "float64", True)
+    assert moved(life, "half").weights["weight"] == 0.90625
+
+
+@pytest.mark.parametrize("pair", [("freeze_first", "stack_module_state"), ("remove_pruning", "half"), ("tie", "untie")])
+def test_history_of_a_pair_ends_with_the_second_and_each_of_it_is_done(pair):
+    history = of_pair(*pair)
+    lived(*history)
+    assert history[-1] == pair[1]
+    assert pair in set(combinations(history, 2))
+
+
+@pytest.mark.parametrize(("names", "in_part"), [(("freeze",), False), (("freeze_first",), True), ((), False)])
+def test_module_is_frozen_in_part_where_some_weights_want_gradients(names, in_part):
+    assert lived(*names).is_frozen_in_part is in_part
 
 
 def test_covering_histories_have_every_pair():

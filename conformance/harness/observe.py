@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, combinations
 from typing import Any, TypeVar
 
 import numpy as np
@@ -65,8 +66,8 @@ from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation.confirmed import CONFIRMED
 from conformance.harness.isolation.worker_process import ALONE
 from conformance.harness.support import features, smallest
-from reference import invalid_calls
-from reference.histories import CONVERSIONS, SUSPECTS, covering
+from reference import histories, invalid_calls
+from reference.histories import CONVERSIONS, SUSPECTS
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH, Architecture, Loss, Problem
 from strategies import Case, losses
 from strategies.axes import MOST_NUMBERS
@@ -114,13 +115,17 @@ def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: i
     It is called on the differentiable route of the run that `pick` chooses, and after each operation where it is even.
     Operations that lead to a dtype which the run has not are left out.
     """
-    dtypes = session.current().axes.dtypes
-    kept = tuple(name for name in history if CONVERSIONS.get(name, problem.dtype) in dtypes)
+    kept = tuple(name for name in history if _is_taken(name, problem))
     request = LiveThrough(problem, _one_route(pick), loss=loss, history=kept, at_the_end=at_the_end(pick))
     seen = _returned(request)
     for one in seen:
         session.current().recorder.lived(kept, one.done)
     return seen
+
+
+def _is_taken(operation: str, problem: Problem) -> bool:
+    """Whether the run has the dtype that an operation leads to."""
+    return CONVERSIONS.get(operation, problem.dtype) in session.current().axes.dtypes
 
 
 A_LIFE = Case(2, 2, batch_size=2, steps=1, fill="uniform")
@@ -130,12 +135,24 @@ A_LIFE = Case(2, 2, batch_size=2, steps=1, fill="uniform")
 def observe_covering_lives(cell: str) -> Iterator[Lived]:
     """Lives that have every ordered pair of operations; in smoke two of them.
 
-    A module may be broken for good by one of the `SUSPECTS`: a class that takes single steps has those with one.
+    A module may be broken for good by one of the `SUSPECTS`: a class that takes single steps has those with one. Pairs
+    behind an operation that ended a history come again, each in the shortest history that has it.
     """
-    wanted = [history for history in covering() if bool(set(SUSPECTS) & set(history)) is cell.endswith(CELL_SUFFIX)]
-    for history in wanted if session.current().axes.most_numbers >= MOST_NUMBERS["default"] else wanted[:1]:
+    suspect = set(SUSPECTS)
+    wanted = [one for one in histories.covering() if suspect.isdisjoint(one) is not cell.endswith(CELL_SUFFIX)]
+    in_full = session.current().axes.most_numbers >= MOST_NUMBERS["default"]
+    left = _pairs_of(wanted) & histories.pairs() if in_full else set()
+    for history in chain(wanted if in_full else wanted[:1], (histories.of_pair(*pair) for pair in sorted(left))):
+        if in_full and left.isdisjoint(_pairs_of([history])):
+            continue
         problem = replace(A_LIFE, history=history).on(cell)
-        yield from observe_life(problem, losses.loss(A_LIFE, problem), history, 0)
+        for seen in observe_life(problem, losses.loss(A_LIFE, problem), history, 0):
+            left -= _pairs_of([seen.done])
+            yield seen
+
+
+def _pairs_of(found: Iterable[tuple[str, ...]]) -> set[tuple[str, str]]:
+    return {pair for history in found for pair in combinations(history, 2)}
 
 
 def observe_layers(problem: Problem) -> list[ByLayers]:

@@ -30,6 +30,9 @@ from reference.roundings import HALF_FUNCTION, lacks_wider_type
 from strategies.axes import DTYPES
 from strategies.real import REAL
 
+FEW_PAIRS = 6
+"""So many pairs of operations that were not done are named."""
+
 RELIABLE_SHARE = 0.95
 """The share of tests that counts as nearly all."""
 
@@ -278,9 +281,11 @@ class Summary:
         counts = self.session.recorder.lives
         operations = [name for name in OPERATIONS if name in counts]
         missed = [name for name in OPERATIONS if name not in counts]
-        pairs = {key for key in counts if SEPARATOR in key} & {SEPARATOR.join(pair) for pair in histories.pairs()}
-        asked = f"{len(operations)} of {counted(len(OPERATIONS), 'operation')}, {len(pairs):,} of "
-        asked += f"{len(histories.pairs()):,} ordered pairs"
+        pairs = histories.pairs()
+        left = sorted(f"{first}, {second}" for first, second in pairs if SEPARATOR.join((first, second)) not in counts)
+        asked = f"{len(operations)} of {counted(len(OPERATIONS), 'operation')}, {len(pairs) - len(left):,} of "
+        asked += f"{len(pairs):,} ordered pairs"
+        asked += f" (not: {'; '.join(left)})" if left and len(left) <= FEW_PAIRS else ""
         left_out = sum(count for key, count in counts.items() if key.startswith(LEFT_OUT))
         rest = [f"{counted(left_out, 'operation')} did not apply" if left_out else ""]
         rest += [f"not done: {', '.join(missed)}" if len(missed) < len(operations) and missed else ""]

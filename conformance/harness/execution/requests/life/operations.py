@@ -275,7 +275,10 @@ def _functional_call(one: Living) -> Done:
 
 def _stack_module_state(one: Living) -> Done:
     """A call with the weights of one of several stacked modules gives what a call of it gives."""
-    parameters, _ = stack_module_state([one.make(), one.module])
+    other = one.make()
+    for name, parameter in one.module.named_parameters():
+        other.get_parameter(name).requires_grad_(parameter.requires_grad)  # stacked weights are frozen, or not
+    parameters, _ = stack_module_state([other, one.module])
     with torch.no_grad():
         got = one.call(_Functional(one.module, {name: values[1].clone() for name, values in parameters.items()}))
         same = _are_near(got, one.call(one.module))
