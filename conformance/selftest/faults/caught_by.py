@@ -100,7 +100,7 @@ def records() -> dict[str, str]:
     return tomllib.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
 
 
-def findings_in(fault: Fault, seed: int, enough: Enough) -> Iterator[Finding]:
+def findings_in(fault: Fault, seed: int, enough: Enough | None) -> Iterator[Finding]:
     """What the properties of its clauses find in a fault, the recorded one first."""
     recorded = records().get(fault.name)
     for tested, cell in (node for node in nodes(fault) if node_id(node) == recorded):
