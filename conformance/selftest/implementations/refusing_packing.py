@@ -120,36 +120,36 @@ class RefusingPacking(Packing):
             if f"{utility}.{place}" not in self.unchecked and not is_valid(given):
                 raise ValueError(f"{place} is not what {utility} takes")
 
+    def taken(self, utility: str, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that a call goes on with."""
+        self.refuse(utility, given)
+        return given
+
     def pack_padded_sequence(
         self, input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
     ) -> PackedSequence:
         given = {"input": input, "lengths": lengths, "batch_first": batch_first, "enforce_sorted": enforce_sorted}
-        self.refuse("pack_padded_sequence", given)
-        return super().pack_padded_sequence(input, lengths, batch_first, enforce_sorted)
+        return super().pack_padded_sequence(**self.taken("pack_padded_sequence", given))
 
     def pad_packed_sequence(
         self, sequence: Any, batch_first: bool = False, padding_value: Any = 0.0, total_length: Any = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         given = {"sequence": sequence, "padding_value": padding_value, "total_length": total_length}
-        self.refuse("pad_packed_sequence", given)
-        return super().pad_packed_sequence(sequence, batch_first, padding_value, total_length)
+        return super().pad_packed_sequence(batch_first=batch_first, **self.taken("pad_packed_sequence", given))
 
     def pack_sequence(self, sequences: Any, enforce_sorted: bool = True) -> PackedSequence:
-        self.refuse("pack_sequence", {"sequences": sequences, "enforce_sorted": enforce_sorted})
-        return super().pack_sequence(sequences, enforce_sorted)
+        given = {"sequences": sequences, "enforce_sorted": enforce_sorted}
+        return super().pack_sequence(**self.taken("pack_sequence", given))
 
     def pad_sequence(
         self, sequences: Any, batch_first: bool = False, padding_value: Any = 0.0, padding_side: str = "right"
     ) -> torch.Tensor:
         given = {"sequences": sequences, "padding_value": padding_value, "padding_side": padding_side}
-        self.refuse("pad_sequence", given)
-        return super().pad_sequence(sequences, batch_first, padding_value, padding_side)
+        return super().pad_sequence(batch_first=batch_first, **self.taken("pad_sequence", given))
 
     def unpad_sequence(self, padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list[torch.Tensor]:
         given = {"padded_sequences": padded_sequences, "lengths": lengths, "batch_first": batch_first}
-        self.refuse("unpad_sequence", given)
-        return super().unpad_sequence(padded_sequences, lengths, batch_first)
+        return super().unpad_sequence(**self.taken("unpad_sequence", given))
 
     def unpack_sequence(self, packed_sequences: Any) -> list[torch.Tensor]:
-        self.refuse("unpack_sequence", {"packed_sequences": packed_sequences})
-        return super().unpack_sequence(packed_sequences)
+        return super().unpack_sequence(**self.taken("unpack_sequence", {"packed_sequences": packed_sequences}))

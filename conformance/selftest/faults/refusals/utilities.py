@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 from conformance.selftest.faults.fault import Fault, Faults
 from conformance.selftest.implementations.plain import name_by_docstring, subject
@@ -19,8 +21,116 @@ fault = FAULTS.seed
 OF_LSTM = (LSTM, LSTM + CELL_SUFFIX)
 
 
-OPERATIONS_REFUSE: tuple[str, ...] = ()
-"""Places whose checks may be left out: what is done with the arguments refuses them."""
+Mend = Callable[[Any], Any]
+
+
+def _cut(rows: list[torch.Tensor]) -> list[torch.Tensor]:
+    features = min(row.shape[1] for row in rows)
+    return [row[:, :features] for row in rows]
+
+
+def _or_an_empty_one(rows: list[torch.Tensor]) -> list[torch.Tensor]:
+    return rows or [torch.zeros(1, 1)]
+
+
+def _as_the_first(rows: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [row.to(rows[0].dtype) for row in rows]
+
+
+def _or_zero(value: Any) -> Any:
+    return value if isinstance(value, int | float) else 0.0
+
+
+def _or_ones(lengths: Any) -> Any:
+    is_there = not (isinstance(lengths, torch.Tensor) and lengths.is_meta)
+    return lengths if is_there else torch.ones(lengths.shape, dtype=torch.int64)
+
+
+def _whole(lengths: Any) -> Any:
+    return [int(length) for length in lengths]
+
+
+def _falling(packed: PackedSequence) -> PackedSequence:
+    return packed._replace(batch_sizes=packed.batch_sizes.sort(descending=True).values)
+
+
+def _of_integers(packed: PackedSequence) -> PackedSequence:
+    return packed._replace(batch_sizes=packed.batch_sizes.to(torch.int64))
+
+
+def _summed(packed: PackedSequence) -> PackedSequence:
+    rows = int(packed.batch_sizes.sum())
+    data = torch.cat([packed.data, packed.data.new_zeros(max(0, rows - len(packed.data)), *packed.data.shape[1:])])
+    return packed._replace(data=data[:rows])
+
+
+MENDED: dict[str, Mend] = {
+    "pack_padded_sequence.lengths.type": _whole,
+    "pack_padded_sequence.lengths.device": _or_ones,
+    "unpad_sequence.lengths.device": _or_ones,
+    "pack_sequence.sequences.count": _or_an_empty_one,
+    "pack_sequence.sequences.dtype": _as_the_first,
+    "pack_sequence.sequences.features": _cut,
+    "pad_sequence.sequences.count": _or_an_empty_one,
+    "pad_sequence.sequences.features": _cut,
+    "pad_sequence.padding_value.type": _or_zero,
+    "pad_packed_sequence.batch_sizes.sum": _summed,
+    "pad_packed_sequence.total_length.type": lambda steps: int(steps) if isinstance(steps, float) else steps,
+    "pad_packed_sequence.padding_value.type": _or_zero,
+    "unpack_sequence.batch_sizes.dtype": _of_integers,
+    "unpack_sequence.batch_sizes.order": _falling,
+    "unpack_sequence.batch_sizes.sum": _summed,
+}
+"""Places that are checked by what is done with the arguments too, and what takes them all the same."""
+
+Given = dict[str, Any]
+
+
+def _axis(given: Given, of_rows: bool) -> int:
+    """The rows, or the steps, of a padded batch."""
+    shape: torch.Size = next(iter(given.values())).shape
+    return shape[0 if given["batch_first"] is of_rows else 1]
+
+
+def _one_for_each_row(given: Given) -> Given:
+    flat = torch.as_tensor(given["lengths"]).flatten()
+    return {**given, "lengths": torch.cat([flat, flat.new_ones(_axis(given, True))])[: _axis(given, True)]}
+
+
+def _clipped(given: Given) -> Given:
+    return {**given, "lengths": [min(int(one), _axis(given, False)) for one in given["lengths"]]}
+
+
+def _in_any_order(given: Given) -> Given:
+    return {**given, "enforce_sorted": False}
+
+
+MENDED_AMONG_OTHERS: dict[str, Callable[[Given], Given]] = {
+    "pack_padded_sequence.lengths.longest": _clipped,
+    "pack_padded_sequence.lengths.order": _in_any_order,
+    "pack_padded_sequence.lengths.rank": _one_for_each_row,
+    "pack_sequence.sequences.order": _in_any_order,
+    "unpad_sequence.lengths.count": _one_for_each_row,
+}
+"""The same, where it takes all arguments to do it."""
+
+NEVER_SPOILT = tuple(f"unpad_sequence.lengths.{aspect}" for aspect in ("type", "rank"))
+"""Checks of what no call has."""
+
+
+class _Taking(RefusingPacking):
+    """Takes what is wrong in one place."""
+
+    place = ""
+
+    def taken(self, utility: str, given: dict[str, Any]) -> dict[str, Any]:
+        argument = self.place.split(".")[1]
+        if self.place.partition(".")[0] != utility:
+            return super().taken(utility, given)
+        if self.place in MENDED_AMONG_OTHERS:
+            return super().taken(utility, MENDED_AMONG_OTHERS[self.place](given))
+        name = argument if argument in given else next(iter(given))
+        return super().taken(utility, {**given, name: MENDED[self.place](given[name])})
 
 
 def packing_fault(kind: type[RefusingPacking], *clauses: str) -> type[RefusingPacking]:
@@ -32,9 +142,13 @@ def packing_fault(kind: type[RefusingPacking], *clauses: str) -> type[RefusingPa
 
 for _utility, _places in PACKING_CHECKS.items():
     for _place in _places:
-        if f"{_utility}.{_place}" not in OPERATIONS_REFUSE:
-            _unchecked = {"unchecked": (f"{_utility}.{_place}",), "__doc__": f"Does not check {_utility} {_place}."}
-            packing_fault(type("_UncheckedPacking", (RefusingPacking,), _unchecked), "J1", "J2")
+        _where = f"{_utility}.{_place}"
+        if _where in MENDED or _where in MENDED_AMONG_OTHERS:
+            _parts: dict[str, Any] = {"place": _where, "__doc__": f"Takes any {_utility} {_place}."}
+            packing_fault(type("_TakingPacking", (_Taking,), _parts), "J1", "J2")
+        elif _where not in NEVER_SPOILT:
+            _parts = {"unchecked": (_where,), "__doc__": f"Does not check {_utility} {_place}."}
+            packing_fault(type("_UncheckedPacking", (RefusingPacking,), _parts), "J1", "J2")
 
 
 class _WrongException(RefusingPacking):

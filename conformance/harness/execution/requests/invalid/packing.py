@@ -57,7 +57,10 @@ class PackInvalidly(Request[Refused]):
         except Exception as error:  # the subject's own, whatever it is
             return (self.failed(subject, Failure.raised(error)),)
         try:
-            spoilt.spoil()  # what makes a packed sequence may refuse it too
+            spoilt.spoil()
+        except Exception as error:  # PyTorch's PackedSequence refuses what no utility then gets
+            return (replace(seen, subject=TORCH_PACKING, refusal=Failure.raised(error)),)
+        try:
             returned = spoilt.observed()
         except Exception as error:  # the subject's own, whatever it is
             seen = replace(seen, refusal=Failure.raised(error))
@@ -154,7 +157,10 @@ class UtilityCall:
         if why := nonsense(self.what):
             return why
         if self.what.called == "unpad_sequence" and self.what.argument == "lengths":
-            told, held = int(torch.as_tensor(self.given["lengths"]).sum()), _steps(returned)
+            lengths = torch.as_tensor(self.given["lengths"])
+            if lengths.is_meta:  # it holds no numbers
+                return ""
+            told, held = int(lengths.sum()), _steps(returned)
             return f"returns rows of {held} steps in all, for lengths of {told}" if told != held else ""
         return ""
 
