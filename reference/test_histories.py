@@ -140,3 +140,12 @@ def test_covering_histories_have_every_pair():
     assert all(len(history) <= MOST_OPERATIONS for history in found)
     life = lived(*found[0])
     assert set(life.weights) == set(WEIGHTS)
+
+
+@pytest.mark.parametrize("name", ["double", "float"])
+def test_conversion_to_float64_or_float32_rounds_no_more_than_that(name):
+    life = Life.of({"weight": np.array([1 + 2.0**-40, 0.1])}, "float64", True)
+    after = moved(life, name)
+    assert after is not None
+    wanted = [1 + 2.0**-40, 0.1] if name == "double" else [1.0, float(np.float32(0.1))]
+    assert after.weights["weight"].tolist() == wanted
