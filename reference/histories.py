@@ -94,7 +94,8 @@ def into(dtype: str) -> Operation:
         if life.loose:
             return None
         weights = life.weights
-        if FORMATS[dtype].precision < FORMATS["float32"].precision:  # PyTorch makes them of float64 by way of float32, which rounds twice
+        if FORMATS[dtype].precision < FORMATS["float32"].precision:
+            # PyTorch makes 16 bits of float64 by way of float32, which rounds twice
             weights = {name: FORMATS["float32"].round(values) for name, values in weights.items()}
         rounded = {name: _rounded(values, life.held[name].factor, dtype) for name, values in weights.items()}
         return replace(life.valued(rounded), dtype=dtype)
