@@ -115,7 +115,7 @@ def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: i
     It is called on the differentiable route of the run that `pick` chooses, and after each operation where it is even.
     Operations that lead to a dtype which the run has not are left out.
     """
-    kept = tuple(name for name in history if _is_taken(name, problem))
+    kept = tuple(name for name in history if _is_taken(name))
     request = LiveThrough(problem, _one_route(pick), loss=loss, history=kept, at_the_end=at_the_end(pick))
     seen = _returned(request)
     for one in seen:
@@ -123,9 +123,9 @@ def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: i
     return seen
 
 
-def _is_taken(operation: str, problem: Problem) -> bool:
+def _is_taken(operation: str) -> bool:
     """Whether the run has the dtype that an operation leads to."""
-    return CONVERSIONS.get(operation, problem.dtype) in session.current().axes.dtypes
+    return operation not in CONVERSIONS or CONVERSIONS[operation] in session.current().axes.dtypes
 
 
 A_LIFE = Case(2, 2, batch_size=2, steps=1, fill="uniform")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import platform as python_platform
 import re
 from contextlib import suppress
@@ -112,13 +113,19 @@ def build() -> Build:
 
 @cache
 def cpu_flags() -> frozenset[str]:
-    """What the processor says it can do, where the system tells (Linux on x86); empty elsewhere."""
+    """What the processor says it can do, where the system tells (Linux on x86); empty elsewhere.
+
+    AMX is left out where oneDNN, which alone uses it, is told to do without.
+    """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return frozenset()
     found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    return frozenset(found.group(1).split()) if found else frozenset()
+    flags = found.group(1).split() if found else []
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    has_amx = "AMX" in most or most in ("ALL", "DEFAULT")
+    return frozenset(flag for flag in flags if has_amx or not flag.startswith("amx"))
 
 
 @cache

@@ -28,7 +28,8 @@ else:
 SHIPPED = Path(__file__).parents[2] / "known.toml"
 
 REQUIRED = ("id", "severity", "clause", "field", "kind", "test", "case", "torch", "tracker")
-TEXTS = ("without_cpu_flag", "note", "owner", "reason")
+TEXTS = ("elsewhere", "with_cpu_flag", "without_cpu_flag", "note", "owner", "reason")
+NAN = "nan"
 OPTIONAL = ("where", "expires", *TEXTS)
 
 
@@ -45,6 +46,8 @@ class Known:
     torch                     the releases that have it (PEP 440)
     where                     narrows it to fields of a case, or to a cell, dtype or route
     tracker                   a link, or the words that were searched
+    elsewhere                 "nan": what is NaN in findings of any signature is of it too, narrowed in the same way
+    with_cpu_flag             it occurs only on processors that report this one
     without_cpu_flag          it occurs only on processors that report their flags and lack this one
     owner, reason             who waives it, and why
     expires                   the last day (UTC) on which it is waived; None for ever
@@ -60,6 +63,8 @@ class Known:
     torch: str
     tracker: str
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    elsewhere: str = ""
+    with_cpu_flag: str = ""
     without_cpu_flag: str = ""
     note: str = ""
     owner: str = ""
@@ -73,6 +78,8 @@ class Known:
 
     def concerns(self, release: str, cpu_flags: Collection[str]) -> bool:
         """Whether a PyTorch of this version has it on a processor with these flags."""
+        if self.with_cpu_flag and self.with_cpu_flag not in cpu_flags:
+            return False
         if self.without_cpu_flag and (not cpu_flags or self.without_cpu_flag in cpu_flags):
             return False
         return SpecifierSet(self.torch).contains(Version(release).base_version, prereleases=True)
@@ -135,6 +142,8 @@ def _entry(path: Path, number: int, entry: Any) -> Known:
     except (CaseError, ValueError) as error:
         raise KnownError(f"{where}, {entry['id']}: {error}") from None
     texts = {name: str(entry.get(name, "")) for name in TEXTS}
+    if texts["elsewhere"] not in ("", NAN):
+        raise KnownError(f'{where}, {entry["id"]}: elsewhere is "{NAN}" or left out')
     return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, expires=expires, **texts)
 
 
@@ -171,9 +180,13 @@ def _permitted(name: str, value: Any) -> tuple[str, ...]:
 def matching(known: Iterable[Known], finding: Finding, case: Case | None) -> str:
     """The id of the entry that `finding` is an instance of, or ""."""
     for entry in known:
-        if entry.signature == finding.signature and _inside(entry, finding, case):
+        if _is_of(entry, finding) and _inside(entry, finding, case):
             return entry.id
     return ""
+
+
+def _is_of(entry: Known, finding: Finding) -> bool:
+    return entry.signature == finding.signature if not entry.elsewhere else finding.shows_nan
 
 
 def _inside(entry: Known, finding: Finding, case: Case | None) -> bool:

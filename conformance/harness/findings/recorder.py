@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -150,6 +151,13 @@ class Finding:
     def key(self) -> Key:
         """The signature, and the cell that has the defect."""
         return (*self.signature, self.cell)
+
+    @property
+    def shows_nan(self) -> bool:
+        """Whether the element that it shows, or the one that this is compared with, is NaN."""
+        if self.element is not None:
+            return math.isnan(self.element.got) or math.isnan(self.element.wanted)
+        return any(re.search(r"\bnan\b", line) for line in self.lines)
 
     @property
     def report_key(self) -> Key:

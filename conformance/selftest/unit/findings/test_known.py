@@ -1,5 +1,6 @@
 """A known deviation is that deviation alone: each part of an entry narrows what it stands for."""
 
+import math
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from conformance.clauses import AMBER, RED
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.known import Known, KnownError, load, matching
-from conformance.harness.findings.recorder import Finding
+from conformance.harness.findings.recorder import Element, Finding
 from conformance.harness.session import Session
 from strategies import Case
 
@@ -64,24 +65,36 @@ def test_field_of_a_case_permits_nothing_where_there_is_none():
     assert matching([replace(ENTRY, where=(("cell", ("lstm",)),))], FINDING, None) == "some-id"
 
 
+@pytest.mark.parametrize(
+    ("got", "dtype", "name"), [(math.nan, "float32", "some-id"), (1.0, "float32", ""), (math.nan, "float64", "")]
+)
+def test_entry_of_nan_elsewhere_is_of_any_signature_that_shows_nan_and_is_narrowed_alike(got, dtype, name):
+    entry = replace(ENTRY, clause="F5", elsewhere="nan", where=(("dtype", ("float32",)),))
+    element = Element("output", {}, got, 1.0)
+    assert matching([entry], replace(FINDING, dtype=dtype, element=element), CASE) == name
+
+
 def test_first_entry_that_fits_gives_the_name():
     other = replace(ENTRY, id="other", where=(("cell", ("gru",)),))
     assert matching([other, ENTRY, replace(ENTRY, id="last")], FINDING, CASE) == "some-id"
 
 
 @pytest.mark.parametrize(
-    ("torch", "without", "release", "flags", "concerned"),
+    ("torch", "with_", "without", "release", "flags", "concerned"),
     [
-        (">=2.0,<2.4", "", "2.3.1+cpu", (), True),
-        (">=2.0,<2.4", "", "2.4.0", (), False),
-        (">=2.0", "", "2.14.0.dev20260101", (), True),
-        (">=2.0", "avx512bw", "2.1.0", ("avx2",), True),
-        (">=2.0", "avx512bw", "2.1.0", ("avx2", "avx512bw"), False),
-        (">=2.0", "avx512bw", "2.1.0", (), False),
+        (">=2.0,<2.4", "", "", "2.3.1+cpu", (), True),
+        (">=2.0,<2.4", "", "", "2.4.0", (), False),
+        (">=2.0", "", "", "2.14.0.dev20260101", (), True),
+        (">=2.0", "", "avx512bw", "2.1.0", ("avx2",), True),
+        (">=2.0", "", "avx512bw", "2.1.0", ("avx2", "avx512bw"), False),
+        (">=2.0", "", "avx512bw", "2.1.0", (), False),
+        (">=2.0", "amx_bf16", "", "2.1.0", ("avx2", "amx_bf16"), True),
+        (">=2.0", "amx_bf16", "", "2.1.0", ("avx2",), False),
     ],
 )
-def test_release_and_processor_narrow_an_entry(torch, without, release, flags, concerned):
-    assert replace(ENTRY, torch=torch, without_cpu_flag=without).concerns(release, flags) is concerned
+def test_release_and_processor_narrow_an_entry(torch, with_, without, release, flags, concerned):
+    entry = replace(ENTRY, torch=torch, with_cpu_flag=with_, without_cpu_flag=without)
+    assert entry.concerns(release, flags) is concerned
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,8 @@ class LiveThrough(ProblemRequest[Lived]):
             was = AfterOperation(
                 called(problem, after), blank.subject, blank.route, loss=self.loss, operation=name, place=place
             )
+            if not linear.wants_gradients_as(after):  # it has nothing to tie
+                told = ""
             was = replace(was, told_by_linear=told, of_linear=otherwise)
             found = self._after(subject, one, after, was, is_called)
             if found and found[-1].failure is not None and not is_called and (ended := linear.failure()):
@@ -206,6 +208,11 @@ class _Companion:
         otherwise = [one.name for one in fields(Facts) if getattr(was, one.name) != getattr(wanted, one.name)]
         told = one.told + (_kept(before, self.one.module) if is_plain else "")
         return told if after is not None else "", tuple(otherwise)
+
+    def wants_gradients_as(self, life: Life) -> bool:
+        """Whether some parameter of the layer wants a gradient exactly where one of the other module does."""
+        wants = any(held.name not in life.frozen for held in life.held.values())
+        return wants is any(parameter.requires_grad for parameter in self.one.module.parameters())
 
     def _called(self) -> None:
         pull(self.one.call(self.one.module))
