@@ -8,6 +8,7 @@ import numpy as np
 
 from conformance.harness.execution.observation import Differentiated, Observation
 from reference.life import Facts
+from reference.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class AfterOperation(Differentiated):
     of_linear  the names of facts of torch.nn.Linear, in the same history, that are not as documented either
     weights    the values that the module has, float64
     told       what the operation tells of itself, and what torch.nn.Linear tells in the same history
+    begun      the call of the module before its history; None where it is not known
     """
 
     operation: str = ""
@@ -31,6 +33,7 @@ class AfterOperation(Differentiated):
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     told: str = ""
     told_by_linear: str = ""
+    begun: Problem | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from conformance.harness.checks.case_record import Found
 from conformance.harness.evidence import is_cheap, place_in
 from conformance.harness.execution import by_hand
+from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.observation import Differentiated, Observation, Poisoned, Repeated
 from conformance.harness.findings.recorder import Element
 from conformance.harness.reports.calls.loss_text import OF
@@ -30,6 +31,8 @@ def compared_with(found: Found, element: Element) -> str:
     kind = found.finding.kind
     if kind in PASSES:
         return PASSES[kind]
+    if isinstance(found.seen, AfterOperation) and found.other is not None:
+        return "What the module gives, or what a fresh module with its weights gives, which must be the same"
     if _is_of_parts(found, element):
         return "The gradient of the call, or the sum of those of its parts, which must be the same"
     of = "gradients" if element.name.startswith(OF) else "sums" if element.name.startswith("<") else "results"
@@ -44,7 +47,7 @@ def compared_with(found: Found, element: Element) -> str:
 
 
 def _is_of_parts(found: Found, element: Element) -> bool:
-    """Whether the gradient of a call is compared with the sum of those of parts of it."""
+    """Whether what a call gives is compared with the sum of what its parts give, or with what a fresh module gives."""
     return not element.other and isinstance(found.other, Differentiated)
 
 

@@ -37,7 +37,7 @@ class _LateStepsHalvedInBfloat16(Plain):
         return tuple(map(_halved, states)) if is_wrong else states
 
 
-@fault("C1", batch_size=82)
+@fault("C1", batch_size=82, input_size=32)
 class _LateRowsHalvedInFloat16(Plain):
     """Halves the gradient of rows of the input from row 64 on in float16."""
 

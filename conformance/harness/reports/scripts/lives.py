@@ -201,7 +201,7 @@ def life(found: Found) -> str | None:
         raise NoScript(f"none is written of {finding.kind}")
     compares = seen.failure is None and not reads
     case, _ = parse(finding.case)
-    problem = case.on(finding.cell)
+    problem = seen.begun or case.on(finding.cell)
     classes = Classes.of(finding)
     call = Call(problem, seen.route, seen.manner, classes=classes)
     done = [name for name, after in zip(case.history, lives(problem, case.history), strict=True) if after is not None]

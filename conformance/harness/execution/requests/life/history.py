@@ -67,12 +67,11 @@ class LiveThrough(ProblemRequest[Lived]):
                 ended = f"{name}: {error}"
                 return replace(blank, history=self.history, after=tuple(seen), done=tuple(done), ended=ended)
             done.append(name)
-            was = AfterOperation(
-                called(problem, after), blank.subject, blank.route, loss=self.loss, operation=name, place=place
-            )
+            now = called(problem, after)
+            was = AfterOperation(now, blank.subject, blank.route, loss=self.loss, operation=name, place=place)
             if not linear.wants_gradients_as(after):  # it has nothing to tie
                 told = ""
-            was = replace(was, told_by_linear=told, of_linear=otherwise)
+            was = replace(was, told_by_linear=told, of_linear=otherwise, begun=problem)
             found = self._after(subject, one, after, was, is_called)
             if found and found[-1].failure is not None and not is_called and (ended := linear.failure()):
                 return replace(blank, history=self.history, after=tuple(seen), done=tuple(done), ended=ended)
