@@ -134,6 +134,15 @@ class _DrawsADeepCopyAnew(Plain):
         return made
 
 
+@fault("I", on=EVERY)
+class _DrawsNumbersInACopy(Plain):
+    """Draws random numbers in every copy."""
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        torch.rand(1)
+
+
 class PicklesWithoutItsLastWeight(Plain):
     """Draws its last weight anew once it is unpickled."""
 

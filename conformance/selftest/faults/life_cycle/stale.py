@@ -57,6 +57,18 @@ class _KeepsTensorsUntilSet(_Kept):
 
 
 @fault("I", on=EVERY)
+class _KeepsTensorsUntilTheFirstIsAnother(_Kept):
+    """Keeps tensors until its first weight is another one."""
+
+    def weights(self, layer: int, direction: int) -> Weights:
+        first = Plain.weights(self, 0, 0)[0]
+        if self.__dict__.get("looked_at") is not first:
+            self.forget()
+            self.__dict__["looked_at"] = first
+        return super().weights(layer, direction)
+
+
+@fault("I", on=EVERY)
 class _KeepsValuesUntilLoaded(_Kept):
     """Keeps values until a state_dict is loaded."""
 

@@ -181,6 +181,7 @@ class _Companion:
     one: Living
     sizes: tuple[int, int]
     device: str
+    otherwise: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, problem: Problem) -> _Companion:
@@ -206,7 +207,8 @@ class _Companion:
         was, wanted = _facts(self.one.module), facts(self.one.life)
         otherwise = [one.name for one in fields(Facts) if getattr(was, one.name) != getattr(wanted, one.name)]
         told = one.told + (_kept(before, self.one.module) if is_plain else "")
-        return told if after is not None else "", tuple(otherwise)
+        self.otherwise |= set(otherwise)  # what it did once the other module may show later
+        return told if after is not None else "", tuple(sorted(self.otherwise))
 
     def wants_gradients_as(self, life: Life) -> bool:
         """Whether some parameter of the layer wants a gradient exactly where one of the other module does."""

@@ -8,7 +8,7 @@ import logging
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from conformance.harness.execution.requests.life.living import Done, Living, pul
 from conformance.harness.execution.requests.life.made_weights import MADE
 from conformance.harness.execution.requests.life_cycle import CHANGES
 from conformance.harness.execution.tensors import DTYPES
-from reference.histories import CONVERSIONS, STEP
+from reference.histories import CONVERSIONS, COPIES, STEP
 from reference.life import FACTOR, Life
 
 NO_SUCH_DEVICE = "cuda:99"
@@ -261,16 +261,25 @@ def _untie(one: Living) -> Done:
 
 
 def _functional_call(one: Living) -> Done:
-    """A call with other weights gives what a call gives once the module has these weights."""
-    wanted = {name: getattr(one.module, name).detach() * FACTOR for name in one.life.weights}
-    with torch.no_grad():
-        got = one.call(_Functional(one.module, wanted))
-        double(one.module)
-        same = _are_near(got, one.call(one.module))
-        for parameter in one.module.parameters():
-            parameter.div_(FACTOR)
-    one.told = "the weights that are given count" if same else "other weights than those that are given count"
+    """A call with other weights, with all or the last alone, gives what a call gives once the module has these."""
+    every = tuple(one.life.weights)
+    counted = all(_counts(one, names) for names in (every, every[-1:]))
+    one.told = "the weights that are given count" if counted else "other weights than those that are given count"
     return None
+
+
+def _counts(one: Living, names: Sequence[str]) -> bool:
+    """Whether a functional call with these weights doubled gives what the module gives once they are."""
+    given = {name: getattr(one.module, name).detach() * FACTOR for name in names}
+    held = {one.life.held[name].name: one.parameter(name) for name in names}
+    with torch.no_grad():
+        got = one.call(_Functional(one.module, given))
+        for parameter in held.values():
+            parameter.mul_(FACTOR)
+        same = _are_near(got, one.call(one.module))
+        for parameter in held.values():
+            parameter.div_(FACTOR)
+    return same
 
 
 def _stack_module_state(one: Living) -> Done:
@@ -412,5 +421,8 @@ def do(name: str, one: Living, after: Life) -> torch.nn.Module:
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
+        random = torch.get_rng_state()
         done = _tie(one, after) if name == "tie" else OPERATIONS[name](one)
+        if name in COPIES and not torch.equal(torch.get_rng_state(), random):
+            one.told += "; random numbers are drawn"
     return one.module if done is None else done
