@@ -82,6 +82,7 @@ def texts(kind: str) -> Mapping[str, str]:
 def _steady(text: str) -> str:
     """The text without what another processor rounds otherwise: hexadecimal numbers, late digits, sizes of errors."""
     text = re.sub(r"off by [\d.,e+-]*\d", "off by ...", re.sub(r"-?0x[\da-f.]+p[+-]\d+", "0x...", text))
+    text = re.sub(r" {2,}0x", "   0x", text)  # aligned by the digits of the number before
     return re.sub(r"-?\d+\.\d{4,}", lambda number: f"{float(number[0]):.4f}", text)
 
 
