@@ -75,9 +75,14 @@ class Life:
         return not self.made and not self.together
 
     @property
+    def wants_gradients(self) -> bool:
+        """Whether some weight wants a gradient."""
+        return any(held.name not in self.frozen for held in self.held.values())
+
+    @property
     def is_frozen_in_part(self) -> bool:
         """Whether some weights want gradients and others do not."""
-        return len({held.name in self.frozen for held in self.held.values()}) > 1
+        return self.wants_gradients and any(held.name in self.frozen for held in self.held.values())
 
     @property
     def is_known_by_law(self) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, combinations
+from itertools import combinations
 from typing import Any, TypeVar
 
 import numpy as np
@@ -138,21 +138,27 @@ def observe_covering_lives(cell: str) -> Iterator[Lived]:
     A module may be broken for good by one of the `SUSPECTS`: a class that takes single steps has those with one. Pairs
     behind an operation that ended a history come again, each in the shortest history that has it.
     """
-    suspect = set(SUSPECTS)
-    wanted = [one for one in histories.covering() if suspect.isdisjoint(one) is not cell.endswith(CELL_SUFFIX)]
+    suspect, reached, wanted = set(SUSPECTS), set[tuple[str, str]](), set[tuple[str, str]]()
+    covering = [one for one in histories.covering() if suspect.isdisjoint(one) is not cell.endswith(CELL_SUFFIX)]
     in_full = session.current().axes.most_numbers >= MOST_NUMBERS["default"]
-    left = _pairs_of(wanted) & histories.pairs() if in_full else set()
-    for history in chain(wanted if in_full else wanted[:1], (histories.of_pair(*pair) for pair in sorted(left))):
-        if in_full and left.isdisjoint(_pairs_of([history])):
-            continue
-        problem = replace(A_LIFE, history=history).on(cell)
-        for seen in observe_life(problem, losses.loss(A_LIFE, problem), history, 0):
-            left -= _pairs_of([seen.done])
+    for history in covering if in_full else covering[:1]:
+        for seen in _a_life(cell, history):
+            reached |= _pairs_of(seen.done)
+            wanted |= _pairs_of(seen.history)
+            yield seen
+    for pair in sorted(wanted & histories.pairs()) if in_full else ():
+        for seen in _a_life(cell, histories.of_pair(*pair)) if pair not in reached else ():
+            reached |= _pairs_of(seen.done)
             yield seen
 
 
-def _pairs_of(found: Iterable[tuple[str, ...]]) -> set[tuple[str, str]]:
-    return {pair for history in found for pair in combinations(history, 2)}
+def _a_life(cell: str, history: tuple[str, ...]) -> list[Lived]:
+    problem = replace(A_LIFE, history=history).on(cell)
+    return observe_life(problem, losses.loss(A_LIFE, problem), history, 0)
+
+
+def _pairs_of(history: tuple[str, ...]) -> set[tuple[str, str]]:
+    return set(combinations(history, 2))
 
 
 def observe_layers(problem: Problem) -> list[ByLayers]:

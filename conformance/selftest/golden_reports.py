@@ -30,9 +30,8 @@ def examples() -> list[Known]:
     first: dict[Path, Known] = {}
     flags = machine.cpu_flags()
     for known in load(SHIPPED):
-        if known.with_cpu_flag:
-            continue
-        if known.severity == RED and any(known.concerns(release, flags) for release in RELEASES):
+        is_everybodys = known.severity == RED and not known.with_cpu_flag
+        if is_everybodys and any(known.concerns(release, flags) for release in RELEASES):
             first.setdefault(folder_of(known), known)
     return list(first.values())
 

@@ -33,7 +33,7 @@ def compared_with(found: Found, element: Element) -> str:
         return PASSES[kind]
     if isinstance(found.seen, AfterOperation) and found.other is not None:
         return "What the module gives, or what a fresh module with its weights gives, which must be the same"
-    if _is_of_parts(found, element):
+    if _is_at_one_place(found, element):
         return "The gradient of the call, or the sum of those of its parts, which must be the same"
     of = "gradients" if element.name.startswith(OF) else "sums" if element.name.startswith("<") else "results"
     if isinstance(found.seen, Repeated | Poisoned) and found.other is not None:
@@ -46,8 +46,8 @@ def compared_with(found: Found, element: Element) -> str:
     return ""
 
 
-def _is_of_parts(found: Found, element: Element) -> bool:
-    """Whether what a call gives is compared with the sum of what its parts give, or with what a fresh module gives."""
+def _is_at_one_place(found: Found, element: Element) -> bool:
+    """Whether what a call gives is compared with what its parts, or a fresh module, give at the same place."""
     return not element.other and isinstance(found.other, Differentiated)
 
 
@@ -56,7 +56,7 @@ def by_the_equations(found: Found, element: Element) -> str:
     if found.finding.kind == ADDED_ONCE_MORE:
         return ""
     first, second = _documented(found.seen, element), None
-    if _is_of_parts(found, element):
+    if _is_at_one_place(found, element):
         second = first
     elif element.other:
         there = replace(element, name=element.other, where=element.there)

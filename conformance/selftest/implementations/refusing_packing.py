@@ -27,7 +27,7 @@ def _listed(given: Given) -> list[Any]:
     return lengths.tolist() if isinstance(lengths, torch.Tensor) else list(lengths)
 
 
-def _shape(given: Given) -> tuple[int, int]:
+def rows_and_steps(given: Given) -> tuple[int, int]:
     """Rows and steps of a padded batch."""
     shape = next(iter(given.values())).shape
     return (shape[0], shape[1]) if given["batch_first"] else (shape[1], shape[0])
@@ -51,8 +51,8 @@ LENGTHS: Mapping[str, Valid] = {
     "lengths.device": _as_tensor(lambda lengths: lengths.device.type == "cpu"),
     "lengths.rank": _as_tensor(lambda lengths: lengths.dim() == 1),
     "lengths.dtype": _as_tensor(lambda lengths: lengths.dtype in (torch.int64, torch.int32)),
-    "lengths.count": lambda given: len(_listed(given)) == _shape(given)[0],
-    "lengths.longest": lambda given: max(_listed(given)) <= _shape(given)[1],
+    "lengths.count": lambda given: len(_listed(given)) == rows_and_steps(given)[0],
+    "lengths.longest": lambda given: max(_listed(given)) <= rows_and_steps(given)[1],
     "lengths.shortest": lambda given: min(_listed(given)) > 0,
 }
 

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from conformance.selftest.faults.fault import Fault, Faults
 from conformance.selftest.implementations.plain import name_by_docstring, subject
 from conformance.selftest.implementations.refusing_packing import CHECKS as PACKING_CHECKS
-from conformance.selftest.implementations.refusing_packing import RefusingPacking
+from conformance.selftest.implementations.refusing_packing import RefusingPacking, rows_and_steps
 from reference.problem import CELL_SUFFIX, LSTM, RNN_TANH
 
 FAULTS = Faults()
@@ -21,7 +21,13 @@ fault = FAULTS.seed
 OF_LSTM = (LSTM, LSTM + CELL_SUFFIX)
 
 
-Mend = Callable[[Any], Any]
+Given = dict[str, Any]
+Taken = Callable[[Given], Given]
+
+
+def _on(argument: str, mend: Callable[[Any], Any]) -> Taken:
+    """Takes whatever an argument is, as `mend` makes it."""
+    return lambda given: {**given, argument: mend(given[argument])}
 
 
 def _cut(rows: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -64,55 +70,46 @@ def _summed(packed: PackedSequence) -> PackedSequence:
     return packed._replace(data=data[:rows])
 
 
-MENDED: dict[str, Mend] = {
-    "pack_padded_sequence.lengths.type": _whole,
-    "pack_padded_sequence.lengths.device": _or_ones,
-    "unpad_sequence.lengths.device": _or_ones,
-    "pack_sequence.sequences.count": _or_an_empty_one,
-    "pack_sequence.sequences.dtype": _as_the_first,
-    "pack_sequence.sequences.features": _cut,
-    "pad_sequence.sequences.count": _or_an_empty_one,
-    "pad_sequence.sequences.features": _cut,
-    "pad_sequence.padding_value.type": _or_zero,
-    "pad_packed_sequence.batch_sizes.sum": _summed,
-    "pad_packed_sequence.total_length.type": lambda steps: int(steps) if isinstance(steps, float) else steps,
-    "pad_packed_sequence.padding_value.type": _or_zero,
-    "unpack_sequence.batch_sizes.dtype": _of_integers,
-    "unpack_sequence.batch_sizes.order": _falling,
-    "unpack_sequence.batch_sizes.sum": _summed,
-}
-"""Places that are checked by what is done with the arguments too, and what takes them all the same."""
-
-Given = dict[str, Any]
-
-
-def _axis(given: Given, of_rows: bool) -> int:
-    """The rows, or the steps, of a padded batch."""
-    shape: torch.Size = next(iter(given.values())).shape
-    return shape[0 if given["batch_first"] is of_rows else 1]
-
-
 def _one_for_each_row(given: Given) -> Given:
-    flat = torch.as_tensor(given["lengths"]).flatten()
-    return {**given, "lengths": torch.cat([flat, flat.new_ones(_axis(given, True))])[: _axis(given, True)]}
+    flat, (rows, _) = torch.as_tensor(given["lengths"]).flatten(), rows_and_steps(given)
+    return {**given, "lengths": torch.cat([flat, flat.new_ones(rows)])[:rows]}
 
 
 def _clipped(given: Given) -> Given:
-    return {**given, "lengths": [min(int(one), _axis(given, False)) for one in given["lengths"]]}
+    return {**given, "lengths": [min(int(one), rows_and_steps(given)[1]) for one in given["lengths"]]}
 
 
 def _in_any_order(given: Given) -> Given:
     return {**given, "enforce_sorted": False}
 
 
-MENDED_AMONG_OTHERS: dict[str, Callable[[Given], Given]] = {
+def _to_whole(steps: Any) -> Any:
+    return int(steps) if isinstance(steps, float) else steps
+
+
+MENDED: dict[str, Taken] = {
+    "pack_padded_sequence.lengths.type": _on("lengths", _whole),
+    "pack_padded_sequence.lengths.device": _on("lengths", _or_ones),
     "pack_padded_sequence.lengths.longest": _clipped,
     "pack_padded_sequence.lengths.order": _in_any_order,
     "pack_padded_sequence.lengths.rank": _one_for_each_row,
+    "pack_sequence.sequences.count": _on("sequences", _or_an_empty_one),
+    "pack_sequence.sequences.dtype": _on("sequences", _as_the_first),
+    "pack_sequence.sequences.features": _on("sequences", _cut),
     "pack_sequence.sequences.order": _in_any_order,
+    "pad_sequence.sequences.count": _on("sequences", _or_an_empty_one),
+    "pad_sequence.sequences.features": _on("sequences", _cut),
+    "pad_sequence.padding_value.type": _on("padding_value", _or_zero),
+    "pad_packed_sequence.batch_sizes.sum": _on("sequence", _summed),
+    "pad_packed_sequence.total_length.type": _on("total_length", _to_whole),
+    "pad_packed_sequence.padding_value.type": _on("padding_value", _or_zero),
     "unpad_sequence.lengths.count": _one_for_each_row,
+    "unpad_sequence.lengths.device": _on("lengths", _or_ones),
+    "unpack_sequence.batch_sizes.dtype": _on("packed_sequences", _of_integers),
+    "unpack_sequence.batch_sizes.order": _on("packed_sequences", _falling),
+    "unpack_sequence.batch_sizes.sum": _on("packed_sequences", _summed),
 }
-"""The same, where it takes all arguments to do it."""
+"""Places that are checked by what is done with the arguments too, and what takes them all the same."""
 
 NEVER_SPOILT = tuple(f"unpad_sequence.lengths.{aspect}" for aspect in ("type", "rank"))
 """Checks of what no call has."""
@@ -123,14 +120,9 @@ class _Taking(RefusingPacking):
 
     place = ""
 
-    def taken(self, utility: str, given: dict[str, Any]) -> dict[str, Any]:
-        argument = self.place.split(".")[1]
-        if self.place.partition(".")[0] != utility:
-            return super().taken(utility, given)
-        if self.place in MENDED_AMONG_OTHERS:
-            return super().taken(utility, MENDED_AMONG_OTHERS[self.place](given))
-        name = argument if argument in given else next(iter(given))
-        return super().taken(utility, {**given, name: MENDED[self.place](given[name])})
+    def taken(self, utility: str, given: Given) -> Given:
+        is_here = self.place.partition(".")[0] == utility
+        return super().taken(utility, MENDED[self.place](given) if is_here else given)
 
 
 def packing_fault(kind: type[RefusingPacking], *clauses: str) -> type[RefusingPacking]:
@@ -143,7 +135,7 @@ def packing_fault(kind: type[RefusingPacking], *clauses: str) -> type[RefusingPa
 for _utility, _places in PACKING_CHECKS.items():
     for _place in _places:
         _where = f"{_utility}.{_place}"
-        if _where in MENDED or _where in MENDED_AMONG_OTHERS:
+        if _where in MENDED:
             _parts: dict[str, Any] = {"place": _where, "__doc__": f"Takes any {_utility} {_place}."}
             packing_fault(type("_TakingPacking", (_Taking,), _parts), "J1", "J2")
         elif _where not in NEVER_SPOILT:

@@ -125,8 +125,9 @@ def _fresh(subject: Subject, module: torch.nn.Module, life: Life, seen: AfterOpe
     """The same call of a module that is built with the weights; where they are loose, with those that the other has."""
     problem = replace(seen.problem, parameters=dict(seen.problem.parameters) | _read(module, life.loose))
     made = built(problem, lambda: subject.loaded(problem))
-    wants = any(held.name not in life.frozen for held in life.held.values())
-    made.requires_grad_(wants)  # each parameter or none: which of them are frozen is what the other module must know
+    made.requires_grad_(
+        life.wants_gradients
+    )  # each parameter or none: which of them are frozen is what the other module must know
     blank = Differentiated(problem, seen.subject, seen.route, loss=seen.loss)
     found: Differentiated = differentiated(made, blank)
     return found
@@ -212,8 +213,7 @@ class _Companion:
 
     def wants_gradients_as(self, life: Life) -> bool:
         """Whether some parameter of the layer wants a gradient exactly where one of the other module does."""
-        wants = any(held.name not in life.frozen for held in life.held.values())
-        return wants is any(parameter.requires_grad for parameter in self.one.module.parameters())
+        return life.wants_gradients is any(parameter.requires_grad for parameter in self.one.module.parameters())
 
     def _called(self) -> None:
         pull(self.one.call(self.one.module))
