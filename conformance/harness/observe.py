@@ -52,6 +52,7 @@ from conformance.harness.execution.requests.forward import (
 from conformance.harness.execution.requests.invalid.call import CallInvalidly
 from conformance.harness.execution.requests.invalid.construction import ConstructInvalidly
 from conformance.harness.execution.requests.invalid.packing import PackInvalidly
+from conformance.harness.execution.requests.invalid.words import wrong_in
 from conformance.harness.execution.requests.laps import CallInLaps
 from conformance.harness.execution.requests.life.history import LiveThrough, at_the_end
 from conformance.harness.execution.requests.life_cycle import BackwardAfterChange, ForwardAfterChange, doubled
@@ -222,8 +223,8 @@ def observe_invalid(problem: Problem, spoil: str, pick: int) -> tuple[Refused, .
     if len(invalid_calls.PLACES[what.place]) > 1 and routes:
         routes = (routes[pick % len(routes)],)
     if what.called == invalid_calls.CONSTRUCTOR:
-        return here.execute(ConstructInvalidly(problem, routes, spoil=spoil), executor)
-    return here.execute(CallInvalidly(problem, routes, spoil=spoil, pick=pick), executor)
+        return _worded(here.execute(ConstructInvalidly(problem, routes, spoil=spoil), executor), what)
+    return _worded(here.execute(CallInvalidly(problem, routes, spoil=spoil, pick=pick), executor), what)
 
 
 def observe_invalid_packing(problem: Problem, spoil: str) -> tuple[Refused, ...]:
@@ -231,7 +232,13 @@ def observe_invalid_packing(problem: Problem, spoil: str) -> tuple[Refused, ...]
     here = session.current()
     judged = torch_nn() if here.subject.packs_as_torch else here.subject
     executor: Executor = CONFIRMED if judged.texts else here.executor
-    return executor.execute(judged, PackInvalidly(Batch(problem, problem.input), spoil))
+    seen = executor.execute(judged, PackInvalidly(Batch(problem, problem.input), spoil))
+    return _worded(seen, invalid_calls.read(spoil))
+
+
+def _worded(seen: tuple[Refused, ...], what: invalid_calls.Spoil) -> tuple[Refused, ...]:
+    """Observations of invalid calls, which say what is wrong with them."""
+    return tuple(replace(one, wrong=wrong_in(one.problem, what, one.parameter)) for one in seen)
 
 
 def observe_poisoned(problem: Problem, rows: slice, steps: slice) -> list[Poisoned]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conformance.clauses import REMARK
@@ -54,6 +55,15 @@ TAKEN_LATER, STATELESS = "is accepted the second time", "spoils calls without st
 HARMS = {SECOND_TIME: TAKEN_LATER, WITHOUT_STATES: STATELESS}
 """How the texts of what works another way afterwards begin, and their kinds; all others have SPOILS."""
 
+INVALID = "the call is invalid: "
+"""How the line of a finding begins that says what is wrong with the call."""
+
+
+def wrong_with(lines: Sequence[str]) -> str:
+    """What is wrong with an invalid call, by the lines of its finding; "" of a valid one."""
+    return next((line.removeprefix(INVALID) for line in lines if line.startswith(INVALID)), "")
+
+
 NOT_REFUSED = "is not refused"
 """The kind of a call that ends its process or returns no answer: which it does may hang on what lies in memory."""
 
@@ -75,7 +85,7 @@ def assert_refused(seen: Refused, spoil: str) -> None:
     found += [(KEEPS, "after it refused the call, the module keeps an argument of it")] if seen.keeps else []
     found += _breaks(seen, what) or [(NOT_REFUSED, line) for line in _harms(seen, what)]
     for kind, line in found:
-        record.found(seen, what.place, kind, [one_line(line), _of_spoil(seen, what)], failure=seen.failure)
+        record.found(seen, what.place, kind, _told(line, seen), failure=seen.failure)
     if not found:
         _remark(seen, what)
 
@@ -123,14 +133,12 @@ def _remark(seen: Refused, spoil: Spoil) -> None:
         return
     called, name = spoil.called, spoil.argument if spoil.called == CONSTRUCTOR else spoil.aspect
     field = f"{called}.{name}" if called else name
-    lines = [one_line(line), _of_spoil(seen, spoil)]
-    case_record.current().found(seen, field, kind, lines, severity=REMARK, clause="J2")
+    case_record.current().found(seen, field, kind, _told(line, seen), severity=REMARK, clause="J2")
 
 
-def _of_spoil(seen: Refused, spoil: Spoil) -> str:
-    """What is wrong with the call; the parameter where it is another than the first of its kind."""
-    named = seen.parameter and seen.parameter not in (spoil.argument, f"{spoil.argument}_l0")
-    return f"spoilt: {spoil.place}{spoil.how}" + (f" of {seen.parameter}" if named else "")
+def _told(line: str, seen: Refused) -> list[str]:
+    """The lines of a finding: what was seen, and what is wrong with the call."""
+    return [one_line(line), *([INVALID + seen.wrong] if seen.wrong else [])]
 
 
 def _of_accepted(seen: Refused) -> str:

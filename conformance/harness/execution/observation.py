@@ -296,6 +296,7 @@ class Refused(Observation):
     keeps        whether the module keeps arguments that it refused, though none that it took
     parameter    the name of the parameter that is spoilt; "" where none is
     later        what a call of the module raised whose constructor accepted an invalid argument
+    wrong        what is wrong with the call, in words; "" where nobody said it
     """
 
     refusal: Failure | None = None
@@ -309,6 +310,7 @@ class Refused(Observation):
     later: Failure | None = None
     keeps: bool = False
     parameter: str = ""
+    wrong: str = ""
 
     @property
     def hangs_on_memory(self) -> bool:

@@ -15,6 +15,7 @@ from conformance.clauses import REMARK
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.execution.failure import Failure
 from conformance.harness.findings.counts import KNOWN, JudgedCounts, PropertyStats
+from conformance.harness.findings.life_words import WORDS
 from conformance.harness.findings.rendering import LONGEST_COMMAND, finding_text, one_line, terminal_width
 
 
@@ -28,7 +29,8 @@ def command_of(case: str, node: str, options: str, ends_the_process: bool) -> st
 def claim(test: str) -> str:
     """The name of a property's test as a sentence: `results lie within their error bound (rows)`."""
     name, _, value = test.removeprefix("test_").partition("[")
-    shown = value[:-1] if "." in value else value[:-1].replace("_", " ")  # a place such as h_0.layers is a name
+    value = value.removesuffix("]")
+    shown = value if "." in value else WORDS.get(value, value.replace("_", " "))  # h_0.layers is a name
     return name.replace("_", " ") + (f" ({shown})" if value else "")
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.execution.routes import PACKING, ROUTES
+from conformance.harness.findings.life_words import in_words
+from reference.invalid_calls import UTILITIES
 from reference.problem import RNN_RELU, Architecture
 from strategies import Case, CaseError, parse
 
@@ -106,6 +108,7 @@ def finding_text(finding: Finding, width: int) -> str:
     lines += row("module", _module(finding), width)
     if (case := case_of(finding)) is not None:
         lines += row("input", _input(case) + _about_values(finding), width)
+        lines += row("done", in_words(case.history), width) if case.history else []
     if not finding.repeatable:
         lines += wrapped("NOT REPEATABLE: the same case gave something else before", width, "  ", "    ")
     for number, line in enumerate(finding.lines):
@@ -121,6 +124,8 @@ def _module(finding: Finding) -> str:
     found = case_of(finding)
     built = constructor(found.architecture(finding.cell)) if found is not None else CELL_NAMES[finding.cell]
     at = f"{finding.module}: " if finding.module else ""
+    if finding.route == PACKING and finding.field.partition(".")[0] in UTILITIES:
+        return one_line(f"{finding.subject}.{finding.field.partition('.')[0]}, {finding.dtype}", MOST)
     named = f"{finding.subject}{'.' if finding.subject == 'torch.nn' and found is not None else ' '}{built}"
     kernels = f"kernels {'+'.join(finding.kernels)}" if finding.kernels else ""
     return one_line(", ".join(filter(None, (at + named, finding.dtype, route, kernels))), MOST)

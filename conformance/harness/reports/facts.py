@@ -8,12 +8,16 @@ from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, DOCS, RED, REMARK
 from conformance.harness.checks.case_record import Found
+from conformance.harness.checks.refusals import wrong_with
 from conformance.harness.checks.values import NOT_ACCURATE, NOT_EXACT, OUTSIDE
 from conformance.harness.execution.failure import EXITED, KILLED, LOST, TIMED_OUT
+from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
+from conformance.harness.findings.life_words import WORDS, of_field
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
+from conformance.harness.reports.quoted import quotation
 from conformance.harness.reports.templating import MARKDOWN, Code, code
 from conformance.harness.reports.two_sides import by_the_equations, compared_with
 from conformance.harness.reports.versions import versions
@@ -35,6 +39,7 @@ def facts(found: Found, outcome: str, also: Sequence[str] = ()) -> str:
         title=title(finding),
         text=finding_text(finding, WIDTH),
         **code(id=clause.id, claim=clause.claim, source=source_of(finding)),  # the suite's
+        quotation=quotation(finding.field, finding.case, finding.cell),
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),
         script=outcome,
@@ -48,16 +53,25 @@ def facts(found: Found, outcome: str, also: Sequence[str] = ()) -> str:
 def title(finding: Finding) -> str:
     """The finding in a line: `LSTM, float32: output outside its bound`."""
     if finding.subject == TORCH_PACKING:
+        if wrong := wrong_with(finding.lines):
+            return f"{TORCH_PACKING}.{finding.field.partition('.')[0]}: {wrong}, and the call {finding.kind}"
         return f"{TORCH_PACKING}: {finding.field} {finding.kind}"
-    return f"{CELL_NAMES[finding.cell]}, {finding.dtype}: {finding.field} {finding.kind}"
+    name = f"{CELL_NAMES[finding.cell]}, {finding.dtype}"
+    if wrong := wrong_with(finding.lines):
+        return f"{name}: {wrong}, and the call {finding.kind}"
+    return (
+        f"{name}: {finding.kind} {of_field(finding.field)}"
+        if finding.field.startswith("after ")
+        else (f"{name}: {finding.field} {finding.kind}")
+    )
 
 
 def which_is_wrong(found: Found) -> str:
     """Which result is wrong, and why."""
     finding = found.finding
-    first, element = finding.lines[0] if finding.lines else "", finding.element
+    first, element = _in_a_line(finding.lines[0]) if finding.lines else "", finding.element
     if finding.failure is not None or finding.kind.startswith("raised "):
-        return f"The call gave no result, and one is documented: {first}"
+        return _of_exception(found, first)
     if finding.severity != RED:
         return f"None, strictly: no sentence promises otherwise, or no bound was measured here. {first}"
     if finding.documented:
@@ -73,6 +87,24 @@ def which_is_wrong(found: Found) -> str:
     if element is not None and (compared := compared_with(found, element)):
         return f"{compared}: {first}. {by_the_equations(found, element)}".rstrip()
     return f"The call's: {first}"
+
+
+def _in_a_line(text: str) -> str:
+    """A line of a finding without the spaces that set its parts apart."""
+    return re.sub(r" {3,}", ", ", text.replace(":  ", ": "))
+
+
+def _of_exception(found: Found, first: str) -> str:
+    """That a call ends without a result, and what shows that it should have one."""
+    finding = found.finding
+    if wrong_with(finding.lines):
+        return f"The call's: {first}"
+    if isinstance(found.seen, AfterOperation):
+        return (
+            f"The module gives no result: {first}. A fresh module with the same weights gives one, and torch.nn.Linear "
+            "does after the same operations."
+        )
+    return f"The call gives no result, though it is a documented one: {first}"
 
 
 def module_of(finding: Finding) -> str:
@@ -106,7 +138,10 @@ def _message(finding: Finding) -> str:
 
 def _words(finding: Finding) -> tuple[str, ...]:
     """What goes wrong in common words."""
-    failure = finding.failure
+    failure, operation = finding.failure, finding.field.removeprefix("after ")
+    if operation in WORDS:
+        functions = WORDS[operation].split(", ")
+        return (f"{functions[-1]} {finding.kind}", " ".join(functions), f"_flat_weights {functions[-1]}")
     if failure is not None and failure.kind in OF_FAILURES:
         return OF_FAILURES[failure.kind]
     result = next((word for name, word in OF_FIELDS.items() if finding.field.startswith(name)), "")
@@ -152,7 +187,7 @@ OF_KINDS = {
     "takes": ("{} no error",),
     "warns": ("warning",),
     "leaves out": ("repr",),
-    "is not refused": ("wrong {} no error", "{} not checked"),
+    "is not refused": ("{} shape check", "invalid {}", "{} segmentation fault"),
     "accepted": ("invalid {} no error",),
     "spoils": ("wrong after an error",),
 }

@@ -96,7 +96,7 @@ def _write_script(path: Path, found: Found) -> str:
     code = exit_code(path)
     if code == WITH_DEFECT:
         path.write_text(text, encoding="utf-8")
-        return f"{SCRIPT} ran: exit {code}"
+        return f"{SCRIPT} shows it: exit {code}"
     if code == CANNOT_RUN and (missing := needs(found)):
         return f"{SCRIPT} shows nothing, it needs {missing}"
     path.write_text(

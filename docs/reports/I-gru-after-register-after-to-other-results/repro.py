@@ -1,8 +1,9 @@
-"""GRU(1, 1, bias=False), float32: other results after register_after_to
+"""GRU(1, 1, bias=False), float32: other results after del module.weight, module.to, register_parameter
 
 output, layer 0 forward, row 0, step 0, unit 0: got 0.499664664 (0x1.ffa818p-2) a fresh module with these
 weights: 0.499999881 (0x1.fffff8p-2).
-What is done to the module: register_after_to, setattr, register_parameter.
+What is done to the module: del module.weight, module.to, register_parameter; module.weight = Parameter; del
+module.weight, register_parameter.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
 import subprocess
@@ -39,7 +40,7 @@ def call():
 def ending():
     """How a child process ends that makes the call."""
     try:
-        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+        child = subprocess.run([sys.executable, __file__, "call"], stdout=subprocess.PIPE, timeout=20)
     except subprocess.TimeoutExpired:
         return "did not return within 20 s"
     if child.returncode < 0:

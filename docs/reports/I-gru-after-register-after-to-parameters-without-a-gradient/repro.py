@@ -1,7 +1,9 @@
-"""GRU(1, 1, bias=False), float32: parameters without a gradient after register_after_to
+"""GRU(1, 1, bias=False), float32: parameters without a gradient after del module.weight, module.to,
+register_parameter
 
 after register_after_to, parameters without a gradient: got ['weight_ih_l0'] documented [].
-What is done to the module: register_after_to, setattr, register_parameter.
+What is done to the module: del module.weight, module.to, register_parameter; module.weight = Parameter; del
+module.weight, register_parameter.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
 import subprocess
@@ -11,12 +13,10 @@ try:
     import torch
 except ImportError:
     sys.exit(2)
-
 WEIGHTS = {
     "weight_ih_l0": [[0], [0], [0]], "weight_hh_l0": [[0], [0], [0]],
 }
 X = [[[0]]]
-
 def call():
     with torch.backends.mkldnn.flags(enabled=False):
         module = torch.nn.GRU(1, 1, bias=False)
@@ -40,7 +40,7 @@ def call():
 def ending():
     """How a child process ends that makes the call."""
     try:
-        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+        child = subprocess.run([sys.executable, __file__, "call"], stdout=subprocess.PIPE, timeout=20)
     except subprocess.TimeoutExpired:
         return "did not return within 20 s"
     if child.returncode < 0:

@@ -28,7 +28,7 @@ def call():
 def ending():
     """How a child process ends that makes the call."""
     try:
-        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+        child = subprocess.run([sys.executable, __file__, "call"], stdout=subprocess.PIPE, timeout=20)
     except subprocess.TimeoutExpired:
         return "did not return within 20 s"
     if child.returncode < 0:

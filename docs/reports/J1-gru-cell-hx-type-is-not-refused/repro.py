@@ -1,7 +1,6 @@
-"""GRUCell(1, 1), float32: hx.type is not refused
+"""GRUCell(1, 1), float32: hx is a tensor with an axis more, valid is a tensor, and the call is not refused
 
 killed by signal 11 (SIGSEGV).
-What is wrong with the call: hx.type=tensor.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
 import subprocess
@@ -28,7 +27,7 @@ def call():
 def ending():
     """How a child process ends that makes the call."""
     try:
-        child = subprocess.run([sys.executable, __file__, "call"], capture_output=True, timeout=20)
+        child = subprocess.run([sys.executable, __file__, "call"], stdout=subprocess.PIPE, timeout=20)
     except subprocess.TimeoutExpired:
         return "did not return within 20 s"
     if child.returncode < 0:
@@ -45,6 +44,10 @@ if "call" in sys.argv:
     except Exception as error:
         print(f"raised {type(error).__name__}: {error}")
     sys.exit(0)
-got = ending()
-print(f"expected a refusal that harms nothing\ngot      {got}")
-sys.exit(10 if got.startswith(('returned', 'killed', 'ended', 'did not return')) else 0 if got.startswith(('raised',)) else 2)
+SHOWS = ('returned', 'killed', 'ended', 'did not return')
+for _ in range(5):  # whether it ends the process hangs on what lies in memory
+    got = ending()
+    if got.startswith(SHOWS):
+        break
+print(f"expected an exception\ngot      {got}")
+sys.exit(10 if got.startswith(SHOWS) else 0 if got.startswith(('raised',)) else 2)

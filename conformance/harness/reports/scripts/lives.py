@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from conformance.harness.checks.case_record import Found
-from conformance.harness.checks.lives import FACTS, GRADIENTS, MISSING, RESULTS, WEIGHTS
+from conformance.harness.checks.lives import DOES, FACTS, GRADIENTS, MISSING, RESULTS, WEIGHTS
 from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.requests.life.history import at_the_end
 from conformance.harness.execution.requests.life.operations import NO_SUCH_DEVICE
+from conformance.harness.findings.life_words import in_words, of_field
 from conformance.harness.reports.calls.call_text import CONTEXTS, DOUBLED, Call, assigned, first_result, inside
 from conformance.harness.reports.calls.classes import Classes
 from conformance.harness.reports.calls.no_script import NoScript
+from conformance.harness.reports.scripts import life_told
 from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
 from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
 from reference.histories import CONVERSIONS, STEP, lives
 from reference.life import Life, facts
 from reference.problem import Problem
-from strategies import Case, parse
+from strategies import parse
 
 TWICE = "torch.nn.Parameter(2 * module.{first}.detach())"
 STATE_TWICE = "{{name: 2 * values for name, values in module.state_dict().items()}}"
@@ -196,30 +198,25 @@ def life(found: Found) -> str | None:
         return None
     if not finding.case or seen.route not in CONTEXTS:
         raise NoScript("the call is not known")
-    reads = finding.kind in (*FACTS.values(), WEIGHTS)
-    if finding.kind not in (RESULTS, GRADIENTS, MISSING) and not reads and seen.failure is None:
-        raise NoScript(f"none is written of {finding.kind}")
-    compares = seen.failure is None and not reads
     case, _ = parse(finding.case)
     problem = seen.begun or case.on(finding.cell)
     classes = Classes.of(finding)
     call = Call(problem, seen.route, seen.manner, classes=classes)
-    done = [name for name, after in zip(case.history, lives(problem, case.history), strict=True) if after is not None]
+    history = case.history[: seen.place + 1]
+    done = [name for name, after in zip(history, lives(problem, history), strict=True) if after is not None]
     *before, valid = call.lines()
-    lines = [*call.module_lines(), *before, *_done(done, call, valid, case)]
-    if reads:
-        lines += _read(finding.kind, lives(problem, case.history), valid)
-    else:
-        lines += _compared(call, valid, done, finding.kind) if compares else [first_result(valid) + ".sum().backward()"]
-    shows, sound = (("another",), ("the same",)) if seen.failure is None else (("raised", "killed"), ("returned",))
+    lines = [*call.module_lines(), *before, *_lived(found, call, valid, done, called_between=not at_the_end(case.pick))]
+    raised = "" if seen.failure is None else seen.failure.exception
+    shows, sound = ((f"raised {raised}", "killed"), ("returned",)) if raised else (("another",), ("the same",))
     return rendered(
         finding,
         "refusal.py.j2",
-        expected="what a fresh module with its weights gives",
-        title=f"{classes.described(problem.architecture)}, {problem.dtype}: {finding.kind} {finding.field}",
-        seen=[sentence(finding.lines[0]), f"What is done to the module: {', '.join(done)}."],
+        expected="what torch.nn.Linear does" if finding.kind == DOES else "what a fresh module with its weights gives",
+        title=f"{classes.described(problem.architecture)}, {problem.dtype}: {finding.kind} {of_field(finding.field)}",
+        seen=[sentence(finding.lines[0]), f"What is done to the module: {in_words(done)}."],
         imports=["subprocess", *sorted({one for name, one in (IMPORTS | UTILITIES).items() if name in done})],
         limit=LIMIT_SECONDS,
+        tries=0,
         **code(
             constants=call.literals().splitlines(),
             lines=inside(CONTEXTS[seen.route], lines),
@@ -229,29 +226,57 @@ def life(found: Found) -> str | None:
     )
 
 
-def _done(history: list[str], call: Call, valid: str, case: Case) -> Iterator[str]:
-    """The lines of the operations, and of the calls between them."""
-    problem = call.problem
+def _lived(found: Found, call: Call, valid: str, done: list[str], called_between: bool) -> Iterator[str]:
+    """The lines of the operations, and of the question that the finding asks after the last of them."""
+    seen, kind = found.seen, found.finding.kind
+    assert isinstance(seen, AfterOperation)
+    words = _words(call, valid)
+    for name in done[:-1]:
+        yield from _operation(name, call, words)
+        if called_between:
+            yield words["call"]
+    last = list(_operation(done[-1], call, words, is_told=kind == DOES))
+    if kind == DOES and seen.failure is None:
+        yield from life_told.lines(seen, last, words)
+        return
+    yield from last
+    if seen.failure is not None:
+        yield f"{words['result']}.sum().backward()"
+    elif kind in (*FACTS.values(), WEIGHTS):
+        yield from _read(kind, lives(call.problem, tuple(done)), valid)
+    elif kind in (RESULTS, GRADIENTS, MISSING):
+        yield from _compared(call, valid, done, kind)
+    else:
+        raise NoScript(f"none is written of {kind}")
+
+
+def _words(call: Call, valid: str) -> dict[str, str]:
+    """What the texts of operations need of a call."""
     made = valid.partition(" = ")[2] or valid
     arguments = made.partition("module(")[2].rpartition(")")[0]
-    words = {
-        "first": next(iter(problem.parameters)),
-        **_tied(problem),
+    return {
+        "first": next(iter(call.problem.parameters)),
+        **_tied(call.problem),
         "call": made,
         "result": first_result(valid),
+        "tensor": first_result(valid).removeprefix(made),
         "arguments": f"({arguments},)",
         "fresh": call.constructor(),
     }
-    states = [name for name in ("h_0", "c_0") if getattr(problem, name) is not None]
-    names = ["packed" if problem.lengths is not None else "x", *states]
-    for name in history:
-        if name not in TEXTS:
-            raise NoScript(f"no script does {name}")
-        yield from (line.format(**words) for line in TEXTS[name])
-        if name in CONVERSIONS:
-            yield from (f"{one} = {one}.to(torch.{CONVERSIONS[name]})" for one in names)
-        if not at_the_end(case.pick) and name != history[-1]:
-            yield made
+
+
+def _operation(name: str, call: Call, words: dict[str, str], is_told: bool = False) -> Iterator[str]:
+    """The lines of an operation; none where it is one of which only what it tells is of interest."""
+    if is_told and name in life_told.ALONE:
+        return
+    if name not in TEXTS:
+        raise NoScript(f"no script does {name}")
+    yield from (line.format(**words) for line in TEXTS[name])
+    if name in CONVERSIONS:
+        problem = call.problem
+        states = [name for name in ("h_0", "c_0") if getattr(problem, name) is not None]
+        given = ["packed" if problem.lengths is not None else "x", *states]
+        yield from (f"{one} = {one}.to(torch.{CONVERSIONS[name]})" for one in given)
 
 
 def _tied(problem: Problem) -> dict[str, str]:

@@ -16,17 +16,14 @@ from conformance.harness.checks.refusals import (
     STATELESS,
     TAKEN_EMPTY,
     TAKEN_LATER,
+    wrong_with,
 )
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.observation import Refused
-from conformance.harness.execution.requests.invalid.call import (
-    PARAMETER_AXES,
-    SIZE_AXES,
-    input_axis,
-    spoilt_batch_sizes,
-)
+from conformance.harness.execution.requests.invalid.call import spoilt_batch_sizes
 from conformance.harness.execution.requests.invalid.construction import keywords
 from conformance.harness.execution.requests.invalid.state import HOOKS, OF_CLASS, OF_TENSORS, RANDOM, SETTINGS
+from conformance.harness.execution.requests.invalid.words import shapes
 from conformance.harness.execution.requests.packing import Batch
 from conformance.harness.reports.calls.call_text import CONTEXTS, Call, first_result, inside
 from conformance.harness.reports.calls.classes import Classes
@@ -36,7 +33,7 @@ from conformance.harness.reports.calls.spoilt_utility import UtilityText, with_b
 from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
 from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
-from reference.invalid_calls import CONSTRUCTOR, EMPTY, OTHER, Spoil, read
+from reference.invalid_calls import CONSTRUCTOR, OTHER, Spoil, read
 from reference.problem import LSTM
 from strategies import parse
 
@@ -56,6 +53,9 @@ STATE = {
 
 IMPORTS = {KEEPS: ["gc", "subprocess", "weakref"], f"{CHANGES}warnings.filters": ["subprocess", "warnings"]}
 """What the scripts of a kind import, if not subprocess alone."""
+
+TRIES = 5
+"""How often a script makes a call that ended its process."""
 
 NO_TENSOR = {"list": "{0}.tolist()", "array": "{0}.numpy()", "text": "'a text'", "nothing": "None"}
 """What stands in place of a tensor, as Python writes it."""
@@ -77,11 +77,12 @@ def refusal(found: Found) -> str | None:
     return rendered(
         finding,
         "refusal.py.j2",
-        expected="a refusal that harms nothing",
-        title=f"{title}: {finding.field} {finding.kind}",
-        seen=[sentence(finding.lines[0]), f"What is wrong with the call: {spoil.place}{spoil.how}."],
+        expected="an exception" if finding.kind == NOT_REFUSED else "a refusal that harms nothing",
+        title=f"{title}: {wrong_with(finding.lines)}, and the call {finding.kind}",
+        seen=[sentence(finding.lines[0])],
         imports=IMPORTS.get(finding.kind, ["subprocess"]),
         limit=LIMIT_SECONDS,
+        tries=TRIES if finding.failure is not None and finding.failure.ended_process else 0,
         **code(constants=constants, lines=written, shows=repr(shows), sound=repr(sound)),
     )
 
@@ -99,9 +100,24 @@ def _of_call(found: Found, spoil: Spoil) -> Written:
     call = Call(seen.problem, seen.route, seen.manner, classes=classes)
     *before, valid = call.lines()
     spoilt, invalid = _spoilt(spoil, seen, valid)
-    lines = [*call.module_lines(), *before, *_asked(finding.kind, valid, spoilt, invalid)]
+    asked = _asked(finding.kind, valid, spoilt, invalid)
+    if finding.kind == NOT_REFUSED and call.problem.lengths is not None and spoil.argument in ("h_0", "c_0"):
+        asked = [*spoilt, *_padded(invalid), invalid]
+    lines = [*call.module_lines(), *before, *asked]
     title = f"{classes.described(seen.problem.architecture)}, {seen.problem.dtype}"
     return title, call.literals().splitlines(), inside(CONTEXTS[seen.route], lines)
+
+
+def _padded(invalid: str) -> list[str]:
+    """The lines that say what becomes of the same call with the padded input."""
+    called = "module(" + invalid.partition("module(")[2].replace("packed", "x", 1)
+    return [
+        "try:",
+        f"    {called}",
+        "    print('with padded input: accepted', file=sys.stderr)",
+        "except Exception as error:",
+        "    print('with padded input: refused:', error, file=sys.stderr)",
+    ]
 
 
 def _of_constructor(found: Found, spoil: Spoil) -> Written:
@@ -263,32 +279,25 @@ def _spoilt(spoil: Spoil, seen: Refused, valid: str) -> tuple[list[str], str]:
         assert isinstance(packed, PackedSequence)
         return [with_batch_sizes(spoilt_batch_sizes(packed.batch_sizes, spoil))], valid
     if spoil.argument in ("h_0", "c_0"):
-        return [f"{spoil.argument} = {_expression(spoil, spoil.argument, SIZE_AXES)}"], valid
+        return [f"{spoil.argument} = {_expression(spoil, seen, spoil.argument)}"], valid
     if spoil.argument == "input":
         name = "packed.data" if seen.problem.lengths is not None else "x"
-        if spoil.how == EMPTY:
-            made = f"x[{':, ' * input_axis(seen.problem, spoil.aspect)}:0]"
-        elif spoil.aspect == "type":
-            made = NO_TENSOR[spoil.value].format(name)
-        else:
-            made = _expression(spoil, name, SIZE_AXES)
+        is_tensor = spoil.aspect != "type"
+        made = _expression(spoil, seen, name) if is_tensor else NO_TENSOR[spoil.value].format(name)
         return [f"packed = packed._replace(data={made})" if name != "x" else f"x = {made}"], valid
-    made = _expression(spoil, f"module.{seen.parameter}.detach()", PARAMETER_AXES)
+    made = _expression(spoil, seen, f"module.{seen.parameter}.detach()")
     return [f"module.{seen.parameter} = torch.nn.Parameter({made}, requires_grad=False)"], valid
 
 
-def _expression(spoil: Spoil, tensor: str, axes: dict[str, int]) -> str:
+def _expression(spoil: Spoil, seen: Refused, tensor: str) -> str:
     """A tensor that is wrong in one aspect, as Python writes it."""
     if spoil.aspect == "dtype":
         return f"{tensor}.to(torch.{'float64' if spoil.how == OTHER else spoil.value})"
     if spoil.aspect == "device":
         return f"{tensor}.to({spoil.value!r})"
-    if spoil.aspect == "rank":
-        return f"{tensor}[None]" if spoil.by > 0 else f"{tensor}[0]"
-    axis = axes[spoil.aspect]
-    if spoil.by < 0:
-        return f"{tensor}.narrow({axis}, 0, {tensor}.shape[{axis}] - 1)"
-    return f"torch.cat([{tensor}, {tensor}.narrow({axis}, {tensor}.shape[{axis}] - 1, 1)], {axis})"
+    shape, _ = shapes(seen.problem, inputs(seen.problem), spoil, seen.parameter)
+    dtype = "" if seen.problem.dtype == "float32" else f", dtype=torch.{seen.problem.dtype}"
+    return f"torch.ones({', '.join(map(str, shape)) or '()'}{dtype})"
 
 
 def _with_states(valid: str, spoil: Spoil, seen: Refused) -> str:

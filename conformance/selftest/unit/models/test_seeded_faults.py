@@ -92,7 +92,7 @@ def test_script_of_a_fault_in_a_model_shows_it_and_passes_without_it(where, tmp_
     }
     code, said, environment = run(places[where], tmp_path, "--reports", str(tmp_path / "reports"))
     assert code == 1, said
-    assert "needs torch alone; ran: exit 10" in said, said
+    assert "needs torch alone; shows it: exit 10" in said, said
     (script,) = (tmp_path / "reports").glob("*/repro.py")
     assert ("weights=encoder.rnn" in script.with_name("facts.md").read_text()) is (where == "weights")
     for with_fault, wanted in ((True, 10), (False, 0)):

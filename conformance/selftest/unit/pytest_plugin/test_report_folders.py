@@ -109,7 +109,7 @@ def test_findings_of_one_surrounding_are_a_job_for_results_and_one_for_gradients
         "E5|result|differs with fork|",
     ]
     folders = Folders(".conformance")
-    folders.written[told_of(told[0])] = Written(".conformance/E5-gru", "repro.py ran: exit 10")
+    folders.written[told_of(told[0])] = Written(".conformance/E5-gru", "repro.py shows it: exit 10")
     assert all(folders.of([one]) == folders.of([told[0]]) for one in (*cells, state))
     assert folders.of([gradient]) is folders.of([elsewhere]) is None
 
@@ -145,11 +145,11 @@ def test_cause_names_the_script_and_the_summary_counts_folders():
     raises = replace(RAISES, cell="gru", case="v1 gru i1 h1 t1 float32 fill=dyadic")
     made = report(NUMBER, raises)
     made.folders = Folders(".conformance")
-    made.folders.written[told_of(NUMBER)] = Written(".conformance/B1-lstm-row", "repro.py ran: exit 10")
+    made.folders.written[told_of(NUMBER)] = Written(".conformance/B1-lstm-row", "repro.py shows it: exit 10")
     made.folders.written[told_of(raises)] = Written(".conformance/A2-gru-call", "no script: none is written of it")
     made.folders.missing = [(NO_TIME, "python -m conformance report ...")]
     lines = told(made)
-    assert "script  .conformance/B1-lstm-row/repro.py  needs torch alone; ran: exit 10" in lines
+    assert "script  .conformance/B1-lstm-row/repro.py  needs torch alone; shows it: exit 10" in lines
     assert "report  .conformance/A2-gru-call  no script: none is written of it" in lines
     assert "REPORTS 2 folders in .conformance; 1 other not written, see below" in lines
     at = lines.index(f"report not written: {NO_TIME}")
@@ -164,22 +164,22 @@ def test_causes_of_one_kind_have_a_folder_each_and_none_names_that_of_another():
     assert len(made.groups()) == 2
     assert findings_to_tell(made) == [first, second]
     made.folders = Folders(".conformance")
-    made.folders.written[told_of(first)] = Written(".conformance/A2-lstm-call", "repro.py ran: exit 10")
+    made.folders.written[told_of(first)] = Written(".conformance/A2-lstm-call", "repro.py shows it: exit 10")
     lines = told(made, 200)
     assert sum(".conformance/A2-lstm-call" in line for line in lines) == 1
     at = next(at for at, line in enumerate(lines) if "too many" in line)
     assert not any(line.startswith("script") for line in lines[at : at + 3] if "too few" not in line)
-    made.folders.written[told_of(second)] = Written(".conformance/A2-lstm-call-2", "repro.py ran: exit 10")
+    made.folders.written[told_of(second)] = Written(".conformance/A2-lstm-call-2", "repro.py shows it: exit 10")
     assert sum("repro.py" in line for line in told(made, 200)) == 2
 
 
 def test_path_that_is_too_long_for_the_line_is_not_cut():
     made = report(NUMBER)
     made.folders = Folders("/far")
-    made.folders.written[told_of(NUMBER)] = Written("/far/" + "x" * 90, "repro.py ran: exit 10")
+    made.folders.written[told_of(NUMBER)] = Written("/far/" + "x" * 90, "repro.py shows it: exit 10")
     lines = told(made)
     at = lines.index(f"script  /far/{'x' * 90}/repro.py")
-    assert lines[at + 1] == "        needs torch alone; ran: exit 10"
+    assert lines[at + 1] == "        needs torch alone; shows it: exit 10"
 
 
 def test_run_without_folders_says_nothing_of_them():
@@ -212,7 +212,7 @@ CHILD = """#!/bin/sh
 # In place of `python -m conformance report LINE FOLDER JSON --seconds=S`: LINE says what to do.
 echo "$7" >> seconds
 case "$4" in
-    write) mkdir -p "$5"; echo "$6" > "$5/case.json"; echo "$5  repro.py ran: exit 10" ;;
+    write) mkdir -p "$5"; echo "$6" > "$5/case.json"; echo "$5  repro.py shows it: exit 10" ;;
     hang) echo $$ >> pids; sleep 60 & echo $! >> pids; wait ;;
     fail) echo "one" >&2; echo "the last line" >&2; exit 4 ;;
 esac
@@ -257,7 +257,7 @@ posix = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a shell
 @posix
 def test_folders_are_known_by_what_they_tell_and_the_rest_is_listed(child, tmp_path):
     folders = wrote(tmp_path, job("write"), job("fail", "b", SHAPE), job("nothing", "c", RAISES))
-    assert folders.written == {told_of(NUMBER): Written("reports/a", "repro.py ran: exit 10")}
+    assert folders.written == {told_of(NUMBER): Written("reports/a", "repro.py shows it: exit 10")}
     assert sorted(reason for reason, _ in folders.missing) == ["the case did not show it again", "the last line"]
 
 

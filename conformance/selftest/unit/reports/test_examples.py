@@ -43,7 +43,7 @@ def test_example_is_what_its_case_gives(known):
     assert len(text.splitlines()) <= MOST_LINES
     told = json.loads((where / folder.CASE).read_text(encoding="utf-8"))["finding"]
     assert Finding.from_json(told) == found.finding
-    begin = facts(found, f"{folder.SCRIPT} ran: exit 10").partition("## Versions")[0]
+    begin = facts(found, f"{folder.SCRIPT} shows it: exit 10").partition("## Versions")[0]
     assert (where / folder.FACTS).read_text(encoding="utf-8").startswith(begin)
 
 

@@ -228,7 +228,7 @@ def test_folder_whose_script_is_still_running_says_so(halved, tmp_path, monkeypa
     assert "was not run to its end" in (left / "facts.md").read_text()
     monkeypatch.setattr(folder, "exit_code", lambda _: 10)
     whole, outcome = folder.write(tmp_path, halved)
-    assert outcome == "repro.py ran: exit 10"
+    assert outcome == "repro.py shows it: exit 10"
     assert not any("not run to its end" in path.read_text() for path in whole.iterdir())
 
 

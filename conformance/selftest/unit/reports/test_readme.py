@@ -43,7 +43,7 @@ def without_numbers(text):
 
 def test_facts_and_what_the_script_prints_are_in_the_readme():
     found = told()
-    seen = facts(found, "repro.py ran: exit 10").partition("## Versions")[0].rstrip()
+    seen = facts(found, "repro.py shows it: exit 10").partition("## Versions")[0].rstrip()
     with in_place_of_torch_nn(subject("late", Late)):
         code, printed = ended(script(found))
     assert code == WITH_DEFECT

@@ -20,6 +20,9 @@ FAULTS = {
     "hands-copies-of-its-weights-to-optimisers": ("momentum_step", "momentum_step"),
     "has-no-buffers-in-its-state_dict": ("spectral_norm", "spectral_norm"),
     "ties-weights-with-copies": ("tie", "tie"),
+    "calls-itself-hooks-and-all": ("hooks", "hooks"),
+    "loads-its-last-weight-into-another-parameter": ("load", "load"),
+    "draws-random-numbers-in-every-copy": ("deepcopy", "deepcopy"),
 }
 """Seeded faults: what is done to the module, and the operation that the property is about."""
 
