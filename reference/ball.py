@@ -111,7 +111,8 @@ class Ball:
 
 
 def _abs(values: np.ndarray) -> np.ndarray:
-    return np.abs(values).astype(np.float64, copy=False)
+    # rounded first: the absolute values of extended precision take three times as long
+    return np.abs(values.astype(np.float64, copy=False))
 
 
 def _max(values: np.ndarray) -> float:

@@ -31,7 +31,7 @@ def is_bounded(problem: Problem, name: str) -> bool:
 def compare_with_bounds(values: np.ndarray, ball: Ball, bounded: bool) -> BoundComparison:
     """error / bound of every element. 0/0 counts as 0, x/0 as infinite; an infinite bound is vacuous."""
     assert values.shape == ball.midpoint.shape, "a comparison never broadcasts"
-    error = np.abs(values - ball.midpoint).astype(np.float64, copy=False)
+    error = np.abs((values - ball.midpoint).astype(np.float64, copy=False))
     ratios = np.asarray(error / ball.radius)  # an array even of a single number
     ratios[np.isnan(ratios)] = np.inf
     ratios[error == 0] = 0.0
@@ -49,6 +49,6 @@ def says_nothing(ball: Ball, bounded: bool) -> np.ndarray:
 
 def _smallest_seen(error: np.ndarray, ball: Ball) -> float:
     """The smallest relative error, at least the unit roundoff, that would leave some bound."""
-    relative = (ball.radius + error) / np.abs(ball.midpoint)
+    relative = (ball.radius + error) / np.abs(ball.midpoint.astype(np.float64, copy=False))
     smallest = float(np.fmin.reduce(relative, axis=None, initial=np.inf))  # ignores NaN
     return max(smallest, ball.rounding.unit_roundoff)

@@ -110,10 +110,18 @@ def _harms(seen: Refused, spoil: Spoil) -> list[str]:
     if seen.nonsense:
         return [f"accepted, and {seen.nonsense}"]
     if seen.ignored:
-        return [f"accepted, and elements {', '.join(seen.ignored[:3])} have no influence"]
+        return [f"accepted, and {_listed(seen.ignored)} no influence"]
     if seen.hangs_on_memory:
         return ["accepted, and the results hang on what else lies in memory"]
     return []
+
+
+def _listed(elements: tuple[str, ...]) -> str:
+    """`element c_0[1, 0, 0] has`, `elements h_0[0, 1, 0], h_0[0, 2, 0] have`."""
+    if len(elements) == 1:
+        return f"element {elements[0]} has" if "[" in elements[0] else f"the values {elements[0]} have"
+    more = f" and {len(elements) - 3} more" if len(elements) > 3 else ""
+    return f"elements {', '.join(elements[:3])}{more} have"
 
 
 def _is_usual(exception: str) -> bool:

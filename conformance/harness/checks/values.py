@@ -393,6 +393,10 @@ def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
         case.found(seen, "call", f"refuses {seen.problem.dtype}", [line], failure=seen.failure)
 
 
+LONGEST_MESSAGE = 500
+"""The most characters of an exception's text: what it advises stands at its end."""
+
+
 def assert_returned(seen: Observation, field: str = "call", severity: str = "") -> bool:
     """The call, or its parts, gave a result. Returns whether it did. severity: of a call that ended no process."""
     failure = seen.failure
@@ -401,7 +405,13 @@ def assert_returned(seen: Observation, field: str = "call", severity: str = "") 
     clause = clause_of_shape("parameters") if failure.kind == MISMATCHED else None
     severity = RED if failure.ended_process else severity
     case_record.current().found(
-        seen, field, failure.title, [one_line(failure.text)], severity=severity, clause=clause, failure=failure
+        seen,
+        field,
+        failure.title,
+        [one_line(failure.text, LONGEST_MESSAGE)],
+        severity=severity,
+        clause=clause,
+        failure=failure,
     )
     return False
 

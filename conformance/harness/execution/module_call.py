@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from conformance.harness.execution import tensors
+from conformance.harness.execution import machine, tensors
 from conformance.harness.execution.failure import MALFORMED, Failure
 from conformance.harness.execution.inputs import Inputs, PaddedOrPacked
 from conformance.harness.execution.observation import Fact, Observation
@@ -120,8 +121,24 @@ def masks_repeatable(problem: Problem) -> Iterator[None]:
         yield
         return
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(MASK_SEED)
+        seed_generators(MASK_SEED)
         yield
+
+
+def seed_generators(seed: int) -> None:
+    """Seeds every generator.
+
+    torch.manual_seed leaves a note for CUDA, with a traceback, where there is none: that takes longer than most calls.
+    """
+    if _has_devices():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
+@cache
+def _has_devices() -> bool:
+    return machine.devices() != ("cpu",)
 
 
 def padded_output(output: PaddedOrPacked, problem: Problem) -> torch.Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from conformance.harness.cells import SINGLE_STEPS
+
 WORDS: Mapping[str, str] = {
     "forward": "a call",
     "backward": "a backward pass",
@@ -26,9 +28,9 @@ WORDS: Mapping[str, str] = {
     "reset_parameters": "reset_parameters, load_state_dict",
     "to_empty": "to_empty, load_state_dict",
     "shared_with_another": "weights shared with another module",
-    "setattr": "module.weight = Parameter",
-    "register_parameter": "del module.weight, register_parameter",
-    "register_after_to": "del module.weight, module.to, register_parameter",
+    "setattr": "module.{weight} = Parameter",
+    "register_parameter": "del module.{weight}, register_parameter",
+    "register_after_to": "del module.{weight}, module.to its own dtype, register_parameter",
     "parameters_dict": "module._parameters[name] = Parameter",
     "tie": "two weights made one",
     "untie": "a tied weight replaced",
@@ -45,7 +47,7 @@ WORDS: Mapping[str, str] = {
     "bfloat16": "module.to(bfloat16)",
     "float": "module.to(float32)",
     "double": "module.to(float64)",
-    "failed_to": "a failed module.to",
+    "failed_to": "a module.to that fails",
     "share_memory": "share_memory",
     "flatten_parameters": "flatten_parameters",
     "parametrize": "register_parametrization",
@@ -61,15 +63,23 @@ WORDS: Mapping[str, str] = {
     "remove_pruning": "prune.remove",
     "weight_drop": "a weight-drop recipe",
 }
-"""Each operation of a history, by its word in a case line."""
+"""Each operation of a history, by its word in a case line. {weight}: the name of the first weight."""
 
 
-def in_words(operations: Iterable[str]) -> str:
+def word_of(operation: str, cell: str = "") -> str:
+    """An operation in words; in a module of this cell, or of any."""
+    return WORDS[operation].format(weight="weight_ih" if cell in SINGLE_STEPS or not cell else "weight_ih_l0")
+
+
+def in_words(operations: Iterable[str], cell: str) -> str:
     """Operations one after the other."""
-    return "; ".join(WORDS[name] for name in operations)
+    return "; ".join(word_of(name, cell) for name in operations)
 
 
-def of_field(field: str) -> str:
-    """What deviates, its operation in words: `after failed_to` is `after a failed module.to`."""
+def of_field(field: str, cell: str, fails_itself: bool = False) -> str:
+    """What deviates, its operation in words: `after failed_to` is `after a module.to that fails`.
+
+    fails_itself: whether it is the operation that raises, not a call after it
+    """
     begin, _, name = field.rpartition(" ")
-    return f"{begin} {WORDS[name]}" if begin == "after" and name in WORDS else field
+    return f"{'in' if fails_itself else begin} {word_of(name, cell)}" if begin == "after" and name in WORDS else field

@@ -15,7 +15,7 @@ from conformance.clauses import REMARK
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.execution.failure import Failure
 from conformance.harness.findings.counts import KNOWN, JudgedCounts, PropertyStats
-from conformance.harness.findings.life_words import WORDS
+from conformance.harness.findings.life_words import WORDS, word_of
 from conformance.harness.findings.rendering import LONGEST_COMMAND, finding_text, one_line, terminal_width
 
 
@@ -30,7 +30,9 @@ def claim(test: str) -> str:
     """The name of a property's test as a sentence: `results lie within their error bound (rows)`."""
     name, _, value = test.removeprefix("test_").partition("[")
     value = value.removesuffix("]")
-    shown = value if "." in value else WORDS.get(value, value.replace("_", " "))  # h_0.layers is a name
+    shown = (
+        value if "." in value else word_of(value) if value in WORDS else value.replace("_", " ")
+    )  # h_0.layers is a name
     return name.replace("_", " ") + (f" ({shown})" if value else "")
 
 

@@ -108,7 +108,7 @@ def finding_text(finding: Finding, width: int) -> str:
     lines += row("module", _module(finding), width)
     if (case := case_of(finding)) is not None:
         lines += row("input", _input(case) + _about_values(finding), width)
-        lines += row("done", in_words(case.history), width) if case.history else []
+        lines += row("done", in_words(case.history, finding.cell), width) if case.history else []
     if not finding.repeatable:
         lines += wrapped("NOT REPEATABLE: the same case gave something else before", width, "  ", "    ")
     for number, line in enumerate(finding.lines):

@@ -25,7 +25,7 @@ def unfitting(case: Case, cells: Collection[str]) -> str:
     near = [one for one in apart if one[2]]
     if not near:
         return "no property draws a case on this cell"
-    tested, cell, why = min(near, key=lambda one: ("spoil" in one[2], len(one[2])))
+    tested, cell, why = min(near, key=lambda one: (len(WORDS.keys() & one[2].keys()), len(one[2])))
     return f"no property is about it; the nearest, {tested.name} of {cell}, takes {', '.join(why.values())}"
 
 

@@ -14,11 +14,12 @@ from conformance.harness.execution.failure import EXITED, KILLED, LOST, TIMED_OU
 from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
-from conformance.harness.findings.life_words import WORDS, of_field
+from conformance.harness.findings.life_words import WORDS, word_of
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
 from conformance.harness.reports.quoted import quotation
 from conformance.harness.reports.templating import MARKDOWN, Code, code
+from conformance.harness.reports.titles import invalid_and, where_in_life
 from conformance.harness.reports.two_sides import by_the_equations, compared_with
 from conformance.harness.reports.versions import versions
 
@@ -36,31 +37,31 @@ def facts(found: Found, outcome: str, also: Sequence[str] = ()) -> str:
     finding = found.finding
     clause = CLAUSES[finding.clause]
     return MARKDOWN.get_template("facts.md.j2").render(
-        title=title(finding),
+        title=title(finding, found.seen.manner.spelled),
         text=finding_text(finding, WIDTH),
-        **code(id=clause.id, claim=clause.claim, source=source_of(finding)),  # the suite's
-        quotation=quotation(finding.field, finding.case, finding.cell),
+        **code(id=clause.id, claim=clause.claim, source=source_of(finding, found.seen.manner.spelled)),  # the suite's
+        quotation=quotation(finding.field, finding.case, finding.cell, found.seen.manner.spelled),
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),
         script=outcome,
         also="; ".join(also),
-        searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding)],
+        searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding, found.seen.manner.spelled)],
         elsewhere="" if finding.subject in (TORCH_NN, TORCH_PACKING) else finding.subject,
         versions=versions(),
     )
 
 
-def title(finding: Finding) -> str:
-    """The finding in a line: `LSTM, float32: output outside its bound`."""
+def title(finding: Finding, spelled: str = "") -> str:
+    """The finding in a line: `LSTM, float32: output outside its bound`; spelled: how arguments are given."""
     if finding.subject == TORCH_PACKING:
-        if wrong := wrong_with(finding.lines):
-            return f"{TORCH_PACKING}.{finding.field.partition('.')[0]}: {wrong}, and the call {finding.kind}"
+        if wrong_with(finding.lines):
+            return f"{TORCH_PACKING}.{finding.field.partition('.')[0]}: {invalid_and(finding)}"
         return f"{TORCH_PACKING}: {finding.field} {finding.kind}"
-    name = f"{CELL_NAMES[finding.cell]}, {finding.dtype}"
-    if wrong := wrong_with(finding.lines):
-        return f"{name}: {wrong}, and the call {finding.kind}"
+    name = f"{CELL_NAMES[finding.cell]}, {finding.dtype}" + (f", arguments {spelled}" if spelled else "")
+    if wrong_with(finding.lines):
+        return f"{name}: {invalid_and(finding)}"
     return (
-        f"{name}: {finding.kind} {of_field(finding.field)}"
+        f"{name}: {finding.kind} {where_in_life(finding)}"
         if finding.field.startswith("after ")
         else (f"{name}: {finding.field} {finding.kind}")
     )
@@ -74,6 +75,8 @@ def which_is_wrong(found: Found) -> str:
         return _of_exception(found, first)
     if finding.severity != RED:
         return f"None, strictly: no sentence promises otherwise, or no bound was measured here. {first}"
+    if isinstance(found.seen, AfterOperation) and finding.documented:
+        return f"What the module has: {first}. A fresh module with the same weights has what is documented."
     if finding.documented:
         return f"What the call gives, because the documentation names the right value: {first}"
     if element is not None and (finding.kind in AGAINST_EQUATIONS or finding.kind.endswith(NOT_ACCURATE)):
@@ -101,8 +104,8 @@ def _of_exception(found: Found, first: str) -> str:
         return f"The call's: {first}"
     if isinstance(found.seen, AfterOperation):
         return (
-            f"The module gives no result: {first}. A fresh module with the same weights gives one, and torch.nn.Linear "
-            "does after the same operations."
+            "A fresh module with the same weights gives a result, and torch.nn.Linear does after the same operations. "
+            f"This module gives none: {first}"
         )
     return f"The call gives no result, though it is a documented one: {first}"
 
@@ -112,17 +115,20 @@ def module_of(finding: Finding) -> str:
     return CELL_NAMES[finding.cell].partition("(")[0] if finding.cell and finding.subject != TORCH_PACKING else ""
 
 
-def source_of(finding: Finding) -> str:
-    """The page of the documentation that a finding is about; of a utility that is refused badly its own."""
+def source_of(finding: Finding, spelled: str = "") -> str:
+    """The page of the documentation that a finding is about: of a utility that is refused badly, and of a class whose
+    arguments are given in some way, its own."""
+    if spelled and (name := module_of(finding)):
+        return f"{DOCS}torch.nn.{name}.html"
     if finding.subject == TORCH_PACKING and "." in finding.field and finding.clause in REFUSALS:
         return f"{DOCS}{TORCH_PACKING}.{finding.field.partition('.')[0]}.html"
     return CLAUSES[finding.clause].link_for(module_of(finding))
 
 
-def searches(finding: Finding) -> list[str]:
+def searches(finding: Finding, spelled: str = "") -> list[str]:
     """Words to search the tracker for before reporting: those that its reports use, not this suite's."""
     name = module_of(finding) or re.split("[:.]", finding.field)[0]
-    texts = [f"{name} {words}" for words in _words(finding)]
+    texts = [f"{name} {words}" for words in ((f"arguments {spelled}",) if spelled else _words(finding))]
     words = [" ".join(re.findall(r"[\w.]+", one_line(text))[:MOST_WORDS]) for text in [*texts, _message(finding)]]
     return list(dict.fromkeys(one for one in words if one))
 
@@ -140,7 +146,7 @@ def _words(finding: Finding) -> tuple[str, ...]:
     """What goes wrong in common words."""
     failure, operation = finding.failure, finding.field.removeprefix("after ")
     if operation in WORDS:
-        functions = WORDS[operation].split(", ")
+        functions = word_of(operation, finding.cell).split(", ")
         return (f"{functions[-1]} {finding.kind}", " ".join(functions), f"_flat_weights {functions[-1]}")
     if failure is not None and failure.kind in OF_FAILURES:
         return OF_FAILURES[failure.kind]

@@ -38,10 +38,12 @@ OF_OPERATIONS: Mapping[str, str] = {
 """The function of torch whose docstring says what an operation of a history does, where there is one."""
 
 
-def quotation(field: str, case: str, cell: str) -> str:
+def quotation(field: str, case: str, cell: str, spelled: str = "") -> str:
     """What the docstring says of the argument or the operation that a finding is about; "" where it says nothing.
 
-    field: the finding's; case: its line, whose word `bad` says what is wrong with the call
+    field: the finding's
+    case: its line, whose word `bad` says what is wrong with the call
+    spelled: how its arguments are given, where that is what the finding is about
     """
     try:
         found = parse(case)[0] if case else None
@@ -50,6 +52,10 @@ def quotation(field: str, case: str, cell: str) -> str:
     if found is not None and found.spoil:
         return _of_argument(found.spoil, cell)
     operation = field.removeprefix("after ")
+    if spelled:
+        name = _module(cell)
+        signature = re.search(r"^__init__\(.*\)$", _text(name), re.MULTILINE)
+        return _said(name, signature.group() if signature else "")
     if found is None or operation not in OF_OPERATIONS:
         return ""
     name = OF_OPERATIONS[operation]
@@ -58,16 +64,19 @@ def quotation(field: str, case: str, cell: str) -> str:
 
 def _of_argument(word: str, cell: str) -> str:
     spoil = read(word)
-    module = f"nn.{CELL_NAMES[cell].partition('(')[0]}"
     name, argument = f"{RNN}.{spoil.called}", spoil.argument
     if argument == "batch_sizes":
         name = f"{RNN}.PackedSequence"
     elif spoil.called in ("", CONSTRUCTOR):
-        name = module
+        name = _module(cell)
     if argument == "hx":
         line = re.search(r"^Inputs: .*$", _text(name), re.MULTILINE)
         return _said(name, line.group() if line else "")
     return _said(name, entry(_text(name), argument))
+
+
+def _module(cell: str) -> str:
+    return f"nn.{CELL_NAMES[cell].partition('(')[0]}"
 
 
 def entry(text: str, argument: str) -> str:

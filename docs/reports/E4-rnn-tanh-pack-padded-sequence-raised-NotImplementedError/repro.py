@@ -26,7 +26,7 @@ def call():
 def ending():
     """How a child process ends that makes the call."""
     try:
-        child = subprocess.run([sys.executable, __file__, "call"], stdout=subprocess.PIPE, timeout=20)
+        child = subprocess.run([sys.executable, "-W", "ignore", __file__, "call"], stdout=subprocess.PIPE, timeout=20)
     except subprocess.TimeoutExpired:
         return "did not return within 20 s"
     if child.returncode < 0:
@@ -38,8 +38,7 @@ def ending():
 if "call" in sys.argv:
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        call()
-        print("returned")
+        print(call() or "returned")
     except Exception as error:
         print(f"raised {type(error).__name__}: {error}")
     sys.exit(0)

@@ -1,9 +1,9 @@
-"""GRU(1, 1, bias=False), float32: parameters without a gradient after del module.weight, module.to,
-register_parameter
+"""GRU(1, 1, bias=False), float32: parameters without a gradient after del module.weight_ih_l0, module.to its own
+dtype, register_parameter
 
 after register_after_to, parameters without a gradient: got ['weight_ih_l0'] documented [].
-What is done to the module: del module.weight, module.to, register_parameter; module.weight = Parameter; del
-module.weight, register_parameter.
+What is done to the module: del module.weight_ih_l0, module.to its own dtype, register_parameter;
+module.weight_ih_l0 = Parameter; del module.weight_ih_l0, register_parameter.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 
 import subprocess
@@ -34,13 +34,13 @@ def call():
         fresh.load_state_dict({name: getattr(module, name).detach() for name in WEIGHTS})
         results = [one for one in (fresh(x)[0], module(x)[0]) if one.requires_grad]
         torch.autograd.backward([one.sum() for one in results])
-        grads = [(getattr(fresh, name).grad, getattr(module, name).grad) for name in WEIGHTS]
-        same = all(two is not None and torch.equal(one, two) for one, two in grads if one is not None)
-        print('the same gradient' if same else 'another gradient')
+        grads = [(name, getattr(fresh, name).grad, getattr(module, name).grad) for name in WEIGHTS]
+        wrong = [one for one in grads if one[1] is not None and (one[2] is None or not torch.equal(*one[1:]))]
+        return f'another gradient, of a fresh module and of this one: {wrong}' if wrong else 'the same gradient'
 def ending():
     """How a child process ends that makes the call."""
     try:
-        child = subprocess.run([sys.executable, __file__, "call"], stdout=subprocess.PIPE, timeout=20)
+        child = subprocess.run([sys.executable, "-W", "ignore", __file__, "call"], stdout=subprocess.PIPE, timeout=20)
     except subprocess.TimeoutExpired:
         return "did not return within 20 s"
     if child.returncode < 0:
@@ -50,8 +50,7 @@ def ending():
 if "call" in sys.argv:
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        call()
-        print("returned")
+        print(call() or "returned")
     except Exception as error:
         print(f"raised {type(error).__name__}: {error}")
     sys.exit(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.autograd.gradcheck import GradcheckError, gradgradcheck
 
+from conformance.harness.execution.module_call import seed_generators
 from conformance.harness.execution.observation import NO_SECOND_DERIVATIVES
 from conformance.harness.execution.requests.differentiable_call import DifferentiableCall, Tensors
 
@@ -40,7 +41,7 @@ def gradgradcheck_failure(call: DifferentiableCall) -> str:
     one = torch.ones((), dtype=flat.dtype, device=flat.device, requires_grad=True)
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            seed_generators(0)
             gradgradcheck(
                 loss,
                 (flat,),

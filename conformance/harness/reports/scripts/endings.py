@@ -44,12 +44,15 @@ def ending(found: Found) -> str | None:
         seen=[sentence(failure.text) if failure.text != failure.title else "It is documented to return."],
         imports=["subprocess"],
         limit=LIMIT_SECONDS,
-        **code(constants=[*constants, *functions(lines).splitlines()], lines=lines, ending=_ending(failure)),
+        **code(constants=[*constants, *functions(lines).splitlines()], lines=lines, ending=ascii(*ends_so(failure))),
     )
 
 
-def _ending(failure: Failure) -> str:
-    """What the script says of such an ending, as far as it is the same each time, as Python writes it."""
+def ends_so(failure: Failure) -> tuple[str, ...]:
+    """How what a script says of such an ending begins, as far as it is the same each time.
+
+    Raises NoScript where nothing is known of the ending.
+    """
     words = {
         RAISED: f"raised {failure.exception}:",
         KILLED: f"killed by signal {failure.number:g}",
@@ -60,7 +63,7 @@ def _ending(failure: Failure) -> str:
         words[EXITED] = f"killed by signal {signal.SIGINT:d}"  # as a process of its own ends by it
     if failure.kind not in words:
         raise NoScript("nothing is known of how the call ended the process")
-    return ascii(ascii(words[failure.kind])[1:-1])  # as the template's `plain` writes it
+    return (ascii(words[failure.kind])[1:-1],)  # as the template's `plain` writes it
 
 
 def _call(finding: Finding, seen: Observation) -> tuple[list[str], list[str], str]:

@@ -82,5 +82,5 @@ def lines(seen: AfterOperation, operation: Sequence[str], words: dict[str, str])
     return [
         *made,
         *assigned("wanted", repr(wanted)).splitlines(),
-        "print('the same' if got == wanted else f'another: {got}')",
+        "return 'the same' if got == wanted else f'another: {got}'",
     ]

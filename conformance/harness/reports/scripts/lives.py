@@ -9,14 +9,15 @@ from conformance.harness.checks.lives import DOES, FACTS, GRADIENTS, MISSING, RE
 from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.requests.life.history import at_the_end
 from conformance.harness.execution.requests.life.operations import NO_SUCH_DEVICE
-from conformance.harness.findings.life_words import in_words, of_field
+from conformance.harness.findings.life_words import in_words
 from conformance.harness.reports.calls.call_text import CONTEXTS, DOUBLED, Call, assigned, first_result, inside
 from conformance.harness.reports.calls.classes import Classes
 from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.reports.scripts import life_told
-from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
+from conformance.harness.reports.scripts.endings import LIMIT_SECONDS, ends_so
 from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
+from conformance.harness.reports.titles import where_in_life
 from reference.histories import CONVERSIONS, STEP, lives
 from reference.life import Life, facts
 from reference.problem import Problem
@@ -206,14 +207,13 @@ def life(found: Found) -> str | None:
     done = [name for name, after in zip(history, lives(problem, history), strict=True) if after is not None]
     *before, valid = call.lines()
     lines = [*call.module_lines(), *before, *_lived(found, call, valid, done, called_between=not at_the_end(case.pick))]
-    raised = "" if seen.failure is None else seen.failure.exception
-    shows, sound = ((f"raised {raised}", "killed"), ("returned",)) if raised else (("another",), ("the same",))
+    shows, sound = (ends_so(seen.failure), ("returned",)) if seen.failure else (("another",), ("the same",))
     return rendered(
         finding,
         "refusal.py.j2",
         expected="what torch.nn.Linear does" if finding.kind == DOES else "what a fresh module with its weights gives",
-        title=f"{classes.described(problem.architecture)}, {problem.dtype}: {finding.kind} {of_field(finding.field)}",
-        seen=[sentence(finding.lines[0]), f"What is done to the module: {in_words(done)}."],
+        title=f"{classes.described(problem.architecture)}, {problem.dtype}: {finding.kind} {where_in_life(finding)}",
+        seen=[sentence(finding.lines[0]), f"What is done to the module: {in_words(done, finding.cell)}."],
         imports=["subprocess", *sorted({one for name, one in (IMPORTS | UTILITIES).items() if name in done})],
         limit=LIMIT_SECONDS,
         tries=0,
@@ -300,7 +300,7 @@ def _read(kind: str, found: Sequence[Life | None], valid: str) -> Iterator[str]:
         yield from assigned("wanted", repr(plain)).splitlines()
         yield from READ[name]
     what = "weights" if kind == WEIGHTS else kind
-    yield f"print('the same {what}' if got == wanted else f'another: {{got}}')"
+    yield f"return 'the same {what}' if got == wanted else f'another: {{got}}'"
 
 
 def _compared(call: Call, valid: str, history: list[str], kind: str) -> Iterator[str]:
@@ -311,10 +311,11 @@ def _compared(call: Call, valid: str, history: list[str], kind: str) -> Iterator
     first, second = first_result(valid).replace("module(", "fresh("), first_result(valid)
     if kind == RESULTS:
         yield f"first, second = {first}, {second}"
-        yield "same = torch.equal(first, second)"
+        yield "wrong = [] if torch.equal(first, second) else [first.tolist(), second.tolist()]"
     else:
         yield f"results = [one for one in ({first}, {second}) if one.requires_grad]"
         yield "torch.autograd.backward([one.sum() for one in results])"
-        yield "grads = [(getattr(fresh, name).grad, getattr(module, name).grad) for name in WEIGHTS]"
-        yield "same = all(two is not None and torch.equal(one, two) for one, two in grads if one is not None)"
-    yield f"print('the same {RESULT[kind]}' if same else 'another {RESULT[kind]}')"
+        yield "grads = [(name, getattr(fresh, name).grad, getattr(module, name).grad) for name in WEIGHTS]"
+        yield "wrong = [one for one in grads if one[1] is not None and (one[2] is None or not torch.equal(*one[1:]))]"
+    what = RESULT[kind]
+    yield f"return f'another {what}, of a fresh module and of this one: {{wrong}}' if wrong else 'the same {what}'"

@@ -16,8 +16,8 @@ from conformance.harness.checks.refusals import (
     STATELESS,
     TAKEN_EMPTY,
     TAKEN_LATER,
-    wrong_with,
 )
+from conformance.harness.execution.failure import KILLED, Failure
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.invalid.call import spoilt_batch_sizes
@@ -25,14 +25,16 @@ from conformance.harness.execution.requests.invalid.construction import keywords
 from conformance.harness.execution.requests.invalid.state import HOOKS, OF_CLASS, OF_TENSORS, RANDOM, SETTINGS
 from conformance.harness.execution.requests.invalid.words import shapes
 from conformance.harness.execution.requests.packing import Batch
+from conformance.harness.findings.recorder import Finding
 from conformance.harness.reports.calls.call_text import CONTEXTS, Call, first_result, inside
 from conformance.harness.reports.calls.classes import Classes
 from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.reports.calls.packing_call import name_of
 from conformance.harness.reports.calls.spoilt_utility import UtilityText, with_batch_sizes
-from conformance.harness.reports.scripts.endings import LIMIT_SECONDS
+from conformance.harness.reports.scripts.endings import LIMIT_SECONDS, ends_so
 from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
+from conformance.harness.reports.titles import invalid_and
 from reference.invalid_calls import CONSTRUCTOR, OTHER, Spoil, read
 from reference.problem import LSTM
 from strategies import parse
@@ -71,14 +73,12 @@ def refusal(found: Found) -> str | None:
     spoil = read(parse(finding.case)[0].spoil)
     lines = {CONSTRUCTOR: _of_constructor, "": _of_call}.get(spoil.called, _of_utility)
     title, constants, written = lines(found, spoil)
-    shows, sound = (
-        WITHOUT_ROWS if spoil.place == "input.rows" and finding.kind == NOT_REFUSED else _outcomes(finding.kind)
-    )
+    shows, sound = _outcomes(finding)
     return rendered(
         finding,
         "refusal.py.j2",
         expected="an exception" if finding.kind == NOT_REFUSED else "a refusal that harms nothing",
-        title=f"{title}: {wrong_with(finding.lines)}, and the call {finding.kind}",
+        title=f"{title}: {invalid_and(finding)}",
         seen=[sentence(finding.lines[0])],
         imports=IMPORTS.get(finding.kind, ["subprocess"]),
         limit=LIMIT_SECONDS,
@@ -102,7 +102,7 @@ def _of_call(found: Found, spoil: Spoil) -> Written:
     spoilt, invalid = _spoilt(spoil, seen, valid)
     asked = _asked(finding.kind, valid, spoilt, invalid)
     if finding.kind == NOT_REFUSED and call.problem.lengths is not None and spoil.argument in ("h_0", "c_0"):
-        asked = [*spoilt, *_padded(invalid), invalid]
+        asked = [*spoilt, *_padded(invalid), SAYS_THAT_IT_CALLS, invalid]
     lines = [*call.module_lines(), *before, *asked]
     title = f"{classes.described(seen.problem.architecture)}, {seen.problem.dtype}"
     return title, call.literals().splitlines(), inside(CONTEXTS[seen.route], lines)
@@ -129,12 +129,14 @@ def _of_constructor(found: Found, spoil: Spoil) -> Written:
     made = f"other = {classes.constructed(architecture).partition('(')[0]}({_listed(written)})"
     title = classes.described(architecture)
     if finding.kind == ACCEPTED:
-        return title, [], [made]
+        return title, [], [SAYS_THAT_IT_CALLS, made]
     call = Call(seen.problem, seen.route, seen.manner, classes=classes)
     *before, valid = call.lines()
     invalid = valid.replace("module(", "other.eval()(")
     asked = (
-        _asked(finding.kind, valid, [], f"{made}\n    {invalid}") if finding.kind != NOT_REFUSED else [made, invalid]
+        _asked(finding.kind, valid, [], f"{made}\n    {invalid}")
+        if finding.kind != NOT_REFUSED
+        else [SAYS_THAT_IT_CALLS, made, invalid]
     )
     lines = [*call.module_lines(), *before, *(line for one in asked for line in one.split("\n"))]
     return title, call.literals().splitlines(), inside(CONTEXTS[seen.route], lines)
@@ -171,29 +173,34 @@ def _of_utility(found: Found, spoil: Spoil) -> Written:
             *_said("first == second", "the same result", "another result"),
         ]
     else:
-        lines = [*call.valid_lines(), *call.spoilt_lines(), call.invalid()]
+        lines = [*call.valid_lines(), *call.spoilt_lines(), SAYS_THAT_IT_CALLS, call.invalid()]
     return name_of(spoil.called), [], lines
 
 
 def _said(condition: str, where_it_holds: str, else_: str) -> list[str]:
     """The lines that say one of two things, and nothing after it."""
-    return [f"print('{where_it_holds}' if {condition} else '{else_}')", "sys.exit()"]
+    return [f"return '{where_it_holds}' if {condition} else '{else_}'"]
 
 
 def _attempt(invalid: str) -> list[str]:
     return ["try:", f"    {invalid}", "except Exception:", "    pass"]
 
 
-WITHOUT_ROWS = (("killed", "ended", "did not return"), ("raised", "returned"))
-"""How the child's words begin where no rows end the process, and where they give none, or are refused."""
+SAYS_THAT_IT_CALLS = "print('the call ', end='')"
+"""The line before an invalid call: what is raised before it is no refusal."""
+
+RETURNED, RAISED = "the call returned", "the call raised"
 
 
-def _outcomes(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _outcomes(finding: Finding) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How the child's words begin where the defect shows, and where it does not."""
+    kind = finding.kind
     if kind == NOT_REFUSED:
-        return ("returned", "killed", "ended", "did not return"), ("raised",)
+        ended = _ends(finding.failure)
+        gives_none = ended and finding.field.endswith("input.rows")  # no rows may give no results
+        return (ended, (RAISED, RETURNED)) if gives_none else ((RETURNED, *(ended or ("killed by signal",))), (RAISED,))
     if kind in (ACCEPTED, TAKEN_EMPTY):
-        return ("returned",), ("raised",)
+        return (RETURNED,), (RAISED,)
     if kind.startswith(CHANGES):
         return ("changed",), ("unchanged",)
     if kind in (SPOILS, STATELESS):
@@ -202,7 +209,14 @@ def _outcomes(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return ("accepted",), ("refused",)
     if kind == KEEPS:
         return ("kept",), ("let go",)
-    return (kind,), ("raised", "returned")
+    return (f"the call {kind}",), (RAISED, RETURNED)
+
+
+def _ends(failure: Failure | None) -> tuple[str, ...]:
+    """How the child's words begin where a call ended its process; by which signal hangs on what lies in memory."""
+    if failure is None:
+        return ()
+    return ("killed by signal",) if failure.kind == KILLED else ends_so(failure)
 
 
 def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
@@ -211,8 +225,8 @@ def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
     if kind.startswith(CHANGES):
         return _of_change(kind.removeprefix(CHANGES), "module(packed" in valid, spoilt, attempt)
     if kind == TAKEN_LATER:
-        again = ["try:", f"    {invalid}", "    print('accepted')", "except Exception:", "    print('refused')"]
-        return [*spoilt, *attempt, *again, "sys.exit()"]
+        again = ["try:", f"    {invalid}", "    return 'accepted'", "except Exception:", "    return 'refused'"]
+        return [*spoilt, *attempt, *again]
     if kind == STATELESS:
         alone = first_result(f" = module({'packed' if 'module(packed' in valid else 'x'})")
         asked = [f"first = {alone}", *spoilt, *attempt, f"second = {alone}"]
@@ -230,7 +244,7 @@ def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
             f"second = {first_result(valid)}",
             *_said("torch.equal(first, second)", "the same result", "another result"),
         ]
-    return [*spoilt, invalid]
+    return [*spoilt, SAYS_THAT_IT_CALLS, invalid]
 
 
 def _of_change(name: str, packed: bool, spoilt: list[str], attempt: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ EVERY = [word for place in PLACES for word in spoils(place)]
 
 SAID = {
     "c_0.layers+1": "c_0 has shape (3, 2, 1), valid is (2, 2, 1)",
-    "h_0.rank-1": "h_0 has shape (2, 1), valid is (2, 2, 1)",
+    "h_0.rank-1": "h_0 has shape (2, 1) beside input of (3, 2, 1), valid is (2, 2, 1)",
     "input.steps=0": "input has shape (0, 2, 1), valid is (3, 2, 1)",
     "weight_hh.columns-1": "weight_hh_l0 has shape (4, 0), valid is (4, 1)",
     "input.dtype=other": "input is float64, valid is float32",

@@ -51,6 +51,11 @@ REFUSED = [
         "no property is about it",
     ),
     (("--case", "v1 gru t1 nobias bad=h_0.layers+1"), "takes no word nobias", "the nearest, test_invalid_call"),
+    (
+        ("--case", "v1 gru i9 t1 do=failed_to"),
+        "takes input_size 1, 2, 3, not 9",
+        "the nearest, test_module_is_its_weights",
+    ),
     (("--case", "v1 gru t1 bad=batch_sizes.sum+1"), "takes packed=True", "batch_sizes.sum"),
     (("--case", "v1 lstm i3 weights=encoder.rnn"), "weights=encoder.rnn", "as --like package.module:build"),
     (("--like", "no_such.module:build"), "no_such", "run from the folder that it lies in, or install it"),

@@ -153,7 +153,7 @@ class UtilityCall:
         """How a result contradicts itself, or what was given, in the count of elements; "" where it does not."""
         if isinstance(returned, PackedSequence):
             told, held = int(returned.batch_sizes.sum()), len(returned.data)
-            return f"returns batch_sizes of {told} elements, and data of {held}" if told != held else ""
+            return f"returns batch_sizes that sum to {told}, and data of {held} elements" if told != held else ""
         if why := nonsense(self.what):
             return why
         if self.what.called == "unpad_sequence" and self.what.argument == "lengths":

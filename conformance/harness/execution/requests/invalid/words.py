@@ -89,6 +89,9 @@ def _of_call(problem: Problem, given: Inputs, spoil: Spoil, parameter: str) -> s
     if spoil.aspect == "device":
         return f"{name} is on the device {spoil.value!r}, valid is {problem.device!r}"
     wrong, valid = shapes(problem, given, spoil, parameter)
+    beside = "h_0" if name == "input" else "input"
+    if spoil.aspect == "rank" and beside in (others := given.by_name()):
+        return f"{name} has shape {wrong} beside {beside} of {tuple(others[beside].shape)}, valid is {valid}"
     return f"{name} has shape {wrong}, valid is {valid}"
 
 

@@ -16,6 +16,7 @@ import torch
 from torch.func import functional_call, stack_module_state
 from torch.nn.utils.rnn import PackedSequence
 
+from conformance.harness.execution.module_call import seed_generators
 from conformance.harness.execution.requests.life.living import Done, Living, pull
 from conformance.harness.execution.requests.life.made_weights import MADE
 from conformance.harness.execution.requests.life_cycle import CHANGES
@@ -420,7 +421,7 @@ def do(name: str, one: Living, after: Life) -> torch.nn.Module:
     """
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
-        torch.manual_seed(0)
+        seed_generators(0)
         random = torch.get_rng_state()
         done = _tie(one, after) if name == "tie" else OPERATIONS[name](one)
         if name in COPIES and not torch.equal(torch.get_rng_state(), random):
