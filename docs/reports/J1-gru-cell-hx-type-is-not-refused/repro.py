@@ -22,7 +22,7 @@ def call():
     module = torch.nn.GRUCell(1, 1)
     module.load_state_dict({name: torch.tensor(values) for name, values in WEIGHTS.items()})
     x, h_0 = (torch.tensor(values, dtype=torch.float32) for values in (X, H_0))
-    print('the call ', end='')
+    call.made = True
     h = module(x, torch.stack([h_0]))
 
 
@@ -43,9 +43,9 @@ if "call" in sys.argv:
     try:
         print(call() or "returned")
     except Exception as error:
-        print(f"raised {type(error).__name__}: {error}")
+        print(f"{'the call ' * hasattr(call, 'made')}raised {type(error).__name__}: {error}")
     sys.exit(0)
-SHOWS = ('the call returned', 'killed by signal')
+SHOWS = ('returned', 'killed by signal')
 for _ in range(5):  # whether it ends the process hangs on what lies in memory
     got = ending()
     if got.startswith(SHOWS):

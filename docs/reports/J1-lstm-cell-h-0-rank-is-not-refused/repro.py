@@ -25,7 +25,7 @@ def call():
     module.load_state_dict({name: torch.tensor(values) for name, values in WEIGHTS.items()})
     x, h_0, c_0 = (torch.tensor(values, dtype=torch.float32) for values in (X, H_0, C_0))
     h_0 = torch.ones(1, 1, 1)
-    print('the call ', end='')
+    call.made = True
     h, c = module(x, (h_0, c_0))
 
 
@@ -46,9 +46,9 @@ if "call" in sys.argv:
     try:
         print(call() or "returned")
     except Exception as error:
-        print(f"raised {type(error).__name__}: {error}")
+        print(f"{'the call ' * hasattr(call, 'made')}raised {type(error).__name__}: {error}")
     sys.exit(0)
-SHOWS = ('the call returned', 'killed by signal')
+SHOWS = ('returned', 'killed by signal')
 for _ in range(5):  # whether it ends the process hangs on what lies in memory
     got = ending()
     if got.startswith(SHOWS):

@@ -32,7 +32,7 @@ def call():
         print('with padded input: accepted', file=sys.stderr)
     except Exception as error:
         print('with padded input: refused:', error, file=sys.stderr)
-    print('the call ', end='')
+    call.made = True
     out, (h, c) = module(packed, (h_0, c_0))
 def ending():
     """How a child process ends that makes the call."""
@@ -49,9 +49,9 @@ if "call" in sys.argv:
     try:
         print(call() or "returned")
     except Exception as error:
-        print(f"raised {type(error).__name__}: {error}")
+        print(f"{'the call ' * hasattr(call, 'made')}raised {type(error).__name__}: {error}")
     sys.exit(0)
-SHOWS = ('the call returned', 'killed by signal')
+SHOWS = ('returned', 'killed by signal')
 for _ in range(5):  # whether it ends the process hangs on what lies in memory
     got = ending()
     if got.startswith(SHOWS):

@@ -32,7 +32,7 @@ def call():
         print('with padded input: accepted', file=sys.stderr)
     except Exception as error:
         print('with padded input: refused:', error, file=sys.stderr)
-    print('the call ', end='')
+    call.made = True
     out, (h, c) = module(packed, (h_0, c_0))
 
 
@@ -53,8 +53,8 @@ if "call" in sys.argv:
     try:
         print(call() or "returned")
     except Exception as error:
-        print(f"raised {type(error).__name__}: {error}")
+        print(f"{'the call ' * hasattr(call, 'made')}raised {type(error).__name__}: {error}")
     sys.exit(0)
 got = ending()
 print(f"expected an exception\ngot      {got}")
-sys.exit(10 if got.startswith(('the call returned', 'killed by signal')) else 0 if got.startswith(('the call raised',)) else 2)
+sys.exit(10 if got.startswith(('returned', 'killed by signal')) else 0 if got.startswith(('the call raised',)) else 2)

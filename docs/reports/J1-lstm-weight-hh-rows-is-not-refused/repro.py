@@ -22,7 +22,7 @@ def call():
     module.load_state_dict({name: torch.tensor(values) for name, values in WEIGHTS.items()})
     x = torch.tensor(X, dtype=torch.float32)
     module.weight_hh_l0 = torch.nn.Parameter(torch.ones(5, 1), requires_grad=False)
-    print('the call ', end='')
+    call.made = True
     out, (h, c) = module(x)
 
 
@@ -43,8 +43,8 @@ if "call" in sys.argv:
     try:
         print(call() or "returned")
     except Exception as error:
-        print(f"raised {type(error).__name__}: {error}")
+        print(f"{'the call ' * hasattr(call, 'made')}raised {type(error).__name__}: {error}")
     sys.exit(0)
 got = ending()
 print(f"expected an exception\ngot      {got}")
-sys.exit(10 if got.startswith(('the call returned', 'killed by signal')) else 0 if got.startswith(('the call raised',)) else 2)
+sys.exit(10 if got.startswith(('returned', 'killed by signal')) else 0 if got.startswith(('the call raised',)) else 2)

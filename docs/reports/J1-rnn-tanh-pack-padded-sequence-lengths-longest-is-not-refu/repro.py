@@ -20,7 +20,7 @@ def call():
     batch = batch.transpose(0, 1).contiguous()
     lengths = [2, 1]
     lengths = [3, 1]
-    print('the call ', end='')
+    call.made = True
     torch.nn.utils.rnn.pack_padded_sequence(batch, lengths)
 
 
@@ -41,8 +41,8 @@ if "call" in sys.argv:
     try:
         print(call() or "returned")
     except Exception as error:
-        print(f"raised {type(error).__name__}: {error}")
+        print(f"{'the call ' * hasattr(call, 'made')}raised {type(error).__name__}: {error}")
     sys.exit(0)
 got = ending()
 print(f"expected an exception\ngot      {got}")
-sys.exit(10 if got.startswith(('the call returned', 'killed by signal')) else 0 if got.startswith(('the call raised',)) else 2)
+sys.exit(10 if got.startswith(('returned', 'killed by signal')) else 0 if got.startswith(('the call raised',)) else 2)

@@ -20,7 +20,7 @@ def call():
         batch[n, : len(row)] = torch.tensor(row, dtype=torch.float32)
     packed = torch.nn.utils.rnn.pack_padded_sequence(batch, [3, 2], batch_first=True)
     packed = torch.nn.utils.rnn.PackedSequence(packed.data, torch.tensor([2, 1, 2]), packed.sorted_indices, packed.unsorted_indices)
-    print('the call ', end='')
+    call.made = True
     torch.nn.utils.rnn.unpack_sequence(packed)
 
 
@@ -41,9 +41,9 @@ if "call" in sys.argv:
     try:
         print(call() or "returned")
     except Exception as error:
-        print(f"raised {type(error).__name__}: {error}")
+        print(f"{'the call ' * hasattr(call, 'made')}raised {type(error).__name__}: {error}")
     sys.exit(0)
-SHOWS = ('the call returned', 'killed by signal')
+SHOWS = ('returned', 'killed by signal')
 for _ in range(5):  # whether it ends the process hangs on what lies in memory
     got = ending()
     if got.startswith(SHOWS):

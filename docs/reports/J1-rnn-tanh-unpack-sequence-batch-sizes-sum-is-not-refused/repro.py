@@ -19,7 +19,7 @@ def call():
         batch[n, : len(row)] = torch.tensor(row, dtype=torch.float32)
     packed = torch.nn.utils.rnn.pack_padded_sequence(batch, [2, 1], batch_first=True)
     packed = torch.nn.utils.rnn.PackedSequence(packed.data, torch.tensor([2, 0]), packed.sorted_indices, packed.unsorted_indices)
-    print('the call ', end='')
+    call.made = True
     torch.nn.utils.rnn.unpack_sequence(packed)
 
 
@@ -40,8 +40,8 @@ if "call" in sys.argv:
     try:
         print(call() or "returned")
     except Exception as error:
-        print(f"raised {type(error).__name__}: {error}")
+        print(f"{'the call ' * hasattr(call, 'made')}raised {type(error).__name__}: {error}")
     sys.exit(0)
 got = ending()
 print(f"expected an exception\ngot      {got}")
-sys.exit(10 if got.startswith(('the call returned', 'killed by signal')) else 0 if got.startswith(('the call raised',)) else 2)
+sys.exit(10 if got.startswith(('returned', 'killed by signal')) else 0 if got.startswith(('the call raised',)) else 2)

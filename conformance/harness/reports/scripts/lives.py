@@ -217,6 +217,7 @@ def life(found: Found) -> str | None:
         imports=["subprocess", *sorted({one for name, one in (IMPORTS | UTILITIES).items() if name in done})],
         limit=LIMIT_SECONDS,
         tries=0,
+        counts_made=False,
         **code(
             constants=call.literals().splitlines(),
             lines=inside(CONTEXTS[seen.route], lines),

@@ -82,6 +82,7 @@ def refusal(found: Found) -> str | None:
         seen=[sentence(finding.lines[0])],
         imports=IMPORTS.get(finding.kind, ["subprocess"]),
         limit=LIMIT_SECONDS,
+        counts_made=any(SAYS_THAT_IT_CALLS in line for line in written),
         tries=TRIES if finding.failure is not None and finding.failure.ended_process else 0,
         **code(constants=constants, lines=written, shows=repr(shows), sound=repr(sound)),
     )
@@ -186,10 +187,10 @@ def _attempt(invalid: str) -> list[str]:
     return ["try:", f"    {invalid}", "except Exception:", "    pass"]
 
 
-SAYS_THAT_IT_CALLS = "print('the call ', end='')"
+SAYS_THAT_IT_CALLS = "call.made = True"
 """The line before an invalid call: what is raised before it is no refusal."""
 
-RETURNED, RAISED = "the call returned", "the call raised"
+RETURNED, RAISED = "returned", "the call raised"
 
 
 def _outcomes(finding: Finding) -> tuple[tuple[str, ...], tuple[str, ...]]:
