@@ -5,9 +5,10 @@ An entry's `where` is data, never evaluated: field = value, a list of values, or
 
 from __future__ import annotations
 
+import stat
 import sys
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
+from conformance.harness.findings.known_values import permitted
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import MOST, one_line
 from strategies import Case, CaseError, parse
@@ -30,6 +32,8 @@ SHIPPED = Path(__file__).parents[2] / "known.toml"
 REQUIRED = ("id", "severity", "clause", "field", "kind", "test", "case", "torch", "tracker")
 TEXTS = ("elsewhere", "with_cpu_flag", "without_cpu_flag", "note", "owner", "reason")
 NAN = "nan"
+LARGEST_FILE = 1_000_000
+"""The most bytes of a file; the one of this suite has 40,000."""
 OPTIONAL = ("where", "expires", *TEXTS)
 
 
@@ -104,12 +108,14 @@ def today() -> date:
 
 def load(path: Path) -> tuple[Known, ...]:
     """The entries of a file. Raises KnownError."""
+    shown = one_line(str(path))
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(_text_of(path))
     except OSError as error:
-        raise KnownError(f"{path}: {error.strerror}; name a file of known deviations") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise KnownError(f"{path}: {error}; see conformance/known.toml for the form") from None
+        raise KnownError(f"{shown}: {error.strerror}; name a file of known deviations") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = "its values lie too deep in one another" if isinstance(error, RecursionError) else one_line(str(error))
+        raise KnownError(f"{shown}: {why}; see conformance/known.toml for the form") from None
     entries = data.get("deviation", [])
     if not isinstance(entries, list) or set(data) - {"deviation"}:
         raise KnownError(f"{path}: a file of known deviations has [[deviation]] tables and nothing else")
@@ -117,6 +123,19 @@ def load(path: Path) -> tuple[Known, ...]:
     if len({entry.id for entry in known}) != len(known):
         raise KnownError(f"{path}: two entries have the same id")
     return known
+
+
+def _text_of(path: Path) -> str:
+    """The text of a regular file that is not too large: nothing else is opened, for it may never end.
+
+    Raises KnownError, OSError and UnicodeDecodeError.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise KnownError(f"{one_line(str(path))}: not a regular file; name a file of known deviations")
+    if found.st_size > LARGEST_FILE:
+        raise KnownError(f"{one_line(str(path))}: larger than {LARGEST_FILE:,} bytes; name a file of known deviations")
+    return path.read_text(encoding="utf-8")
 
 
 def _entry(path: Path, number: int, entry: Any) -> Known:
@@ -164,17 +183,9 @@ def _narrowed(where: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((name, _permitted(name, value)) for name, value in where.items())
 
 
-CASE_FIELDS = (*(field.name for field in fields(Case)), "packed", "unsorted")
-
-
 def _permitted(name: str, value: Any) -> tuple[str, ...]:
-    if name not in (*CASE_FIELDS, "cell", "route"):
-        raise ValueError(f"where has no field {name!r}; it has cell, route, " + ", ".join(CASE_FIELDS))
     values = value if isinstance(value, list) else [value]
-    for one in values:
-        if isinstance(one, str) and one[:1] in "<>!=":
-            SpecifierSet(one)
-    return tuple(str(one) for one in values)
+    return tuple(permitted(name, one) for one in values)
 
 
 def matching(known: Iterable[Known], finding: Finding, case: Case | None) -> str:
@@ -190,14 +201,14 @@ def _is_of(entry: Known, finding: Finding) -> bool:
 
 
 def _inside(entry: Known, finding: Finding, case: Case | None) -> bool:
-    for name, permitted in entry.where:
+    for name, several in entry.where:
         if name in ("cell", "route", "dtype"):
             value = getattr(finding, name)
         elif case is None:
             return False
         else:
             value = getattr(case, name)
-        if not any(_equals(value, one) for one in permitted):
+        if not any(_equals(value, one) for one in several):
             return False
     return True
 

@@ -28,6 +28,9 @@ LIKE_SECONDS = 120.0
 FEWEST_CALL_LIMIT_SECONDS = 30.0
 """A run that ends after a time waits for a call a quarter of it, but so long at least."""
 
+SHORTEST_CALL_LIMIT_SECONDS = 1.0
+"""The least that --call-limit takes: a sound call may take some tenths of a second."""
+
 LONGEST_SECONDS = 86_400
 """The most seconds that an option takes: a day."""
 
@@ -64,7 +67,12 @@ def seconds_given(config: pytest.Config) -> float:
 def call_limit(config: pytest.Config) -> float:
     """The seconds that a call may take, 0 for no limit. Raises pytest.UsageError."""
     if (given := config.option.call_limit) is not None:
-        return seconds(str(given), "--call-limit")
+        limit = seconds(str(given), "--call-limit")
+        if 0 < limit < SHORTEST_CALL_LIMIT_SECONDS:
+            raise pytest.UsageError(
+                f"--call-limit: {SHORTEST_CALL_LIMIT_SECONDS:g} second at least, or 0 for no limit, not {given[:60]!r}"
+            )
+        return limit
     total = seconds_given(config)
     return min(CALL_LIMIT, max(FEWEST_CALL_LIMIT_SECONDS, total / 4)) if total else CALL_LIMIT
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from conformance.harness.findings.known import Known, KnownError, today
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.models.fleet import Fleet, fleet
 from conformance.harness.models.loading import LikeError
+from conformance.harness.property import properties
 from conformance.harness.pytest_plugin.command_line import EFFORTS
 from conformance.harness.pytest_plugin.fitting import unfitting
 from conformance.harness.session import Session
@@ -138,7 +140,7 @@ def read(
         parsed, cell = parse(case) if case is not None else (None, "")
         shipped = known_deviations.load(known_deviations.SHIPPED)
         entries = tuple(entry for entry in shipped if judged.calls_as_torch or _is_of_packing(entry, judged))
-        entries += tuple(entry for path in known for entry in known_deviations.load(path))
+        entries += tuple(entry for path in known for entry in _of_properties(path))
     except CaseError as error:
         raise OptionError(f"--case: {error}") from None
     except KnownError as error:
@@ -169,6 +171,20 @@ def read(
         fleet=models,
         fail_on=_clauses(fail_on),
     )
+
+
+def _of_properties(path: Path) -> tuple[Known, ...]:
+    """The entries of a file, each of which names a property, with a case if that draws one. Raises KnownError."""
+    entries, named = known_deviations.load(path), {tested.name: tested for tested in properties()}
+    for entry in entries:
+        where = one_line(f"{path}: {entry.id}", 400)
+        if entry.test not in named:
+            near = get_close_matches(entry.test, named, 1)
+            nearest = f"the nearest is {near[0]}" if near else "docs/clauses.md lists all"
+            raise KnownError(f"{where}: there is no property {one_line(entry.test)}; {nearest}")
+        if named[entry.test].draws and not entry.case:
+            raise KnownError(f"{where}: {entry.test} draws cases: give one of them as `case`")
+    return entries
 
 
 def _of_axes(models: Fleet, cells: Sequence[str], dtypes: Sequence[str]) -> Fleet:

@@ -31,12 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "conformance(property, ...): a test of the contract")
     requirements.require_packages()
+    requirements.require_options_of_hypothesis(config.option)
     requirements.require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
     config.option.call_limit = deadline.call_limit(config)
     deadline.set_deadline(config)
     config.stash[OPTIONS] = options = _read_options(config)
-    if not (config.option.hypothesis_seed or "0").isdecimal():
-        raise pytest.UsageError(f"--hypothesis-seed: a whole number, not {config.option.hypothesis_seed!r}")
     if config.option.hypothesis_seed is None and options.effort != "ci":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     if config.option.collectonly or config.option.help:

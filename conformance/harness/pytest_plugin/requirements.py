@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,24 @@ def require_packages() -> None:
         raise pytest.UsageError(
             f"torch cannot be imported ({' '.join(str(error).split())[:200]}): {REMEDY['torch']}"
         ) from None
+
+
+MOST_DIGITS = 40
+"""The most digits of a seed."""
+
+
+def require_options_of_hypothesis(given: Any) -> None:
+    """Refuses what Hypothesis's own options cannot be here. Raises pytest.UsageError."""
+    if not hasattr(given, "hypothesis_seed"):
+        raise pytest.UsageError("Hypothesis's pytest plugin is needed: leave out -p no:hypothesispytest")
+    seed = given.hypothesis_seed
+    if seed is not None and not (seed.isascii() and seed.isdecimal() and len(seed) <= MOST_DIGITS):
+        raise pytest.UsageError(
+            f"--hypothesis-seed: a whole number of at most {MOST_DIGITS} digits, not {seed[:MOST_DIGITS]!r}; leave it "
+            "out for one that is drawn"
+        )
+    if given.hypothesis_profile:
+        raise pytest.UsageError("--hypothesis-profile: --effort says how many cases are drawn; leave the profile out")
 
 
 def require_workers_that_can_be_replaced(dist: str) -> None:

@@ -1,8 +1,10 @@
 """A known deviation is that deviation alone: each part of an entry narrows what it stands for."""
 
 import math
+import os
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,6 +166,14 @@ WRONG = {
     'where = "lstm"': 'where is a table such as { cell = "lstm" }',
     'where = { colour = "blue" }': "where has no field 'colour'; it has cell, route, ",
     'where = { hidden_size = ">=x" }': 'releases are written as ">=2.0,<2.4"',
+    'where = { cell = "lstms" }': "cell is never 'lstms'; it is one of rnn_tanh, ",
+    'where = { dtype = ">=float16" }': "dtype is never '>=float16'; it is one of float32, ",
+    "where = { packed = 1 }": "packed is never '1'; it is one of true, false",
+    "where = { steps = 1.5 }": "steps is never '1.5'; it is a whole number",
+    "where = { lengths = 2 }": "where has no field 'lengths'",
+    'where = { layout = ["bf", "batch_first"] }': "layout is never 'batch_first'",
+    'where = { history = "melt" }': "history is never 'melt'; it is one of forward, ",
+    'where = { cell = { cell = "lstm" } }': "cell is never ",
     "owners = 1": "no such key: owners",
 }
 """Lines that an entry cannot have, and what is said of them."""
@@ -176,6 +186,30 @@ def test_entry_that_is_wrong_is_refused_in_one_line_with_file_entry_and_remedy(l
 
 def test_range_of_versions_that_is_none_is_refused_in_one_line(tmp_path):
     assert_refused(tmp_path, TEXT.replace(">=2.0", "2.x\\u001b"), 'releases are written as ">=2.0,<2.4"')
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 2_000 + "]" * 2_000, "too deep"),
+        ("#" * 1_000_001, "larger than 1,000,000 bytes"),
+        ("a = \x1b", "see conformance/known.toml for the form"),
+    ],
+    ids=["deep", "large", "control"],
+)
+def test_file_that_is_none_of_known_deviations_is_refused_in_one_line(text, said, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(KnownError, match=said) as caught:
+        load(path)
+    assert str(caught.value).isprintable()
+
+
+def test_what_never_ends_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        with pytest.raises(KnownError, match="not a regular file; name a file of known deviations"):
+            load(path)
 
 
 def assert_refused(folder, text, said):
