@@ -76,11 +76,15 @@ def call_module(module: torch.nn.Module, inputs: Inputs, blank: Seen) -> tuple[S
         padded = {"output": padded_output(returned["output"], blank.problem)} if "output" in returned else {}
         found = returned | padded
         raw = {name: tensors.array(t) for name, t in found.items()} if ROUTES[blank.route].has_values else {}
+        facts = {name: fact(t) for name, t in found.items()}
     except TypeError as error:
         return replace(blank, failure=Failure(MALFORMED, message=str(error))), {}
+    except Exception as error:  # of a tensor that is not a plain one: its own methods, or PyTorch's for its layout
+        why = f"a result that cannot be read: {Failure.raised(error).text}"
+        return replace(blank, failure=Failure(MALFORMED, message=why)), {}
     seen = replace(
         blank,
-        facts={name: fact(t) for name, t in found.items()},
+        facts=facts,
         raw=raw,
         repacked=repacked(inputs.input, returned.get("output")),
         warnings=tuple(dict.fromkeys(_SOURCE_LINE.sub("", str(warning.message)) for warning in caught)),
