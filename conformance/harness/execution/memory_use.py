@@ -32,12 +32,15 @@ def added_by_each(count: int, work: Callable[[], None]) -> tuple[int, ...]:
     """
     if not STATUS.exists():
         return ()
-    gc.freeze()  # what is there already is not searched for garbage each time
+    is_frozen = gc.get_freeze_count() > 0
+    if not is_frozen:
+        gc.freeze()  # what is there already is not searched for garbage each time
     try:
         levels = [held()]
         for _ in range(count):
             work()
             levels.append(held())
     finally:
-        gc.unfreeze()
+        if not is_frozen:
+            gc.unfreeze()
     return tuple(after - before for before, after in pairwise(levels))

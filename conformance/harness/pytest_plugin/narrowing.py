@@ -14,6 +14,20 @@ REPEATED = {"--deselect": "deselect", "--ignore": "ignore", "--ignore-glob": "ig
 """Options that may be repeated, with the names under which pytest keeps their values."""
 
 
+def without_own_tests(config: pytest.Config) -> list[str]:
+    """Where tests are looked for: in the contract's files where the checkout, or its folder `conformance`, is named.
+
+    The suite's own tests are named by themselves.
+    """
+    root = config.rootpath
+    contract = [str(path) for pattern in config.getini("testpaths") for path in sorted(root.glob(pattern))]
+    whole = (root, root / "conformance")
+    named = [
+        contract if (config.invocation_params.dir / place).resolve() in whole else [place] for place in config.args
+    ]
+    return [place for places in named for place in places]
+
+
 def narrowed_by(config: pytest.Config) -> tuple[str, ...]:
     """What a run is narrowed by, each in words that pytest takes: `-k gru`, `conformance/test_numbers.py`.
 

@@ -31,6 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "conformance(property, ...): a test of the contract")
     requirements.require_packages()
+    from conformance.harness.pytest_plugin import narrowing
+
+    config.args = narrowing.without_own_tests(config)
     requirements.require_options_of_hypothesis(config.option)
     requirements.require_workers_that_can_be_replaced(getattr(config.option, "dist", "no"))
     config.option.call_limit = deadline.call_limit(config)
@@ -38,10 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[OPTIONS] = options = _read_options(config)
     if config.option.hypothesis_seed is None and options.effort != "ci":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
-    if config.option.collectonly or config.option.help:
+    given = config.option
+    if given.collectonly or given.help or given.setuponly or given.setupplan:
         return
     from conformance.harness import session
-    from conformance.harness.pytest_plugin import crash_recovery, narrowing, results_file
+    from conformance.harness.pytest_plugin import crash_recovery, results_file
     from conformance.harness.pytest_plugin.output import github, report
 
     _load_profile(options.effort)
@@ -49,8 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
     session.current().deadline = config.option.deadline
     watch.first_calls_are_made()
-    given = config.invocation_params.args
-    config.stash[REPORT] = report.Report(session.current(), options, given, narrowing.narrowed_by(config))
+    command = config.invocation_params.args
+    config.stash[REPORT] = report.Report(session.current(), options, command, narrowing.narrowed_by(config))
     config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crash_recovery.install(config, config.stash[REPORT], watch)
     results_file.install(config, config.stash[REPORT])

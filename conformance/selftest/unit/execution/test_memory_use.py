@@ -34,14 +34,20 @@ def test_garbage_in_a_circle_is_not_counted():
 
 
 @linux
-def test_collector_is_left_as_it_was_whatever_happens():
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_collector_is_left_as_it_was_whatever_happens(is_frozen):
     def fail():
         raise ZeroDivisionError
 
-    before = gc.get_freeze_count()
-    with pytest.raises(ZeroDivisionError):
-        memory_use.added_by_each(1, fail)
-    assert gc.get_freeze_count() == before
+    was_frozen = gc.get_freeze_count() > 0
+    gc.freeze() if is_frozen else gc.unfreeze()
+    try:
+        before = gc.get_freeze_count()
+        with pytest.raises(ZeroDivisionError):
+            memory_use.added_by_each(1, fail)
+        assert gc.get_freeze_count() == before
+    finally:
+        gc.freeze() if was_frozen else gc.unfreeze()
 
 
 def test_nothing_is_done_where_the_system_does_not_tell(tmp_path, monkeypatch):

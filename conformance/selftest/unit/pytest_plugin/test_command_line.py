@@ -113,6 +113,37 @@ def test_options_that_cannot_be_served_take_one_line_with_the_remedy():
         assert_one_line_with_the_remedy(code, text, named, remedy)
 
 
+PLACES = {
+    "the checkout from elsewhere": (("{root}",), "/"),
+    "its folder": (("conformance",), "{root}"),
+    "by importlib": (("--import-mode=importlib",), "{root}"),
+}
+"""Ways to name the contract: arguments, and the folder that they are given in."""
+
+
+@pytest.mark.parametrize("way", PLACES)
+def test_contract_is_what_a_run_of_the_checkout_collects(way):
+    arguments, folder = PLACES[way]
+    named = [one.format(root=ROOT) for one in arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", *named]
+    done = subprocess.run(
+        command, cwd=folder.format(root=ROOT), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
+    contract = {path.name for path in (ROOT / "conformance").glob("test_*.py")}
+    assert {Path(path).name for path in found} == contract
+    assert not any("selftest" in path for path in found)
+
+
+@pytest.mark.parametrize("option", ["--setup-plan", "--setup-only"])
+def test_plan_of_fixtures_is_no_failure(option):
+    code, text = run(option, *SEQUENTIAL, "conformance/test_shapes.py", "-k", "documented_shape and gru")
+    assert code == 0
+    assert "SETUP    F cell['gru']" in text
+    assert "Traceback" not in text
+
+
 @pytest.mark.thorough(reason="a process for each option, which has to import torch first")
 @pytest.mark.parametrize("mode", [SEQUENTIAL, PARALLEL], ids=["sequential", "parallel"])
 @pytest.mark.parametrize(("arguments", "named", "remedy"), REFUSED)
