@@ -162,6 +162,10 @@ class Spoil:
         """What stands there in place of the right thing."""
         return self.how.removeprefix("=")
 
+    def dtype_in(self, dtype: str) -> str:
+        """The dtype that stands in place of that of the call."""
+        return self.value if self.how != OTHER else "float32" if dtype == "float64" else "float64"
+
 
 def spoils(place: str) -> tuple[str, ...]:
     """The words that spoil this place, as a case has them."""

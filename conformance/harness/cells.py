@@ -20,3 +20,8 @@ CELL_NAMES = {
     "": "modules",
 }
 """The name of each cell in reports."""
+
+
+def class_of(cell: str) -> str:
+    """The name of PyTorch's class that a cell is of: `RNN` for rnn_tanh."""
+    return CELL_NAMES[cell].partition("(")[0]

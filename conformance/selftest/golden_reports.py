@@ -17,6 +17,7 @@ from conformance.clauses import RED
 from conformance.commands.report import Wanted, report
 from conformance.harness.execution import machine
 from conformance.harness.findings.known import SHIPPED, Known, load
+from conformance.harness.findings.recorder import SEPARATOR
 from conformance.harness.reports import folder
 from strategies import parse
 
@@ -48,6 +49,12 @@ def folder_of(known: Known) -> Path:
     return FOLDER / folder.name_of((*known.signature, cell))
 
 
+def wanted(known: Known) -> Wanted:
+    """The report of an entry alone: its case may show more."""
+    _, cell = parse(known.case)
+    return Wanted(known.case, FOLDER, known.test, only=[SEPARATOR.join((*known.signature, cell))])
+
+
 def main() -> int:
     """Writes every example of the PyTorch at hand; 0 where each was found, 4 where it has none."""
     ours = [known for known in examples() if release_of(known) == machine.release()]
@@ -56,7 +63,7 @@ def main() -> int:
         return 4
     for known in ours:
         shutil.rmtree(folder_of(known), ignore_errors=True)
-    return max(report(Wanted(known.case, FOLDER, known.test)) for known in ours)
+    return max(report(wanted(known)) for known in ours)
 
 
 if __name__ == "__main__":

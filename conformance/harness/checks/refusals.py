@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conformance.clauses import REMARK
@@ -54,15 +53,6 @@ TAKEN_LATER, STATELESS = "is accepted the second time", "spoils calls without st
 
 HARMS = {SECOND_TIME: TAKEN_LATER, WITHOUT_STATES: STATELESS}
 """How the texts of what works another way afterwards begin, and their kinds; all others have SPOILS."""
-
-INVALID = "the call is invalid: "
-"""How the line of a finding begins that says what is wrong with the call."""
-
-
-def wrong_with(lines: Sequence[str]) -> str:
-    """What is wrong with an invalid call, by the lines of its finding; "" of a valid one."""
-    return next((line.removeprefix(INVALID) for line in lines if line.startswith(INVALID)), "")
-
 
 NOT_REFUSED = "is not refused"
 """The kind of a call that ends its process or returns no answer: which it does may hang on what lies in memory."""
@@ -146,7 +136,7 @@ def _remark(seen: Refused, spoil: Spoil) -> None:
 
 def _told(line: str, seen: Refused) -> list[str]:
     """The lines of a finding: what was seen, and what is wrong with the call."""
-    return [one_line(line), *([INVALID + seen.wrong] if seen.wrong else [])]
+    return [one_line(line), *([f"the call is invalid: {seen.wrong}"] if seen.wrong else [])]
 
 
 def _of_accepted(seen: Refused) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from packaging.specifiers import SpecifierSet
 
 from conformance.harness.execution.routes import CONSTRUCTOR, PACKING, ROUTES
+from conformance.harness.findings.rendering import listed
 from reference.histories import OPERATIONS
 from reference.invalid_calls import PLACES, spoils
 from strategies.axes import DTYPES, LAYOUT_WORDS, MEMORY
@@ -51,7 +52,5 @@ def permitted(name: str, value: object) -> str:
     if name not in NAMES:
         raise ValueError(f"where has no field {name[:60]!r}; it has {', '.join((*NAMES, *NUMBERS))}")
     if text.lower() not in NAMES[name]:
-        several = NAMES[name]
-        listed = ", ".join(several[:MOST_LISTED]) + (", ..." if len(several) > MOST_LISTED else "")
-        raise ValueError(f"{name} is never {text[:60]!r}; it is one of {listed}")
+        raise ValueError(f"{name} is never {text[:60]!r}; it is one of {listed(NAMES[name], MOST_LISTED)}")
     return text

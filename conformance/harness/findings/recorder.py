@@ -29,10 +29,9 @@ def command_of(case: str, node: str, options: str, ends_the_process: bool) -> st
 def claim(test: str) -> str:
     """The name of a property's test as a sentence: `results lie within their error bound (rows)`."""
     name, _, value = test.removeprefix("test_").partition("[")
-    value = value.removesuffix("]")
-    shown = (
-        value if "." in value else word_of(value) if value in WORDS else value.replace("_", " ")
-    )  # h_0.layers is a name
+    shown = value.removesuffix("]")
+    if "." not in shown:  # a place such as h_0.layers is a name
+        shown = word_of(shown) if shown in WORDS else shown.replace("_", " ")
     return name.replace("_", " ") + (f" ({shown})" if value else "")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from conformance.harness.cells import CELL_NAMES
+from conformance.harness.cells import CELL_NAMES, class_of
 from conformance.harness.execution.routes import PACKING, ROUTES
 from conformance.harness.findings.life_words import in_words
 from reference.invalid_calls import UTILITIES
@@ -66,6 +66,12 @@ def counted(number: int, what: str) -> str:
     """`1 test`, `2 tests`, `3 properties`."""
     plural = what[:-1] + "ies" if what.endswith("ty") else what + "s"
     return f"{number:,} {what if number == 1 else plural}"
+
+
+def listed(values: Iterable[object], most: int) -> str:
+    """Values behind one another, the first `most` of them."""
+    several = [str(value) for value in values]
+    return ", ".join(several[:most]) + (", ..." if len(several) > most else "")
 
 
 def wrapped(text: str, width: int, head: str = "", indent: str = "") -> list[str]:
@@ -148,8 +154,7 @@ def constructor(architecture: Architecture) -> str:
     usual = Architecture(a.cell, a.input_size, a.hidden_size)
     given = [f"{name}={value}" for name, value in named.items() if value != getattr(usual, name)]
     given += ["nonlinearity='relu'"] if a.cell == RNN_RELU else []
-    name = CELL_NAMES[a.name].partition("(")[0]
-    return f"{name}({', '.join([str(a.input_size), str(a.hidden_size), *given])})"
+    return f"{class_of(a.name)}({', '.join([str(a.input_size), str(a.hidden_size), *given])})"
 
 
 def _input(case: Case) -> str:

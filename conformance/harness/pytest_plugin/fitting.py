@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from conformance.harness.findings.rendering import listed
 from conformance.harness.property import Property, properties
 from strategies import Case
 from strategies.axes import LAYOUT_WORDS
@@ -47,6 +48,4 @@ def _taken(name: str, case: Case, permitted: Collection[Any]) -> str:
         return f"{word}={next(iter(permitted))}" if any(permitted) else f"no {word}="
     if set(permitted) <= {True, False}:
         return f"{name}={any(permitted)}"
-    several = list(dict.fromkeys(permitted))
-    shown = ", ".join(map(str, several[:MOST_LISTED])) + (", ..." if len(several) > MOST_LISTED else "")
-    return f"{name} {shown}, not {getattr(case, name)}"
+    return f"{name} {listed(dict.fromkeys(permitted), MOST_LISTED)}, not {getattr(case, name)}"

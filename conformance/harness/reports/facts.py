@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from urllib.parse import quote_plus
 
 from conformance.clauses import CLAUSES, DOCS, RED, REMARK
+from conformance.harness.cells import CELL_NAMES, class_of
 from conformance.harness.checks.case_record import Found
-from conformance.harness.checks.refusals import wrong_with
 from conformance.harness.checks.values import NOT_ACCURATE, NOT_EXACT, OUTSIDE
 from conformance.harness.execution.failure import EXITED, KILLED, LOST, TIMED_OUT
 from conformance.harness.execution.lived import AfterOperation
+from conformance.harness.execution.observation import Refused
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.life_words import WORDS, word_of
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import CELL_NAMES, finding_text, one_line
+from conformance.harness.findings.rendering import finding_text, one_line
 from conformance.harness.reports.quoted import quotation
 from conformance.harness.reports.templating import MARKDOWN, Code, code
 from conformance.harness.reports.titles import invalid_and, where_in_life
@@ -34,37 +35,33 @@ AGAINST_EQUATIONS = (OUTSIDE, "is missing")
 
 def facts(found: Found, outcome: str, also: Sequence[str] = ()) -> str:
     """The facts of a finding; outcome: what its script did, in words. also: the other places of the same cause."""
-    finding = found.finding
+    finding, spelled = found.finding, found.seen.manner.spelled
     clause = CLAUSES[finding.clause]
     return MARKDOWN.get_template("facts.md.j2").render(
-        title=title(finding, found.seen.manner.spelled),
+        title=title(found),
         text=finding_text(finding, WIDTH),
-        **code(id=clause.id, claim=clause.claim, source=source_of(finding, found.seen.manner.spelled)),  # the suite's
-        quotation=quotation(finding.field, finding.case, finding.cell, found.seen.manner.spelled),
+        **code(id=clause.id, claim=clause.claim, source=source_of(finding, spelled)),  # the suite's
+        quotation=quotation(finding.field, finding.case, finding.cell, spelled),
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),
         script=outcome,
         also="; ".join(also),
-        searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding, found.seen.manner.spelled)],
+        searches=[(words, Code(SEARCH + quote_plus(words))) for words in searches(finding, spelled)],
         elsewhere="" if finding.subject in (TORCH_NN, TORCH_PACKING) else finding.subject,
         versions=versions(),
     )
 
 
-def title(finding: Finding, spelled: str = "") -> str:
-    """The finding in a line: `LSTM, float32: output outside its bound`; spelled: how arguments are given."""
+def title(found: Found) -> str:
+    """The finding in a line: `LSTM, float32: output outside its bound`."""
+    finding, spelled, invalid = found.finding, found.seen.manner.spelled, invalid_and(found)
     if finding.subject == TORCH_PACKING:
-        if wrong_with(finding.lines):
-            return f"{TORCH_PACKING}.{finding.field.partition('.')[0]}: {invalid_and(finding)}"
-        return f"{TORCH_PACKING}: {finding.field} {finding.kind}"
-    name = f"{CELL_NAMES[finding.cell]}, {finding.dtype}" + (f", arguments {spelled}" if spelled else "")
-    if wrong_with(finding.lines):
-        return f"{name}: {invalid_and(finding)}"
-    return (
-        f"{name}: {finding.kind} {where_in_life(finding)}"
-        if finding.field.startswith("after ")
-        else (f"{name}: {finding.field} {finding.kind}")
-    )
+        name = f"{TORCH_PACKING}.{finding.field.partition('.')[0]}" if invalid else TORCH_PACKING
+    else:
+        name = f"{CELL_NAMES[finding.cell]}, {finding.dtype}" + (f", arguments {spelled}" if spelled else "")
+    if not invalid and finding.field.startswith("after "):
+        return f"{name}: {finding.kind} {where_in_life(finding)}"
+    return f"{name}: {invalid or f'{finding.field} {finding.kind}'}"
 
 
 def which_is_wrong(found: Found) -> str:
@@ -99,8 +96,7 @@ def _in_a_line(text: str) -> str:
 
 def _of_exception(found: Found, first: str) -> str:
     """That a call ends without a result, and what shows that it should have one."""
-    finding = found.finding
-    if wrong_with(finding.lines):
+    if isinstance(found.seen, Refused):
         return f"The call's: {first}"
     if isinstance(found.seen, AfterOperation):
         return (
@@ -112,7 +108,7 @@ def _of_exception(found: Found, first: str) -> str:
 
 def module_of(finding: Finding) -> str:
     """PyTorch's class that a finding is about, or whose place its subject takes; "" where it is about none."""
-    return CELL_NAMES[finding.cell].partition("(")[0] if finding.cell and finding.subject != TORCH_PACKING else ""
+    return class_of(finding.cell) if finding.cell and finding.subject != TORCH_PACKING else ""
 
 
 def source_of(finding: Finding, spelled: str = "") -> str:

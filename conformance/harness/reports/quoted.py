@@ -6,8 +6,9 @@ import inspect
 import re
 from collections.abc import Mapping
 
+from conformance.harness.cells import class_of
 from conformance.harness.execution.requests.documentation.executed import docstring
-from conformance.harness.findings.rendering import CELL_NAMES, one_line
+from conformance.harness.findings.rendering import one_line
 from reference.invalid_calls import CONSTRUCTOR, read
 from strategies import CaseError, parse
 
@@ -53,7 +54,7 @@ def quotation(field: str, case: str, cell: str, spelled: str = "") -> str:
         return _of_argument(found.spoil, cell)
     operation = field.removeprefix("after ")
     if spelled:
-        name = _module(cell)
+        name = f"nn.{class_of(cell)}"
         signature = re.search(r"^__init__\(.*\)$", _text(name), re.MULTILINE)
         return _said(name, signature.group() if signature else "")
     if found is None or operation not in OF_OPERATIONS:
@@ -68,15 +69,11 @@ def _of_argument(word: str, cell: str) -> str:
     if argument == "batch_sizes":
         name = f"{RNN}.PackedSequence"
     elif spoil.called in ("", CONSTRUCTOR):
-        name = _module(cell)
+        name = f"nn.{class_of(cell)}"
     if argument == "hx":
         line = re.search(r"^Inputs: .*$", _text(name), re.MULTILINE)
         return _said(name, line.group() if line else "")
     return _said(name, entry(_text(name), argument))
-
-
-def _module(cell: str) -> str:
-    return f"nn.{CELL_NAMES[cell].partition('(')[0]}"
 
 
 def entry(text: str, argument: str) -> str:

@@ -6,6 +6,7 @@ import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from conformance.harness.cells import class_of
 from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import ASKED_FOR, SERVES, TORCH_NN
 from conformance.harness.findings.recorder import Finding
@@ -54,8 +55,7 @@ class Classes:
 
     def constructed_by_position(self, architecture: Architecture, *arguments: str) -> str:
         """How a script makes a module of this architecture with these arguments."""
-        name = constructor(architecture).partition("(")[0]
-        place = ".".join(self.places.get(architecture.name, ("torch.nn", name)))
+        place = ".".join(self.places.get(architecture.name, ("torch.nn", class_of(architecture.name))))
         return f"{place}({', '.join(arguments)})"
 
     def described(self, architecture: Architecture) -> str:

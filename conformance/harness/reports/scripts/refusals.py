@@ -35,7 +35,7 @@ from conformance.harness.reports.scripts.endings import LIMIT_SECONDS, ends_so
 from conformance.harness.reports.scripts.whole import rendered, sentence
 from conformance.harness.reports.templating import code
 from conformance.harness.reports.titles import invalid_and
-from reference.invalid_calls import CONSTRUCTOR, OTHER, Spoil, read
+from reference.invalid_calls import CONSTRUCTOR, Spoil, read
 from reference.problem import LSTM
 from strategies import parse
 
@@ -78,7 +78,7 @@ def refusal(found: Found) -> str | None:
         finding,
         "refusal.py.j2",
         expected="an exception" if finding.kind == NOT_REFUSED else "a refusal that harms nothing",
-        title=f"{title}: {invalid_and(finding)}",
+        title=f"{title}: {invalid_and(found)}",
         seen=[sentence(finding.lines[0])],
         imports=IMPORTS.get(finding.kind, ["subprocess"]),
         limit=LIMIT_SECONDS,
@@ -134,12 +134,7 @@ def _of_constructor(found: Found, spoil: Spoil) -> Written:
     call = Call(seen.problem, seen.route, seen.manner, classes=classes)
     *before, valid = call.lines()
     invalid = valid.replace("module(", "other.eval()(")
-    asked = (
-        _asked(finding.kind, valid, [], f"{made}\n    {invalid}")
-        if finding.kind != NOT_REFUSED
-        else [SAYS_THAT_IT_CALLS, made, invalid]
-    )
-    lines = [*call.module_lines(), *before, *(line for one in asked for line in one.split("\n"))]
+    lines = [*call.module_lines(), *before, *_asked(finding.kind, valid, [], made, invalid)]
     return title, call.literals().splitlines(), inside(CONTEXTS[seen.route], lines)
 
 
@@ -183,8 +178,8 @@ def _said(condition: str, where_it_holds: str, else_: str) -> list[str]:
     return [f"return '{where_it_holds}' if {condition} else '{else_}'"]
 
 
-def _attempt(invalid: str) -> list[str]:
-    return ["try:", f"    {invalid}", "except Exception:", "    pass"]
+def _attempt(*invalid: str) -> list[str]:
+    return ["try:", *(f"    {line}" for line in invalid), "except Exception:", "    pass"]
 
 
 SAYS_THAT_IT_CALLS = "call.made = True"
@@ -220,13 +215,19 @@ def _ends(failure: Failure | None) -> tuple[str, ...]:
     return ("killed by signal",) if failure.kind == KILLED else ends_so(failure)
 
 
-def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
+def _asked(kind: str, valid: str, spoilt: list[str], *invalid: str) -> list[str]:
     """The lines that make the invalid call, and say what it left behind."""
-    attempt = _attempt(invalid)
+    attempt = _attempt(*invalid)
     if kind.startswith(CHANGES):
         return _of_change(kind.removeprefix(CHANGES), "module(packed" in valid, spoilt, attempt)
     if kind == TAKEN_LATER:
-        again = ["try:", f"    {invalid}", "    return 'accepted'", "except Exception:", "    return 'refused'"]
+        again = [
+            "try:",
+            *(f"    {line}" for line in invalid),
+            "    return 'accepted'",
+            "except Exception:",
+            "    return 'refused'",
+        ]
         return [*spoilt, *attempt, *again]
     if kind == STATELESS:
         alone = first_result(f" = module({'packed' if 'module(packed' in valid else 'x'})")
@@ -245,7 +246,7 @@ def _asked(kind: str, valid: str, spoilt: list[str], invalid: str) -> list[str]:
             f"second = {first_result(valid)}",
             *_said("torch.equal(first, second)", "the same result", "another result"),
         ]
-    return [*spoilt, SAYS_THAT_IT_CALLS, invalid]
+    return [*spoilt, SAYS_THAT_IT_CALLS, *invalid]
 
 
 def _of_change(name: str, packed: bool, spoilt: list[str], attempt: list[str]) -> list[str]:
@@ -307,7 +308,7 @@ def _spoilt(spoil: Spoil, seen: Refused, valid: str) -> tuple[list[str], str]:
 def _expression(spoil: Spoil, seen: Refused, tensor: str) -> str:
     """A tensor that is wrong in one aspect, as Python writes it."""
     if spoil.aspect == "dtype":
-        return f"{tensor}.to(torch.{'float64' if spoil.how == OTHER else spoil.value})"
+        return f"{tensor}.to(torch.{spoil.dtype_in(seen.problem.dtype)})"
     if spoil.aspect == "device":
         return f"{tensor}.to({spoil.value!r})"
     shape, _ = shapes(seen.problem, inputs(seen.problem), spoil, seen.parameter)

@@ -33,7 +33,8 @@ from conformance.harness.execution.requests.invalid.state import changes, restor
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
 from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import Subject
-from reference.invalid_calls import EMPTY, OTHER, Spoil, read
+from conformance.harness.execution.tensors import dtype_name
+from reference.invalid_calls import EMPTY, Spoil, read
 from reference.problem import LSTM, Problem
 
 NO_SEQUENCE = {
@@ -142,8 +143,7 @@ class Spoilt:
         """A tensor that is wrong in one aspect."""
         aspect = self.spoil.aspect
         if aspect == "dtype":
-            other = torch.float32 if tensor.dtype is torch.float64 else torch.float64
-            return tensor.to(other if self.spoil.how == OTHER else getattr(torch, self.spoil.value))
+            return tensor.to(getattr(torch, self.spoil.dtype_in(dtype_name(tensor.dtype))))
         if aspect == "device":
             return tensor.to(self.spoil.value)
         if aspect == "rank":

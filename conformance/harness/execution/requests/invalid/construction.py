@@ -43,12 +43,15 @@ READ_FROM_ANYTHING = ("bias", "batch_first", "bidirectional", "dropout")
 """Arguments of which Python reads a truth value, and one that a module in evaluation does not use."""
 
 
+def valid_keywords(problem: Problem) -> dict[str, Any]:
+    """The arguments of the constructor."""
+    return {**arguments(problem.architecture), "device": problem.device, "dtype": tensors.DTYPES[problem.dtype]}
+
+
 def keywords(problem: Problem, spoil: Spoil) -> dict[str, Any]:
     """The arguments of the constructor, one of them spoilt."""
-    architecture = problem.architecture
-    value = architecture.hidden_size if spoil.value == "hidden_size" else VALUES[spoil.value]
-    valid = {"device": problem.device, "dtype": tensors.DTYPES[problem.dtype]}
-    return {**arguments(architecture), **valid, spoil.argument: value}
+    value = problem.architecture.hidden_size if spoil.value == "hidden_size" else VALUES[spoil.value]
+    return {**valid_keywords(problem), spoil.argument: value}
 
 
 @dataclass(frozen=True, eq=False)

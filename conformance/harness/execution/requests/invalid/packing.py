@@ -21,6 +21,7 @@ from conformance.harness.execution.requests.packing import TORCH_PACKING, Batch
 from conformance.harness.execution.requests.request import Request
 from conformance.harness.execution.routes import PACKING
 from conformance.harness.execution.subject import Subject
+from conformance.harness.execution.tensors import dtype_name
 from reference.invalid_calls import Spoil, read
 
 NO_TENSOR = {"text": "a text", "nothing": None}
@@ -209,7 +210,7 @@ def _sequences(spoil: Spoil, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]
     if spoil.aspect == "order":
         return [rows[0][:1], *rows[1:-1], torch.cat([last, last])]
     if spoil.aspect == "dtype":
-        return [*rows[:-1], last.to(torch.float32 if last.dtype is torch.float64 else torch.float64)]
+        return [*rows[:-1], last.to(getattr(torch, spoil.dtype_in(dtype_name(last.dtype))))]
     return [*rows[:-1], torch.cat([last, last[:, :1]], 1)]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from conformance.harness.execution import tensors
 from conformance.harness.execution.inputs import Inputs, inputs
 from conformance.harness.execution.requests.invalid.call import (
     PARAMETER_AXES,
@@ -16,11 +14,11 @@ from conformance.harness.execution.requests.invalid.call import (
     input_axis,
     spoilt_batch_sizes,
 )
-from conformance.harness.execution.requests.invalid.construction import keywords
+from conformance.harness.execution.requests.invalid.construction import keywords, valid_keywords
 from conformance.harness.execution.requests.invalid.packing import UtilityCall
 from conformance.harness.execution.requests.packing import Batch
-from conformance.harness.execution.subject import arguments, torch_nn
-from reference.invalid_calls import CONSTRUCTOR, EMPTY, OTHER, Spoil
+from conformance.harness.execution.subject import torch_nn
+from reference.invalid_calls import CONSTRUCTOR, EMPTY, Spoil
 from reference.problem import LSTM, Problem
 
 Shape = tuple[int, ...]
@@ -35,15 +33,15 @@ ARGUMENTS = {
 }
 """What is valid in the constructor, where the call at hand does not say it."""
 
-USUAL = {"total_length": "None, or no less than the longest length", "padding_value": 0.0, "padding_side": "right"}
-"""The options of utilities that may be wrong, as they are unless given."""
+USUAL = {"total_length": "None, or no less than the longest length", "padding_value": "0.0", "padding_side": "'right'"}
+"""What is valid of the options of utilities, which are given where they are wrong."""
 
 
 def wrong_in(problem: Problem, spoil: Spoil, parameter: str = "") -> str:
     """What is wrong with a call of this problem, beside what is valid there; parameter: the one that is spoilt."""
     if spoil.called == CONSTRUCTOR:
         name = spoil.argument
-        given, valid = keywords(problem, spoil)[name], _constructed(problem).get(name)
+        given, valid = keywords(problem, spoil)[name], valid_keywords(problem).get(name)
         return _told(name, repr(given), ARGUMENTS.get(name, repr(valid)))
     if spoil.called:
         return _of_utility(UtilityCall(torch_nn(), Batch(problem, problem.input), spoil), spoil)
@@ -68,12 +66,6 @@ def _told(name: str, given: object, valid: object) -> str:
     return f"{name} is {given}, valid is {valid}"
 
 
-def _constructed(problem: Problem) -> Mapping[str, Any]:
-    """The valid arguments of the constructor."""
-    valid = {"device": problem.device, "dtype": tensors.DTYPES[problem.dtype]}
-    return {**arguments(problem.architecture), **valid}
-
-
 def _of_call(problem: Problem, given: Inputs, spoil: Spoil, parameter: str) -> str:
     name = parameter or spoil.argument
     if spoil.argument == "hx":
@@ -85,7 +77,7 @@ def _of_call(problem: Problem, given: Inputs, spoil: Spoil, parameter: str) -> s
     if spoil.aspect == "type":
         return _told(name, NO_TENSOR[spoil.value], "a tensor")
     if spoil.aspect == "dtype":
-        return _told(name, _other(spoil, problem.dtype), problem.dtype)
+        return _told(name, spoil.dtype_in(problem.dtype), problem.dtype)
     if spoil.aspect == "device":
         return f"{name} is on the device {spoil.value!r}, valid is {problem.device!r}"
     wrong, valid = shapes(problem, given, spoil, parameter)
@@ -95,38 +87,27 @@ def _of_call(problem: Problem, given: Inputs, spoil: Spoil, parameter: str) -> s
     return f"{name} has shape {wrong}, valid is {valid}"
 
 
-def _other(spoil: Spoil, dtype: str) -> str:
-    """The dtype that stands there."""
-    other = "float32" if dtype == "float64" else "float64"
-    return other if spoil.how == OTHER else spoil.value
-
-
 def _of_states(problem: Problem, spoil: Spoil) -> str:
     is_lstm = problem.architecture.cell == LSTM
     valid = "a tuple (h_0, c_0)" if is_lstm else "a tensor"
     if spoil.aspect == "count":
         return _told("hx", "a tuple (h_0, c_0, h_0)" if spoil.by > 0 else "a tuple (h_0,)", valid)
     stacked = "both states in one tensor" if is_lstm else "a tensor with an axis more"
-    return _told("hx", {"tensor": stacked, "list": "a list", "text": "'a text'"}[spoil.value], valid)
+    return _told("hx", {**NO_TENSOR, "tensor": stacked}[spoil.value], valid)
 
 
 def _of_utility(call: UtilityCall, spoil: Spoil) -> str:
     """What a spoilt argument of a utility is, beside what it was."""
-    name, is_list = spoil.argument, spoil.aspect == "type" and spoil.value == "list"
-    before = _value(call, name)
-    if is_list:
+    name, before = spoil.argument, _value(call, spoil.argument)
+    if spoil.aspect == "type" and spoil.value == "list":
         return _told(name, "a list", before)
-    if spoil.aspect == "order" and "enforce_sorted" in call.options:
-        before = "one that falls"
-    call.spoil()
-    if name == "sequences" and spoil.aspect not in ("type", "order"):
+    if name == "sequences" and spoil.aspect in OF_SEQUENCES:
         return f"sequences {OF_SEQUENCES[spoil.aspect]}"
-    after = _value(call, name)
-    if name == "sequences" and spoil.aspect == "order":
-        after = f"rows of lengths {[len(row) for row in call.given[name]]} with enforce_sorted=True"
-    elif name == "lengths" and spoil.aspect == "order":
-        after = f"{after} with enforce_sorted=True"
-    return _told(name, after, before)
+    call.spoil()
+    if spoil.aspect != "order" or "enforce_sorted" not in call.options:
+        return _told(name, _value(call, name), before)
+    rising = _value(call, name) if name == "lengths" else f"rows of lengths {[len(row) for row in call.given[name]]}"
+    return _told(name, f"{rising} with enforce_sorted=True", "one that falls")
 
 
 OF_SEQUENCES = {
@@ -142,8 +123,7 @@ def _value(call: UtilityCall, name: str) -> str:
         return _shown(call.first.batch_sizes)
     if name in call.given:
         return _shown(call.given[name])
-    value = call.options.get(name, USUAL.get(name))
-    return str(value) if value == USUAL.get(name) and name == "total_length" else repr(value)
+    return repr(call.options[name]) if name in call.options else USUAL[name]
 
 
 def _shown(value: Any) -> str:
