@@ -23,6 +23,7 @@ class AfterOperation(Differentiated):
     weights    the values that the module has, float64
     told       what the operation tells of itself, and what torch.nn.Linear tells in the same history
     begun      the call of the module before its history; None where it is not known
+    done       the operations that were done by then, in order, itself the last
     """
 
     operation: str = ""
@@ -34,6 +35,7 @@ class AfterOperation(Differentiated):
     told: str = ""
     told_by_linear: str = ""
     begun: Problem | None = None
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.observation import Differentiated, Observation
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import one_line
@@ -10,6 +11,7 @@ from conformance.harness.localiser.evidence import wrong
 from conformance.harness.localiser.limits import MOST_OF_A_CALL, is_small, products
 from conformance.harness.localiser.of_gradients import WrongGradients
 from conformance.harness.localiser.of_results import Results
+from conformance.harness.localiser.stale import stale
 from reference.network import forward
 from reference.problem import Problem, differentiable, results_of
 from reference.roundings import Rounding
@@ -24,6 +26,8 @@ def explained(finding: Finding, seen: Observation, rounding: Rounding) -> tuple[
     name = finding.field.removeprefix("gradient of ")
     of_gradients = finding.kind in OUTSIDE and name in differentiable(seen.problem)
     try:
+        if isinstance(seen, AfterOperation):
+            return tuple(stale(seen, rounding))
         return tuple(localise(seen, rounding, of_gradients)) if of_results or of_gradients else ()
     except Exception as error:  # an error of this suite
         return (one_line(f"not found out: {type(error).__name__}: {error}"),)

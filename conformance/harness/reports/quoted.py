@@ -68,7 +68,9 @@ def _of_argument(word: str, cell: str) -> str:
     name, argument = f"{RNN}.{spoil.called}", spoil.argument
     if argument == "batch_sizes":
         name = f"{RNN}.PackedSequence"
-    elif spoil.called in ("", CONSTRUCTOR):
+        by_hand = re.search(r"Instances of this class should never[^.]*\.", _text(name))
+        return _said(name, " ... ".join([entry(_text(name), argument), *([by_hand.group()] if by_hand else [])]))
+    if spoil.called in ("", CONSTRUCTOR):
         name = f"nn.{class_of(cell)}"
     if argument == "hx":
         line = re.search(r"^Inputs: .*$", _text(name), re.MULTILINE)

@@ -71,7 +71,7 @@ class LiveThrough(ProblemRequest[Lived]):
             was = AfterOperation(now, blank.subject, blank.route, loss=self.loss, operation=name, place=place)
             if not linear.wants_gradients_as(after):  # it has nothing to tie
                 told = ""
-            was = replace(was, told_by_linear=told, of_linear=otherwise, begun=problem)
+            was = replace(was, told_by_linear=told, of_linear=otherwise, begun=problem, done=tuple(done))
             found = self._after(subject, one, after, was, is_called)
             if found and found[-1].failure is not None and not is_called and (ended := linear.failure()):
                 return replace(blank, history=self.history, after=tuple(seen), done=tuple(done), ended=ended)
