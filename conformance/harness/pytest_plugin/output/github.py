@@ -13,7 +13,7 @@ import pytest
 from conformance.clauses import AMBER, CLAUSES, REMARK
 from conformance.harness.findings.recorder import Finding, most_frequent
 from conformance.harness.findings.rendering import counted, finding_text, one_line
-from conformance.harness.pytest_plugin.output.report import Report, simplest_of
+from conformance.harness.pytest_plugin.output.report import Report
 from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.harness.pytest_plugin.output.summary import WIDEST, Summary
 from conformance.harness.reports.templating import fenced, markdown
@@ -83,7 +83,7 @@ def commands(report: Report) -> Iterator[str]:
     """The commands that annotate a run: an error for each cause, and for what else keeps it from passing; a warning
     for each amber finding and new remark."""
     verdict, said = Summary(report, WIDEST).verdict()[0]
-    causes = [simplest_of(group) for group in report.groups()]
+    causes = [cause.simplest for cause in report.causes()]
     if verdict in ("FAIL", "ERROR", "INCOMPLETE"):
         yield command("error", f"conformance: {verdict}", one_line(said, 1000))
     yield from _annotated("error", causes, MOST_ANNOTATIONS - 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conformance.clauses import CLAUSES
 from conformance.harness import session
 from conformance.harness.execution import machine
 from conformance.harness.execution.routes import ROUTES
@@ -22,6 +20,7 @@ from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import case_of, counted, one_line
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
+from conformance.harness.pytest_plugin.output.causes import Cause, causes
 from conformance.harness.session import Session
 
 if TYPE_CHECKING:
@@ -74,29 +73,6 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
 
 MOST_NAMES = 5
 """How many tests that never ran are named."""
-
-
-def likeness(finding: Finding) -> str:
-    """What findings of one defect probably share: an exception's words without numbers, else the kernels reached."""
-    if finding.failed:
-        return re.sub(r"\d+", "#", finding.lines[0])
-    return "+".join(finding.kernels) or f"route {finding.route}"
-
-
-def simplest_of(findings: Sequence[Finding]) -> Finding:
-    """The finding with the shortest case line, of the first clause in the contract's order."""
-    return min(findings, key=simplicity)
-
-
-def simplicity(finding: Finding) -> tuple[bool, int, int]:
-    """By what findings are ordered, the simplest first."""
-    return not finding.case, len(finding.case), list(CLAUSES).index(finding.clause)
-
-
-def _marks(group: Sequence[Finding]) -> set[tuple[str, ...]]:
-    """What a group shares with another of the same cause: its simplest command, or what is wrong with numbers."""
-    wrong = {(one.cell, *one.signature) for one in group if not one.failed}
-    return {(simplest_of(group).again,), *wrong}
 
 
 class Report:
@@ -196,20 +172,9 @@ class Report:
     def red_tests(self, findings: Iterable[Finding]) -> set[str]:
         return {finding.node for finding in findings}
 
-    def groups(self) -> list[list[Finding]]:
-        """Findings that probably share a cause, the largest group first.
-
-        They are alike, have the same simplest command, or are told by one report, which calls by different kernels are.
-        """
-        alike: dict[tuple[str, str], list[Finding]] = {}
-        for finding in self.findings:
-            alike.setdefault((finding.cell, likeness(finding)), []).append(finding)
-        groups: list[list[Finding]] = []
-        for group in alike.values():
-            same = [one for one in groups if _marks(one) & _marks(group)]
-            groups = [one for one in groups if one not in same]
-            groups.append([finding for one in (*same, group) for finding in one])
-        return sorted(groups, key=lambda group: -len(group))
+    def causes(self) -> list[Cause]:
+        """Findings that probably share a cause, the largest group first."""
+        return causes(self.findings)
 
     def total(self) -> PropertyStats:
         total = PropertyStats()

@@ -23,7 +23,8 @@ from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import SEPARATOR, Finding
 from conformance.harness.findings.rendering import counted, one_line
 from conformance.harness.pytest_plugin.options import Options
-from conformance.harness.pytest_plugin.output.report import Report, likeness, simplicity
+from conformance.harness.pytest_plugin.output.causes import likeness, simplicity
+from conformance.harness.pytest_plugin.output.report import Report
 from conformance.harness.reports.minimiser import minimise
 from strategies.axes import DTYPES
 

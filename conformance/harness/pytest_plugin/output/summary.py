@@ -21,7 +21,8 @@ from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import LEFT_OUT, SEPARATOR, Finding, most_frequent
 from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
 from conformance.harness.pytest_plugin.output import models_summary
-from conformance.harness.pytest_plugin.output.report import MOST_NAMES, Report, likeness, simplest_of, simplicity
+from conformance.harness.pytest_plugin.output.causes import likeness
+from conformance.harness.pytest_plugin.output.report import MOST_NAMES, Report
 from conformance.harness.pytest_plugin.output.report_folders import SCRIPT
 from reference import histories
 from reference.histories import OPERATIONS
@@ -106,19 +107,17 @@ class Summary:
 
     def _grouped_lines(self) -> list[str]:
         """Of each probable cause: how many tests found it, in which clauses, and the command of its simplest case."""
-        groups = self.report.groups()
+        causes = self.report.causes()
         lines = []
-        for rank, found in enumerate(groups, 1):
+        for rank, cause in enumerate(causes, 1):
+            found, simplest = cause.findings, cause.simplest
             broken = [clause for clause in CLAUSES if any(finding.clause == clause for finding in found)]
-            simplest = simplest_of(found)
             what = one_line(simplest.lines[0]) if simplest.failed else likeness(simplest)
             tests = counted(len(self.report.red_tests(found)), "test")
-            text = f"{CELL_NAMES[simplest.cell]}, {what}, in {' '.join(broken)}"
-            lines += wrapped(text, self.width, f"cause {rank} of {len(groups)}, {tests}: ", MARGIN)
-            lines += [
-                MARGIN + simplest.again,
-                *self._script([simplest, *sorted(found, key=simplicity)]),
-            ]
+            needs = f", with {' and '.join(cause.needs)}" if cause.needs else ""
+            text = f"{CELL_NAMES[simplest.cell]}{needs}, {what}, in {' '.join(broken)}"
+            lines += wrapped(text, self.width, f"cause {rank} of {len(causes)}, {tests}: ", MARGIN)
+            lines += [MARGIN + simplest.again, *self._script(found)]
         return lines
 
     def _script(self, cause: Sequence[Finding]) -> list[str]:
@@ -155,7 +154,7 @@ class Summary:
         compared_something = len(recorder.tallies) > len(self.report.silent_tests())
         failed = [name for name in self.report.other_failures if name]
         if self.report.findings:
-            causes, tests = len(self.report.groups()), len(self.report.red_tests(self.report.findings))
+            causes, tests = len(self.report.causes()), len(self.report.red_tests(self.report.findings))
             text = f"{who} deviates from the documentation: {counted(causes, 'cause')}, {counted(tests, 'test')}"
             first = ("FAIL", text + self._asked())
         elif self.report.suite_errors or failed:

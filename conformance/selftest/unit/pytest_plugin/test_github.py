@@ -108,7 +108,7 @@ def test_causes_are_errors_and_what_does_not_fail_are_warnings():
 def test_annotations_are_no_more_than_github_shows_and_each_is_one_line():
     made = full()
     made.findings = [
-        replace(RAISES, cell="gru", case=f"v1 gru i{n} h1 t1 float32", lines=(f"{'x' * n} {HOSTILE}",))
+        replace(RAISES, cell="gru", case=f"v1 gru i1 h1 t1 float32 seed={n}", lines=(f"{'x' * n} {HOSTILE}",))
         for n in range(40)
     ]
     for n in range(40):

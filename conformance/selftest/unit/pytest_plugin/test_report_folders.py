@@ -161,7 +161,7 @@ def test_causes_of_one_kind_have_a_folder_each_and_none_names_that_of_another():
     second = replace(first, lines=("ValueError: too many",), case=RAISES.case + " seed=3")
     made = report(first, second)
     assert key_of(first) == key_of(second)
-    assert len(made.groups()) == 2
+    assert len(made.causes()) == 2
     assert findings_to_tell(made) == [first, second]
     made.folders = Folders(".conformance")
     made.folders.written[told_of(first)] = Written(".conformance/A2-lstm-call", "repro.py shows it: exit 10")
