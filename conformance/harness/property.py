@@ -133,6 +133,9 @@ class Property:
         for (dtype, route), counts in record.judged.items():
             here.recorder.judged_at(self.clause.id, record.cell, dtype, route).add(counts)
         here.recorder.deviated(record.node, findings)
+        if here.keeps_cases and record.case is not None:
+            red = [one for one in findings if one.outcome == RED]
+            here.recorder.compared(record.node, record.case.line(record.cell), red)
         tally = here.recorder.tally(record.node)
         tally.cases += 1
         tally.elements += record.elements

@@ -71,6 +71,7 @@ class Session:
     seconds_full the processor seconds that a model's call in full may be estimated to take
     spent        the seconds that cases took so far, and what they were estimated to take
     cut_short    whether the property at hand drew fewer cases than it may
+    keeps_cases  whether the recorder keeps case lines of each property and outcome
     on_case      called with the record of each case before a property looks at it
     build        the PyTorch that makes the calls; that of this process unless the executor has another
     """
@@ -89,6 +90,7 @@ class Session:
     seconds_full: float = math.inf
     spent: tuple[float, float] = (0.0, 0.0)
     cut_short: bool = False
+    keeps_cases: bool = False
     on_case: Callable[[CaseRecord], None] = lambda record: None
     routes: tuple[str, ...] = tuple(ROUTES)
     dtypes: tuple[str, ...] = DTYPES

@@ -3,7 +3,7 @@
     python -m conformance.selftest.golden_reports
 
 writes those anew that belong to the PyTorch at hand: each is kept as the last of `RELEASES` that has it writes it.
-What certain processors alone have is left out.
+What certain processors alone have is left out, and code in the documentation, which is its own script.
 docs/reports.md says what their scripts do on which release.
 """
 
@@ -26,13 +26,21 @@ RELEASES = ("2.2", "2.6", "2.9", "2.0", "2.13")
 """The releases that examples are written with, those that are asked first last."""
 
 
+OF_CODE = "test_code_in_the_documentation"
+"""How the names of the properties begin that are about code in the documentation."""
+
+
 def examples() -> list[Known]:
     """The known deviations of `RELEASES` that are kept: of those that have one folder the first."""
     first: dict[Path, Known] = {}
     flags = machine.cpu_flags()
     for known in load(SHIPPED):
         is_everybodys = known.severity == RED and not known.with_cpu_flag
-        if is_everybodys and any(known.concerns(release, flags) for release in RELEASES):
+        if (
+            is_everybodys
+            and not known.test.startswith(OF_CODE)
+            and any(known.concerns(release, flags) for release in RELEASES)
+        ):
             first.setdefault(folder_of(known), known)
     return list(first.values())
 

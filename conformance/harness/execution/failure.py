@@ -20,6 +20,9 @@ KILLED, EXITED, LOST = "killed", "exited", "lost"
 TIMED_OUT = "timed out"
 """The call did not return within its limit."""
 
+IN_BACKWARD = "in the backward pass"
+"""In which part of a call an exception was raised, as its message begins."""
+
 
 @dataclass(frozen=True)
 class Failure:

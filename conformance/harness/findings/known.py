@@ -34,7 +34,10 @@ TEXTS = ("elsewhere", "with_cpu_flag", "without_cpu_flag", "note", "owner", "rea
 NAN = "nan"
 LARGEST_FILE = 1_000_000
 """The most bytes of a file; the one of this suite has 40,000."""
-OPTIONAL = ("where", "expires", *TEXTS)
+OPTIONAL = ("where", "expires", "also", *TEXTS)
+
+Signature = tuple[str, str, str]
+"""Clause, field and kind."""
 
 
 class KnownError(ValueError):
@@ -46,6 +49,7 @@ class Known:
     """A deviation that was reported, or searched for and not found.
 
     clause, field, kind       a finding's signature
+    also                      further signatures of the same defect
     test, case                the property's name and its smallest case, empty where the property draws none
     torch                     the releases that have it (PEP 440)
     where                     narrows it to fields of a case, or to a cell, dtype or route
@@ -74,11 +78,17 @@ class Known:
     owner: str = ""
     reason: str = ""
     expires: date | None = None
+    also: tuple[Signature, ...] = ()
 
     @property
-    def signature(self) -> tuple[str, str, str]:
+    def signature(self) -> Signature:
         """A finding's signature."""
         return (self.clause, self.field, self.kind)
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Every signature that findings of it have."""
+        return (self.signature, *self.also)
 
     def concerns(self, release: str, cpu_flags: Collection[str]) -> bool:
         """Whether a PyTorch of this version has it on a processor with these flags."""
@@ -156,6 +166,7 @@ def _entry(path: Path, number: int, entry: Any) -> Known:
             parse(entry["case"])
         narrowed = _narrowed(entry.get("where", {}))
         expires = _date(entry.get("expires"))
+        also = _signatures(entry.get("also", []))
     except InvalidSpecifier as error:
         raise KnownError(f'{where}, {entry["id"]}: {error}; releases are written as ">=2.0,<2.4"') from None
     except (CaseError, ValueError) as error:
@@ -163,7 +174,17 @@ def _entry(path: Path, number: int, entry: Any) -> Known:
     texts = {name: str(entry.get(name, "")) for name in TEXTS}
     if texts["elsewhere"] not in ("", NAN):
         raise KnownError(f'{where}, {entry["id"]}: elsewhere is "{NAN}" or left out')
-    return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, expires=expires, **texts)
+    return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, expires=expires, also=also, **texts)
+
+
+def _signatures(value: Any) -> tuple[Signature, ...]:
+    """Further signatures. Raises ValueError."""
+    rows = value if isinstance(value, list) else [value]
+    for row in rows:
+        is_three = isinstance(row, list) and len(row) == 3 and all(isinstance(text, str) for text in row)
+        if not is_three or row[0] not in CLAUSES:
+            raise ValueError('also is a list of signatures such as ["B2", "output", "outside its bound"]')
+    return tuple((clause, field, kind) for clause, field, kind in rows)
 
 
 def _date(value: Any) -> date | None:
@@ -197,7 +218,7 @@ def matching(known: Iterable[Known], finding: Finding, case: Case | None) -> str
 
 
 def _is_of(entry: Known, finding: Finding) -> bool:
-    return entry.signature == finding.signature if not entry.elsewhere else finding.shows_nan
+    return finding.signature in entry.signatures if not entry.elsewhere else finding.shows_nan
 
 
 def _inside(entry: Known, finding: Finding, case: Case | None) -> bool:
@@ -208,9 +229,14 @@ def _inside(entry: Known, finding: Finding, case: Case | None) -> bool:
             return False
         else:
             value = getattr(case, name)
-        if not any(_equals(value, one) for one in several):
+        if not admits(value, several):
             return False
     return True
+
+
+def admits(value: object, permitted: Iterable[str]) -> bool:
+    """Whether a value is one of those that a field of `where` permits."""
+    return any(_equals(value, one) for one in permitted)
 
 
 def _equals(value: object, permitted: str) -> bool:

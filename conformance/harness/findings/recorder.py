@@ -226,6 +226,12 @@ class Finding:
 SEPARATOR = "|"
 """What stands between the parts of a key."""
 
+PASSED = "passed"
+"""The outcome of a case in which nothing deviates."""
+
+MOST_CASES = 200
+"""Cases that are kept of a property and outcome."""
+
 LEFT_OUT = "-"
 """What stands before an operation of a life cycle that does not apply."""
 
@@ -250,7 +256,8 @@ class Recorder:
     16-bit value, in units of roundoff, the largest sizes, for each real configuration that was tried whether it was in
     full, for each user's module and chapter the rows and steps of the smallest case that stands for a larger call, and
     how often each operation of a life cycle was done, by its name, each ordered pair of them, and each of them left out
-    because it does not apply.
+    because it does not apply; where entries for known deviations are to be written, also case lines of each property
+    and outcome.
     """
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
@@ -263,6 +270,14 @@ class Recorder:
     real: dict[str, bool] = field(default_factory=dict)
     reduced: dict[str, list[int]] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)
+    cases: dict[str, list[str]] = field(default_factory=dict)
+
+    def compared(self, node: str, line: str, findings: Sequence[Finding]) -> None:
+        """A case that a property looked at: kept by the property's node, under PASSED or under each signature."""
+        for outcome in {SEPARATOR.join(one.signature) for one in findings} or {PASSED}:
+            kept = self.cases.setdefault(SEPARATOR.join((node, outcome)), [])
+            if len(kept) < MOST_CASES and line not in kept:
+                kept.append(line)
 
     def measured(self, function: str, error: float) -> None:
         """The worst error of a function, such as `float16 tanh`, over every value."""
@@ -343,6 +358,8 @@ class Recorder:
         for ours, theirs in ((getattr(self, name), data[name]) for name in ("unsupported", "kernels", "lives")):
             for what, count in theirs.items():
                 ours[what] = ours.get(what, 0) + count
+        for place, lines in data["cases"].items():
+            self.cases.setdefault(place, []).extend(lines)
         self.looked_at(**data["largest"])
         for name, in_full in data["real"].items():
             self.looked_at_real(name, in_full)
@@ -363,6 +380,7 @@ class Recorder:
             "real": self.real,
             "reduced": self.reduced,
             "lives": self.lives,
+            "cases": self.cases,
         }
 
 

@@ -57,6 +57,9 @@ OPTIONS: dict[str, Option] = {
         "(none, 120 with --like)",
     ),
     "known": _several("FILE", "known deviations of your own, in the form of conformance/known.toml; may be repeated"),
+    "write-known": _one(
+        "FILE", "write an entry of known deviations for each cause of a red run, for --known; no file is overwritten"
+    ),
     "show-known": _flag("list every known deviation with its tracker after the run"),
     "fail-on": _several("CLAUSE[,CLAUSE]", "amber findings and remarks of these clauses fail the run; may be repeated"),
     "no-stale": _flag("fail on known deviations that no longer occur, and on properties that tested nothing"),

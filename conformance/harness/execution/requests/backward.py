@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from conformance.harness.execution import memory_layouts, tensors
-from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.failure import IN_BACKWARD, Failure
 from conformance.harness.execution.inputs import Inputs, inputs
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable, padded_output
 from conformance.harness.execution.observation import Differentiated
@@ -74,7 +74,7 @@ class Backward(ProblemRequest[Differentiated]):
             try:
                 self.pull_back(seen.route, pairs, retain_graph=self.passes_share_a_graph and not is_last)
             except Exception as error:  # the subject's own, whatever it is
-                return replace(seen, failure=Failure.raised(error, during="in the backward pass"))
+                return replace(seen, failure=Failure.raised(error, during=IN_BACKWARD))
             shared = sharing({name: parameter.grad for name, parameter in parameters.items()})
             got = of_inputs() | gradients_of(parameters)
             done.append(replace(seen, loss=loss, raw_gradients=got, shared=shared))

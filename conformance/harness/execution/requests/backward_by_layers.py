@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from conformance.harness.execution import tensors
-from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.failure import IN_BACKWARD, Failure
 from conformance.harness.execution.inputs import Inputs, PaddedOrPacked, inputs
 from conformance.harness.execution.module_call import call_module
 from conformance.harness.execution.observation import Differentiated, DifferentiatedByLayers
@@ -47,7 +47,7 @@ class BackwardByLayers(Backward):
         try:
             self.pull_back(blank.route, [pair for part in parts for pair in part])
         except Exception as error:  # the subject's own, whatever it is
-            return (replace(calls[0].seen, failure=Failure.raised(error, during="in the backward pass")),)
+            return (replace(calls[0].seen, failure=Failure.raised(error, during=IN_BACKWARD)),)
         return tuple(call.differentiated(loss) for call, loss in zip(calls, own, strict=True))
 
     def _called(self, modules: Modules, blank: Differentiated) -> list[_LayerCall]:

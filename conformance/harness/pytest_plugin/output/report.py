@@ -103,6 +103,7 @@ class Report:
         self.never_ran: list[str] = []
         self.unfinished: list[str] = []
         self.folders: Folders | None = None
+        self.entries_written = ""
 
     def header(self, seed: str | None) -> list[str]:
         judged, effort = self.session.subject.name, self.options.effort

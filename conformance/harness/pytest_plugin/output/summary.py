@@ -84,6 +84,7 @@ class Summary:
         facts = [
             *models_summary.lines(self.report),
             ("REPORTS", self.report.folders.said() if self.report.folders is not None else ""),
+            ("ENTRIES", self.report.entries_written),
             ("JUDGED", self._judged()),
             ("REAL", self._real()),
             ("LIVES", self._lives()),

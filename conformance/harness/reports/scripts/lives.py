@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from conformance.harness.checks.case_record import Found
 from conformance.harness.checks.lives import DOES, FACTS, GRADIENTS, MISSING, RESULTS, WEIGHTS
+from conformance.harness.execution.failure import IN_BACKWARD, MALFORMED
 from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.requests.life.history import at_the_end
 from conformance.harness.execution.requests.life.operations import NO_SUCH_DEVICE
@@ -207,7 +208,8 @@ def life(found: Found) -> str | None:
     done = [name for name, after in zip(history, lives(problem, history), strict=True) if after is not None]
     *before, valid = call.lines()
     lines = [*call.module_lines(), *before, *_lived(found, call, valid, done, called_between=not at_the_end(case.pick))]
-    shows, sound = (ends_so(seen.failure), ("returned",)) if seen.failure else (("another",), ("the same",))
+    failure = seen.failure if seen.failure is not None and seen.failure.kind != MALFORMED else None
+    shows, sound = (ends_so(failure), ("returned",)) if failure is not None else (("another",), ("the same",))
     return rendered(
         finding,
         "refusal.py.j2",
@@ -232,16 +234,21 @@ def _lived(found: Found, call: Call, valid: str, done: list[str], called_between
     seen, kind = found.seen, found.finding.kind
     assert isinstance(seen, AfterOperation)
     words = _words(call, valid)
+    in_backward = seen.failure is not None and seen.failure.message.startswith(IN_BACKWARD)
     for name in done[:-1]:
         yield from _operation(name, call, words)
         if called_between:
-            yield words["call"]
+            yield f"{words['result']}.sum().backward()" if in_backward else words["call"]
     last = list(_operation(done[-1], call, words, is_told=kind == DOES))
     if kind == DOES and seen.failure is None:
         yield from life_told.lines(seen, last, words)
         return
     yield from last
-    if seen.failure is not None:
+    if seen.failure is not None and seen.failure.kind == MALFORMED:
+        yield f"result = {words['result']}"
+        yield "kind = type(result).__name__"
+        yield "return 'the same type' if kind == 'Tensor' else f'another type: {kind}'"
+    elif seen.failure is not None:
         yield f"{words['result']}.sum().backward()"
     elif kind in (*FACTS.values(), WEIGHTS):
         yield from _read(kind, lives(call.problem, tuple(done)), valid)

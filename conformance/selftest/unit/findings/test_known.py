@@ -174,6 +174,9 @@ WRONG = {
     'where = { layout = ["bf", "batch_first"] }': "layout is never 'batch_first'",
     'where = { history = "melt" }': "history is never 'melt'; it is one of forward, ",
     'where = { cell = { cell = "lstm" } }': "cell is never ",
+    'also = [["B9", "output", "differs"]]': "also is a list of signatures such as",
+    'also = ["B2", "output", "differs"]': "also is a list of signatures such as",
+    "also = 3": "also is a list of signatures such as",
     "owners = 1": "no such key: owners",
 }
 """Lines that an entry cannot have, and what is said of them."""

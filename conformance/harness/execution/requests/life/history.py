@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from conformance.harness.execution import tensors
-from conformance.harness.execution.failure import Failure
+from conformance.harness.execution.failure import IN_BACKWARD, Failure
 from conformance.harness.execution.inputs import Inputs, inputs
 from conformance.harness.execution.lived import AfterOperation, Lived
 from conformance.harness.execution.module_call import call_module, guarded_call
@@ -117,7 +117,7 @@ def differentiated(module: torch.nn.Module, blank: Any) -> Any:
         if pairs:
             torch.autograd.backward([result for result, _ in pairs], [cotangent for _, cotangent in pairs])
     except Exception as error:  # the subject's own, whatever it is
-        return replace(seen, failure=Failure.raised(error, during="in the backward pass"))
+        return replace(seen, failure=Failure.raised(error, during=IN_BACKWARD))
     return replace(seen, raw_gradients=gradients_of(dict(module.named_parameters(remove_duplicate=False))))
 
 

@@ -1,0 +1,205 @@
+"""The plugin of `--write-known`: an entry of known deviations for each cause of a red run.
+
+An entry's `where` has to hold for every failing case of its cause that was seen, and for less than a tenth of the cases
+that passed in the same properties. A cause of which no such condition is found has no entry: it would cover too much.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from conformance.harness.execution import machine
+from conformance.harness.execution.subject import TORCH_NN
+from conformance.harness.findings.known import admits
+from conformance.harness.findings.recorder import PASSED, SEPARATOR
+from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.pytest_plugin.output.causes import Cause
+from conformance.harness.pytest_plugin.output.report import Report
+from strategies import Case, parse
+from strategies.axes import DTYPES, LAYOUT_WORDS, MEMORY
+from strategies.case import CELLS
+
+SUFFIX = ".toml"
+
+MOST_PASSED = 0.1
+"""The share of the passed cases that an entry may hold for."""
+
+MANY = 8
+"""From so many failing cases on it counts that none of them has a property."""
+
+SIZES = ("num_layers", "batch_size", "steps", "hidden_size", "input_size", "proj_size")
+
+HEAD = "# Written by --write-known: say of each entry why it is waived, and until when (owner, reason, expires)."
+
+Looked = tuple[str, Case]
+"""A cell and a case of it."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A key of `where` and its value, and what the value permits as an entry keeps it."""
+
+    key: str
+    value: str | list[str]
+
+    @property
+    def permits(self) -> tuple[str, ...]:
+        return tuple(self.value) if isinstance(self.value, list) else (self.value,)
+
+    def holds(self, looked: Looked) -> bool:
+        cell, case = looked
+        return admits(cell if self.key == "cell" else getattr(case, self.key), self.permits)
+
+
+def conditions(failing: Sequence[Looked]) -> Iterator[Condition]:
+    """What holds for every failing case, and not for every case."""
+    cases = [case for _, case in failing]
+    cells = {cell for cell, _ in failing}
+    if len(cells) < len(CELLS):
+        yield Condition("cell", [name for name in CELLS if name in cells])
+    for word in LAYOUT_WORDS:
+        if all(word in case.layout for case in cases):
+            yield Condition("layout", word)
+    for flag in ("packed", "unsorted", "bidirectional"):
+        values = {getattr(case, flag) for case in cases}
+        if values == {True} or (values == {False} and len(cases) >= MANY):
+            yield Condition(flag, str(values.pop()).lower())
+    for name, every in (("dtype", DTYPES), ("memory", MEMORY)):
+        values = {getattr(case, name) for case in cases}
+        if len(values) < len(every) and (len(cases) >= MANY or "float32" not in values | {"contiguous"} & values):
+            yield Condition(name, [value for value in every if value in values])
+    for size in SIZES:
+        least = min(getattr(case, size) for case in cases)
+        if least > (size != "proj_size"):
+            yield Condition(size, f">={least}")
+
+
+def narrowest(failing: Sequence[Looked], passed: Sequence[Looked]) -> list[Condition] | None:
+    """The fewest conditions that hold for every failing case and for few that passed; None where there are none."""
+    left, chosen, possible = list(passed), list[Condition](), list(conditions(failing))
+    while left and len(left) >= MOST_PASSED * len(passed):
+        free = [one for one in possible if one.key not in {other.key for other in chosen}]
+        best = min(free, key=lambda one: sum(map(one.holds, left)), default=None)
+        if best is None or all(map(best.holds, left)):
+            return None
+        chosen.append(best)
+        left = [looked for looked in left if best.holds(looked)]
+    return chosen
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a cause, or why it has none. where: None where it has none."""
+
+    cause: Cause
+    where: list[Condition] | None
+
+    def text(self, number: int, subject: str) -> str:
+        """The entry as TOML."""
+        first, named = self.cause.simplest, "pytorch" if subject == TORCH_NN else subject
+        others = sorted({one.signature for one in self.cause.findings} - {first.signature})
+        name = re.sub("[^a-z0-9]+", "-", one_line(named, 60).lower()).strip("-")
+        rows: dict[str, Any] = {
+            "id": f"{name}-{first.clause.lower()}-{number}",
+            "severity": first.severity,
+            "clause": first.clause,
+            "field": first.field,
+            "kind": first.kind,
+            "also": [list(signature) for signature in others],
+            "test": first.test,
+            "case": first.case,
+            "torch": f"=={machine.release()}.*",
+            "tracker": "none, written by --write-known",
+        }
+        lines = [f"{key} = {_value(value)}" for key, value in rows.items() if value != []]
+        where = ", ".join(f"{one.key} = {_value(one.value)}" for one in self.where or ())
+        return "\n".join(["[[deviation]]", *lines, *([f"where = {{ {where} }}"] if where else [])])
+
+
+def _value(value: str | list[Any]) -> str:
+    """A text, or a list of texts or lists, as TOML writes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def entries(report: Report) -> list[Entry]:
+    """An entry for each cause of a run, the one with most findings first."""
+    return [_entry(cause, report.session.recorder.cases) for cause in report.causes()]
+
+
+def _entry(cause: Cause, cases: dict[str, list[str]]) -> Entry:
+    places = {(one.node, one.signature) for one in cause.findings}
+    failing = _looked([SEPARATOR.join((node, *signature)) for node, signature in places], cases)
+    failing += [_parsed(one.case) for one in cause.findings if one.case]
+    passed = _looked({SEPARATOR.join((node, PASSED)) for node, _ in places}, cases)
+    return Entry(cause, narrowest(failing, passed) if failing else [])
+
+
+def _looked(places: Iterable[str], cases: dict[str, list[str]]) -> list[Looked]:
+    return [_parsed(line) for place in places for line in cases.get(place, ())]
+
+
+def _parsed(line: str) -> Looked:
+    case, cell = parse(line)
+    return cell, case
+
+
+def text_of(report: Report, made: Sequence[Entry]) -> str:
+    """The file: the entries of those causes that have one."""
+    subject = report.session.subject.name
+    kept = [entry for entry in made if entry.where is not None]
+    blocks = [entry.text(number, subject) for number, entry in enumerate(kept, 1)]
+    return "\n\n".join([f"{HEAD}\n# torch {torch.__version__}, {one_line(subject)}", *blocks]) + "\n"
+
+
+class KnownFile:
+    """Writes the entries once the last test has ended, and says so in the summary."""
+
+    def __init__(self, path: Path, report: Report) -> None:
+        self.path, self.report = path, report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not self.report.findings:
+            self.report.entries_written = f"nothing in {one_line(str(self.path))}: no deviation to write"
+            return
+        made = entries(self.report)
+        missing = [entry for entry in made if entry.where is None]
+        try:
+            with self.path.open("x", encoding="utf-8") as file:
+                file.write(text_of(self.report, made))
+        except OSError as error:
+            self.report.entries_written = f"{one_line(str(self.path))}: {error.strerror}; nothing was written"
+            session.exitstatus = session.exitstatus or pytest.ExitCode.USAGE_ERROR
+            return
+        said = f"{counted(len(made) - len(missing), 'cause')} in {one_line(str(self.path))}, for --known"
+        for entry in missing:
+            said += f"; none of {one_line(entry.cause.simplest.again)}: no condition sets it apart from what passed"
+        self.report.entries_written = said
+
+
+def install(config: pytest.Config, report: Report) -> None:
+    """Registers what --write-known needs in this process. Raises pytest.UsageError."""
+    given: Any = config.option.write_known
+    if given is None:
+        return
+    report.session.keeps_cases = True
+    if hasattr(config, "workerinput"):
+        return
+    path = config.invocation_params.dir / given
+    if path.suffix != SUFFIX:
+        raise pytest.UsageError(f"--write-known {one_line(given)}: the name of the file ends in {SUFFIX}")
+    if path.exists() or path.is_symlink():
+        raise pytest.UsageError(f"--write-known {one_line(given)}: it exists; name a new file, none is overwritten")
+    if not path.parent.is_dir():
+        raise pytest.UsageError(f"--write-known {one_line(given)}: no such folder; make it first")
+    config.pluginmanager.register(KnownFile(path, report), "conformance-known-file")
