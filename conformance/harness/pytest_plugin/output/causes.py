@@ -9,11 +9,15 @@ causes. Findings that need nothing are told apart by what deviates.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from conformance.clauses import CLAUSES
+from conformance.harness.cells import class_of
+from conformance.harness.checks.refusals import NOT_REFUSED
 from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Finding
@@ -34,7 +38,7 @@ LAYOUT = {
     "nohx": "no initial states",
     "drop": "dropout in evaluation mode",
 }
-SIZES = {"hidden_size": "units", "input_size": "features"}
+SIZES = {"batch_size": "rows", "steps": "steps", "hidden_size": "units", "input_size": "features"}
 
 PLAIN: Needs = frozenset()
 
@@ -47,8 +51,7 @@ def needs_of(case: Case) -> dict[str, Case]:
     for word in (word for word in LAYOUT if word in case.layout):
         found[LAYOUT[word]] = replace(case, layout=tuple(one for one in case.layout if one != word))
     if case.packed:
-        rows, steps = min(case.batch_size, FEW), min(case.steps, FEW)
-        found["packed rows"] = replace(case, lengths=(), batch_size=rows, steps=steps)
+        found["packed rows"] = replace(case, lengths=())
     if case.unsorted:
         found["rows that are not sorted"] = replace(case, lengths=tuple(sorted(case.lengths, reverse=True)))
     plain: dict[str, tuple[bool, Callable[[], Case]]] = {
@@ -60,14 +63,17 @@ def needs_of(case: Case) -> dict[str, Case]:
         "weights of a model": (case.weights is not None, lambda: replace(case, weights=None)),
     }
     found |= {words: without() for words, (has, without) in plain.items() if has}
-    own = {} if case.packed else {"batch_size": "rows", "steps": "steps"}
-    sizes = {name: words for name, words in (own | SIZES).items() if getattr(case, name) > FEW}
+    sizes = {name: words for name, words in SIZES.items() if getattr(case, name) > FEW}
     return found | {f"more than {FEW} {words}": _reduced(case, name) for name, words in sizes.items()}
 
 
 def _reduced(case: Case, name: str) -> Case:
-    changed: dict[str, int] = {name: FEW}
-    return replace(case, **changed)  # type: ignore[arg-type]
+    """The case with a size of `FEW`; of packed rows that are fewer, or shorter."""
+    changed: dict[str, Any] = {name: FEW}
+    if case.packed and name in ("batch_size", "steps"):
+        lengths = case.lengths[:FEW] if name == "batch_size" else tuple(min(length, FEW) for length in case.lengths)
+        changed = {"lengths": lengths, "batch_size": len(lengths), "steps": max(lengths)}
+    return replace(case, **changed)
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ class Placed:
     @property
     def is_certain(self) -> bool:
         return self.surely == self.perhaps
+
+    @property
+    def relatives(self) -> str:
+        """The class whose code it runs: RNN for either nonlinearity, one step or many."""
+        return class_of(self.finding.cell).removesuffix("Cell") if self.finding.cell else ""
 
     @property
     def is_gradient(self) -> bool:
@@ -101,55 +112,54 @@ class Cause:
         return self.findings[0]
 
 
-Groups = dict[tuple[Needs, tuple[str, ...]], list[Placed]]
-
-
 def causes(findings: Iterable[Finding]) -> list[Cause]:
     """The probable causes of red findings, the one with most findings first."""
     placed = [_placed(finding) for finding in findings]
-    every = {one.surely for one in placed}
-    placed = [replace(one, surely=_part_of(one.surely, every)) for one in placed]
-    groups: Groups = {}
+    seen = _Seen([one for one in placed if one.is_certain])
+    groups: dict[tuple[Needs, tuple[str, ...]], list[Placed]] = {}
     for one in sorted(placed, key=lambda one: (not one.is_certain, one.is_gradient, len(one.perhaps))):
-        needs = one.surely if one.is_certain else _likeliest(one, groups)
-        groups.setdefault((needs, () if needs else _joined(one, groups)), []).append(one)
-    return sorted((_cause(found) for found in groups.values()), key=lambda cause: -len(cause.findings))
-
-
-def _cause(found: Sequence[Placed]) -> Cause:
-    needs = frozenset.intersection(*(one.perhaps for one in found))
-    return Cause(tuple(sorted((one.finding for one in found), key=simplicity)), tuple(sorted(needs)))
-
-
-def _part_of(needs: Needs, others: Iterable[Needs]) -> Needs:
-    """The fewest of these needs that are all that another finding needs: the rest did not shrink away."""
-    return min((other for other in others if other and other <= needs), key=len, default=needs)
-
-
-def _joined(one: Placed, groups: Groups) -> tuple[str, ...]:
-    """What deviates in the group that a finding without needs joins: wrong gradients follow from wrong values."""
-    values = (VALUES, *one.what[1:])
-    follows = one.is_gradient and any(
-        other.finding.cell == one.finding.cell for other in groups.get((PLAIN, values), [])
+        needs = seen.explaining(one)
+        groups.setdefault((needs, () if needs else seen.joined(one)), []).append(one)
+        seen.perhaps.setdefault(needs)
+    return sorted(
+        (_cause(needs, found) for (needs, _), found in groups.items()), key=lambda cause: -len(cause.findings)
     )
-    return values if follows else one.what
 
 
-def _likeliest(one: Placed, groups: Groups) -> Needs:
-    """The needs of the cause that explains a finding which may need more than it surely does.
-
-    They are those of another finding of its cell that certainly needs this much and deviates alike. Where there is
-    none, they are all that it may need, or those of one that was placed so before.
-    """
-    cell, alike = one.finding.cell, {one.what, _joined(one, groups)}
-    fitting = [(needs, found) for (needs, _), found in groups.items() if one.surely <= needs <= one.perhaps]
-    certain = [needs for needs, found in fitting if any(_is_like(other, cell, alike) for other in found)]
-    others = [needs for needs, found in fitting if needs and not any(other.is_certain for other in found)]
-    return next(iter([*certain, *others]), one.perhaps)
+def _cause(needs: Needs, found: Sequence[Placed]) -> Cause:
+    shared = needs or frozenset.intersection(*(one.perhaps for one in found))
+    return Cause(tuple(sorted((one.finding for one in found), key=simplicity)), tuple(sorted(shared)))
 
 
-def _is_like(other: Placed, cell: str, what: Collection[tuple[str, ...]]) -> bool:
-    return other.is_certain and other.finding.cell == cell and other.what in what
+class _Seen:
+    """What findings surely need that may need nothing else, and what others were explained by so far, in order."""
+
+    def __init__(self, certain: Sequence[Placed]) -> None:
+        self.certain = Counter((one.surely, one.relatives) for one in certain)
+        self.plain = {(one.finding.cell, one.what) for one in certain if not one.surely}
+        self.sets = Counter(one.surely for one in certain)
+        self.perhaps: dict[Needs, None] = {}
+
+    def explaining(self, one: Placed) -> Needs:
+        """The needs of the cause that explains a finding best: the fewest, that is what did not shrink away is left
+        out; then those of its class; then those of most findings."""
+        if not one.surely and (one.is_certain or (one.finding.cell, self.joined(one)) in self.plain):
+            return PLAIN
+        fitting = [
+            needs for needs in self.sets if needs and needs <= one.perhaps and (needs & one.surely or not one.surely)
+        ]
+        if fitting:
+            return min(fitting, key=lambda needs: self._order(needs, one.relatives))
+        earlier = (needs for needs in self.perhaps if needs and one.surely <= needs <= one.perhaps)
+        return next(earlier, one.perhaps)
+
+    def _order(self, needs: Needs, relatives: str) -> tuple[int, int, int]:
+        return len(needs), -self.certain[needs, relatives], -self.sets[needs]
+
+    def joined(self, one: Placed) -> tuple[str, ...]:
+        """What deviates in the group that a finding without needs joins: wrong gradients follow from wrong values."""
+        values = (VALUES, *one.what[1:])
+        return values if one.is_gradient and (one.finding.cell, values) in self.plain else one.what
 
 
 def _placed(finding: Finding) -> Placed:
@@ -174,7 +184,8 @@ def what_deviates(finding: Finding) -> tuple[str, ...]:
     if finding.surrounding:
         return (finding.surrounding,)
     if case is not None and case.spoil:
-        return (INVALID, read(case.spoil).argument)
+        is_accepted = finding.kind == NOT_REFUSED
+        return (INVALID, read(case.spoil).argument if is_accepted else re.sub(r"\d+", "#", finding.kind))
     if finding.failed:
         return ("raised", likeness(finding))
     if finding.clause.startswith("I"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ import pytest
 import torch
 
 from conformance.harness.execution import machine
+from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN
-from conformance.harness.findings.known import admits
+from conformance.harness.findings.known import Signature, admits
 from conformance.harness.findings.recorder import PASSED, SEPARATOR
 from conformance.harness.findings.rendering import counted, one_line
-from conformance.harness.pytest_plugin.output.causes import Cause
+from conformance.harness.pytest_plugin.output.causes import Cause, needs_of
 from conformance.harness.pytest_plugin.output.report import Report
 from strategies import Case, parse
 from strategies.axes import DTYPES, LAYOUT_WORDS, MEMORY
@@ -97,15 +98,19 @@ def narrowest(failing: Sequence[Looked], passed: Sequence[Looked]) -> list[Condi
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of a cause, or why it has none. where: None where it has none."""
+    """An entry of a cause, or why it has none.
+
+    signatures  those of its failing cases, its simplest finding's first
+    where       None where it has none
+    """
 
     cause: Cause
+    signatures: tuple[Signature, ...]
     where: list[Condition] | None
 
     def text(self, number: int, subject: str) -> str:
         """The entry as TOML."""
         first, named = self.cause.simplest, "pytorch" if subject == TORCH_NN else subject
-        others = sorted({one.signature for one in self.cause.findings} - {first.signature})
         name = re.sub("[^a-z0-9]+", "-", one_line(named, 60).lower()).strip("-")
         rows: dict[str, Any] = {
             "id": f"{name}-{first.clause.lower()}-{number}",
@@ -113,7 +118,7 @@ class Entry:
             "clause": first.clause,
             "field": first.field,
             "kind": first.kind,
-            "also": [list(signature) for signature in others],
+            "also": [list(signature) for signature in self.signatures[1:]],
             "test": first.test,
             "case": first.case,
             "torch": f"=={machine.release()}.*",
@@ -132,20 +137,39 @@ def _value(value: str | list[Any]) -> str:
 
 
 def entries(report: Report) -> list[Entry]:
-    """An entry for each cause of a run, the one with most findings first."""
-    return [_entry(cause, report.session.recorder.cases) for cause in report.causes()]
+    """An entry for each cause of a run, the one with most findings first.
+
+    A property that fails in several ways reports the smallest case of each signature. A failing case of another size
+    may be of another cause: it is of the first whose needs it has, and whose cells.
+    """
+    causes, cases = report.causes(), report.session.recorder.cases
+    by_needs = sorted(causes, key=lambda cause: -len(cause.needs))
+    failing: dict[int, list[tuple[Signature, Looked]]] = {id(cause): [] for cause in causes}
+    for one in report.findings:
+        lines = cases.get(SEPARATOR.join((one.node, *one.signature)), [])
+        for looked in map(_parsed, lines):
+            cause = next((cause for cause in by_needs if _may_be_of(cause, looked)), None)
+            if cause is not None:
+                failing[id(cause)].append((one.signature, looked))
+    return [_entry(cause, failing[id(cause)], cases) for cause in causes]
 
 
-def _entry(cause: Cause, cases: dict[str, list[str]]) -> Entry:
-    places = {(one.node, one.signature) for one in cause.findings}
-    failing = _looked([SEPARATOR.join((node, *signature)) for node, signature in places], cases)
-    failing += [_parsed(one.case) for one in cause.findings if one.case]
-    passed = _looked({SEPARATOR.join((node, PASSED)) for node, _ in places}, cases)
-    return Entry(cause, narrowest(failing, passed) if failing else [])
+def _may_be_of(cause: Cause, looked: Looked) -> bool:
+    cell, case = looked
+    there = needs_of(case)
+    return cell in {one.cell for one in cause.findings} and all(
+        one in there for one in cause.needs if one not in ROUTES
+    )
 
 
-def _looked(places: Iterable[str], cases: dict[str, list[str]]) -> list[Looked]:
-    return [_parsed(line) for place in places for line in cases.get(place, ())]
+def _entry(cause: Cause, seen: Sequence[tuple[Signature, Looked]], cases: dict[str, list[str]]) -> Entry:
+    own = [(one.signature, _parsed(one.case)) for one in cause.findings if one.case]
+    failing = [looked for _, looked in (*own, *seen)]
+    nodes = {one.node for one in cause.findings}
+    passed = [_parsed(line) for node in nodes for line in cases.get(SEPARATOR.join((node, PASSED)), ())]
+    others = {*(one.signature for one in cause.findings), *(signature for signature, _ in seen)}
+    first = cause.simplest.signature
+    return Entry(cause, (first, *sorted(others - {first})), narrowest(failing, passed) if failing else [])
 
 
 def _parsed(line: str) -> Looked:

@@ -16,6 +16,7 @@ BOUND = "test_results_lie_within_their_error_bound"
 EVERY_STEP = "test_every_step_of_every_layer_lies_within_its_error_bound"
 PACKED = "test_packed_results_lie_within_their_error_bound"
 PACKED_GRADIENTS = "test_gradients_of_packed_sequences_lie_within_their_error_bound"
+PACKED_STEPS = "test_every_step_of_every_packed_layer_lies_within_its_error_bound"
 GRADIENTS = "test_gradients_lie_within_their_error_bound"
 
 
@@ -109,3 +110,23 @@ def test_shape_and_exception_that_need_nothing_are_told_from_numbers():
         ),
     ]
     assert len(causes(several)) == 3
+
+
+def test_several_defects_at_once_are_a_cause_each():
+    """What a run of a subject with ten defects found: what did not shrink away makes no further causes."""
+    of = {
+        "bias": ["rnn_tanh i1 h1 t1 nobias float32", "rnn_relu i1 h1 t1 l2 nobias float32"],
+        "batch_first": ["rnn_tanh i1 h1 t2 bf float32", "rnn_relu i1 h1 t1 bi bf nohx float32"],
+        "layers": ["lstm i1 h1 t1 l2 float32", "lstm i2 h1 t2 l2 float32"],
+        "directions": ["gru i1 h1 t1 bi float32", "gru i1 h1 t1 l2 bi bfloat16", "gru i1 h1 t1 l2 bi float16"],
+        "unbatched": ["gru i1 h1 t2 unb float32", "gru i1 h3 t2 l2 unb bfloat16"],
+        "steps": ["gru i1 h1 t10 float32"],
+    }
+    findings = {name: [found(EVERY_STEP, f"v1 {line}", "B2") for line in lines] for name, lines in of.items()}
+    findings["steps"].append(found(PACKED_STEPS, "v1 gru i1 h1 t10, float32", "B2"))
+    several = [*(one for found in findings.values() for one in found)]
+    told = causes(several)
+    assert [len(cause.findings) for cause in told] == sorted(map(len, findings.values()), reverse=True)
+    for cause in told:
+        (name,) = {name for name, found in findings.items() if set(found) & set(cause.findings)}
+        assert set(findings[name]) == set(cause.findings), cause.needs
