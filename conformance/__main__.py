@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from conformance.harness.cells import MODULES, SINGLE_STEPS
+from conformance.harness.foreign_text import MOST, one_line
 
 REPORTS = Path(".conformance")
 
@@ -31,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
     wrong = 2
 
     def error(self, message: str) -> NoReturn:
-        self.exit(self.wrong, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(self.wrong, one_line(f"{self.prog}: {message}; see {self.prog} --help", MOST) + "\n")
 
 
 def _seed(text: str) -> int:

@@ -8,6 +8,7 @@ from packaging.specifiers import SpecifierSet
 
 from conformance.harness.execution.routes import CONSTRUCTOR, PACKING, ROUTES
 from conformance.harness.findings.rendering import listed
+from conformance.harness.foreign_text import piece
 from reference.histories import OPERATIONS
 from reference.invalid_calls import PLACES, spoils
 from strategies.axes import DTYPES, LAYOUT_WORDS, MEMORY
@@ -47,10 +48,10 @@ def permitted(name: str, value: object) -> str:
         if text[:1] in ("<", ">", "=", "!"):
             SpecifierSet(text)
         elif not (text.isascii() and text.isdecimal()):
-            raise ValueError(f"{name} is never {text[:60]!r}; it is a whole number, or a comparison such as '>=2'")
+            raise ValueError(f"{name} is never '{piece(text)}'; it is a whole number, or a comparison such as '>=2'")
         return text
     if name not in NAMES:
-        raise ValueError(f"where has no field {name[:60]!r}; it has {', '.join((*NAMES, *NUMBERS))}")
+        raise ValueError(f"where has no field '{piece(name)}'; it has {', '.join((*NAMES, *NUMBERS))}")
     if text.lower() not in NAMES[name]:
-        raise ValueError(f"{name} is never {text[:60]!r}; it is one of {listed(NAMES[name], MOST_LISTED)}")
+        raise ValueError(f"{name} is never '{piece(text)}'; it is one of {listed(NAMES[name], MOST_LISTED)}")
     return text

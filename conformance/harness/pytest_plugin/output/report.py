@@ -19,13 +19,17 @@ from conformance.harness.findings.counts import PropertyStats
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, as_repeat
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import case_of, counted, one_line
+from conformance.harness.findings.rendering import case_of, counted
+from conformance.harness.foreign_text import MOST, block, one_line, piece, said_by, told_of_import
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.session import Session
 
 if TYPE_CHECKING:
     from conformance.harness.pytest_plugin.output.report_folders import Folders
+
+LONGEST_TRACEBACK = 100_000
+"""The most characters of a failure: all findings of a test, or the traceback of an error of the suite."""
 
 FINDINGS = "conformance findings"
 SUITE_ERROR = "conformance suite error"
@@ -44,10 +48,21 @@ def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error
     if findings:
         tell(report, findings)
     else:
-        report.user_properties.append((SUITE_ERROR, one_line(f"{type(error).__name__}: {error}")))
+        report.user_properties.append((SUITE_ERROR, said_by(error)))
         report.sections.append(
             ("error of the suite", "Not a deviation of PyTorch: please report it, with the traceback above.")
         )
+
+
+def sanitise(report: pytest.TestReport) -> None:
+    """Leaves nothing in a report that moves a cursor or has no end: in what a test printed, a reason, a traceback."""
+    report.sections = [(title, block(text)) for title, text in report.sections]
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = path, line, one_line(reason, MOST)
+    text = str(report.longrepr) if report.outcome == "failed" else ""
+    if (shown := block(text, LONGEST_TRACEBACK)) != text:
+        report.longrepr = shown
 
 
 def tell(report: pytest.TestReport, findings: Sequence[Finding]) -> None:
@@ -129,15 +144,16 @@ class Report:
         self.folders: Folders | None = None
 
     def header(self, seed: str | None) -> list[str]:
-        judged, effort = self.session.subject.name, self.options.effort
+        judged, effort = piece(self.session.subject.name), self.options.effort
         left_out = ", ".join(route for route in ROUTES if route not in self.options.routes)
         without = f", left out by --route: {left_out}" if left_out else ""
         models = self.session.fleet
         of = [f"conformance: {len(models.configurations)} configurations of {one_line(', '.join(models.sources))}"]
         return [
             machine.describe(),
-            f"conformance: subject {judged}, effort {effort}, seed {seed or 'fixed'}{without}",
+            f"conformance: subject {judged}, effort {effort}, seed {piece(seed or 'fixed')}{without}",
             *(of if models.sources else []),
+            *told_of_import(self.options.printed),
             *(f"conformance: {one} was set; undone for this run" for one in self.session.put_right),
         ]
 
