@@ -12,6 +12,7 @@ from typing import NoReturn, TypeAlias
 
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.foreign_text import MOST, one_line
+from conformance.harness.isolation import limits
 
 REPORTS = Path(".conformance")
 
@@ -195,6 +196,7 @@ def _report(given: argparse.Namespace) -> int:
 
 def run(argv: list[str]) -> int:
     """`main`, whose output may go to a program that stops reading, such as head."""
+    limits.no_core_files()
     try:
         try:
             return main(argv)

@@ -16,6 +16,7 @@ from conformance.harness.execution.machine import Build
 from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject
+from conformance.harness.findings.known import version_of
 from conformance.harness.findings.recorder import Finding, Key
 from conformance.harness.findings.rendering import counted
 from conformance.harness.foreign_text import MOST, one_line, say
@@ -133,7 +134,7 @@ def _found(records: Sequence[CaseRecord]) -> dict[Key, Finding]:
 
 def _order(verdict: Verdict) -> tuple[bool, Version]:
     """By release; what has none comes last."""
-    return verdict.build is None, Version(verdict.build.version if verdict.build else "0")
+    return verdict.build is None, version_of(verdict.build.version) if verdict.build else Version("0")
 
 
 def _release(verdict: Verdict) -> str:

@@ -19,6 +19,9 @@ MOST = 1000
 LONGEST_BLOCK = 20_000
 """The most characters of several lines, such as a traceback or what a test printed."""
 
+LONGEST_TRACEBACK = 100_000
+"""The most characters of a failure: all findings of a test, or the traceback of an error of the suite."""
+
 LONGEST_PIECE = 160
 """The most characters of a value, a name or a path inside a line about an error, so that its remedy has room."""
 

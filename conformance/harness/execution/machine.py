@@ -79,6 +79,10 @@ def devices() -> tuple[str, ...]:
     return tuple(found)
 
 
+_RELEASE = re.compile(r"[0-9]+\.[0-9]+")
+"""How a version begins."""
+
+
 @dataclass(frozen=True)
 class Build:
     """What judgements depend on of a PyTorch and the machine that it is on, as data.
@@ -97,11 +101,17 @@ class Build:
     @property
     def release(self) -> str:
         """Its major.minor version."""
-        return ".".join(self.version.split(".")[:2])
+        begins = _RELEASE.match(self.version)
+        return begins.group() if begins else self.version
 
     def at_least(self, major: int, minor: int) -> bool:
         """Whether it is of that release or a newer one."""
-        return tuple(int(part) for part in self.release.split(".")) >= (major, minor)
+        return not self.has_version or tuple(map(int, self.release.split("."))) >= (major, minor)
+
+    @property
+    def has_version(self) -> bool:
+        """Whether its version is one; that of a build of one's own may be none, which then is newer than all."""
+        return _RELEASE.match(self.version) is not None
 
 
 @cache

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness.findings.known_values import permitted
@@ -86,7 +86,7 @@ class Known:
             return False
         if self.without_cpu_flag and (not cpu_flags or self.without_cpu_flag in cpu_flags):
             return False
-        return SpecifierSet(self.torch).contains(Version(release).base_version, prereleases=True)
+        return SpecifierSet(self.torch).contains(version_of(release).base_version, prereleases=True)
 
     def is_expired(self, day: date) -> bool:
         """Whether it covers nothing any more on this day."""
@@ -99,6 +99,18 @@ class Known:
         by = f" by {self.owner}" if self.owner else ""
         because = f": {self.reason}" if self.reason else ""
         return one_line(f"waived{until}{by}{because}", MOST) if until or by or because else ""
+
+
+NEWER_THAN_ALL = Version("9999")
+"""What a PyTorch is taken for whose version is none, as that of a build of one's own may be."""
+
+
+def version_of(release: str) -> Version:
+    """A PyTorch's version as one that can be compared."""
+    try:
+        return Version(release)
+    except (InvalidVersion, TypeError):
+        return NEWER_THAN_ALL
 
 
 def today() -> date:

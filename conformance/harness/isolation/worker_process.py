@@ -63,7 +63,7 @@ class _DiedImporting(ChildError):
     """A child died while it imported these subjects, as `how` says."""
 
     def __init__(self, texts: Sequence[str], failure: Failure) -> None:
-        super().__init__(f"while it imported {', '.join(texts)} a child: {failure.title}")
+        super().__init__(f"while it imported {', '.join(texts)} a child {failure.fate}")
         self.failure = failure
 
 
@@ -161,7 +161,7 @@ class WorkerProcess:
         try:
             self._living(texts)
         except _DiedImporting as died:
-            return f"{piece(', '.join(texts))}: importing has to work first, and its process {died.failure.title}"
+            return f"{piece(', '.join(texts))}: importing has to work first, and its process {died.failure.fate}"
         except SubjectError as error:
             return one_line(str(error), MOST)
         return ""
@@ -249,7 +249,7 @@ class _Server:
     def _how(self) -> str:
         """How it ended, where that is known already."""
         with suppress(subprocess.TimeoutExpired):
-            return f": {Failure.of_exit(self.process.wait(GRACE_SECONDS), 0).title}"
+            return f": it {Failure.of_exit(self.process.wait(GRACE_SECONDS), 0).fate}"
         return ""
 
     def close(self) -> None:

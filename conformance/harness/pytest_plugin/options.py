@@ -110,7 +110,7 @@ class Options:
         import torch
 
         flags = machine.cpu_flags()
-        return tuple(entry for entry in self.known if entry.concerns(torch.__version__, flags))
+        return tuple(entry for entry in self.known if entry.concerns(str(torch.__version__), flags))
 
 
 def read(

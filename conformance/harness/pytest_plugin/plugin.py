@@ -224,10 +224,17 @@ def _tell(item: pytest.Item, call: pytest.CallInfo[None], told: pytest.TestRepor
     elif isinstance(error, Deviation):
         report.tell(told, [error.finding])
     if found is not None:
-        item.user_properties += junit.of_property(told, found, cell_of(item))
+        _add_properties(item, junit.of_property(told, found, cell_of(item)))
     elif _is_replay(item):
         entry = item.callspec.params["known_deviation"]  # type: ignore[attr-defined]
-        item.user_properties += junit.of_entry(told, entry, cell_of(item))
+        _add_properties(item, junit.of_entry(told, entry, cell_of(item)))
+
+
+def _add_properties(item: pytest.Item, properties: list[tuple[str, str]]) -> None:
+    """Gives a test these properties, in the place of those that it had when it was run before."""
+    names = [name for name, _ in properties]
+    item.user_properties[:] = [one for one in item.user_properties if one[0] not in names]
+    item.user_properties += properties
 
 
 def _is_replay(item: pytest.Item) -> bool:
@@ -276,12 +283,13 @@ def _write_folders(terminal: Any, config: pytest.Config) -> None:
     given = config.option
     seconds = f"{report_folders.seconds_left(given.deadline):.0f} s"
     terminal.write_line(f"conformance: writing a folder for each distinct finding, {seconds} at most; Ctrl-C ends that")
-    config.stash[REPORT].folders = report_folders.write(
-        config.stash[REPORT],
-        given.reports,
-        config.invocation_params.dir,
-        config.rootpath,
-        given.hypothesis_seed,
-        given.call_limit,
-        given.deadline,
-    )
+    with config.stash[REPORT].writing_folders():
+        config.stash[REPORT].folders = report_folders.write(
+            config.stash[REPORT],
+            given.reports,
+            config.invocation_params.dir,
+            config.rootpath,
+            given.hypothesis_seed,
+            given.call_limit,
+            given.deadline,
+        )

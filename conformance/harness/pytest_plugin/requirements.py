@@ -23,14 +23,22 @@ def require_packages() -> None:
             raise usage_error(f"{name} is not installed: {remedy}") from None
         if name == "packaging":
             continue
-        from packaging.version import Version
-
-        if Version(found) < Version(oldest):
-            raise usage_error(f"{name} {found} is too old, {oldest} or newer is needed: {remedy}")
+        if _is_older(found, oldest):
+            raise usage_error(f"{name} {piece(found)} is too old, {oldest} or newer is needed: {remedy}")
     try:
         import torch  # noqa: F401
     except (ImportError, OSError) as error:
         raise usage_error(f"torch cannot be imported ({said_by(error)}): {REMEDY['torch']}") from None
+
+
+def _is_older(found: str, oldest: str) -> bool:
+    """Whether a release is older than another. A build of one's own may have a version that is none: it is taken."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(found) < Version(oldest)
+    except (InvalidVersion, TypeError):
+        return False
 
 
 MOST_DIGITS = 40

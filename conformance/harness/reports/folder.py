@@ -66,7 +66,7 @@ def as_data(finding: Finding, seed: str) -> dict[str, Any]:
         "finding": json.loads(json.dumps(finding.to_json())),  # lists as they are read back
         "seed": seed,
         "subject": finding.subject,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "machine": machine.describe(),
     }

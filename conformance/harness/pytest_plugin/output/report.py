@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,10 @@ from conformance.harness.execution import machine
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.counts import PropertyStats
 from conformance.harness.findings.deviation import Deviation
-from conformance.harness.findings.recorder import Finding, as_repeat
+from conformance.harness.findings.recorder import Finding, Key, as_repeat
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import case_of, counted
-from conformance.harness.foreign_text import MOST, block, one_line, piece, said_by, told_of_import
+from conformance.harness.foreign_text import LONGEST_TRACEBACK, MOST, block, one_line, piece, said_by, told_of_import
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.session import Session
@@ -28,8 +29,7 @@ from conformance.harness.session import Session
 if TYPE_CHECKING:
     from conformance.harness.pytest_plugin.output.report_folders import Folders
 
-LONGEST_TRACEBACK = 100_000
-"""The most characters of a failure: all findings of a test, or the traceback of an error of the suite."""
+NO_VERSION = "conformance: its version is none: it is taken for a release that is newer than all others"
 
 FINDINGS = "conformance findings"
 SUITE_ERROR = "conformance suite error"
@@ -130,6 +130,7 @@ class Report:
         self.collected: list[str] = []
         self.merged: set[str] = set()
         self.findings: list[Finding] = []
+        self._found = set[tuple[str, Key]]()
         self.suite_errors: list[tuple[str, str]] = []
         self.other_failures: list[str] = []
         self.gone: list[str] = []
@@ -142,6 +143,18 @@ class Report:
         self.never_ran: list[str] = []
         self.unfinished: list[str] = []
         self.folders: Folders | None = None
+        self.is_writing_folders = False
+
+    @contextmanager
+    def writing_folders(self) -> Iterator[None]:
+        """While folders are written Ctrl-C ends that alone."""
+        self.is_writing_folders = True
+        try:
+            yield
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.is_writing_folders = False
 
     def header(self, seed: str | None) -> list[str]:
         judged, effort = piece(self.session.subject.name), self.options.effort
@@ -151,6 +164,7 @@ class Report:
         of = [f"conformance: {len(models.configurations)} configurations of {one_line(', '.join(models.sources))}"]
         return [
             machine.describe(),
+            *([] if machine.build().has_version else [NO_VERSION]),
             f"conformance: subject {judged}, effort {effort}, seed {piece(seed or 'fixed')}{without}",
             *(of if models.sources else []),
             *told_of_import(self.options.printed),
@@ -164,10 +178,10 @@ class Report:
         for name, value in report.user_properties:
             explained |= name in (FINDINGS, SUITE_ERROR, FIXED)
             if name == FINDINGS:
-                self.findings += [Finding.from_json(data) for data in value]  # type: ignore[attr-defined]
-            elif name == SUITE_ERROR:
+                self._add(report.nodeid, [Finding.from_json(data) for data in value])  # type: ignore[attr-defined]
+            elif name == SUITE_ERROR and report.nodeid not in dict(self.suite_errors):
                 self.suite_errors.append((report.nodeid, str(value)))
-            elif name == FIXED and report.when == "call":
+            elif name == FIXED and report.when == "call" and value not in self.gone:
                 self.gone.append(str(value))
             elif name == STILL_THERE and report.when == "call":
                 self.still_there.append(str(value))
@@ -177,8 +191,14 @@ class Report:
                 self.not_reached[str(value)] += 1
             elif name == CUT_SHORT and report.when == "call":
                 self.cut_short.add(str(value))
-        if report.outcome == "failed" and not explained:
+        if report.outcome == "failed" and not explained and report.nodeid not in self.other_failures:
             self.other_failures.append(report.nodeid)
+
+    def _add(self, nodeid: str, findings: Sequence[Finding]) -> None:
+        """Adds what a test found, once: it has several reports where a plugin has it run again."""
+        keys = {(nodeid, finding.key) for finding in findings}
+        self.findings += [finding for finding in findings if (nodeid, finding.key) not in self._found]
+        self._found |= keys
 
     def merge(self, worker: str, data: dict[str, Any]) -> None:
         """Adds what a worker recorded, once: one that is interrupted may say it at its end too."""

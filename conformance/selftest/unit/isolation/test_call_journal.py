@@ -99,7 +99,8 @@ while True:
 def test_record_outlives_its_process_and_is_told_from_that_of_a_living_one(limit, said, box, tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "dead.box"), limit], check=False, timeout=60)
     assert Failure.of_exit(done.returncode, float(limit)).title == said
-    (record,) = call_journal.left_behind(tmp_path)
+    (record,), others = call_journal.left_behind(tmp_path)
+    assert others == []
     assert record.inside
     assert record.test == {"test": "test_killed"}
     assert record.case == "v1 gru i1 h1 t2 float32 fill=zeros"
