@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conformance.harness.foreign_text import MOST, one_line, text_of
+from conformance.harness.foreign_text import MOST, one_line, piece, text_of
 from conformance.harness.pytest_plugin import command_line, deadline, requirements
 from conformance.harness.pytest_plugin.command_line import AXES, EFFORTS, usage_error
 from conformance.harness.pytest_plugin.items import cell_of, is_asked_for, lack_of, own_test, property_of
@@ -248,7 +248,8 @@ def pytest_warning_recorded(warning_message: Any) -> None:
     line = warning_message.line or linecache.getline(warning_message.filename, warning_message.lineno)
     warning_message.message = text_of(warning_message.message, MOST)
     warning_message.filename, warning_message.line = one_line(warning_message.filename), one_line(line)
-    if not warning_message.category.__name__.isidentifier():
+    name = warning_message.category.__name__
+    if not name.isidentifier() or piece(name) != name:
         warning_message.category = UserWarning
 
 

@@ -148,7 +148,7 @@ BITS = (
     "\x9b31m \x00 \x7f\t",
     "<b>&amp;[x](y) `_*|",
     "\u202eright to left\u2066\u200f",
-    "lone \ud800 surrogate",
+    "lone \udcff surrogate",
 )
 HOSTILE = [*BITS, "x" * 20_000, "".join(BITS) + "x" * 20_000]
 """Texts that move a cursor, end a line, turn a direction round, are no text, or have no end."""

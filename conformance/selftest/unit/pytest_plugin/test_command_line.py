@@ -90,7 +90,7 @@ IN_TURN = """
 import contextlib, io, json, sys
 import pytest
 
-for arguments in json.loads(sys.argv[1]):
+for arguments in json.load(sys.stdin):
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = pytest.main(arguments)
@@ -101,8 +101,8 @@ for arguments in json.loads(sys.argv[1]):
 def run_in_turn(runs):
     """Runs that end before a test, one after the other in one process: exit code and output of each."""
     arguments = json.dumps([["-p", "no:cacheprovider", *run] for run in runs])
-    command = [sys.executable, "-c", IN_TURN, arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    command = [sys.executable, "-c", IN_TURN]
+    done = subprocess.run(command, cwd=ROOT, input=arguments, capture_output=True, text=True, timeout=300, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -18,6 +18,7 @@ from conformance.harness.isolation.call_journal import Record
 from conformance.harness.pytest_plugin import crash_recovery, deadline, requirements
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED
 from conformance.results.files import load
+from conformance.selftest.unit.pytest_plugin.test_summary import report as summary_report
 from strategies import parse
 
 ROOT = Path(__file__).parents[4]
@@ -410,3 +411,129 @@ def test_interrupted_run_ends_within_seconds_says_that_it_is_incomplete_and_leav
     assert made.reason.startswith("interrupted; ")
     time.sleep(0.5)
     assert not marked(start.mark)
+
+
+INTERRUPTED_TWICE = """
+import os, signal, sys, time
+import pytest
+
+def interrupt(before):
+    print("interrupted " + before, flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+
+def pytest_runtest_logfinish():
+    if os.environ["FIRST"] == "in a test":
+        interrupt("in a test")
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish():
+    for _ in range(int(os.environ["BEFORE"])):
+        interrupt("before the summary")
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure():
+    print("all said", flush=True)
+"""
+
+AT_THE_END = """
+import os, signal
+def pytest_terminal_summary(config):
+    config.add_cleanup(lambda: None)
+
+class Late:
+    def pytest_unconfigure(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        print("not reached", flush=True)
+
+def pytest_configure(config):
+    config.pluginmanager.register(Late())
+"""
+
+
+@pytest.mark.parametrize("mode", ["in this process", "in a worker"])
+@pytest.mark.parametrize(
+    ("first", "before", "plugins", "ends"),
+    [
+        ("in a test", 1, ["twice"], "all said"),
+        ("nowhere", 1, ["twice"], "all said"),
+        ("in a test", 2, ["twice"], "interrupted before the summary"),
+        ("in a test", 0, ["twice", "late"], ""),
+    ],
+)
+def test_ctrl_c_of_a_run_that_is_ending_shows_no_traceback(first, before, plugins, ends, mode, tmp_path):
+    (tmp_path / "twice.py").write_text(INTERRUPTED_TWICE)
+    (tmp_path / "late.py").write_text(AT_THE_END)
+    how = ("-p", "no:xdist") if mode == "in this process" else ("-n", "1")
+    loaded = [word for name in plugins for word in ("-p", name)]
+    asked = ("--effort", "smoke", "-k", "test_dtype and lstm", "conformance/test_shapes.py")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-reports", *loaded, *how, *asked]
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    environment = dict(os.environ, PYTHONPATH=path, FIRST=first, BEFORE=str(before))
+    run = subprocess.run(
+        command, cwd=ROOT, env=environment, preexec_fn=heeding_ctrl_c, capture_output=True, text=True, timeout=120
+    )
+    text = run.stdout + run.stderr
+    assert "Traceback" not in text
+    assert "Error" not in text
+    assert "not reached" not in text
+    assert text.count("the run is ending; Ctrl-C again ends it at once") == min(before, 1)
+    assert run.stdout.rstrip().endswith(ends)
+    assert ("JUDGED" in text) is (before < 2)
+    interrupted = first == "in a test" or before > 1
+    assert run.returncode == int(pytest.ExitCode.INTERRUPTED if interrupted else pytest.ExitCode.OK), text
+
+
+def test_ctrl_c_while_folders_are_written_ends_that_alone():
+    told: Any = SimpleNamespace(is_writing_folders=True)
+    with pytest.raises(KeyboardInterrupt):
+        crash_recovery.Interruptible(told)._interrupt_end(signal.SIGINT, None)
+    made = summary_report()
+    with made.writing_folders():
+        assert made.is_writing_folders
+        raise KeyboardInterrupt
+    assert not made.is_writing_folders
+
+
+def test_what_a_killed_run_leaves_in_the_temporary_folder_is_removed_by_the_next(start, tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (start.folder / "dying.py").write_text(STUBBORN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary))
+        run = start.run("-n", "1", "-k", "test_results_lie", "--call-limit", "0", subjects={"lstm": "LSTM"})
+        deadline = time.monotonic() + 60
+        while not (start.folder / "hangs").exists():
+            assert time.monotonic() < deadline, run.communicate()[0]
+            time.sleep(0.1)
+        run.kill()
+        run.communicate()
+        assert [path for path in temporary.iterdir() if (path / "owner").exists()]
+        for pid in marked(start.mark):
+            os.kill(pid, signal.SIGKILL)
+        code, text = finished(start.run("-n", "1", "-k", "test_dtype", subjects={"lstm": "Sound"}))
+    assert code in (0, 4), text
+    assert [path.name for path in temporary.iterdir() if path.name.startswith("conformance-")] == []
+
+
+@pytest.mark.skipif(crash_recovery.limits.resource is None, reason="the system has no such limit")
+def test_nothing_that_a_run_starts_writes_a_core_file(start):
+    import resource
+
+    (start.folder / "dying.py").write_text(LIMITED)
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    for how in (("-p", "no:xdist"), ("-n", "1")):
+        finished(start.run(*how, "-k", "test_dtype", subjects={"lstm": "LSTM"}))
+    limits = (start.folder / "limits").read_text().split()
+    assert set(limits) == {"0"}
+    assert resource.getrlimit(resource.RLIMIT_CORE) == before
+
+
+LIMITED = """
+import os, resource, torch
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        with open(os.path.join(os.environ["CONFORMANCE_FOLDER"], "limits"), "a") as file:
+            file.write(f"{resource.getrlimit(resource.RLIMIT_CORE)[0]} ")
+        return super().forward(input, hx)
+"""
