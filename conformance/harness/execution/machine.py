@@ -57,6 +57,16 @@ def capability() -> str:
     return found.group(1) if found else "unknown"
 
 
+def torch_version() -> str:
+    """PyTorch's version as it says it: "2.13.0+cpu"; a build of one's own may say anything, or nothing."""
+    return str(getattr(torch, "__version__", None))
+
+
+def git_version() -> str:
+    """The commit that PyTorch was built from, or ""."""
+    return str(getattr(torch.version, "git_version", None) or "")
+
+
 def release() -> str:
     """PyTorch's major.minor version."""
     return build().release
@@ -118,7 +128,7 @@ class Build:
 def build() -> Build:
     """The PyTorch of this process."""
     sides = "padding_side" in inspect.signature(torch.nn.utils.rnn.pad_sequence).parameters
-    return Build(str(torch.__version__), capability(), devices(), sides)
+    return Build(torch_version(), capability(), devices(), sides)
 
 
 @cache
@@ -158,12 +168,12 @@ def libraries() -> dict[str, str]:
     return {
         "onednn": found.group(1) if found else "",
         "cudnn": str(cudnn or ""),
-        "cuda": str(torch.version.cuda or ""),
+        "cuda": str(getattr(torch.version, "cuda", None) or ""),
     }
 
 
 def describe() -> str:
     """The PyTorch and the machine in a line."""
-    git = str(torch.version.git_version or "")[:8]
+    git = git_version()[:8]
     machine = f"CPU {capability()}, {python_platform.machine()}, 1 thread, devices {' '.join(devices())}"
-    return f"torch {torch.__version__} ({git}), {machine}"
+    return f"torch {torch_version()} ({git}), {machine}"

@@ -107,10 +107,8 @@ class Options:
 
     def concerned(self) -> tuple[Known, ...]:
         """The known deviations that this PyTorch has on this machine."""
-        import torch
-
         flags = machine.cpu_flags()
-        return tuple(entry for entry in self.known if entry.concerns(str(torch.__version__), flags))
+        return tuple(entry for entry in self.known if entry.concerns(machine.torch_version(), flags))
 
 
 def read(

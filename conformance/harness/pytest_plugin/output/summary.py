@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
-import torch
-
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness.cells import CELL_NAMES, MODULES, SINGLE_STEPS
 from conformance.harness.execution import kernels, machine
@@ -149,7 +147,7 @@ class Summary:
     def verdict(self) -> list[tuple[str, str]]:
         """The verdict, what was counted, and what else failed."""
         recorder = self.session.recorder
-        release = f"torch {torch.__version__}"
+        release = f"torch {piece(machine.torch_version())}"
         judged = piece(self.session.subject.name)
         who = release if self.session.subject.name == TORCH_NN else f"{judged} on {release}"
         computes = f"{who} computes {classes(self._tested_cells())} as documented{self._asked()}"

@@ -1,6 +1,8 @@
 """Hostile text in everything that a run reads from others is harmless where it is shown, and hides no remedy."""
 
 import json
+import os
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from conformance.harness.foreign_text import LONGEST_TRACEBACK, MOST
 from conformance.harness.pytest_plugin import command_line, options, plugin
 from conformance.harness.pytest_plugin.output import report as reports
 from conformance.harness.pytest_plugin.output import summary
-from conformance.selftest.unit.pytest_plugin.test_command_line import run_in_turn
+from conformance.selftest.unit.pytest_plugin.test_command_line import run, run_in_turn
 from conformance.selftest.unit.pytest_plugin.test_summary import FINDING, report
 from conformance.selftest.unit.test_foreign_text import HOSTILE, Silent, assert_harmless, every_hostile
 
@@ -188,6 +190,53 @@ def test_what_a_test_printed_and_an_exception_are_shown_harmless(text):
     skipped: Any = SimpleNamespace(sections=[], outcome="skipped", longrepr=("a.py", 3, text))
     reports.sanitise(skipped)
     assert_harmless(skipped.longrepr[2])
+
+
+SUBJECT = r"""
+import logging, os, sys, warnings
+import torch
+
+TEXT = {text!r}
+
+print(TEXT)
+os.write(2, TEXT.encode(errors="surrogateescape"))
+warnings.warn(TEXT)
+logging.getLogger("hostile").warning("%s", TEXT)
+
+class Refusal(Exception):
+    def __str__(self):
+        return TEXT
+
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        print(TEXT)
+        print(TEXT, file=sys.stderr)
+        warnings.warn(TEXT, type(TEXT.replace(chr(0), "").encode(errors="ignore").decode(), (Warning,), {{}}))
+        if isinstance(input, torch.Tensor) and input.shape[0] > 1:
+            raise Refusal
+        return super().forward(input, hx)
+
+LSTM.__name__ = LSTM.__qualname__ = Refusal.__name__ = TEXT.replace(chr(0), "").encode(errors="ignore").decode()
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    [("-p", "no:xdist"), pytest.param(("-n", "1"), marks=pytest.mark.thorough(reason="as the other, in a worker"))],
+    ids=["in this process", "in a worker"],
+)
+def test_what_a_subject_says_anywhere_is_harmless_in_the_output_of_a_run(how, tmp_path):
+    (tmp_path / "hostile.py").write_text(SUBJECT.format(text=HOSTILE[-1]), encoding="utf-8")
+    asked = ("--subject", "lstm=hostile:LSTM", "--effort", "smoke", "conformance/test_shapes.py", "-k", "lstm", "-rA")
+    code, shown = run(*how, *asked, PYTHONPATH=os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", ""))))
+    assert_harmless(shown, 21_000)
+    assert code == 1
+    assert "INTERNALERROR" not in shown
+    (said,) = (line for line in shown.splitlines() if "written while it was imported: " in line)
+    assert r"\x1b[31mred" in said
+    assert len(said) < 300
+    assert "Captured stdout call" in shown
+    assert re.search(r"^RED .*A1", shown, re.MULTILINE)
 
 
 TAKES_ANYTHING = ("reports",)
