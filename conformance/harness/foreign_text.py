@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 MOST = 1000
 """The most characters of one part of a finding, and of a line about an error; longer ones are cut."""
@@ -73,6 +73,15 @@ def text_of(foreign: object, most: int = 200) -> str:
         return one_line(str(foreign), most)
     except Exception:
         return "its text cannot be had"
+
+
+def encodable(data: Any) -> Any:
+    """Plain data, in whose texts lone surrogates are escaped: no channel takes those."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {encodable(name): encodable(value) for name, value in data.items()}
+    return type(data)(map(encodable, data)) if isinstance(data, list | tuple) else data
 
 
 def say(text: str, to: IO[str] | None = None) -> None:

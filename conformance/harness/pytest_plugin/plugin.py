@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conformance.harness.foreign_text import MOST, one_line, piece, text_of
+from conformance.harness.foreign_text import MOST, encodable, one_line, piece, text_of
 from conformance.harness.pytest_plugin import command_line, deadline, requirements
 from conformance.harness.pytest_plugin.command_line import AXES, EFFORTS, usage_error
 from conformance.harness.pytest_plugin.items import cell_of, is_asked_for, lack_of, own_test, property_of
@@ -256,7 +256,7 @@ def pytest_warning_recorded(warning_message: Any) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None and REPORT in session.config.stash:
-        output["conformance"] = session.config.stash[REPORT].session.recorder.to_json()
+        output["conformance"] = encodable(session.config.stash[REPORT].session.recorder.to_json())
     elif REPORT in session.config.stash and exitstatus == 0 and session.config.stash[REPORT].says_nothing():
         session.exitstatus = int(pytest.ExitCode.TESTS_FAILED)  # type: ignore[assignment]
 

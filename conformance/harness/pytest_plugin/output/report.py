@@ -21,7 +21,16 @@ from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding, Key, as_repeat
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.findings.rendering import case_of, counted
-from conformance.harness.foreign_text import LONGEST_TRACEBACK, MOST, block, one_line, piece, said_by, told_of_import
+from conformance.harness.foreign_text import (
+    LONGEST_TRACEBACK,
+    MOST,
+    block,
+    encodable,
+    one_line,
+    piece,
+    said_by,
+    told_of_import,
+)
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.session import Session
@@ -56,6 +65,7 @@ def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error
 
 def sanitise(report: pytest.TestReport) -> None:
     """Leaves nothing in a report that moves a cursor or has no end: in what a test printed, a reason, a traceback."""
+    report.user_properties = encodable(report.user_properties)
     report.sections = [(title, block(text)) for title, text in report.sections]
     if isinstance(report.longrepr, tuple):
         path, line, reason = report.longrepr

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import execnet
 import pytest
 
 from conformance.commands import compare, judge
@@ -185,9 +186,11 @@ def test_a_warning_without_a_text_is_told():
 @every_hostile
 def test_what_a_test_printed_and_an_exception_are_shown_harmless(text):
     told: Any = SimpleNamespace(sections=[("Captured stdout call", text)], outcome="failed", longrepr=f"E  {text}")
+    told.user_properties = [("found", [{text: (text, 1)}])]
     reports.sanitise(told)
     assert_harmless(told.sections[0][1] + told.longrepr, LONGEST_TRACEBACK)
-    skipped: Any = SimpleNamespace(sections=[], outcome="skipped", longrepr=("a.py", 3, text))
+    assert execnet.loads(execnet.dumps(told.user_properties)) == told.user_properties
+    skipped: Any = SimpleNamespace(sections=[], user_properties=[], outcome="skipped", longrepr=("a.py", 3, text))
     reports.sanitise(skipped)
     assert_harmless(skipped.longrepr[2])
 
@@ -198,7 +201,9 @@ import torch
 
 TEXT = {text!r}
 
-print(TEXT)
+TYPED = TEXT.encode(errors="replace").decode()  # no stream takes a lone surrogate
+
+print(TYPED)
 os.write(2, TEXT.encode(errors="surrogateescape"))
 warnings.warn(TEXT)
 logging.getLogger("hostile").warning("%s", TEXT)
@@ -209,8 +214,8 @@ class Refusal(Exception):
 
 class LSTM(torch.nn.LSTM):
     def forward(self, input, hx=None):
-        print(TEXT)
-        print(TEXT, file=sys.stderr)
+        print(TYPED)
+        print(TYPED, file=sys.stderr)
         warnings.warn(TEXT, type(TEXT.replace(chr(0), "").encode(errors="ignore").decode(), (Warning,), {{}}))
         if isinstance(input, torch.Tensor) and input.shape[0] > 1:
             raise Refusal
