@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from conformance.harness.cells import MODULES, SINGLE_STEPS
+from conformance.harness.foreign_text import MOST, one_line
+from conformance.harness.isolation import limits
 
 REPORTS = Path(".conformance")
 
@@ -31,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
     wrong = 2
 
     def error(self, message: str) -> NoReturn:
-        self.exit(self.wrong, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(self.wrong, one_line(f"{self.prog}: {message}; see {self.prog} --help", MOST) + "\n")
 
 
 def _seed(text: str) -> int:
@@ -194,6 +196,7 @@ def _report(given: argparse.Namespace) -> int:
 
 def run(argv: list[str]) -> int:
     """`main`, whose output may go to a program that stops reading, such as head."""
+    limits.no_core_files()
     try:
         try:
             return main(argv)

@@ -16,8 +16,10 @@ from conformance.harness.execution.machine import Build
 from conformance.harness.execution.requests.module_request import ModuleCall
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject
+from conformance.harness.findings.known import version_of
 from conformance.harness.findings.recorder import Finding, Key
-from conformance.harness.findings.rendering import MOST, counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import MOST, one_line, say
 from conformance.harness.isolation.interpreter import CannotRun, build_of, children
 from conformance.harness.isolation.worker_process import ChildError, WorkerProcess
 from conformance.harness.pytest_plugin.options import OptionError
@@ -85,16 +87,16 @@ def bisect(line: str, test: str, pythons: Sequence[str], like: Sequence[str] = (
     if len(pythons) < FEWEST:
         return _usage("name at least two interpreters after --python")
     verdicts = sorted((_verdict(python, wanted) for python in pythons), key=_order)
-    print("\n".join(_table(verdicts)))
+    say("\n".join(_table(verdicts)))
     ran = [one for one in verdicts if not one.cannot]
     if len(ran) < FEWEST:
         return _usage("fewer than two of these interpreters can run the case")
     keys = dict.fromkeys(key for one in ran for key in one.found)
     changing = [key for key in keys if any(key not in one.found for one in ran)]
     for key in keys:
-        print("\n".join(_told(key, ran)))
+        say("\n".join(_told(key, ran)))
     if not keys:
-        print("no deviation in any of them")
+        say("no deviation in any of them")
     return CHANGES if changing else ALIKE
 
 
@@ -132,7 +134,7 @@ def _found(records: Sequence[CaseRecord]) -> dict[Key, Finding]:
 
 def _order(verdict: Verdict) -> tuple[bool, Version]:
     """By release; what has none comes last."""
-    return verdict.build is None, Version(verdict.build.version if verdict.build else "0")
+    return verdict.build is None, version_of(verdict.build.version) if verdict.build else Version("0")
 
 
 def _release(verdict: Verdict) -> str:
@@ -202,5 +204,5 @@ def _difference(before: Verdict, after: Verdict, between: str) -> str:
 
 
 def _usage(message: str) -> int:
-    print(one_line(f"python -m conformance bisect: {message}", MOST), file=sys.stderr)
+    say(one_line(f"python -m conformance bisect: {message}", MOST), sys.stderr)
     return USAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line, piece, say, told_of_import
 from conformance.harness.property import Property, properties
 from conformance.harness.pytest_plugin.asked import asked
 from conformance.harness.pytest_plugin.options import OptionError, Options, read
@@ -46,17 +47,19 @@ def chosen(
     Raises OptionError.
     """
     options = read("default", subjects, line or None, cells, [], dtypes, routes, [], no_stale=False, like=like)
+    for told in told_of_import(options.printed):
+        say(told, sys.stderr)
     cells = [options.cell] if options.cell else options.cells
     named = [one for one in properties() if test in ("", one.name)]
     if not named:
-        raise OptionError(f"there is no property {one_line(test)}; a finding's case.json names its own")
+        raise OptionError(f"there is no property {piece(test)}; a finding's case.json names its own")
     if options.case is None and (not test or any(one.draws for one in named)):
         raise OptionError("give a case line, or with --test a property that draws no case")
     if like:
         named = list(asked(named, options.fleet).properties)
     tried = [(one, cell) for one in named for cell in cells if _fits(one, options.case, cell)]
     if not tried:
-        raise OptionError(f"no property {test or 'at all'} is about {one_line(line) or ', '.join(cells)}")
+        raise OptionError(f"no property {piece(test) or 'at all'} is about {one_line(line) or ', '.join(cells)}")
     return Chosen(options, tuple(tried))
 
 
@@ -72,11 +75,11 @@ def of_folder(place: str) -> tuple[str, str, str] | None:
         finding = Finding.from_json(json.loads((path / CASE).read_text(encoding="utf-8"))["finding"])
         told = finding.case, finding.test, finding.cell
     except OSError as error:
-        raise OptionError(f"{one_line(place)}: {CASE}: {error.strerror}; name the folder of a report") from None
+        raise OptionError(f"{piece(place)}: {CASE}: {error.strerror}; name the folder of a report") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise OptionError(f"{one_line(place)}: {CASE} is not that of a report; name one that has it whole") from None
+        raise OptionError(f"{piece(place)}: {CASE} is not that of a report; name one that has it whole") from None
     if not all(isinstance(one, str) for one in told) or "--subject" in finding.options.split():
-        raise OptionError(f"{one_line(place)}: it is not about torch.nn, which alone other interpreters have")
+        raise OptionError(f"{piece(place)}: it is not about torch.nn, which alone other interpreters have")
     return told
 
 

@@ -13,10 +13,11 @@ from conformance.comparing.document import Sides, Verdict
 from conformance.comparing.recorded import Recorded
 from conformance.comparing.sides import Side
 from conformance.comparing.told import Outcome
+from conformance.harness import foreign_text
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.findings import known
 from conformance.harness.findings.known import Known, KnownError, today
-from conformance.harness.findings.rendering import MOST, one_line
+from conformance.harness.foreign_text import MOST, one_line, piece
 from conformance.harness.isolation.interpreter import CannotRun
 from conformance.harness.models.fleet import Fleet, fleet
 from conformance.harness.models.loading import LikeError
@@ -65,7 +66,7 @@ class Wanted:
     def wrong(self) -> str:
         """What keeps these from being compared, or ""."""
         if self.json is not None and self.json.suffix != SUFFIX:
-            return f"--json {one_line(str(self.json))}: the name of the file ends in {SUFFIX}"
+            return f"--json {piece(self.json)}: the name of the file ends in {SUFFIX}"
         if any(name.endswith(SUFFIX) for name in (self.old, self.new)) and not self.of_files:
             return "one of these is a results file; give two interpreters, or two results files"
         if self.of_files and (self.count, self.seed, self.cells, self.like) != (None, None, (), ()):
@@ -96,7 +97,7 @@ def compare(wanted: Wanted) -> int:
 
     def say(line: str) -> None:
         lines.append(line)
-        print(line, flush=True)
+        foreign_text.say(line)
 
     with github.no_commands():
         try:
@@ -110,9 +111,9 @@ def compare(wanted: Wanted) -> int:
             say(f"verdict: {said}{f': {one_line(unsure)}' if code == USAGE else ''}")
             _write(wanted, answer.sides, verdict, lines, answer.outcome)
         except (CannotRun, KnownError, LikeError, ResultsError, Unwritable) as reason:
-            return _usage(one_line(str(reason)))
+            return _usage(str(reason))
         if trouble := github.append_summary(f"### Recurrent modules\n\n{fenced(chr(10).join(lines))}\n\n"):
-            print(f"conformance: {trouble}")
+            foreign_text.say(f"conformance: {trouble}")
     return code
 
 
@@ -147,7 +148,10 @@ def _of_files(wanted: Wanted, waived: Sequence[Known], say: Say) -> Answer:
 
 def _of_interpreters(wanted: Wanted, waived: Sequence[Known], say: Say) -> Answer:
     """The same cases under both. Raises CannotRun, LikeError."""
-    models = fleet(wanted.like)
+    with foreign_text.kept_from_terminal() as kept:
+        models = fleet(wanted.like)
+    for line in foreign_text.told_of_import(kept.text):
+        foreign_text.say(line, sys.stderr)
     named = (*waived, *known.load(known.SHIPPED))
     with ExitStack() as stack:
         old, new = (Side.of(python, named) for python in (wanted.old, wanted.new))
@@ -198,9 +202,9 @@ def _write(
     try:
         as_document.write(wanted.json, sides, verdict, lines, outcome)
     except OSError as error:
-        raise Unwritable(f"--json {wanted.json}: {error.strerror}; name a file that can be written") from None
+        raise Unwritable(f"--json {piece(wanted.json)}: {error.strerror}; name a file that can be written") from None
 
 
 def _usage(message: str) -> int:
-    print(f"python -m conformance compare: {message}", file=sys.stderr)
+    foreign_text.say(one_line(f"python -m conformance compare: {message}", MOST), sys.stderr)
     return USAGE

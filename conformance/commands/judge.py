@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import MOST, one_line, piece, say
 from conformance.judging.entries import read
 from conformance.judging.errors import JudgeError
 from conformance.judging.recorded_call import of_entries
@@ -20,9 +20,9 @@ def judge(file: str, seed: int) -> int:
     try:
         said = report(of_entries(read(Path(file))), seed)
     except JudgeError as error:
-        print(f"{one_line(file)}: {error}", file=sys.stderr)
+        say(one_line(f"{piece(file)}: {error}", MOST), sys.stderr)
         return UNUSABLE
-    print(said.text)
+    say(said.text)
     if not said.allowed:
         return NOT_ALLOWED
     return NOTHING_SAID if said.says_nothing else ALLOWED

@@ -21,6 +21,7 @@ from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.forward import Forward
 from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import Subject, torch_nn
+from conformance.harness.foreign_text import one_line, say
 from reference.formats import FORMATS
 from reference.problem import GATES, GRU, LSTM, RNN_TANH, Architecture, Problem
 from reference.roundings import Judgement, Rounding
@@ -340,7 +341,7 @@ def line(row: KernelRow) -> str:
     """A row as the table shows it."""
     head = f"{row.kernel:<18} {row.function:<40} {row.dtype:<9}"
     if row.refused:
-        return f"{head} refused: {' '.join(row.refused.split())[:60]}"
+        return f"{head} refused: {one_line(row.refused, 60)}"
     verdict = {"": "within", AMBER: "BEYOND the measured constant", RED: "BEYOND any correct implementation"}
     return f"{head} {row.worst:>11.4g} {row.at:>12.6g} {row.constant:>10.4g}  {verdict[row.severity]}"
 
@@ -348,13 +349,13 @@ def line(row: KernelRow) -> str:
 def report(quick: bool) -> int:
     """Prints torch.nn's table on this machine; returns 1 where a row is beyond any correct implementation, else 0."""
     machine.pin()
-    print(machine.describe())
-    print(kernels.describe())
-    print(f"{'kernel':<18} {'function':<40} {'dtype':<9} {'worst, in u':>11} {'at':>12} {'allowed':>10}")
+    say(machine.describe())
+    say(kernels.describe())
+    say(f"{'kernel':<18} {'function':<40} {'dtype':<9} {'worst, in u':>11} {'at':>12} {'allowed':>10}")
     rows = []
     for row in measure(quick=quick):
-        print(line(row), flush=True)
+        say(line(row))
         rows.append(row)
     beyond, refused = [row for row in rows if row.severity], [row for row in rows if row.refused]
-    print(f"{len(rows)} rows, {len(beyond)} beyond their constant, {len(refused)} refused")
+    say(f"{len(rows)} rows, {len(beyond)} beyond their constant, {len(refused)} refused")
     return int(any(row.severity == RED for row in rows))

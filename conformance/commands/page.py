@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import MOST, one_line, piece, say
 from conformance.page import drawing, runs
 from conformance.results.files import ResultsError, write_text
 
@@ -23,7 +24,7 @@ def page(results: Sequence[Path], output: Path | None, matrix: Path | None) -> i
         return _usage("name what to write: -o page.html, --svg matrix.svg, or both")
     for path, suffix in ((output, HTML), (matrix, SVG)):
         if path is not None and path.suffix != suffix:
-            return _usage(f"{one_line(str(path))}: name a file that ends in {suffix}")
+            return _usage(f"{piece(path)}: name a file that ends in {suffix}")
     try:
         shown, left_out = runs.read(results)
     except ResultsError as error:
@@ -37,13 +38,13 @@ def page(results: Sequence[Path], output: Path | None, matrix: Path | None) -> i
         try:
             write_text(path, text)
         except OSError as error:
-            return _usage(f"{one_line(str(path))}: {error.strerror}; name a file that can be written")
-        print(f"{one_line(str(path))}: {counted(len(shown), 'release')}")
+            return _usage(f"{piece(path)}: {error.strerror}; name a file that can be written")
+        say(f"{piece(path)}: {counted(len(shown), 'release')}")
     for words in left_out:
-        print(words)
+        say(words)
     return WRITTEN
 
 
 def _usage(message: str) -> int:
-    print(one_line(f"python -m conformance page: {message}", 1000), file=sys.stderr)
+    say(one_line(f"python -m conformance page: {message}", MOST), sys.stderr)
     return USAGE

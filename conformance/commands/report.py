@@ -12,7 +12,8 @@ from conformance.harness import session
 from conformance.harness.checks.case_record import Found
 from conformance.harness.execution import machine
 from conformance.harness.findings.recorder import SEPARATOR
-from conformance.harness.findings.rendering import MOST, counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import MOST, one_line, piece, say
 from conformance.harness.isolation import worker_process
 from conformance.harness.localiser.localise import explained
 from conformance.harness.property import Property
@@ -82,11 +83,11 @@ def report(wanted: Wanted) -> int:
                     wanted.parent, recognised(here, found, least), wanted.seed, also_in(found, places, wanted.also)
                 )
             except OSError as error:
-                place = f"{wanted.parent}: {error.strerror}"
+                place = f"{piece(wanted.parent)}: {error.strerror}"
                 return _usage(f"{place}; name a folder that can be written with --reports")
-            print(f"{path}  {outcome}", flush=True)
+            say(f"{path}  {outcome}")
     if not each:
-        print(nothing_found(here))
+        say(nothing_found(here))
     return FOUND if each else NOTHING
 
 
@@ -138,5 +139,5 @@ def _sizes(problem: Problem) -> tuple[object, ...]:
 
 
 def _usage(message: str) -> int:
-    print(one_line(f"python -m conformance report: {message}", MOST), file=sys.stderr)
+    say(one_line(f"python -m conformance report: {message}", MOST), sys.stderr)
     return USAGE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution.observation import Observation
 from conformance.harness.execution.requests.handed_over import WRITERS, ReadModule, WriteModule
+from conformance.harness.isolation import folders
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class HandedOver:
 
 def handed_over(old: Side, new: Side, modules: Sequence[Module]) -> list[HandedOver]:
     """Every form of each module, written by the old side in a folder of its own and read by the new one."""
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        return [_one(old, new, one, form, Path(folder)) for one in modules for form in WRITERS]
+    folders.remove_left_behind()
+    with folders.TemporaryFolder() as folder:
+        return [_one(old, new, one, form, folder) for one in modules for form in WRITERS]
 
 
 def _one(old: Side, new: Side, of: Module, form: str, folder: Path) -> HandedOver:

@@ -92,6 +92,17 @@ class Failure:
         return f"did not return within {self.number:g} s" if self.kind == TIMED_OUT else self.kind
 
     @property
+    def fate(self) -> str:
+        """The same where the process is the subject of the sentence: `was killed by signal 11 (SIGSEGV)`."""
+        if self.kind == KILLED:
+            return f"was {self.title}"
+        if self.kind == EXITED and self.exception:
+            return f"was ended by {self.exception}"
+        if self.kind == EXITED:
+            return f"ended with exit code {self.number:g}"
+        return "ended" if self.kind == LOST else self.title
+
+    @property
     def text(self) -> str:
         """The whole failure: `RuntimeError: mat1 and mat2 shapes cannot be multiplied`."""
         begin = self.exception if self.kind == RAISED and self.exception else self.title

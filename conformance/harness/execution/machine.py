@@ -57,6 +57,16 @@ def capability() -> str:
     return found.group(1) if found else "unknown"
 
 
+def torch_version() -> str:
+    """PyTorch's version as it says it: "2.13.0+cpu"; a build of one's own may say anything, or nothing."""
+    return str(getattr(torch, "__version__", None))
+
+
+def git_version() -> str:
+    """The commit that PyTorch was built from, or ""."""
+    return str(getattr(torch.version, "git_version", None) or "")
+
+
 def release() -> str:
     """PyTorch's major.minor version."""
     return build().release
@@ -79,6 +89,10 @@ def devices() -> tuple[str, ...]:
     return tuple(found)
 
 
+_RELEASE = re.compile(r"[0-9]+\.[0-9]+")
+"""How a version begins."""
+
+
 @dataclass(frozen=True)
 class Build:
     """What judgements depend on of a PyTorch and the machine that it is on, as data.
@@ -97,18 +111,24 @@ class Build:
     @property
     def release(self) -> str:
         """Its major.minor version."""
-        return ".".join(self.version.split(".")[:2])
+        begins = _RELEASE.match(self.version)
+        return begins.group() if begins else self.version
 
     def at_least(self, major: int, minor: int) -> bool:
         """Whether it is of that release or a newer one."""
-        return tuple(int(part) for part in self.release.split(".")) >= (major, minor)
+        return not self.has_version or tuple(map(int, self.release.split("."))) >= (major, minor)
+
+    @property
+    def has_version(self) -> bool:
+        """Whether its version is one; that of a build of one's own may be none, which then is newer than all."""
+        return _RELEASE.match(self.version) is not None
 
 
 @cache
 def build() -> Build:
     """The PyTorch of this process."""
     sides = "padding_side" in inspect.signature(torch.nn.utils.rnn.pad_sequence).parameters
-    return Build(str(torch.__version__), capability(), devices(), sides)
+    return Build(torch_version(), capability(), devices(), sides)
 
 
 @cache
@@ -148,12 +168,12 @@ def libraries() -> dict[str, str]:
     return {
         "onednn": found.group(1) if found else "",
         "cudnn": str(cudnn or ""),
-        "cuda": str(torch.version.cuda or ""),
+        "cuda": str(getattr(torch.version, "cuda", None) or ""),
     }
 
 
 def describe() -> str:
     """The PyTorch and the machine in a line."""
-    git = str(torch.version.git_version or "")[:8]
+    git = git_version()[:8]
     machine = f"CPU {capability()}, {python_platform.machine()}, 1 thread, devices {' '.join(devices())}"
-    return f"torch {torch.__version__} ({git}), {machine}"
+    return f"torch {torch_version()} ({git}), {machine}"

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from conformance.harness.execution import tensors
+from conformance.harness.foreign_text import piece, said_by
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
 
 TORCH_NN = "torch.nn"
@@ -162,7 +163,7 @@ def named(texts: Sequence[str]) -> Subject:
     for text in texts:
         name, found = _one_class(text) if "=" in text else _whole_module(text)
         if twice := [cell for cell in found if cell in classes]:
-            raise SubjectError(f"{text}: {twice[0]} is given already; name each cell once")
+            raise SubjectError(f"{piece(text)}: {twice[0]} is given already; name each cell once")
         classes |= found
         names[name] = None
     return Subject("+".join(names), classes, texts=tuple(texts))
@@ -171,14 +172,14 @@ def named(texts: Sequence[str]) -> Subject:
 def _whole_module(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]]]:
     """A module, and of the documented classes those that it has."""
     if ":" in text:
-        raise SubjectError(f"{text}: say which cell the class is, as in lstm={text}")
+        raise SubjectError(f"{piece(text)}: say which cell the class is, as in lstm={piece(text)}")
     with _importing(text, text):
         module = importlib.import_module(text)
         has = {name: getattr(module, name, None) for name in SERVES}
     classes = {cell: kind for name, kind in has.items() if callable(kind) for cell in SERVES[name]}
     if not classes:
         raise SubjectError(
-            f"{text} has none of {', '.join(SERVES)}; name a class of another name as in lstm={text}:Name"
+            f"{piece(text)} has none of {', '.join(SERVES)}; name a class of another name as in lstm={piece(text)}:Name"
         )
     return text, classes
 
@@ -187,18 +188,22 @@ def _one_class(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]
     """A class by its own name, for the cells that stand before the =."""
     asked, _, name = text.partition("=")
     if asked not in ASKED_FOR:
-        raise SubjectError(f"{text}: no such cell, {asked}; one of {', '.join(ASKED_FOR)}")
+        raise SubjectError(f"{piece(text)}: no such cell, {piece(asked)}; one of {', '.join(ASKED_FOR)}")
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise SubjectError(f"{text}: name the class too, as in {asked}={module or 'pkg.module'}:Name")
+        raise SubjectError(f"{piece(text)}: name the class too, as in {asked}={piece(module) or 'pkg.module'}:Name")
     with _importing(module, text):
         imported = importlib.import_module(module)
         try:
             kind = attrgetter(attribute)(imported)
         except AttributeError:
-            raise SubjectError(f"{text}: module {module} has no {attribute}; name a class that it has") from None
+            raise SubjectError(
+                f"{piece(text)}: module {piece(module)} has no {piece(attribute)}; name a class that it has"
+            ) from None
     if not callable(kind):
-        raise SubjectError(f"{text}: {attribute} is no class; name one that takes the arguments of torch.nn's")
+        raise SubjectError(
+            f"{piece(text)}: {piece(attribute)} is no class; name one that takes the arguments of torch.nn's"
+        )
     return name, dict.fromkeys(ASKED_FOR[asked], kind)
 
 
@@ -206,14 +211,16 @@ def _one_class(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]
 def _importing(module: str, text: str) -> Iterator[None]:
     """Whatever the block raises while it imports the module of this name becomes a SubjectError."""
     if not re.fullmatch(r"\w+(\.\w+)*", module):
-        raise SubjectError(f"{text}: {module} is no name of a module; write it as in an import, pkg.module")
+        raise SubjectError(
+            f"{piece(text)}: {piece(module)} is no name of a module; write it as in an import, pkg.module"
+        )
     try:
         yield
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            remedy = f"there is no module {error.name} here: run from the folder that it lies in, or install it"
+            remedy = f"there is no module {piece(error.name)} here: run from the folder that it lies in, or install it"
         else:
-            remedy = f"importing {module} has to work first, and raises {type(error).__name__}: {error}"
-        raise SubjectError(f"{text}: {remedy}") from None
+            remedy = f"importing {piece(module)} has to work first, and raises {said_by(error)}"
+        raise SubjectError(f"{piece(text)}: {remedy}") from None

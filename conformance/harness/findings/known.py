@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness.findings.known_values import permitted
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import MOST, one_line
+from conformance.harness.foreign_text import MOST, one_line, piece
 from strategies import Case, CaseError, parse
 
 if sys.version_info >= (3, 11):
@@ -96,7 +96,7 @@ class Known:
             return False
         if self.without_cpu_flag and (not cpu_flags or self.without_cpu_flag in cpu_flags):
             return False
-        return SpecifierSet(self.torch).contains(Version(release).base_version, prereleases=True)
+        return SpecifierSet(self.torch).contains(version_of(release).base_version, prereleases=True)
 
     def is_expired(self, day: date) -> bool:
         """Whether it covers nothing any more on this day."""
@@ -111,6 +111,18 @@ class Known:
         return one_line(f"waived{until}{by}{because}", MOST) if until or by or because else ""
 
 
+NEWER_THAN_ALL = Version("9999")
+"""What a PyTorch is taken for whose version is none, as that of a build of one's own may be."""
+
+
+def version_of(release: str) -> Version:
+    """A PyTorch's version as one that can be compared."""
+    try:
+        return Version(release)
+    except (InvalidVersion, TypeError):
+        return NEWER_THAN_ALL
+
+
 def today() -> date:
     """The day in UTC."""
     return datetime.now(timezone.utc).date()
@@ -118,7 +130,7 @@ def today() -> date:
 
 def load(path: Path) -> tuple[Known, ...]:
     """The entries of a file. Raises KnownError."""
-    shown = one_line(str(path))
+    shown = piece(path)
     try:
         data = tomllib.loads(_text_of(path))
     except OSError as error:
@@ -128,10 +140,10 @@ def load(path: Path) -> tuple[Known, ...]:
         raise KnownError(f"{shown}: {why}; see conformance/known.toml for the form") from None
     entries = data.get("deviation", [])
     if not isinstance(entries, list) or set(data) - {"deviation"}:
-        raise KnownError(f"{path}: a file of known deviations has [[deviation]] tables and nothing else")
+        raise KnownError(f"{shown}: a file of known deviations has [[deviation]] tables and nothing else")
     known = tuple(_entry(path, n, entry) for n, entry in enumerate(entries, 1))
     if len({entry.id for entry in known}) != len(known):
-        raise KnownError(f"{path}: two entries have the same id")
+        raise KnownError(f"{shown}: two entries have the same id")
     return known
 
 
@@ -142,24 +154,23 @@ def _text_of(path: Path) -> str:
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise KnownError(f"{one_line(str(path))}: not a regular file; name a file of known deviations")
+        raise KnownError(f"{piece(path)}: not a regular file; name a file of known deviations")
     if found.st_size > LARGEST_FILE:
-        raise KnownError(f"{one_line(str(path))}: larger than {LARGEST_FILE:,} bytes; name a file of known deviations")
+        raise KnownError(f"{piece(path)}: larger than {LARGEST_FILE:,} bytes; name a file of known deviations")
     return path.read_text(encoding="utf-8")
 
 
 def _entry(path: Path, number: int, entry: Any) -> Known:
-    where = f"{path}: entry {number}"
+    where = f"{piece(path)}: entry {number}"
     if not isinstance(entry, dict):
         raise KnownError(f"{where} is not a table")
     if missing := [name for name in REQUIRED if not isinstance(entry.get(name), str)]:
         raise KnownError(f"{where} lacks {missing[0]} (text)")
+    where = f"{where}, {piece(entry['id'])}"
     if extra := set(entry) - {*REQUIRED, *OPTIONAL}:
-        raise KnownError(f"{where}, {entry['id']}: no such key: {min(extra)}")
+        raise KnownError(f"{where}: no such key: {piece(min(extra))}; leave it out")
     if entry["clause"] not in CLAUSES or entry["severity"] not in (RED, AMBER, REMARK):
-        raise KnownError(
-            f"{where}, {entry['id']}: clause is one of {', '.join(CLAUSES)}; severity red, amber or remark"
-        )
+        raise KnownError(f"{where}: clause is one of {', '.join(CLAUSES)}; severity red, amber or remark")
     try:
         SpecifierSet(entry["torch"])
         if entry["case"]:
@@ -168,12 +179,12 @@ def _entry(path: Path, number: int, entry: Any) -> Known:
         expires = _date(entry.get("expires"))
         also = _signatures(entry.get("also", []))
     except InvalidSpecifier as error:
-        raise KnownError(f'{where}, {entry["id"]}: {error}; releases are written as ">=2.0,<2.4"') from None
+        raise KnownError(f'{where}: {one_line(str(error))}; releases are written as ">=2.0,<2.4"') from None
     except (CaseError, ValueError) as error:
-        raise KnownError(f"{where}, {entry['id']}: {error}") from None
+        raise KnownError(f"{where}: {error}") from None
     texts = {name: str(entry.get(name, "")) for name in TEXTS}
     if texts["elsewhere"] not in ("", NAN):
-        raise KnownError(f'{where}, {entry["id"]}: elsewhere is "{NAN}" or left out')
+        raise KnownError(f'{where}: elsewhere is "{NAN}" or left out')
     return Known(**{name: entry[name] for name in REQUIRED}, where=narrowed, expires=expires, also=also, **texts)
 
 
@@ -194,7 +205,7 @@ def _date(value: Any) -> date | None:
     try:
         return date.fromisoformat(value)
     except (TypeError, ValueError):
-        raise ValueError(f"expires is a day such as 2026-12-31, not {str(value)[:60]!r}") from None
+        raise ValueError(f"expires is a day such as 2026-12-31, not '{piece(value)}'") from None
 
 
 def _narrowed(where: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from conformance.harness.cells import CELL_NAMES, class_of
 from conformance.harness.execution.routes import PACKING, ROUTES
 from conformance.harness.findings.life_words import in_words
+from conformance.harness.foreign_text import MOST, one_line, printable
 from reference.invalid_calls import UTILITIES
 from reference.problem import RNN_RELU, Architecture
 from strategies import Case, CaseError, parse
@@ -21,9 +22,6 @@ NARROWEST = 60
 """Narrower terminals are treated as this many columns wide."""
 
 LINK = re.compile(r"https?://[^\s)\],;]+")
-
-MOST = 1000
-"""The most characters of one part of a finding; longer parts are cut."""
 
 LONGEST_COMMAND = 20_000
 """The most characters of a case line or a command, which are of no use where they are cut: none comes near it."""
@@ -49,12 +47,6 @@ SIZE_WORDS = {
 def terminal_width() -> int:
     """The columns of the current terminal."""
     return max(NARROWEST, shutil.get_terminal_size().columns)
-
-
-def one_line(text: str, most: int = 200) -> str:
-    """Foreign text on one line, its control characters escaped as in Python, cut to `most` characters."""
-    line = " ".join("".join(c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in text).split())
-    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def rounded(times: float) -> str:
@@ -121,7 +113,7 @@ def finding_text(finding: Finding, width: int) -> str:
         lines += detail(line, width)
         lines += _by_hand(finding, width) if number == 0 else []
     lines += _rate(finding, width)
-    return "\n".join([*lines, f"  again    {finding.again}"])
+    return "\n".join(map(printable, [*lines, f"  again    {finding.again}"]))
 
 
 def _module(finding: Finding) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import stat
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,10 +95,15 @@ class CallJournal:
         self.path.unlink(missing_ok=True)
 
 
+_IS_NO_TEXT = ("drawn",)
+"""The entries of a test's description that are true or false; all others are texts."""
+
+
 def read(path: Path) -> Record | None:
     """The record in a file, or None if it has none."""
     try:
-        data = path.read_bytes()
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            data = file.read(SIZE + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     except OSError:
         return None
     if len(data) != SIZE or not data.startswith(_MAGIC):
@@ -108,20 +115,30 @@ def read(path: Path) -> Record | None:
     (length,) = _TEST.unpack_from(data, _TEST_AT)
     try:
         test = json.loads(data[_TEST_AT + _TEST.size :][:length] or b"{}")
-    except ValueError:
-        test = {}
-    return Record(pid, calls, bool(inside), case, route, test if isinstance(test, dict) else {})
+    except (ValueError, RecursionError):
+        return None
+    return Record(pid, calls, bool(inside), case, route, test) if _is_description(test) else None
 
 
-def left_behind(folder: Path) -> list[Record]:
-    """The records in a folder whose owners died, oldest first; their files are removed."""
-    found = []
+def _is_description(test: Any) -> bool:
+    """Whether a process can have written this of its test: {} between tests."""
+    if not isinstance(test, dict):
+        return False
+    kinds = {name: bool if name in _IS_NO_TEXT else str for name in test}
+    return all(type(test[name]) is kind for name, kind in kinds.items())
+
+
+def left_behind(folder: Path) -> tuple[list[Record], list[Path]]:
+    """The records in a folder whose owners died, oldest first, and the files that hold none; they are all removed."""
+    found, others = list[Record](), list[Path]()
     for path in sorted(folder.glob("*" + SUFFIX), key=_age):
         if not is_held(path):
             record = read(path)
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # of another user: it is read again by the next run
+                path.unlink(missing_ok=True)
             found += [record] if record is not None else []
-    return found
+            others += [path] if record is None else []
+    return found, others
 
 
 def _age(path: Path) -> float:

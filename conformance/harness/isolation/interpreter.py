@@ -13,7 +13,8 @@ from pathlib import Path
 from packaging.version import Version
 
 from conformance.harness.execution.machine import Build
-from conformance.harness.findings.rendering import MOST, one_line
+from conformance.harness.findings.known import version_of
+from conformance.harness.foreign_text import MOST, one_line
 from conformance.harness.isolation import limits
 from conformance.harness.isolation.worker_process import IMPORT_LIMIT_SECONDS, WorkerProcess
 
@@ -61,7 +62,7 @@ def build_of(python: str) -> Build:
         said = json.loads(_last_line(done.stdout, MOST))
         cannot = "" if "build" in said else one_line(said["cannot"])
         build = None if cannot else Build(**said["build"] | {"devices": tuple(said["build"]["devices"])})
-        too_old = build is not None and Version(build.version) < Version(OLDEST_TORCH)
+        too_old = build is not None and version_of(build.version) < Version(OLDEST_TORCH)
     except (ValueError, TypeError, KeyError):
         raise CannotRun(f"it ended with {done.returncode}: {_last_line(done.stderr)}") from None
     if build is None:

@@ -38,6 +38,21 @@ def limit_memory(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (min(wanted), hard))
 
 
+def no_core_files() -> tuple[int, int] | None:
+    """Has this process, and those that it starts, write no core file when they crash; returns what was set before."""
+    if resource is None:
+        return None
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, before[1]))
+    return before
+
+
+def allow_core_files(before: tuple[int, int] | None) -> None:
+    """Sets again what `no_core_files` returned."""
+    if resource is not None and before is not None:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
 def fair_share(processes: int) -> int:
     """Bytes of this machine's memory, or of the container's, that each of so many processes may take."""
     try:

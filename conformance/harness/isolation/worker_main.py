@@ -33,6 +33,7 @@ GRACE_SECONDS = 5.0
 
 def serve(control_fd: int) -> None:
     """Forks a child for each socket that arrives and answers its process id; answers the exit code of one that died."""
+    limits.no_core_files()
     control = socket.socket(fileno=control_fd)
     prepare()
     gc.freeze()  # children search no garbage in it, and share its memory
@@ -71,6 +72,7 @@ def _forked(control: socket.socket, connection: int, memory: int) -> int:
 def spawned(memory: int) -> None:
     """A child that was not forked: answers on its standard streams."""
     answers = os.fdopen(os.dup(1), "wb")
+    limits.no_core_files()
     os.dup2(2, 1)  # what the subject prints is no answer
     prepare()
     _answer_all(sys.stdin.buffer, answers, memory)

@@ -27,7 +27,7 @@ from conformance.harness.execution.failure import TIMED_OUT, Failure
 from conformance.harness.execution.requests.laps import LAPS
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject, SubjectError
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import MOST, one_line, piece
 from conformance.harness.isolation import limits
 from conformance.harness.isolation.messages import Reader, Writer
 from conformance.harness.isolation.worker_main import GRACE_SECONDS, NUMBER
@@ -46,9 +46,6 @@ SLOWEST_TIMES = 20
 IMPORT_LIMIT_SECONDS = 180.0
 """The time limit of an import, of torch or of a subject."""
 
-LONGEST_REASON = 400
-"""The most characters of what an import raised."""
-
 IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or subject.named(['pkg.module'])"
 """The advice for a subject that no child can import."""
 
@@ -66,7 +63,7 @@ class _DiedImporting(ChildError):
     """A child died while it imported these subjects, as `how` says."""
 
     def __init__(self, texts: Sequence[str], failure: Failure) -> None:
-        super().__init__(f"while it imported {', '.join(texts)} a child: {failure.title}")
+        super().__init__(f"while it imported {', '.join(texts)} a child {failure.fate}")
         self.failure = failure
 
 
@@ -164,9 +161,9 @@ class WorkerProcess:
         try:
             self._living(texts)
         except _DiedImporting as died:
-            return f"{', '.join(texts)}: importing has to work first, and its process {died.failure.title}"
+            return f"{piece(', '.join(texts))}: importing has to work first, and its process {died.failure.fate}"
         except SubjectError as error:
-            return one_line(str(error), LONGEST_REASON)
+            return one_line(str(error), MOST)
         return ""
 
     def _living(self, texts: Sequence[str]) -> _Child:
@@ -252,7 +249,7 @@ class _Server:
     def _how(self) -> str:
         """How it ended, where that is known already."""
         with suppress(subprocess.TimeoutExpired):
-            return f": {Failure.of_exit(self.process.wait(GRACE_SECONDS), 0).title}"
+            return f": it {Failure.of_exit(self.process.wait(GRACE_SECONDS), 0).fate}"
         return ""
 
     def close(self) -> None:

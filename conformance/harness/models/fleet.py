@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance.harness.foreign_text import one_line, piece
 from conformance.harness.models import inventory, loading
 from conformance.harness.models.loading import LikeError
 from conformance.harness.models.modules import LeftOut, modules_of
@@ -76,8 +77,8 @@ def of_source(source: str) -> tuple[list[Configuration], list[LeftOut]]:
         calls = {} if arguments is None else recorded(model, arguments, source)
     found, left = modules_of(model, source, calls)
     if not found:
-        others = f" ({left[0].name}: {left[0].reason})" if left else ""
-        raise LikeError(f"{source}: the model has no nn.RNN, LSTM, GRU or Cell that can be tried{others}")
+        others = f" ({piece(left[0].name)}: {one_line(left[0].reason)})" if left else ""
+        raise LikeError(f"{piece(source)}: the model has no nn.RNN, LSTM, GRU or Cell that can be tried{others}")
     return found, left
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line, piece
 from conformance.harness.models.loading import LikeError
 from conformance.harness.models.modules import LeftOut
 from strategies import Case, CaseError, parse
@@ -40,7 +40,7 @@ def _lines(one: Configuration) -> str | list[str]:
 
 def read(path: Path) -> list[Configuration]:
     """The configurations of an inventory. Raises LikeError, which names the entry."""
-    shown = one_line(str(path))
+    shown = piece(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -58,7 +58,7 @@ def read(path: Path) -> list[Configuration]:
 
 
 def _entry(source: str, shown: str, name: str, given: object) -> Configuration:
-    where = f"{shown}: {one_line(name, 80)}"
+    where = f"{shown}: {piece(name)}"
     lines = given if isinstance(given, list) and given else [given]
     read = [_call(where, line) for line in lines]
     if len({(cell, _of_module(case)) for cell, case in read}) > 1:

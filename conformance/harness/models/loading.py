@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line, piece, said_by
 
 EXAMPLE = "example"
 """The function beside `build` that returns the arguments of the model's forward."""
@@ -56,7 +56,7 @@ def limited(text: str) -> Iterator[None]:
         yield
     except _TookTooLong as stood:
         remedy = "let it do without a network, a lock or input"
-        raise LikeError(f"{text} is not built after {LIMIT_SECONDS:g} s; {stood}; {remedy}") from None
+        raise LikeError(f"{piece(text)} is not built after {LIMIT_SECONDS:g} s; {stood}; {remedy}") from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -68,11 +68,11 @@ def model(text: str) -> torch.nn.Module:
     if isinstance(found, torch.nn.Module):
         return found
     if not callable(found):
-        raise LikeError(f"{text} is no function and no module; name a function that returns the model")
+        raise LikeError(f"{piece(text)} is no function and no module; name a function that returns the model")
     torch.manual_seed(SEED)
     made = _called(found, text, "give a function that needs no arguments and returns the model")
     if not isinstance(made, torch.nn.Module):
-        raise LikeError(f"{text} returned {type(made).__name__}; return the model, a torch.nn.Module")
+        raise LikeError(f"{piece(text)} returned {piece(type(made).__name__)}; return the model, a torch.nn.Module")
     return made
 
 
@@ -93,7 +93,7 @@ def _called(function: Callable[[], Any], text: str, remedy: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a model that ends the process at its import is the user's as well
-        raise LikeError(f"{text} raised {_said(error)}; {remedy}") from None
+        raise LikeError(f"{piece(text)} raised {said_by(error, 160)}; {remedy}") from None
 
 
 def _attribute(text: str) -> Any:
@@ -101,22 +101,18 @@ def _attribute(text: str) -> Any:
     try:
         return attrgetter(name)(imported)
     except AttributeError:
-        raise LikeError(f"{text}: the module has no {name}; name a function that it has") from None
+        raise LikeError(f"{piece(text)}: the module has no {piece(name)}; name a function that it has") from None
 
 
 def _module(text: str) -> Any:
     """The Python module that holds the model."""
     name = text.partition(":")[0]
     if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", text):
-        raise LikeError(f"{one_line(text)}: name a model as package.module:build, or a file that inventory wrote")
+        raise LikeError(f"{piece(text)}: name a model as package.module:build, or a file that inventory wrote")
     try:
         return importlib.import_module(name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         remedy = "run from the folder that it lies in, or install it"
-        raise LikeError(f"{text}: importing {name} raised {_said(error)}; {remedy}") from None
-
-
-def _said(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}", 160)
+        raise LikeError(f"{piece(text)}: importing {piece(name)} raised {said_by(error, 160)}; {remedy}") from None

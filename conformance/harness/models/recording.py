@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import piece, said_by
 from conformance.harness.models.loading import EXAMPLE, LikeError
 from strategies import Case
 
@@ -52,9 +52,10 @@ def recorded(model: torch.nn.Module, arguments: tuple[Any, ...], source: str) ->
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        said = one_line(f"{type(error).__name__}: {error}", 160)
-        place = f"{source.partition(':')[0]}:{EXAMPLE}"
-        raise LikeError(f"{place}: the model raised {said}; return the arguments of its forward") from None
+        place = f"{piece(source.partition(':')[0])}:{EXAMPLE}"
+        raise LikeError(
+            f"{place}: the model raised {said_by(error, 160)}; return the arguments of its forward"
+        ) from None
     finally:
         model.train(was_training)
         for hook in hooks:

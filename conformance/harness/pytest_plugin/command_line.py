@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from conformance.harness.foreign_text import MOST, one_line, said_by
+
 EFFORTS = {"smoke": 20, "default": 100, "ci": 200, "deep": 5000}
 """Cases for each property."""
 
@@ -77,6 +79,11 @@ OPTIONS: dict[str, Option] = {
 """Each option by its name, in the order of the help."""
 
 
+def usage_error(message: str) -> pytest.UsageError:
+    """What ends a run with one line, which names the remedy, and exit code 4."""
+    return pytest.UsageError(one_line(message, MOST))
+
+
 def declare(parser: pytest.Parser) -> None:
     """Adds the options. Raises pytest.UsageError where another plugin has one of the same name."""
     group = parser.getgroup("conformance", "conformance of PyTorch's recurrent modules")
@@ -84,6 +91,6 @@ def declare(parser: pytest.Parser) -> None:
         for name, how in OPTIONS.items():
             group.addoption(f"--{name}", **how)
     except ValueError as error:
-        raise pytest.UsageError(
-            f"an option of this suite clashes with another plugin's: {error}; disable it with -p no:NAME"
+        raise usage_error(
+            f"an option of this suite clashes with another plugin's: {said_by(error)}; disable it with -p no:NAME"
         ) from None

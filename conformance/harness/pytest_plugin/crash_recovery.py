@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 import json
 import os
-import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,9 +26,10 @@ from conformance.harness.execution import module_call
 from conformance.harness.execution.failure import LOST, Failure
 from conformance.harness.execution.requests.request import Executor, InProcess
 from conformance.harness.findings.recorder import Finding, Recorder, as_repeat, command_of, node
-from conformance.harness.findings.rendering import one_line
-from conformance.harness.isolation import call_journal, confirmed, limits, worker_process
+from conformance.harness.foreign_text import LONGEST_TRACEBACK, MOST, block, one_line, piece
+from conformance.harness.isolation import call_journal, confirmed, folders, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
+from conformance.harness.isolation.folders import TemporaryFolder
 from conformance.harness.property import LIKE, MARK
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED, SUITE_ERROR, Report
 from strategies import CaseError, parse
@@ -76,8 +77,12 @@ class Watch:
 
     def __init__(self, config: pytest.Config) -> None:
         self.is_worker = _is_worker(config)
+        self._cores = limits.no_core_files()
+        if not self.is_worker:
+            folders.remove_left_behind()
         self.folder, self._temporary = _folder(config)
-        self.earlier = [] if self.is_worker else [one for one in call_journal.left_behind(self.folder) if one.test]
+        records, self._unreadable = ([], []) if self.is_worker else call_journal.left_behind(self.folder)
+        self.earlier = [record for record in records if record.test]
         name = config.workerinput["workerid"] if self.is_worker else str(os.getpid())  # type: ignore[attr-defined]
         self._always = any(record.inside for record in self.earlier)
         self.box = CallJournal(self.folder / (name + call_journal.SUFFIX), config.option.call_limit)
@@ -115,7 +120,8 @@ class Watch:
 
     def header(self) -> list[str]:
         """What there is to say of runs that died, a line each."""
-        return [f"conformance: {_of_earlier(record)}" for record in self.earlier]
+        unreadable = [f"{piece(path)}: no record of a run that died; it was left out" for path in self._unreadable]
+        return [f"conformance: {line}" for line in [*map(_of_earlier, self.earlier), *unreadable]]
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -145,14 +151,21 @@ class Watch:
         if call.when == "call" and worker_process.pool().deaths:
             outcome.get_result().user_properties.append((DEATHS, _titles()))
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """A worker that is ending is ended by its controller: Ctrl-C once more, which every process hears, is not its
+        business."""
+        if self.is_worker:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     def close(self) -> None:
         """Removes the records, at the normal end of the process."""
         gc.set_threshold(*self._thresholds)
         module_call.tell_no_more(self.box)
         self.box.close()
         worker_process.pool().close()
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary is not None:
+            self._temporary.remove()
+        limits.allow_core_files(self._cores)
 
 
 def _titles() -> list[str]:
@@ -160,12 +173,12 @@ def _titles() -> list[str]:
     return sorted({failure.title for failure in worker_process.pool().deaths})
 
 
-def _folder(config: pytest.Config) -> tuple[Path, bool]:
-    """Where this process writes its record, and whether the folder is temporary."""
+def _folder(config: pytest.Config) -> tuple[Path, TemporaryFolder | None]:
+    """Where this process writes its record, and the folder if it is a temporary one."""
     if _is_worker(config):
-        return Path(config.workerinput[RUN_FOLDER]), False  # type: ignore[attr-defined]
+        return Path(config.workerinput[RUN_FOLDER]), None  # type: ignore[attr-defined]
     if not config.pluginmanager.hasplugin("cacheprovider") or config.option.cacheclear:
-        return Path(tempfile.mkdtemp(prefix="conformance-")), True
+        return _temporary()
     cache = config.rootpath / os.path.expandvars(config.getini("cache_dir"))  # config.cache is not there yet
     folder = cache / "d" / "conformance"
     try:
@@ -174,8 +187,13 @@ def _folder(config: pytest.Config) -> tuple[Path, bool]:
             (cache / ".gitignore").write_text("*\n", encoding="utf-8")
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:  # a read-only checkout
-        return Path(tempfile.mkdtemp(prefix="conformance-")), True
-    return folder, False
+        return _temporary()
+    return folder, None
+
+
+def _temporary() -> tuple[Path, TemporaryFolder]:
+    made = TemporaryFolder()
+    return made.path, made
 
 
 def _processes(config: pytest.Config) -> int:
@@ -246,7 +264,8 @@ class Controller:
 
     def __init__(self, config: pytest.Config, report: Report, watch: Watch) -> None:
         self.report, self.limit = report, config.option.call_limit
-        self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
+        self._temporary = TemporaryFolder()
+        self.folder = self._temporary.path
         self._ends: dict[str, tuple[Record | None, Failure]] = {}
         self._tried: set[str] = set()
         self._outside = 0
@@ -272,7 +291,7 @@ class Controller:
         if record is not None and record.inside:
             (self.folder / _IN_CHILDREN).touch()
         if record is None or not record.test or record.test == _PROBES:
-            self._died_outside(name, how.title)
+            self._died_outside(name, how.fate)
 
     def _merge_recorded(self, name: str) -> None:
         """Adds what a worker saved, which could not say so at its end."""
@@ -284,12 +303,12 @@ class Controller:
 
     def _died_outside(self, name: str, how: str) -> None:
         """A worker died when no test was at hand. Its successors are not replaced for ever."""
-        self.report.suite_errors.append((name, f"a worker died outside of any test: {how}"))
-        self.report.unfinished += [f"ERROR  {name}, a worker, died outside of any test: {how}"]
+        self.report.suite_errors.append((name, f"a worker died outside of any test: it {how}"))
+        self.report.unfinished += [f"ERROR  {name}, a worker, died outside of any test: it {how}"]
         self._outside += 1
         if self._outside >= MOST_OUTSIDE:
             said = f"{self._outside} workers died outside of any test, the last one {how}"
-            pytest.exit(said, returncode=int(pytest.ExitCode.TESTS_FAILED))
+            pytest.exit(one_line(said, MOST), returncode=int(pytest.ExitCode.TESTS_FAILED))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
@@ -303,7 +322,7 @@ class Controller:
             self._tried.add(crashitem)
             if at_hand:
                 self._waiting[crashitem] = finding, said
-            report.outcome, report.longrepr = "rerun", said
+            report.outcome, report.longrepr = "rerun", one_line(said, MOST)
             return
         self._waiting.pop(crashitem, None)
         _fail(report, finding, said)
@@ -345,7 +364,7 @@ class Controller:
             self.report.findings += [finding] if finding else []
 
     def pytest_unconfigure(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._temporary.remove()
 
 
 def _exit_code(node: Any) -> int | None:
@@ -373,7 +392,7 @@ def _pending_again(sched: Any, nodeid: str) -> bool:
 def _fail(report: Any, finding: Finding | None, said: str) -> None:
     """Makes a report that of a failure: of the finding, or of an error of the suite."""
     before = f"{report.longrepr}\n\n" if report.outcome == "failed" and report.when == "call" else ""
-    report.outcome, report.longrepr = "failed", before + (finding.text() if finding else said)
+    report.outcome, report.longrepr = "failed", block(before + (finding.text() if finding else said), LONGEST_TRACEBACK)
     report.location = (*report.location[:2], report.nodeid.rpartition("::")[2])  # where xdist says only the file
     if finding is not None:
         report.user_properties.append((FINDINGS, [finding.to_json()]))
@@ -409,14 +428,25 @@ class CompletionLog:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         self.report.collected = list(self.collected)
         self.report.never_ran = [nodeid for nodeid in self.collected if nodeid not in self.ended]
-        if exitstatus == 0 and (self.report.never_ran or self.report.suite_errors):
+        found = self.report.findings or self.report.suite_errors  # where a plugin had a test run again, and it passed
+        if exitstatus == 0 and (found or self.report.never_ran):
             session.exitstatus = int(pytest.ExitCode.TESTS_FAILED)  # type: ignore[assignment]
 
 
-class Interruptible:
-    """SIGTERM ends a run as Ctrl-C does: with a summary, and with everything that it started."""
+ENDING = b"\nconformance: the run is ending; Ctrl-C again ends it at once, without what is left to say\n"
 
-    def __init__(self) -> None:
+
+class Interruptible:
+    """SIGTERM ends a run as Ctrl-C does: with a summary, and with everything that it started.
+
+    Once a run is ending Ctrl-C raises nothing, for pytest would answer with tracebacks: the first is told what the next
+    does, which ends the process; so does the first once all is said. What the process leaves the next run removes.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self._ends_at_once = False
+        self._before_ending: Any = None
         self._before: Any = None
         with suppress(ValueError):  # not the main thread
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -427,9 +457,36 @@ class Interruptible:
         signal.signal(number, signal.SIG_IGN)  # once is enough
         raise KeyboardInterrupt(f"signal {number}")
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        self._begin_to_end()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Iterator[None]:
+        self._begin_to_end()
+        yield
+        self._ends_at_once = True
+
+    def _begin_to_end(self) -> None:
+        with suppress(ValueError):  # not the main thread
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self._before_ending = signal.signal(signal.SIGINT, self._interrupt_end)
+
+    def _interrupt_end(self, number: int, frame: object) -> None:
+        if self.report.is_writing_folders:
+            raise KeyboardInterrupt
+        if self._ends_at_once:
+            with suppress(Exception):  # it may be written to at this moment
+                sys.stdout.flush()
+            os._exit(int(pytest.ExitCode.INTERRUPTED))
+        self._ends_at_once = True
+        os.write(2, ENDING)
+
     def pytest_unconfigure(self) -> None:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
+        if self._before_ending is not None:
+            signal.signal(signal.SIGINT, self._before_ending)
 
 
 def install(config: pytest.Config, report: Report, watch: Watch) -> None:
@@ -441,7 +498,7 @@ def install(config: pytest.Config, report: Report, watch: Watch) -> None:
         _limit_memory(config)
         return
     register(CompletionLog(report), "conformance-ledger")
-    register(Interruptible(), "conformance-interruptible")
+    register(Interruptible(report), "conformance-interruptible")
     if is_controller(config):
         register(Controller(config, report, watch), "conformance-controller")
         if config.option.maxworkerrestart is None:

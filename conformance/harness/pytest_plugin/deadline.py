@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from conformance.harness.foreign_text import piece
 from conformance.harness.isolation.limits import CALL_LIMIT
+from conformance.harness.pytest_plugin.command_line import usage_error
 
 BEGAN = time.time()
 """When this was imported."""
@@ -42,7 +44,7 @@ def seconds(text: str, option: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= LONGEST_SECONDS:
-        raise pytest.UsageError(f"{option}: a number of seconds from 0 to {LONGEST_SECONDS}, not {text[:60]!r}")
+        raise usage_error(f"{option}: a number of seconds from 0 to {LONGEST_SECONDS}, not '{piece(text)}'")
     return number
 
 
@@ -69,9 +71,8 @@ def call_limit(config: pytest.Config) -> float:
     if (given := config.option.call_limit) is not None:
         limit = seconds(str(given), "--call-limit")
         if 0 < limit < SHORTEST_CALL_LIMIT_SECONDS:
-            raise pytest.UsageError(
-                f"--call-limit: {SHORTEST_CALL_LIMIT_SECONDS:g} second at least, or 0 for no limit, not {given[:60]!r}"
-            )
+            least = f"{SHORTEST_CALL_LIMIT_SECONDS:g} second at least, or 0 for no limit"
+            raise usage_error(f"--call-limit: {least}, not '{piece(given)}'")
         return limit
     total = seconds_given(config)
     return min(CALL_LIMIT, max(FEWEST_CALL_LIMIT_SECONDS, total / 4)) if total else CALL_LIMIT

@@ -16,7 +16,7 @@ from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN, Subject, SubjectError
 from conformance.harness.findings import known as known_deviations
 from conformance.harness.findings.known import Known, KnownError, today
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import kept_from_terminal, one_line, piece
 from conformance.harness.models.fleet import Fleet, fleet
 from conformance.harness.models.loading import LikeError
 from conformance.harness.property import properties
@@ -43,7 +43,8 @@ class Options:
     """The options of a run.
 
     case with the cell that its line names ("" for every cell); cells are those of the subject that are asked for;
-    fail_on: the clauses whose ambers and remarks are red.
+    fail_on: the clauses whose ambers and remarks are red; printed: what the subject and the models wrote when they were
+    imported.
     """
 
     effort: str
@@ -59,6 +60,7 @@ class Options:
     show_known: bool = False
     fail_on: tuple[str, ...] = ()
     fleet: Fleet = field(default_factory=Fleet)
+    printed: str = ""
 
     def session(self, executor: Executor | None = None) -> Session:
         """The session of a run, its first calls made by `executor`, or in this process.
@@ -77,13 +79,14 @@ class Options:
             executor=executor or InProcess(),
             fleet=self.fleet,
         )
-        made.leave_out_unsupported_dtypes()
-        if self.subject.name != TORCH_NN:
-            self._require_documented_parameters(made)
+        with kept_from_terminal():  # in a worker these calls are made in its own process
+            made.leave_out_unsupported_dtypes()
+            if self.subject.name != TORCH_NN:
+                self._require_documented_parameters(made)
         if not made.axes.dtypes:
             message = made.recorder.left_out()[0].message
             raise OptionError(
-                f"--subject {self.subject.name}: every call of size 1 in {', '.join(self.dtypes)} raises "
+                f"--subject {piece(self.subject.name)}: every call of size 1 in {', '.join(self.dtypes)} raises "
                 f"{one_line(message)}; make one work first, through an adapter if need be"
             )
         return made
@@ -95,7 +98,7 @@ class Options:
             probes = [session.probe(cell, dtype, device, route) for dtype in axes.dtypes for device in axes.devices]
             for failure in [seen.failure for seen in probes if seen.failure is not None]:
                 if failure.kind == MISMATCHED:
-                    raise OptionError(f"{self.subject.name}, {cell}, {one_line(failure.message)}; {ADAPTER}")
+                    raise OptionError(f"{piece(self.subject.name)}, {cell}, {one_line(failure.message)}; {ADAPTER}")
 
     def expired(self) -> tuple[Known, ...]:
         """Those of them whose waivers have expired."""
@@ -104,10 +107,8 @@ class Options:
 
     def concerned(self) -> tuple[Known, ...]:
         """The known deviations that this PyTorch has on this machine."""
-        import torch
-
         flags = machine.cpu_flags()
-        return tuple(entry for entry in self.known if entry.concerns(torch.__version__, flags))
+        return tuple(entry for entry in self.known if entry.concerns(machine.torch_version(), flags))
 
 
 def read(
@@ -126,8 +127,9 @@ def read(
 ) -> Options:
     """The options from their texts; empty stands for all. Raises OptionError."""
     if effort not in EFFORTS:
-        raise OptionError(f"--effort {effort}: no such effort; one of {', '.join(EFFORTS)}")
-    judged = _subject(subjects)
+        raise OptionError(f"--effort {piece(effort)}: no such effort; one of {', '.join(EFFORTS)}")
+    with kept_from_terminal() as by_subject:
+        judged = _subject(subjects)
     present = machine.devices()
     axes: dict[str, Any] = {
         "cells": _chosen("--cell", cells, judged.classes, f"no such cell of {judged.name}; it has"),
@@ -136,7 +138,9 @@ def read(
         "routes": _chosen("--route", routes, ROUTES, "no such route; one of"),
     }
     try:
-        models = _of_axes(fleet(like), axes["cells"], axes["dtypes"])
+        with kept_from_terminal() as by_models:
+            found = fleet(like)
+        models = _of_axes(found, axes["cells"], axes["dtypes"])
         parsed, cell = parse(case) if case is not None else (None, "")
         shipped = known_deviations.load(known_deviations.SHIPPED)
         entries = tuple(entry for entry in shipped if judged.calls_as_torch or _is_of_packing(entry, judged))
@@ -146,13 +150,13 @@ def read(
     except KnownError as error:
         raise OptionError(f"--known: {error}") from None
     except LikeError as error:
-        raise OptionError(one_line(f"--like {error}", 400)) from None
+        raise OptionError(f"--like {error}") from None
     try:
         parsed = models.armed(parsed) if parsed is not None else None
     except LikeError as error:
         raise OptionError(f"--case: {error}") from None
     if parsed is not None and parsed.device not in present:
-        raise OptionError(f"--case: device {parsed.device} is not present here; present: {', '.join(present)}")
+        raise OptionError(f"--case: device {piece(parsed.device)} is not present here; present: {', '.join(present)}")
     if parsed is not None and parsed.dtype not in axes["dtypes"]:
         raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
     if cell and cell not in axes["cells"]:
@@ -170,6 +174,7 @@ def read(
         show_known=show_known,
         fleet=models,
         fail_on=_clauses(fail_on),
+        printed=by_subject.text + by_models.text,
     )
 
 
@@ -177,7 +182,7 @@ def _of_properties(path: Path) -> tuple[Known, ...]:
     """The entries of a file, each of which names a property, with a case if that draws one. Raises KnownError."""
     entries, named = known_deviations.load(path), {tested.name: tested for tested in properties()}
     for entry in entries:
-        where = one_line(f"{path}: {entry.id}", 400)
+        where = f"{piece(path)}: {piece(entry.id)}"
         if entry.test not in named:
             near = get_close_matches(entry.test, named, 1)
             nearest = f"the nearest is {near[0]}" if near else "docs/clauses.md lists all"
@@ -191,7 +196,7 @@ def _of_axes(models: Fleet, cells: Sequence[str], dtypes: Sequence[str]) -> Flee
     """The models without the modules that --cell or --dtype leave out. Raises LikeError if that leaves none."""
     kept = tuple(one for one in models.configurations if one.cell in cells and one.case.dtype in dtypes)
     if models.configurations and not kept:
-        raise LikeError(f"{models.sources[0]}: --cell and --dtype leave no module; leave them out")
+        raise LikeError(f"{piece(models.sources[0])}: --cell and --dtype leave no module; leave them out")
     return replace(models, configurations=kept)
 
 
@@ -205,7 +210,7 @@ def _subject(texts: Sequence[str]) -> Subject:
     try:
         return subject.named(texts) if texts else subject.torch_nn()
     except SubjectError as error:
-        raise OptionError(one_line(f"--subject {error}", 400)) from None
+        raise OptionError(f"--subject {error}") from None
 
 
 def _clauses(asked: Sequence[str]) -> tuple[str, ...]:
@@ -219,5 +224,5 @@ def _chosen(option: str, asked: Sequence[str], there: Iterable[str], otherwise: 
     names = tuple(there)
     for name in asked:
         if name not in names:
-            raise OptionError(one_line(f"{option} {name}: {otherwise} {', '.join(names)}", 400))
+            raise OptionError(f"{option} {piece(name)}: {otherwise} {', '.join(names)}")
     return tuple(name for name in names if name in asked) or names

@@ -5,6 +5,7 @@ Neither torch nor Hypothesis is imported before `pytest_configure` has seen that
 
 from __future__ import annotations
 
+import linecache
 import math
 import random
 import sys
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from conformance.harness.foreign_text import MOST, encodable, one_line, piece, text_of
 from conformance.harness.pytest_plugin import command_line, deadline, requirements
-from conformance.harness.pytest_plugin.command_line import AXES, EFFORTS
+from conformance.harness.pytest_plugin.command_line import AXES, EFFORTS, usage_error
 from conformance.harness.pytest_plugin.items import cell_of, is_asked_for, lack_of, own_test, property_of
 
 REPORT = pytest.StashKey[Any]()
@@ -76,7 +78,7 @@ def _read_options(config: pytest.Config) -> Any:
     if given.subject and not hasattr(config, "workerinput"):
         requirements.require_import_to_return(given.subject)
     if len(given.case) > 1:
-        raise pytest.UsageError("--case is given twice: run one case at a time")
+        raise usage_error("--case is given twice: run one case at a time")
     case = given.case[0] if given.case else None
     axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
     known = [Path(name) for name in given.known]
@@ -99,7 +101,7 @@ def _checked(make: Callable[[], Any]) -> Any:
     try:
         return make()
     except OptionError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise usage_error(str(error)) from None
 
 
 def _load_profile(effort: str) -> None:
@@ -122,7 +124,8 @@ def _load_profile(effort: str) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     if REPORT not in config.stash:
         return []
-    return config.stash[REPORT].header(config.option.hypothesis_seed) + config.stash[WATCH].header()
+    lines = config.stash[REPORT].header(config.option.hypothesis_seed) + config.stash[WATCH].header()
+    return [one_line(line, MOST) for line in lines]
 
 
 @pytest.hookimpl(trylast=True)
@@ -135,7 +138,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(LIKE, models.configurations, ids=[one.name for one in models.configurations])
     if "known_deviation" in metafunc.fixturenames:
         entries = metafunc.config.stash[OPTIONS].concerned()
-        metafunc.parametrize("known_deviation", entries, ids=[entry.id for entry in entries])
+        metafunc.parametrize("known_deviation", entries, ids=[one_line(entry.id) for entry in entries])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -195,13 +198,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     outcome = yield
-    found = property_of(item)
-    if call.when != "call":
-        return
+    told: Any = outcome.get_result()  # type: ignore[attr-defined]
+    if call.when == "call":
+        _tell(item, call, told)
+    if property_of(item) is not None or _is_replay(item):
+        from conformance.harness.pytest_plugin.output import report
+
+        report.sanitise(told)
+
+
+def _tell(item: pytest.Item, call: pytest.CallInfo[None], told: pytest.TestReport) -> None:
+    """What the report of a test's call says of the contract."""
     from conformance.harness.findings.deviation import Deviation
     from conformance.harness.pytest_plugin.output import junit, report
 
-    told, error = outcome.get_result(), call.excinfo and call.excinfo.value  # type: ignore[attr-defined]
+    found, error = property_of(item), call.excinfo and call.excinfo.value
     if isinstance(error, pytest.skip.Exception) and _here().cut_short and found is not None:
         told.user_properties.append((report.NOT_REACHED, found.clause.id))
         return
@@ -214,16 +225,39 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     elif isinstance(error, Deviation):
         report.tell(told, [error.finding])
     if found is not None:
-        item.user_properties += junit.of_property(told, found, cell_of(item))
-    elif "known_deviation" in getattr(item, "fixturenames", ()):
+        _add_properties(item, junit.of_property(told, found, cell_of(item)))
+    elif _is_replay(item):
         entry = item.callspec.params["known_deviation"]  # type: ignore[attr-defined]
-        item.user_properties += junit.of_entry(told, entry, cell_of(item))
+        _add_properties(item, junit.of_entry(told, entry, cell_of(item)))
+
+
+def _add_properties(item: pytest.Item, properties: list[tuple[str, str]]) -> None:
+    """Gives a test these properties, in the place of those that it had when it was run before."""
+    names = [name for name, _ in properties]
+    item.user_properties[:] = [one for one in item.user_properties if one[0] not in names]
+    item.user_properties += properties
+
+
+def _is_replay(item: pytest.Item) -> bool:
+    """Whether a test replays a known deviation."""
+    return "known_deviation" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: Any) -> None:
+    """Has a warning shown on a line: its text and its place may be a subject's."""
+    line = warning_message.line or linecache.getline(warning_message.filename, warning_message.lineno)
+    warning_message.message = text_of(warning_message.message, MOST)
+    warning_message.filename, warning_message.line = one_line(warning_message.filename), one_line(line)
+    name = warning_message.category.__name__
+    if not name.isidentifier() or piece(name) != name:
+        warning_message.category = UserWarning
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None and REPORT in session.config.stash:
-        output["conformance"] = session.config.stash[REPORT].session.recorder.to_json()
+        output["conformance"] = encodable(session.config.stash[REPORT].session.recorder.to_json())
     elif REPORT in session.config.stash and exitstatus == 0 and session.config.stash[REPORT].says_nothing():
         session.exitstatus = int(pytest.ExitCode.TESTS_FAILED)  # type: ignore[assignment]
 
@@ -251,12 +285,13 @@ def _write_folders(terminal: Any, config: pytest.Config) -> None:
     given = config.option
     seconds = f"{report_folders.seconds_left(given.deadline):.0f} s"
     terminal.write_line(f"conformance: writing a folder for each distinct finding, {seconds} at most; Ctrl-C ends that")
-    config.stash[REPORT].folders = report_folders.write(
-        config.stash[REPORT],
-        given.reports,
-        config.invocation_params.dir,
-        config.rootpath,
-        given.hypothesis_seed,
-        given.call_limit,
-        given.deadline,
-    )
+    with config.stash[REPORT].writing_folders():
+        config.stash[REPORT].folders = report_folders.write(
+            config.stash[REPORT],
+            given.reports,
+            config.invocation_params.dir,
+            config.rootpath,
+            given.hypothesis_seed,
+            given.call_limit,
+            given.deadline,
+        )

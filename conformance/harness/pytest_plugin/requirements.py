@@ -6,7 +6,8 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
+from conformance.harness.foreign_text import piece, said_by
+from conformance.harness.pytest_plugin.command_line import usage_error
 
 OLDEST = {"torch": "2.0", "hypothesis": "6.149", "numpy": "1.26", "packaging": "21"}
 REMEDY = {"torch": "pip install torch==2.13.0 (or the release that you want judged)"}
@@ -19,19 +20,25 @@ def require_packages() -> None:
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            raise pytest.UsageError(f"{name} is not installed: {remedy}") from None
+            raise usage_error(f"{name} is not installed: {remedy}") from None
         if name == "packaging":
             continue
-        from packaging.version import Version
-
-        if Version(found) < Version(oldest):
-            raise pytest.UsageError(f"{name} {found} is too old, {oldest} or newer is needed: {remedy}")
+        if _is_older(found, oldest):
+            raise usage_error(f"{name} {piece(found)} is too old, {oldest} or newer is needed: {remedy}")
     try:
         import torch  # noqa: F401
     except (ImportError, OSError) as error:
-        raise pytest.UsageError(
-            f"torch cannot be imported ({' '.join(str(error).split())[:200]}): {REMEDY['torch']}"
-        ) from None
+        raise usage_error(f"torch cannot be imported ({said_by(error)}): {REMEDY['torch']}") from None
+
+
+def _is_older(found: str, oldest: str) -> bool:
+    """Whether a release is older than another. A build of one's own may have a version that is none: it is taken."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(found) < Version(oldest)
+    except (InvalidVersion, TypeError):
+        return False
 
 
 MOST_DIGITS = 40
@@ -41,15 +48,15 @@ MOST_DIGITS = 40
 def require_options_of_hypothesis(given: Any) -> None:
     """Refuses what Hypothesis's own options cannot be here. Raises pytest.UsageError."""
     if not hasattr(given, "hypothesis_seed"):
-        raise pytest.UsageError("Hypothesis's pytest plugin is needed: leave out -p no:hypothesispytest")
+        raise usage_error("Hypothesis's pytest plugin is needed: leave out -p no:hypothesispytest")
     seed = given.hypothesis_seed
     if seed is not None and not (seed.isascii() and seed.isdecimal() and len(seed) <= MOST_DIGITS):
-        raise pytest.UsageError(
-            f"--hypothesis-seed: a whole number of at most {MOST_DIGITS} digits, not {seed[:MOST_DIGITS]!r}; leave it "
+        raise usage_error(
+            f"--hypothesis-seed: a whole number of at most {MOST_DIGITS} digits, not '{piece(seed)}'; leave it "
             "out for one that is drawn"
         )
     if given.hypothesis_profile:
-        raise pytest.UsageError("--hypothesis-profile: --effort says how many cases are drawn; leave the profile out")
+        raise usage_error("--hypothesis-profile: --effort says how many cases are drawn; leave the profile out")
 
 
 def require_workers_that_can_be_replaced(dist: str) -> None:
@@ -57,7 +64,7 @@ def require_workers_that_can_be_replaced(dist: str) -> None:
     from conformance.harness.pytest_plugin.crash_recovery import REPLACING
 
     if dist not in REPLACING:
-        raise pytest.UsageError(
+        raise usage_error(
             f"--dist {dist}: tests are lost with it where a worker crashes; use --dist load (-n alone) or worksteal"
         )
 
@@ -67,4 +74,4 @@ def require_import_to_return(subjects: Sequence[str]) -> None:
     from conformance.harness.isolation import worker_process
 
     if why := worker_process.pool().refusal_of_import(subjects):
-        raise pytest.UsageError(f"--subject {why}")
+        raise usage_error(f"--subject {why}")

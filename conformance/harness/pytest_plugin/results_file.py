@@ -12,7 +12,9 @@ import pytest
 from conformance.harness.checks import case_record
 from conformance.harness.execution import module_call
 from conformance.harness.execution.routes import CONSTRUCTOR
+from conformance.harness.foreign_text import piece
 from conformance.harness.pytest_plugin import crash_recovery
+from conformance.harness.pytest_plugin.command_line import usage_error
 from conformance.harness.pytest_plugin.output.report import Report
 from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.results import files
@@ -61,7 +63,7 @@ class ResultsFile:
         try:
             self.write()
         except OSError as error:
-            self.report.unfinished += [f"--results {self.path}: {error.strerror}; it is as it was"]
+            self.report.unfinished += [f"--results {piece(self.path)}: {error.strerror}; it is as it was"]
             session.exitstatus = session.exitstatus or pytest.ExitCode.USAGE_ERROR
 
 
@@ -79,12 +81,12 @@ def install(config: pytest.Config, report: Report) -> None:
     path = config.invocation_params.dir / given
     written = ResultsFile(path, report, config.option.hypothesis_seed or "")
     if path.suffix != SUFFIX:
-        raise pytest.UsageError(f"--results {given}: the name of the file ends in {SUFFIX}")
+        raise usage_error(f"--results {piece(given)}: the name of the file ends in {SUFFIX}")
     is_new = not path.exists()
     try:
         written.write(UNFINISHED)
         if is_new:  # a worker takes the word after --results for a test if there is such a file
             path.unlink()
     except OSError as error:
-        raise pytest.UsageError(f"--results {given}: {error.strerror}; name a file that can be written") from None
+        raise usage_error(f"--results {piece(given)}: {error.strerror}; name a file that can be written") from None
     config.pluginmanager.register(written, "conformance-results")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from conformance import SET_HERE
 from conformance.harness.checks.case_record import Found
@@ -66,7 +65,7 @@ def as_data(finding: Finding, seed: str) -> dict[str, Any]:
         "finding": json.loads(json.dumps(finding.to_json())),  # lists as they are read back
         "seed": seed,
         "subject": finding.subject,
-        "torch": torch.__version__,
+        "torch": machine.torch_version(),
         "numpy": np.__version__,
         "machine": machine.describe(),
     }

@@ -8,9 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
+
+from conformance.harness.foreign_text import piece, said_by
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -64,18 +66,40 @@ class StateFile:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data.pop("format") != cls.FORMAT:
                 raise ValueError("another format")
-            return cls.from_json(data)
+            found = cls.from_json(data)
+            found.require_types()
+            return found
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StateError(f"{path}: not the state of a campaign ({type(error).__name__}: {error})") from None
+            raise StateError(
+                f"{piece(path)}: not the state of a campaign ({said_by(error)}); name another file"
+            ) from None
 
     @classmethod
     def from_json(cls: type[S], data: dict[str, Any]) -> S:
         """The state that a file holds."""
         return cls(**data)
 
+    def require_types(self) -> None:
+        """Raises TypeError where what was read is not of the types that this is made of."""
+        empty = type(self)("", "", "", "", 0)
+        for each in fields(self):
+            value, kind = getattr(self, each.name), type(getattr(empty, each.name))
+            if type(value) is not kind:
+                raise TypeError(f"{each.name} is no {kind.__name__}")
+        for row in getattr(self, "rows", {}).values():
+            _require_numbers(row)
+
     def add(self: S, other: S) -> None:
         """Takes what another run counted."""
         raise NotImplementedError
+
+
+def _require_numbers(row: Any) -> None:
+    """Raises TypeError where a row's counts are none."""
+    for each in fields(row):
+        value, usual = getattr(row, each.name), each.default
+        if isinstance(usual, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise TypeError(f"{each.name} of a row is no number")
 
 
 S = TypeVar("S", bound=StateFile)

@@ -1,5 +1,7 @@
 """A campaign over large cases gives every property its turn, adds up, goes on where it ended, and sees a fault."""
 
+import json
+
 import pytest
 
 from conformance.harness.execution.subject import torch_nn
@@ -109,10 +111,16 @@ def test_a_state_of_something_else_is_refused_and_stays(tmp_path, capsys, change
     assert path.read_text() == before
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 2}'])
-def test_a_file_of_another_campaign_is_refused(tmp_path, capsys, text):
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 2}', "batches", "seed", "findings", "worst"])
+def test_a_file_of_another_campaign_or_of_other_types_is_refused(tmp_path, capsys, text):
     path = tmp_path / "state.json"
-    path.write_text(text)
+    if text.isalpha():
+        a_state(rows={"B2 rows float16": Row(2, 10, 1.0, 0.5)}).save(path)
+        data = json.loads(path.read_text())
+        (data["rows"]["B2 rows float16"] if text == "worst" else data)[text] = "\x1b[31m"
+        path.write_text(json.dumps(data))
+    else:
+        path.write_text(text)
     with pytest.raises(SystemExit) as stopped:
         large_cases.main(["--state", str(path), "--table"])
     assert stopped.value.code == 2

@@ -12,7 +12,8 @@ import pytest
 
 from conformance.clauses import AMBER, CLAUSES, REMARK
 from conformance.harness.findings.recorder import Finding, most_frequent
-from conformance.harness.findings.rendering import counted, finding_text, one_line
+from conformance.harness.findings.rendering import counted, finding_text
+from conformance.harness.foreign_text import one_line, printable, say
 from conformance.harness.pytest_plugin.output.report import Report
 from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.harness.pytest_plugin.output.summary import WIDEST, Summary
@@ -113,12 +114,12 @@ def no_commands() -> Iterator[None]:
     """Has GitHub Actions take nothing that the block prints as a command."""
     token = _token()
     if token:
-        print(f"::stop-commands::{token}", flush=True)
+        say(f"::stop-commands::{token}")
     try:
         yield
     finally:
         if token:
-            print(f"::{token}::", flush=True)
+            say(f"::{token}::")
 
 
 def _token() -> str:
@@ -159,7 +160,7 @@ def _print(config: pytest.Config, *lines: str) -> None:
     if terminal is not None:
         terminal.ensure_newline()
         for line in lines:
-            terminal.write_line(line)
+            terminal.write_line(printable(line))
 
 
 def install(config: pytest.Config, report: Report) -> None:

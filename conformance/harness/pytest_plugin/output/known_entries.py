@@ -21,7 +21,8 @@ from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Signature, admits
 from conformance.harness.findings.recorder import PASSED, SEPARATOR
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import one_line
 from conformance.harness.pytest_plugin.output.causes import Cause, needs_of
 from conformance.harness.pytest_plugin.output.report import Report
 from strategies import Case, parse

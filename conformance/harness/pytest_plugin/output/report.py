@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,19 @@ from conformance.harness.execution import machine
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.counts import PropertyStats
 from conformance.harness.findings.deviation import Deviation
-from conformance.harness.findings.recorder import Finding, as_repeat
+from conformance.harness.findings.recorder import Finding, Key, as_repeat
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import case_of, counted, one_line
+from conformance.harness.findings.rendering import case_of, counted
+from conformance.harness.foreign_text import (
+    LONGEST_TRACEBACK,
+    MOST,
+    block,
+    encodable,
+    one_line,
+    piece,
+    said_by,
+    told_of_import,
+)
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.pytest_plugin.output.causes import Cause, causes
@@ -25,6 +36,8 @@ from conformance.harness.session import Session
 
 if TYPE_CHECKING:
     from conformance.harness.pytest_plugin.output.report_folders import Folders
+
+NO_VERSION = "conformance: its version is none: it is taken for a release that is newer than all others"
 
 FINDINGS = "conformance findings"
 SUITE_ERROR = "conformance suite error"
@@ -43,10 +56,22 @@ def rewrite(report: pytest.TestReport, found: Property, item: pytest.Item, error
     if findings:
         tell(report, findings)
     else:
-        report.user_properties.append((SUITE_ERROR, one_line(f"{type(error).__name__}: {error}")))
+        report.user_properties.append((SUITE_ERROR, said_by(error)))
         report.sections.append(
             ("error of the suite", "Not a deviation of PyTorch: please report it, with the traceback above.")
         )
+
+
+def sanitise(report: pytest.TestReport) -> None:
+    """Leaves nothing in a report that moves a cursor or has no end: in what a test printed, a reason, a traceback."""
+    report.user_properties = encodable(report.user_properties)
+    report.sections = [(title, block(text)) for title, text in report.sections]
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = path, line, one_line(reason, MOST)
+    text = str(report.longrepr) if report.outcome == "failed" else ""
+    if (shown := block(text, LONGEST_TRACEBACK)) != text:
+        report.longrepr = shown
 
 
 def tell(report: pytest.TestReport, findings: Sequence[Finding]) -> None:
@@ -91,6 +116,7 @@ class Report:
         self.collected: list[str] = []
         self.merged: set[str] = set()
         self.findings: list[Finding] = []
+        self._found = set[tuple[str, Key]]()
         self.suite_errors: list[tuple[str, str]] = []
         self.other_failures: list[str] = []
         self.gone: list[str] = []
@@ -104,17 +130,31 @@ class Report:
         self.unfinished: list[str] = []
         self.folders: Folders | None = None
         self.entries_written = ""
+        self.is_writing_folders = False
+
+    @contextmanager
+    def writing_folders(self) -> Iterator[None]:
+        """While folders are written Ctrl-C ends that alone."""
+        self.is_writing_folders = True
+        try:
+            yield
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.is_writing_folders = False
 
     def header(self, seed: str | None) -> list[str]:
-        judged, effort = self.session.subject.name, self.options.effort
+        judged, effort = piece(self.session.subject.name), self.options.effort
         left_out = ", ".join(route for route in ROUTES if route not in self.options.routes)
         without = f", left out by --route: {left_out}" if left_out else ""
         models = self.session.fleet
         of = [f"conformance: {len(models.configurations)} configurations of {one_line(', '.join(models.sources))}"]
         return [
             machine.describe(),
-            f"conformance: subject {judged}, effort {effort}, seed {seed or 'fixed'}{without}",
+            *([] if machine.build().has_version else [NO_VERSION]),
+            f"conformance: subject {judged}, effort {effort}, seed {piece(seed or 'fixed')}{without}",
             *(of if models.sources else []),
+            *told_of_import(self.options.printed),
             *(f"conformance: {one} was set; undone for this run" for one in self.session.put_right),
         ]
 
@@ -125,10 +165,10 @@ class Report:
         for name, value in report.user_properties:
             explained |= name in (FINDINGS, SUITE_ERROR, FIXED)
             if name == FINDINGS:
-                self.findings += [Finding.from_json(data) for data in value]  # type: ignore[attr-defined]
-            elif name == SUITE_ERROR:
+                self._add(report.nodeid, [Finding.from_json(data) for data in value])  # type: ignore[attr-defined]
+            elif name == SUITE_ERROR and report.nodeid not in dict(self.suite_errors):
                 self.suite_errors.append((report.nodeid, str(value)))
-            elif name == FIXED and report.when == "call":
+            elif name == FIXED and report.when == "call" and value not in self.gone:
                 self.gone.append(str(value))
             elif name == STILL_THERE and report.when == "call":
                 self.still_there.append(str(value))
@@ -138,8 +178,14 @@ class Report:
                 self.not_reached[str(value)] += 1
             elif name == CUT_SHORT and report.when == "call":
                 self.cut_short.add(str(value))
-        if report.outcome == "failed" and not explained:
+        if report.outcome == "failed" and not explained and report.nodeid not in self.other_failures:
             self.other_failures.append(report.nodeid)
+
+    def _add(self, nodeid: str, findings: Sequence[Finding]) -> None:
+        """Adds what a test found, once: it has several reports where a plugin has it run again."""
+        keys = {(nodeid, finding.key) for finding in findings}
+        self.findings += [finding for finding in findings if (nodeid, finding.key) not in self._found]
+        self._found |= keys
 
     def merge(self, worker: str, data: dict[str, Any]) -> None:
         """Adds what a worker recorded, once: one that is interrupted may say it at its end too."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness.execution import machine
@@ -112,8 +111,8 @@ def suite_version() -> str:
 def environment() -> Environment:
     """What calls are made with in this process."""
     return Environment(
-        torch=str(torch.__version__),
-        torch_git=str(torch.version.git_version or ""),
+        torch=_text(machine.torch_version()),
+        torch_git=machine.git_version(),
         **machine.libraries(),
         numpy=np.__version__,
         hypothesis=importlib.metadata.version("hypothesis"),

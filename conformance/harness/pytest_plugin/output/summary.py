@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
-import torch
-
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness.cells import CELL_NAMES, MODULES, SINGLE_STEPS
 from conformance.harness.execution import kernels, machine
@@ -19,7 +17,8 @@ from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import LEFT_OUT, SEPARATOR, Finding, most_frequent
-from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
+from conformance.harness.findings.rendering import counted, terminal_width, wrapped
+from conformance.harness.foreign_text import MOST, one_line, piece, printable_lines
 from conformance.harness.pytest_plugin.output import models_summary
 from conformance.harness.pytest_plugin.output.causes import likeness
 from conformance.harness.pytest_plugin.output.report import MOST_NAMES, Report
@@ -148,9 +147,9 @@ class Summary:
     def verdict(self) -> list[tuple[str, str]]:
         """The verdict, what was counted, and what else failed."""
         recorder = self.session.recorder
-        release = f"torch {torch.__version__}"
-        judged = self.session.subject.name
-        who = release if judged == TORCH_NN else f"{judged} on {release}"
+        release = f"torch {piece(machine.torch_version())}"
+        judged = piece(self.session.subject.name)
+        who = release if self.session.subject.name == TORCH_NN else f"{judged} on {release}"
         computes = f"{who} computes {classes(self._tested_cells())} as documented{self._asked()}"
         compared_something = len(recorder.tallies) > len(self.report.silent_tests())
         failed = [name for name in self.report.other_failures if name]
@@ -241,7 +240,7 @@ class Summary:
         lines[:1] = ["KNOWN".ljust(LABEL) + line[LABEL:] for line in lines[:1]]
         for name in self.report.gone:
             clause = f"{entries[name].clause} " if name in entries else ""
-            lines += labelled("FIXED", f"{clause}{name}: fixed upstream, remove this entry", self.width)
+            lines += labelled("FIXED", f"{clause}{piece(name)}: fixed upstream, remove this entry", self.width)
         if self.options.show_known:
             concerned, expired = {entry.id for entry in self.options.concerned()}, self.options.expired()
             for entry in self.options.known:
@@ -380,7 +379,7 @@ def write(report: Report, terminal: Any, seed: str | None) -> None:
     if not report.is_empty():
         terminal.section("conformance", sep="=")
         for line in Summary(report, min(WIDEST, terminal_width())).lines(seed):
-            terminal.write_line(line)
+            terminal.write_line(printable_lines(line))
 
 
 def without_option(words: Sequence[str], option: str) -> list[str]:
@@ -416,7 +415,7 @@ def _entry_lines(entry: Known, seen: str, width: int) -> list[str]:
     """An entry of a file of known deviations; each link stands on a line of its own."""
     inner = MARGIN + "  "
     lines = wrapped(f"{_name(entry)}, {seen}", width, f"{MARGIN}{entry.severity:<7}", inner)
-    for part in filter(str.strip, re.split(LINK, one_line(entry.tracker, 1000))):
+    for part in filter(str.strip, re.split(LINK, one_line(entry.tracker, MOST))):
         lines += wrapped(part, width, inner, inner)
     return lines + (wrapped(entry.waiver, width, inner, inner) if entry.waiver else [])
 

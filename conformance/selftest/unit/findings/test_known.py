@@ -165,7 +165,7 @@ WRONG = {
     "expires = []": "expires is a day such as 2026-12-31",
     'where = "lstm"': 'where is a table such as { cell = "lstm" }',
     'where = { colour = "blue" }': "where has no field 'colour'; it has cell, route, ",
-    'where = { hidden_size = ">=x" }': 'releases are written as ">=2.0,<2.4"',
+    'where = { hidden_size = ">=x" }': "a whole number, or a comparison such as",
     'where = { cell = "lstms" }': "cell is never 'lstms'; it is one of rnn_tanh, ",
     'where = { dtype = ">=float16" }': "dtype is never '>=float16'; it is one of float32, ",
     "where = { packed = 1 }": "packed is never '1'; it is one of true, false",

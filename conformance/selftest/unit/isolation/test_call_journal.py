@@ -1,5 +1,6 @@
 """The record of the call at hand: what it says, that it outlives a killed process, and that it does not grow."""
 
+import json
 import os
 import signal
 import subprocess
@@ -64,6 +65,41 @@ def test_file_of_another_kind_is_no_record_or_an_empty_one(data, tmp_path):
     assert record is None or record.test == {}
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        ["nodeid"],
+        "nodeid",
+        3,
+        {"nodeid": 3},
+        {"nodeid": "a", "options": ["--subject"]},
+        {"test": None},
+        {"drawn": "yes"},
+    ],
+)
+def test_record_whose_test_has_other_types_is_none_and_is_removed_and_named(test, tmp_path):
+    path = tmp_path / "odd.box"
+    made = CallJournal(path)
+    text = json.dumps(test).encode()
+    made._map[64 : 68 + len(text)] = len(text).to_bytes(4, "little") + text
+    data = path.read_bytes()
+    made.close()
+    path.write_bytes(data)
+    assert call_journal.read(path) is None
+    assert call_journal.left_behind(tmp_path) == ([], [path])
+    assert not path.exists()
+
+
+def test_what_is_no_regular_file_is_no_record_and_ends(tmp_path):
+    os.mkfifo(tmp_path / "fifo.box")
+    (tmp_path / "zero.box").symlink_to("/dev/zero")
+    (tmp_path / "folder.box").mkdir()
+    assert call_journal.read(tmp_path / "fifo.box") is None
+    assert call_journal.read(tmp_path / "zero.box") is None
+    found, _ = call_journal.left_behind(tmp_path)
+    assert found == []
+
+
 def test_record_is_not_seen_before_it_is_locked(monkeypatch, tmp_path):
     seen = []
     lock = call_journal.fcntl.flock
@@ -99,7 +135,8 @@ while True:
 def test_record_outlives_its_process_and_is_told_from_that_of_a_living_one(limit, said, box, tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "dead.box"), limit], check=False, timeout=60)
     assert Failure.of_exit(done.returncode, float(limit)).title == said
-    (record,) = call_journal.left_behind(tmp_path)
+    (record,), others = call_journal.left_behind(tmp_path)
+    assert others == []
     assert record.inside
     assert record.test == {"test": "test_killed"}
     assert record.case == "v1 gru i1 h1 t2 float32 fill=zeros"

@@ -90,7 +90,7 @@ IN_TURN = """
 import contextlib, io, json, sys
 import pytest
 
-for arguments in json.loads(sys.argv[1]):
+for arguments in json.load(sys.stdin):
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = pytest.main(arguments)
@@ -101,8 +101,8 @@ for arguments in json.loads(sys.argv[1]):
 def run_in_turn(runs):
     """Runs that end before a test, one after the other in one process: exit code and output of each."""
     arguments = json.dumps([["-p", "no:cacheprovider", *run] for run in runs])
-    command = [sys.executable, "-c", IN_TURN, arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    command = [sys.executable, "-c", IN_TURN]
+    done = subprocess.run(command, cwd=ROOT, input=arguments, capture_output=True, text=True, timeout=300, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -190,6 +190,44 @@ def test_missing_or_old_torch_takes_one_line_with_the_remedy(plugin, said, mode,
     assert said in text
     assert "pip install torch" in text
     assert "Traceback" not in text
+
+
+ODD_VERSION = """
+import importlib.metadata as metadata
+import torch
+original = metadata.version
+metadata.version = lambda name: {version!r} if name in ("torch", "numpy") else original(name)
+if {version!r}:
+    torch.__version__ = torch.version.__version__ = {version!r}
+else:
+    del torch.__version__, torch.version.__version__
+"""
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "custom\x1b-build",
+        pytest.param(None, marks=pytest.mark.thorough(reason="as the other, of a PyTorch that says no version")),
+    ],
+)
+def test_pytorch_and_numpy_whose_versions_are_none_are_judged_and_a_line_says_so(version, tmp_path):
+    plugin = ODD_VERSION.format(version=version)
+    results = tmp_path / "r.json"
+    asked = (
+        "--effort",
+        "smoke",
+        "conformance/test_shapes.py",
+        "-k",
+        "documented_shape and lstm",
+        f"--results={results}",
+    )
+    code, text = run(*SEQUENTIAL, *asked, plugin=plugin, path=tmp_path)
+    assert code == 0, text
+    shown = str(version).replace("\x1b", "\\x1b")
+    assert f"\nPASS    torch {shown} computes LSTM and LSTMCell as documented" in text.replace("\n        ", " ")
+    assert "its version is none: it is taken for a release that is newer than all others" in text
+    assert load(results).environment.torch == shown
 
 
 RAISES = """

@@ -18,6 +18,7 @@ from conformance.harness.isolation.call_journal import Record
 from conformance.harness.pytest_plugin import crash_recovery, deadline, requirements
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED
 from conformance.results.files import load
+from conformance.selftest.unit.pytest_plugin.test_summary import report as summary_report
 from strategies import parse
 
 ROOT = Path(__file__).parents[4]
@@ -223,9 +224,7 @@ def test_death_that_does_not_come_again_or_lies_outside_of_a_call_is_told_and_th
     assert re.search(once, text, re.MULTILINE), text
     outside = r"^_+ test_parameters_have\S+\[lstm\] _+\n.*\nended the process with exit code 7, outside of a call"
     assert re.search(outside, text, re.MULTILINE), text
-    assert re.search(
-        r"^ERROR  gw\d+, a worker, died outside of any test: ended the process with exit code 8$", text, re.M
-    )
+    assert re.search(r"^ERROR  gw\d+, a worker, died outside of any test: it ended with exit code 8$", text, re.M)
     assert "1 cause, 1 test" in " ".join(text.split())
     assert "1 test not repeatable" in " ".join(text.split())
     assert "ERROR   2 errors of the suite" in text
@@ -313,7 +312,7 @@ def test_workers_that_die_outside_of_any_test_are_not_replaced_for_ever(tmp_path
     gone = SimpleNamespace(gateway=SimpleNamespace(id="gw0", _io=SimpleNamespace(popen=subprocess.Popen(["false"]))))
     for _ in range(crash_recovery.MOST_OUTSIDE - 1):
         controller.pytest_testnodedown(gone, "died")
-    with pytest.raises(pytest.exit.Exception, match="workers died outside of any test, the last one ended the process"):
+    with pytest.raises(pytest.exit.Exception, match="outside of any test, the last one ended with exit code 1"):
         controller.pytest_testnodedown(gone, "died")
     controller.pytest_unconfigure()
     assert len(told.suite_errors) == crash_recovery.MOST_OUTSIDE
@@ -338,14 +337,16 @@ def test_records_lie_in_the_cache_or_where_nobody_may_write_to_it_in_a_folder_th
         rootpath=tmp_path,
         getini=lambda name: "cache",
     )
-    folder, is_temporary = crash_recovery._folder(config)
+    folder, temporary = crash_recovery._folder(config)
     assert folder.is_dir()
-    assert is_temporary is (cache != "there")
+    assert (temporary is None) is (cache == "there")
     if cache == "there":
         assert folder == place / "d" / "conformance"
         assert (place / ".gitignore").read_text() == "*\n"
     else:
-        folder.rmdir()
+        assert temporary is not None
+        temporary.remove()
+        assert not folder.exists()
 
 
 def test_what_a_record_says_is_shown_on_one_line_and_nothing_more():
@@ -410,3 +411,144 @@ def test_interrupted_run_ends_within_seconds_says_that_it_is_incomplete_and_leav
     assert made.reason.startswith("interrupted; ")
     time.sleep(0.5)
     assert not marked(start.mark)
+
+
+INTERRUPTED_TWICE = """
+import os, signal, sys, time
+import pytest
+
+def interrupt(before):
+    print("interrupted " + before, flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+
+def pytest_runtest_logfinish():
+    if os.environ["FIRST"] == "in a test":
+        interrupt("in a test")
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish():
+    for _ in range(int(os.environ["BEFORE"])):
+        interrupt("before the summary")
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure():
+    print("all said", flush=True)
+"""
+
+AT_THE_END = """
+import os, signal
+def pytest_terminal_summary(config):
+    config.add_cleanup(lambda: None)
+
+class Late:
+    def pytest_unconfigure(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        print("not reached", flush=True)
+
+def pytest_configure(config):
+    config.pluginmanager.register(Late())
+"""
+
+
+ENDINGS = [
+    ("in a test", 1, ["twice"], "all said"),
+    ("nowhere", 1, ["twice"], "all said"),
+    ("in a test", 2, ["twice"], "interrupted before the summary"),
+    ("in a test", 0, ["twice", "late"], ""),
+]
+"""Where the first Ctrl-C comes, how many before the summary, the plugins that give them, and the last line."""
+
+
+@pytest.mark.parametrize(
+    ("mode", "first", "before", "plugins", "ends"),
+    [
+        ("in this process", *ENDINGS[0]),
+        ("in a worker", *ENDINGS[3]),
+        *(pytest.param("in a worker", *one, marks=FEWER_TO_END) for one in ENDINGS[:3]),
+        *(pytest.param("in this process", *one, marks=FEWER_TO_END) for one in ENDINGS[1:]),
+    ],
+)
+def test_ctrl_c_of_a_run_that_is_ending_shows_no_traceback(mode, first, before, plugins, ends, tmp_path):
+    (tmp_path / "twice.py").write_text(INTERRUPTED_TWICE)
+    (tmp_path / "late.py").write_text(AT_THE_END)
+    how = ("-p", "no:xdist") if mode == "in this process" else ("-n", "1")
+    loaded = [word for name in plugins for word in ("-p", name)]
+    asked = ("--effort", "smoke", "-k", "documented_shape and lstm", "conformance/test_shapes.py")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-reports", *loaded, *how, *asked]
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    environment = dict(os.environ, PYTHONPATH=path, FIRST=first, BEFORE=str(before))
+    run = subprocess.run(
+        command, cwd=ROOT, env=environment, preexec_fn=heeding_ctrl_c, capture_output=True, text=True, timeout=120
+    )
+    text = run.stdout + run.stderr
+    assert "Traceback" not in text
+    assert "Error" not in text
+    assert "not reached" not in text
+    assert text.count("the run is ending; Ctrl-C again ends it at once") == min(before, 1)
+    assert run.stdout.rstrip().endswith(ends)
+    assert ("JUDGED" in text) is (before < 2)
+    interrupted = first == "in a test" or before > 1
+    assert run.returncode == int(pytest.ExitCode.INTERRUPTED if interrupted else pytest.ExitCode.OK), text
+
+
+def test_ctrl_c_while_folders_are_written_ends_that_alone():
+    told: Any = SimpleNamespace(is_writing_folders=True)
+    with pytest.raises(KeyboardInterrupt):
+        crash_recovery.Interruptible(told)._interrupt_end(signal.SIGINT, None)
+    made = summary_report()
+    with made.writing_folders():
+        assert made.is_writing_folders
+        raise KeyboardInterrupt
+    assert not made.is_writing_folders
+
+
+@pytest.mark.thorough(reason="a run that is killed and another, for what test_folders shows of their parts")
+def test_what_a_killed_run_leaves_in_the_temporary_folder_is_removed_by_the_next(start, tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (start.folder / "dying.py").write_text(STUBBORN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary))
+        run = start.run("-n", "1", "-k", "test_results_lie", "--call-limit", "0", subjects={"lstm": "LSTM"})
+        deadline = time.monotonic() + 60
+        while not (start.folder / "hangs").exists():
+            assert time.monotonic() < deadline, run.communicate()[0]
+            time.sleep(0.1)
+        run.kill()
+        run.communicate()
+        assert len(list(temporary.glob("conformance-*/owner"))) == 1
+        for pid in marked(start.mark):
+            os.kill(pid, signal.SIGKILL)
+        (start.folder / "dying.py").write_text(DYING)
+        code, text = finished(start.run("-n", "1", "-k", "documented_shape", subjects={"lstm": "Sound"}))
+    assert code == 0, text
+    assert list(temporary.glob("conformance-*")) == []
+
+
+@pytest.mark.skipif(crash_recovery.limits.resource is None, reason="the system has no such limit")
+def test_nothing_that_a_run_starts_writes_a_core_file(start):
+    import resource
+
+    (start.folder / "dying.py").write_text(LIMITED)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0:
+        pytest.skip("no process may write a core file here")
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        finished(start.run("-n", "1", "-k", "documented_shape", subjects={"lstm": "LSTM"}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    limits = (start.folder / "limits").read_text().split()
+    assert len(set(limits)) == 1
+    assert limits[0] == "0", "in the process of a worker, and in a child of the run"
+
+
+LIMITED = """
+import os, resource, torch
+class LSTM(torch.nn.LSTM):
+    def forward(self, input, hx=None):
+        with open(os.path.join(os.environ["CONFORMANCE_FOLDER"], "limits"), "a") as file:
+            file.write(f"{resource.getrlimit(resource.RLIMIT_CORE)[0]} ")
+        return super().forward(input, hx)
+"""

@@ -14,7 +14,8 @@ from conformance.harness.findings.known import SHIPPED, load
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import finding_text, one_line, wrapped
 from conformance.harness.pytest_plugin import options
-from conformance.harness.pytest_plugin.output.report import FINDINGS, FIXED, LACKING, STILL_THERE, Report
+from conformance.harness.pytest_plugin.output.report import FINDINGS, FIXED, LACKING, STILL_THERE, SUITE_ERROR, Report
+from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.harness.pytest_plugin.output.summary import Summary, short_tracker, without_option
 from conformance.harness.session import Session
 from reference.histories import OPERATIONS, pairs
@@ -77,6 +78,20 @@ def is_whole(line):
 
 def joined(lines):
     return " ".join(" ".join(lines).split())
+
+
+def test_a_test_that_a_plugin_runs_again_counts_once_and_what_it_found_first_is_kept():
+    made = report()
+    other = replace(FINDING, kind="another shape")
+    for outcome, found in (("rerun", [FINDING]), ("rerun", [FINDING, other]), ("failed", [FINDING])):
+        tell(made, FINDINGS, [one.to_json() for one in found], outcome)
+        tell(made, SUITE_ERROR, "KeyError: 1", outcome)
+        tell(made, FIXED, "an-entry", outcome)
+        tell(made, "anything", "", "failed", "teardown")
+    assert made.findings == [FINDING, other]
+    assert made.suite_errors == [("x.py::test_x", "KeyError: 1")]
+    assert (made.gone, made.other_failures) == (["an-entry"], ["x.py::test_x"])
+    assert results_of(made, seed="7").totals.red == 2
 
 
 def test_operations_of_life_cycles_are_told():
