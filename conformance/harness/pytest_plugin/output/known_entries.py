@@ -22,7 +22,7 @@ from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.known import Signature, admits
 from conformance.harness.findings.recorder import PASSED, SEPARATOR
 from conformance.harness.findings.rendering import counted
-from conformance.harness.foreign_text import one_line
+from conformance.harness.foreign_text import one_line, piece
 from conformance.harness.pytest_plugin.output.causes import Cause, needs_of
 from conformance.harness.pytest_plugin.output.report import Report
 from strategies import Case, parse
@@ -222,9 +222,9 @@ def install(config: pytest.Config, report: Report) -> None:
         return
     path = config.invocation_params.dir / given
     if path.suffix != SUFFIX:
-        raise pytest.UsageError(f"--write-known {one_line(given)}: the name of the file ends in {SUFFIX}")
+        raise pytest.UsageError(f"--write-known {piece(given)}: the name of the file ends in .toml")
     if path.exists() or path.is_symlink():
-        raise pytest.UsageError(f"--write-known {one_line(given)}: it exists; name a new file, none is overwritten")
+        raise pytest.UsageError(f"--write-known {piece(given)}: it exists; name a new file, none is overwritten")
     if not path.parent.is_dir():
-        raise pytest.UsageError(f"--write-known {one_line(given)}: no such folder; make it first")
+        raise pytest.UsageError(f"--write-known {piece(given)}: no such folder; make it first")
     config.pluginmanager.register(KnownFile(path, report), "conformance-known-file")
