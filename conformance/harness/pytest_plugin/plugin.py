@@ -41,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.call_limit = deadline.call_limit(config)
     deadline.set_deadline(config)
     config.stash[OPTIONS] = options = _read_options(config)
+    if not hasattr(config.option, "seed_given"):  # a worker is told it with the other options
+        config.option.seed_given = config.option.hypothesis_seed is not None
     if config.option.hypothesis_seed is None and options.effort != "ci":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     given = config.option
@@ -50,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from conformance.harness.pytest_plugin import crash_recovery, results_file
     from conformance.harness.pytest_plugin.output import github, known_entries, report
 
-    _load_profile(options.effort)
+    _load_profile(options.effort, config.option.seed_given)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
     session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
     session.current().deadline = config.option.deadline
@@ -104,7 +106,8 @@ def _checked(make: Callable[[], Any]) -> Any:
         raise usage_error(str(error)) from None
 
 
-def _load_profile(effort: str) -> None:
+def _load_profile(effort: str, seed_given: bool) -> None:
+    """The settings of Hypothesis. A seed that is given finds the same each time: what earlier runs found is left out."""
     import hypothesis
     from hypothesis import HealthCheck, Phase
 
@@ -113,6 +116,7 @@ def _load_profile(effort: str) -> None:
         "conformance",
         deadline=None,
         derandomize=effort == "ci",
+        database=None if seed_given else hypothesis.settings.default.database,  # type: ignore[union-attr]
         max_examples=EFFORTS[effort],
         phases=phases,
         print_blob=False,
