@@ -20,6 +20,7 @@ from conformance.harness import evidence, session
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.checks import case_record
 from conformance.harness.checks.case_record import CaseRecord
+from conformance.harness.execution.module_call import seed_generators
 from conformance.harness.execution.observation import Observation
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.findings.recorder import SEPARATOR, Finding, as_repeat, node
@@ -114,9 +115,13 @@ class Property:
             raise Deviation.of(shown if here.repeats(record.node, shown) else as_repeat(shown), explain)
 
     def record(self, here: Session, cell: str, case: Case | None) -> CaseRecord:
-        """What it compares and finds in one case, of which a session counts nothing yet."""
+        """What it compares and finds in one case, of which a session counts nothing yet.
+
+        A subject that draws random numbers where none are documented draws the same ones in the same case.
+        """
         with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case, module=self.module)) as record:
             here.on_case(record)
+            seed_generators(zlib.crc32((case.line(cell) if case is not None else cell).encode()))
             self.body(case, cell) if case is not None else self.body(cell)
         return record
 

@@ -107,7 +107,7 @@ def _checked(make: Callable[[], Any]) -> Any:
 
 
 def _load_profile(effort: str, seed_given: bool) -> None:
-    """The settings of Hypothesis. A seed that is given finds the same each time: what earlier runs found is left out."""
+    """The settings of Hypothesis. A seed that is given leaves out what earlier runs found."""
     import hypothesis
     from hypothesis import HealthCheck, Phase
 
