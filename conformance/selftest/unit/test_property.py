@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
 from conformance.harness import replay, session
@@ -144,3 +145,13 @@ def test_stored_case_reproduces_its_own_deviation_alone(changed, holds, monkeypa
     monkeypatch.setattr(replay, "properties", lambda: (tested,))
     with session.nested(Session(torch_nn())):
         assert (replay.found_again(replace(ENTRY, **changed)) is not None) is holds
+
+
+def test_subject_that_draws_random_numbers_draws_the_same_in_the_same_case():
+    drawn = []
+    tested = Property(CLAUSES["B1"], "test_own", (((GRU,), cases()),), lambda case, cell: drawn.append(torch.rand(())))
+    with session.nested(Session(torch_nn())) as here:
+        for case in (Case(), Case(steps=2), Case()):
+            torch.rand(3)
+            tested.record(here, GRU, case)
+    assert drawn[0] == drawn[2] != drawn[1]

@@ -20,7 +20,7 @@ from conformance.harness.reports.scripts.script import WITHOUT_DEFECT, script
 from conformance.harness.session import Session
 from conformance.selftest.golden_reports import FOLDER, examples, folder_of, release_of
 from conformance.selftest.implementations.packing import packing_subject
-from conformance.selftest.implementations.plain import subject
+from conformance.selftest.implementations.plain import Plain, subject
 from conformance.selftest.implementations.refusing_packing import RefusingPacking
 from conformance.selftest.unit.reports.test_folders import DOCS
 from conformance.selftest.unit.reports.test_other_kinds import forked, in_place_of_torch
@@ -53,11 +53,18 @@ def test_every_example_is_listed_in_the_documentation():
     assert not any(re.search(r"/(?:home|tmp|root|Users)/", path.read_text()) for path in FOLDER.rglob("*.*"))
 
 
+class _Flat(Plain):
+    """Has the method that PyTorch's modules have beside those of every module."""
+
+    def flatten_parameters(self) -> None:
+        """Its weights lie as they do."""
+
+
 @pytest.mark.parametrize("known", examples(), ids=lambda known: known.id)
 def test_script_of_an_example_exits_with_0_on_sound_utilities(known, monkeypatch):
     text = (folder_of(known) / folder.SCRIPT).read_text(encoding="utf-8")
     monkeypatch.setattr(subprocess, "run", forked(text))
     is_of_modules = known.clause in ("I", "J1") and not known.test.startswith(INVALID_PACKING)
-    with in_place_of_torch(subject("plain") if is_of_modules else packing_subject("sound", RefusingPacking())):
+    with in_place_of_torch(subject("plain", _Flat) if is_of_modules else packing_subject("sound", RefusingPacking())):
         code, printed = ended(text)
     assert code == WITHOUT_DEFECT, printed
