@@ -119,7 +119,7 @@ def version_of(release: str) -> Version:
     """A PyTorch's version as one that can be compared."""
     try:
         return Version(release)
-    except (InvalidVersion, TypeError):
+    except InvalidVersion:
         return NEWER_THAN_ALL
 
 

@@ -62,8 +62,8 @@ def build_of(python: str) -> Build:
         said = json.loads(_last_line(done.stdout, MOST))
         cannot = "" if "build" in said else one_line(said["cannot"])
         build = None if cannot else Build(**said["build"] | {"devices": tuple(said["build"]["devices"])})
-        too_old = build is not None and version_of(build.version) < Version(OLDEST_TORCH)
-    except (ValueError, TypeError, KeyError):
+        too_old = build is not None and version_of(build.version.strip()) < Version(OLDEST_TORCH)
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise CannotRun(f"it ended with {done.returncode}: {_last_line(done.stderr)}") from None
     if build is None:
         raise CannotRun(cannot)

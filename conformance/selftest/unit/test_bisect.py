@@ -262,7 +262,7 @@ def test_command_line_without_interpreters_is_a_usage_error(capsys):
         ("echo 7", "it ended with 0"),
         ("""echo '{"cannot": 7}'""", "it ended with 0"),
         (
-            """echo '{"build": {"version": "new", "capability": "", "devices": [], "pads_on_sides": false}}'""",
+            """echo '{"build": {"version": 7, "capability": "", "devices": [], "pads_on_sides": false}}'""",
             "it ended with 0",
         ),
         (

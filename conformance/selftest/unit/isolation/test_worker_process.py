@@ -422,7 +422,7 @@ def test_a_server_that_is_gone_is_said_and_its_children_can_be_closed(pools):
     pool._server.process.kill()
     pool._server.process.wait()
     pool.end_child()
-    with pytest.raises(ChildError, match=r"the server of child processes has gone: killed by signal 9 \(SIGKILL\)"):
+    with pytest.raises(ChildError, match=r"child processes has gone: it was killed by signal 9 \(SIGKILL\)"):
         executed(pool, TORCH_NN, request)
 
 

@@ -1,5 +1,6 @@
 """Nothing is lost: subjects that abort, crash, hang, are killed or take all memory, and runs that are interrupted."""
 
+import json
 import os
 import re
 import signal
@@ -14,10 +15,11 @@ from typing import Any, cast
 import pytest
 
 from conformance.harness.execution.failure import TIMED_OUT, Failure
-from conformance.harness.isolation.call_journal import Record
+from conformance.harness.isolation.call_journal import CallJournal, Record
 from conformance.harness.pytest_plugin import crash_recovery, deadline, requirements
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED
 from conformance.results.files import load
+from conformance.selftest.unit.pytest_plugin.test_summary import FINDING
 from conformance.selftest.unit.pytest_plugin.test_summary import report as summary_report
 from strategies import parse
 
@@ -358,6 +360,24 @@ def test_what_a_record_says_is_shown_on_one_line_and_nothing_more():
     )
 
 
+def test_files_among_the_records_that_are_none_are_named_and_the_run_goes_on(start, tmp_path):
+    folder = tmp_path / "cache" / "d" / "conformance"
+    folder.mkdir(parents=True)
+    for number, test in enumerate(([1], {"nodeid": ["a"]}, {"nodeid": "a", "test": {}, "options": 3})):
+        made = CallJournal(folder / f"{number}.box")
+        text = json.dumps(test).encode()
+        made._map[64 : 68 + len(text)] = len(text).to_bytes(4, "little") + text
+        data = made.path.read_bytes()
+        made.close()
+        (folder / f"{number}.box").write_bytes(data)
+    (folder / "3.box").write_bytes(b"\xff" * 9000)
+    code, text = finished(start.run("-p", "no:xdist", "-k", "documented_shape", subjects={"lstm": "Sound"}))
+    assert code == 0, text
+    assert text.count("no record of a run that died; it was left out") == 4
+    assert "INTERNALERROR" not in text
+    assert list(folder.glob("[0-3].box")) == []
+
+
 STUBBORN = """
 import os, pathlib, torch
 FOLDER = pathlib.Path(os.environ["CONFORMANCE_FOLDER"])
@@ -490,6 +510,15 @@ def test_ctrl_c_of_a_run_that_is_ending_shows_no_traceback(mode, first, before, 
     assert ("JUDGED" in text) is (before < 2)
     interrupted = first == "in a test" or before > 1
     assert run.returncode == int(pytest.ExitCode.INTERRUPTED if interrupted else pytest.ExitCode.OK), text
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_run_fails_that_found_something_also_where_a_plugin_had_the_test_run_again_until_it_passed(found):
+    made = summary_report()
+    made.findings = [FINDING] if found else []
+    ended: Any = SimpleNamespace(exitstatus=0)
+    crash_recovery.CompletionLog(made).pytest_sessionfinish(ended, 0)
+    assert ended.exitstatus == int(found)
 
 
 def test_ctrl_c_while_folders_are_written_ends_that_alone():
