@@ -16,7 +16,7 @@ import pytest
 
 from conformance.harness.pytest_plugin import command_line, deadline, requirements
 from conformance.harness.pytest_plugin.command_line import AXES, EFFORTS
-from conformance.harness.pytest_plugin.items import cell_of, is_asked_for, lack_of, own_test, property_of
+from conformance.harness.pytest_plugin.items import cell_of, is_asked_for, lack_of, narrow, own_test, property_of
 
 REPORT = pytest.StashKey[Any]()
 WATCH = pytest.StashKey[Any]()
@@ -144,6 +144,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
         asked_items(items, options.fleet)
     for item in items:
+        narrow(item, options.subject)
         if (found := property_of(item)) is not None:
             item.obj = own_test(found, item, config.option.hypothesis_seed)  # type: ignore[attr-defined]
     kept = [item for item in items if is_asked_for(item, options, config.option.cell)]

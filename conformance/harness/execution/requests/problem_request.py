@@ -52,6 +52,13 @@ class Modules:
         return module
 
 
+def with_its_layers(problem: Problem) -> tuple[Problem, ...]:
+    """A problem, and one with the architecture of each layer."""
+    a = problem.architecture
+    widths = sorted({a.layer_input_size(layer) for layer in range(a.num_layers)})
+    return (problem, *(replace(problem, architecture=replace(a, input_size=one, num_layers=1)) for one in widths))
+
+
 def lay_out_parameters(module: torch.nn.Module, memory: str) -> None:
     """Gives a module new parameters of the same values, which lie in memory as one of `PARAMETER_MEMORY` says."""
     parameters = dict(module.named_parameters())
@@ -97,6 +104,22 @@ class ProblemRequest(Request[Seen]):
     def manner(self) -> Manner:
         """How the call that is observed is made."""
         return Manner(self.parameter_memory)
+
+    @property
+    def is_differentiated(self) -> bool:
+        """Whether gradients are asked for: of the request's loss, if it has one."""
+        return bool(getattr(getattr(self, "loss", None), "wanted", ()))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """The problems whose modules are called."""
+        return (self.problem,)
+
+    def unstated(self, subject: Subject) -> str:
+        """What of the subject's statement the request is outside of, in words; "" if of nothing."""
+        refusals = (
+            subject.statement(one.architecture.name).refusal(one, self.is_differentiated) for one in self.problems()
+        )
+        return next(filter(None, refusals), "")
 
     def blank(self, subject: Subject, route: str) -> Seen:
         """The observation of a call that was not made yet."""
