@@ -99,7 +99,7 @@ class RealCases(Cases):
         )
 
     def _possible(self, most: int) -> tuple[Case, ...]:
-        """The configurations that the run allows and the subject can do; the smallest of these if the run allows none."""
+        """The configurations that the run allows and the subject can do; the smallest of these where there is none."""
         if self.adapt is None:
             return that_fit(most, self.of_gates)
         whole = (OF_GATES if self.of_gates else REAL).values()

@@ -18,6 +18,9 @@ SIZES = {"input_size": "input_size", "hidden_size": "hidden_size", "layers": "nu
 SIZES |= {"batch_size": "batch_size", "steps": "steps"}
 """Keys that state a size, and the field of a case that each is about."""
 
+WIDTHS = ("input_size", "hidden_size")
+"""Keys of sizes that are pinned to small values for the time that a case takes alone."""
+
 FLAGS = {"batch_first": "bf", "bias": "nobias", "bidirectional": ""}
 """Keys that state the values of a constructor's flag, and the layout word for the value that is not the default."""
 
@@ -72,7 +75,9 @@ class Sizes:
         if self.only:
             return iter(sorted(self.only))
         first = -(-self.least // self.multiple_of) * self.multiple_of
-        return iter(range(first, self.most + 1, self.multiple_of) if self.most is not None else count(first, self.multiple_of))
+        return iter(
+            range(first, self.most + 1, self.multiple_of) if self.most is not None else count(first, self.multiple_of)
+        )
 
     @property
     def smallest(self) -> int:
@@ -106,7 +111,8 @@ class Sizes:
         if self.only:
             return " or ".join(map(str, self.only))
         words = {"multiple_of": self.multiple_of, "min": self.least, "max": self.most}
-        return ", ".join(f"{name} {words[name]}" for name in LIMITS if words[name] not in (None, 1) or name == "max" and words[name])
+        idle = {"multiple_of": 1, "min": 1, "max": None}
+        return ", ".join(f"{name} {words[name]}" for name in LIMITS if words[name] != idle[name])
 
 
 @dataclass(frozen=True)
@@ -171,8 +177,8 @@ class Stated:
                 return self.said("bidirectional")
         if why := self._layouts(pins, cell):
             return why
-        far = {family.far: self.sizes[key] for key, name in SIZES.items() if name == family.far and key in self.sizes}
-        return replace(family, pinned=pins, far_sizes=far.get(family.far))
+        of_field = {SIZES[key]: sizes for key, sizes in self.sizes.items()}
+        return replace(family, pinned=pins, far_sizes=of_field.get(family.far))
 
     def _real(self, family: RealCases, cell: str) -> RealCases | str:
         """The real configurations whose sizes are possible, with other words of a layout if need be."""
@@ -199,8 +205,8 @@ class Stated:
                 return True  # fewer steps are possible too
             del pins["short"]
             pins["steps"] = tuple(size for size in sizes.first(FEW_SIZES) if size <= axes.FEWEST_SHORT)
-        elif name in family.near:
-            pins[name] = sizes.first(len(set(pins[name])))
+        elif name in family.near or (key in WIDTHS and max(pins.get(name, (FEW_SIZES + 1,))) <= FEW_SIZES):
+            pins[name] = _kept(pins[name], sizes) or sizes.first(len(set(pins[name])))
         elif name in pins:
             pins[name] = _kept(pins[name], sizes)
         else:
@@ -277,16 +283,16 @@ class Stated:
         single = cell.endswith(CELL_SUFFIX)
         for key, sizes in self.sizes.items():
             for size in sizes.beyond():
-                yield self.said(key), replace(case, **{SIZES[key]: size})
-        for key, field in (("dtypes", "dtype"), ("memory", "memory")):
-            for name in NAMES[key] if key in self.names else ():
-                if name not in self.names[key]:
-                    yield self.said(key), replace(case, **{field: name})
+                yield self.said(key), case.of_size(SIZES[key], size)
+        yield from ((self.said("dtypes"), replace(case, dtype=name)) for name in self._left_out("dtypes"))
+        yield from ((self.said("memory"), replace(case, memory=name)) for name in self._left_out("memory"))
         if len(self.flags.get("bidirectional", (False, True))) == 1 and not single:
             yield self.said("bidirectional"), replace(case, bidirectional=not case.bidirectional)
         words = {key: word for key, word in FLAGS.items() if word and len(self.flags.get(key, (False, True))) == 1}
         words |= {STATES: "nohx"} if self.states is False or self.states == REQUIRED else {}
-        words |= {key: word for key, word in (("unbatched", "unb"), ("dropout", "drop")) if not self.features.get(key, True)}
+        words |= {
+            key: word for key, word in (("unbatched", "unb"), ("dropout", "drop")) if not self.features.get(key, True)
+        }
         for key, word in words.items():
             if not (single and key in OF_A_SEQUENCE):
                 layout = set(case.layout) ^ {word}
@@ -296,11 +302,15 @@ class Stated:
         if not self.features.get("proj_size", True) and cell == LSTM:
             yield self.said("proj_size"), replace(case, hidden_size=max(2, case.hidden_size), proj_size=1)
 
+    def _left_out(self, key: str) -> tuple[str, ...]:
+        """The names that are not stated under a key; none where nothing is."""
+        return tuple(name for name in NAMES[key] if name not in self.names.get(key, NAMES[key]))
+
     def promises(self, feature: str, problem: Problem) -> bool:
         """Whether a feature of `FEATURE_KEYS`, or a plain call (""), is stated as possible by name."""
         if not feature:
             return "dtypes" in self.names or "devices" in self.names
-        key = FEATURE_KEYS[feature]
+        key = FEATURE_KEYS.get(feature, "")  # "" for the name of a cell that there is not
         if key == "layers":
             return key in self.sizes and problem.architecture.num_layers in self.sizes[key]
         return key in self.flags or self.features.get(key, False)
@@ -332,7 +342,9 @@ def read(statement: object) -> Stated:
     for key in statement:
         if key not in KEYS:
             near = get_close_matches(str(key), KEYS, 1)
-            raise StatementError(f"has no key {key!r}; " + (f"the nearest is {near[0]!r}" if near else f"it has {', '.join(KEYS)}"))
+            raise StatementError(
+                f"has no key {key!r}; " + (f"the nearest is {near[0]!r}" if near else f"it has {', '.join(KEYS)}")
+            )
     given = dict(statement)
     return Stated(
         {key: _sizes(key, given[key]) for key in SIZES if key in given},

@@ -122,7 +122,7 @@ class Applied(torch.nn.Module):
         weights = dict(self.named_parameters())
         named = {**self.given, "training": self.training, WEIGHTS: list(weights.values())}
         named |= {name.removesuffix("_l0"): value for name, value in weights.items()} | weights
-        options, several = {}, ()
+        options, several = dict[str, Any](), tuple[torch.Tensor, ...]()
         for name, parameter in list(inspect.signature(self.function).parameters.items())[2:]:
             if parameter.kind is parameter.VAR_POSITIONAL:
                 several = tuple(weights.values())

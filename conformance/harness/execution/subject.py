@@ -108,7 +108,9 @@ class Subject:
         """A module of this architecture with whatever parameters it draws, in training mode. Raises MissingCell."""
         if architecture.name not in self.classes:
             raise MissingCell(f"{self.name} has no {architecture.name}")
-        alone = {name: values[0] for name, values in self.statement(architecture.name).flags.items() if len(values) == 1}
+        alone = {
+            name: values[0] for name, values in self.statement(architecture.name).flags.items() if len(values) == 1
+        }
         kind = self.classes[architecture.name]
         return callables.made(kind, arguments(architecture), alone, device, tensors.DTYPES[dtype])
 
@@ -216,13 +218,15 @@ def _statement(text: str, cell: str, given: Any, module: Any) -> Stated | None:
 
     An instance has the sizes that it has.
     """
-    own = [getattr(one, STATEMENT, None) for one in (module, given)]
-    own = [one for one in own if one is not None and not isinstance(one, ModuleType)]  # a module that imported this suite
+    own: list[Any] = [getattr(one, STATEMENT, None) for one in (module, given)]
+    own = [
+        one for one in own if one is not None and not isinstance(one, ModuleType)
+    ]  # a module that imported this suite
     found = Copies(given).statement(cell) if isinstance(given, torch.nn.Module) else {}
     try:
         for one in own:
             stated.read(one)
-            found |= one
+            found.update(one)
         return stated.read(found) if found else None
     except StatementError as error:
         raise SubjectError(f"{text}: `{STATEMENT}` {error}") from None
