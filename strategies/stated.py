@@ -205,7 +205,7 @@ class Stated:
                 return True  # fewer steps are possible too
             del pins["short"]
             pins["steps"] = tuple(size for size in sizes.first(FEW_SIZES) if size <= axes.FEWEST_SHORT)
-        elif name in family.near or (key in WIDTHS and max(pins.get(name, (FEW_SIZES + 1,))) <= FEW_SIZES):
+        elif name in family.near or (key in WIDTHS and name in pins and _is_small(family)):
             pins[name] = _kept(pins[name], sizes) or sizes.first(len(set(pins[name])))
         elif name in pins:
             pins[name] = _kept(pins[name], sizes)
@@ -327,6 +327,11 @@ FEATURE_KEYS = {
     "dropout in evaluation mode": "dropout",
 }
 """The key under which each optional feature of a call is stated."""
+
+
+def _is_small(family: Cases) -> bool:
+    """Whether a family has small widths only, or any: not some that depend on each other."""
+    return all(max(family.pinned.get(name, (1,))) <= FEW_SIZES for name in WIDTHS)
 
 
 def _kept(values: tuple[Any, ...], permitted: Any) -> tuple[Any, ...]:
