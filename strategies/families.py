@@ -65,7 +65,7 @@ class Cases:
         return st.builds(Case.drawn, **drawn)
 
     def _far_within(self, case: Case, most: int) -> Case:
-        """The case with the size that is far out reduced until it has at most so many numbers, to one that is permitted."""
+        """The case with the size that is far out reduced to at most so many numbers, to a permitted value."""
         case = case.within(most, self.far)
         if self.far_sizes is None:
             return case
