@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 import reference
-from conformance.clauses import AMBER, RED, clause_of_shape
+from conformance.clauses import AMBER, RED, TORCH_NN, clause_of_shape
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_inputs, from_own_states, judgement
 from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
-from conformance.harness.execution.failure import MISMATCHED
+from conformance.harness.execution.failure import MISMATCHED, Failure
 from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import one_line, rounded
@@ -404,16 +404,22 @@ def assert_returned(seen: Observation, field: str = "call", severity: str = "") 
         return True
     clause = clause_of_shape("parameters") if failure.kind == MISMATCHED else None
     severity = RED if failure.ended_process else severity
+    is_pytorchs = seen.subject == TORCH_NN
     case_record.current().found(
         seen,
         field,
         failure.title,
-        [one_line(failure.text, LONGEST_MESSAGE)],
+        [one_line(failure.text, LONGEST_MESSAGE), *([] if is_pytorchs else _raised_at(failure))],
         severity=severity,
         clause=clause,
         failure=failure,
     )
     return False
+
+
+def _raised_at(failure: Failure) -> list[str]:
+    """Where a subject raised an exception: a line for each of its own frames, the innermost last."""
+    return [f"at {one_line(frame)}" for frame in failure.frames]
 
 
 def assert_documented_shape(seen: Observation) -> bool:

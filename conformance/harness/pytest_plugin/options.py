@@ -187,10 +187,8 @@ def _stated(judged: Subject, key: str, asked: tuple[str, ...]) -> tuple[str, ...
     kept = tuple(name for name in asked if any(one is None or name.partition(":")[0] in one for one in cells))
     if not kept:
         names = dict.fromkeys(name for one in cells for name in one or ())
-        raise OptionError(
-            f"--subject {judged.name} states the {key} {', '.join(names)}, and this run has {', '.join(asked)}: nothing "
-            f"can be asked; run it where they are, or state more"
-        )
+        stated = f"--subject {judged.name} states the {key} {', '.join(names)}"
+        raise OptionError(f"{stated}, and this run has {', '.join(asked)}; run it where they are, or state more")
     return kept
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
@@ -81,6 +81,15 @@ def built(problem: Problem, build: Callable[[], torch.nn.Module]) -> torch.nn.Mo
         raise Unbuilt(Failure(MISMATCHED, message=str(error))) from None
     except Exception as error:  # the subject's own, whatever it is
         raise Unbuilt(Failure.raised(error)) from None
+
+
+@contextmanager
+def preparing(what: str) -> Iterator[None]:
+    """A block that readies a subject's module for a call: what it raises is the subject's. Raises Unbuilt."""
+    try:
+        yield
+    except Exception as error:  # of parameters that an earlier call of the subject replaced, whatever by
+        raise Unbuilt(Failure.raised(error, during=f"{what}, made ready for another call")) from None
 
 
 PARAMETER_MEMORY = ("transposed", "sliced", "offset", "flat")
