@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 RAISED = "raised"
@@ -38,7 +38,7 @@ class Failure:
     exception: str = ""
     message: str = ""
     number: float = 0
-    frames: tuple[str, ...] = ()
+    frames: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def raised(cls, error: BaseException, during: str = "") -> Failure:

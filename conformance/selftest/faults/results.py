@@ -39,7 +39,7 @@ class _StatesBatchFirst(Plain):
         return tuple(state.transpose(0, 1) for state in states) if self.batch_first else states
 
 
-@fault("A3", on=EVERY)
+@fault("A3-order", on=EVERY)
 class _BiasesFirst(Plain):
     """Registers the parameters in alphabetical order."""
 
