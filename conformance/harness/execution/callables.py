@@ -106,7 +106,7 @@ class Applied(torch.nn.Module):
         sizes = {name: value for name, value in given.items() if name != "nonlinearity"}
         single = cell.endswith(CELL_SUFFIX)
         architecture = Architecture(cell.removesuffix(CELL_SUFFIX), single_step=single, **sizes)
-        self.rows = architecture.hidden_size * len(GATES[architecture.cell])
+        self.names = tuple(architecture.parameter_shapes())
         for name, shape in architecture.parameter_shapes().items():
             drawn = torch.empty(shape, device=device, dtype=dtype)
             self.register_parameter(name, torch.nn.Parameter(drawn))
@@ -119,7 +119,7 @@ class Applied(torch.nn.Module):
             torch.nn.init.uniform_(parameter, -limit, limit)
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        weights = dict(self.named_parameters())
+        weights = {name: getattr(self, name) for name in self.names}  # whatever a parametrization makes of them
         named = {**self.given, "training": self.training, WEIGHTS: list(weights.values())}
         named |= {name.removesuffix("_l0"): value for name, value in weights.items()} | weights
         options, several = dict[str, Any](), tuple[torch.Tensor, ...]()
@@ -136,7 +136,7 @@ class Copies:
 
     def __init__(self, instance: torch.nn.Module) -> None:
         self.instance = instance
-        self.__module__ = type(instance).__module__
+        self.__module__, self.forward = type(instance).__module__, type(instance).forward
 
     def __call__(self, *, device: Any = None, dtype: Any = None, **given: Any) -> torch.nn.Module:
         return copy.deepcopy(self.instance).to(device=device, dtype=dtype)

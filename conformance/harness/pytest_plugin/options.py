@@ -136,10 +136,11 @@ def read(
     present = machine.devices()
     axes: dict[str, Any] = {
         "cells": _chosen("--cell", cells, judged.classes, f"no such cell of {judged.name}; it has"),
-        "devices": _stated(judged, "devices", _chosen("--device", devices, present, "no such device here; present:")),
-        "dtypes": _stated(judged, "dtypes", _chosen("--dtype", dtypes, DTYPES, "no such dtype; one of")),
+        "devices": _chosen("--device", devices, present, "no such device here; present:"),
+        "dtypes": _chosen("--dtype", dtypes, DTYPES, "no such dtype; one of"),
         "routes": _chosen("--route", routes, ROUTES, "no such route; one of"),
     }
+    axes |= {key: require_stated(judged, key, axes[key]) for key in ("devices", "dtypes")}
     try:
         models = _of_axes(fleet(like), axes["cells"], axes["dtypes"])
         parsed, cell = parse(case) if case is not None else (None, "")
@@ -181,7 +182,7 @@ def read(
     )
 
 
-def _stated(judged: Subject, key: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+def require_stated(judged: Subject, key: str, asked: tuple[str, ...]) -> tuple[str, ...]:
     """Those devices or dtypes that some cell of the subject states. Raises OptionError where that leaves none."""
     cells = [judged.statement(cell).names.get(key) for cell in judged.classes]
     kept = tuple(name for name in asked if any(one is None or name.partition(":")[0] in one for one in cells))
