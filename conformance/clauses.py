@@ -26,6 +26,7 @@ class Clause:
     link       its source
     binds      the subject that it is about, ANYBODY or TORCH_NN
     exact_for  the subject whose kernels keep an `=` between two calls to the bit; others keep it within bounds
+    needs_statement  whether it is about what a subject states of itself
     shape_of   results, or "parameters", whose wrong shape is a deviation from this clause whatever property meets it
     """
 
@@ -37,6 +38,7 @@ class Clause:
     binds: str = ANYBODY
     exact_for: str = ANYBODY
     shape_of: tuple[str, ...] = ()
+    needs_statement: bool = False
 
     def link_for(self, module: str) -> str:
         """Its source, and where that is the page of one of PyTorch's modules the page of this one; "" for none."""
@@ -88,6 +90,9 @@ CLAUSES = {
         ),
         _clause("A5", "a valid call warns of nothing", "shape", "torch.nn.LSTM.html", REMARK),
         _clause("A6", "arguments have the documented names, order and defaults", "<=b"),
+        _clause(
+            "A7", "what a subject states as impossible is impossible", "raise", severity=REMARK, needs_statement=True
+        ),
         _clause("B1", "values lie within the error bound of the documented equations", "<=b"),
         _clause("B2", "every layer and step lies within the error bound of one step", "<=b"),
         _clause("B3", "the worked example of an RNN comes out as printed", "<=b", "torch.nn.RNN.html"),

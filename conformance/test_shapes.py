@@ -2,16 +2,19 @@
 
 from conformance.harness.api import (
     LSTM,
+    MODULES,
     RNN_RELU,
     SINGLE_STEP,
     SINGLE_STEPS,
     UNREAL_ROUTES,
     assert_fact,
+    assert_impossible,
     assert_nothing,
     cases,
     clause,
     construct,
     observe,
+    observe_beyond,
 )
 
 
@@ -136,3 +139,9 @@ def test_repr_shows_every_argument_that_is_not_its_default(case, cell):
 def test_valid_call_warns_of_nothing(case, cell):
     for seen in observe(case.on(cell)):
         assert_nothing(seen, "warnings", "warns", seen.warnings)
+
+
+@clause("A7", on=(*MODULES, *SINGLE_STEPS))
+def test_what_is_stated_as_impossible_is(cell):
+    for seen, stated in observe_beyond(cell):
+        assert_impossible(seen, stated)

@@ -65,7 +65,7 @@ from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, E
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation.confirmed import CONFIRMED
-from conformance.harness.isolation.worker_process import ALONE
+from conformance.harness.isolation.worker_process import ALONE, IN_CHILDREN
 from conformance.harness.support import features, smallest
 from reference import histories, invalid_calls
 from reference.histories import CONVERSIONS, SUSPECTS
@@ -351,6 +351,24 @@ def parameters_drawn(seed: int, *architectures: Architecture) -> list[tuple[dict
     (seen,) = here.executor.execute(here.subject, DrawParameters(seed, architectures))
     standing = Observation(smallest(RNN_TANH, "float32", "cpu"), here.subject.name, CONSTRUCTOR, failure=seen.failure)
     return [seen.drawn] if assert_returned(standing) else []
+
+
+def observe_beyond(cell: str) -> Iterator[tuple[Observation, str]]:
+    """The smallest calls just beyond what the subject states, each with the part of the statement that it is beyond.
+
+    They are made in a child, unless the subject exists in this process alone: an impossible call may end its process.
+    """
+    here = session.current()
+    stated, executor = here.subject.statement(cell), IN_CHILDREN if here.subject.texts else here.executor
+    routes = here.possible(here.taken(EAGER_ROUTES), cell)[:1]
+    case = stated.nearest(Case(dtype=here.axes.dtypes[0], device=here.axes.devices[0]), cell)
+    for what, beyond in stated.beyond(case, cell):
+        if routes:
+            yield executor.execute(here.subject, Forward(beyond.on(cell), routes))[0], what
+    if not stated.has_gradients and (routes := here.taken(BACKWARD_ROUTES)[:1]):
+        problem = case.on(cell)
+        differentiated = Backward(problem, routes, loss=losses.loss(case, problem))
+        yield executor.execute(here.subject, differentiated)[0], stated.said("gradients")
 
 
 def probes(cells: Sequence[str]) -> list[list[Observation]]:

@@ -36,7 +36,7 @@ from strategies.axes import DTYPES
 EFFORT = "smoke"
 """The cases of each property, where the time allows them."""
 
-LEFT_TO_A_RUN = ("D5", "J1")
+LEFT_TO_A_RUN = ("A7", "D5", "J1")
 """Clauses whose calls are made in a process of their own: long ones, and those that may end it."""
 
 Node = tuple[Property, str]

@@ -19,7 +19,7 @@ from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_inputs, from_own_states, judgement
 from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution.failure import MISMATCHED, Failure
-from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
+from conformance.harness.execution.observation import Differentiated, LabelledArray, Observation, documented_shapes
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import one_line, rounded
 from reference.ball import Ball
@@ -381,6 +381,17 @@ def assert_nothing(
         more = got[offence] if isinstance(got, Mapping) else ""
         line = "   ".join(filter(None, (f"{field}, {kind}:  {offence}", more)))
         case.found(seen, field, f"{kind}: {offence}", [line], severity=severity)
+
+
+def assert_impossible(seen: Observation, stated: str) -> None:
+    """A call that a subject states as impossible fails, or gives no right result."""
+    case = case_record.current()
+    case.checked(seen, 1, 0.0, 0.0)
+    is_right = seen.failure is None and not seen.misshapen and lies_within(seen, from_inputs)
+    if is_right and isinstance(seen, Differentiated) and seen.loss is not None:
+        is_right = seen.raw_gradients.keys() >= set(seen.loss.wanted)
+    if is_right:
+        case.found(seen, "statement", stated, [f"states {stated}, and this works: {seen.problem.case}"])
 
 
 def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:

@@ -63,6 +63,8 @@ def is_asked_for(item: pytest.Item, options: Any, cells: Sequence[str]) -> bool:
         return False
     if cells and cell and cell not in cells:
         return False
+    if found is not None and found.clause.needs_statement and cell not in options.subject.stated:
+        return False
     return options.case is None or (found is not None and found.fits(options.case, cell) and options.cell in ("", cell))
 
 

@@ -21,6 +21,7 @@ from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import LEFT_OUT, SEPARATOR, Finding, most_frequent
 from conformance.harness.findings.rendering import counted, one_line, terminal_width, wrapped
 from conformance.harness.pytest_plugin.items import NOT_ASKED
+from conformance.harness.pytest_plugin.options import require_stated
 from conformance.harness.pytest_plugin.output import clause_table, models_summary
 from conformance.harness.pytest_plugin.output.report import MOST_NAMES, Report, likeness, simplest_of, simplicity
 from conformance.harness.pytest_plugin.output.report_folders import SCRIPT
@@ -196,9 +197,9 @@ class Summary:
         options = self.options
         axes = (
             ("--cell", options.cells, options.subject.classes),
-            ("--dtype", options.dtypes, DTYPES),
+            ("--dtype", options.dtypes, require_stated(options.subject, "dtypes", DTYPES)),
             ("--route", options.routes, ROUTES),
-            ("--device", options.devices, machine.devices()),
+            ("--device", options.devices, require_stated(options.subject, "devices", machine.devices())),
         )
         text = [f"{name} {' '.join(some)}" for name, some, every in axes if len(some) < len(tuple(every))]
         text += ["one case"] if options.case is not None else []
