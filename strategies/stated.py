@@ -285,7 +285,8 @@ class Stated:
             for size in sizes.beyond():
                 yield self.said(key), case.of_size(SIZES[key], size)
         yield from ((self.said("dtypes"), replace(case, dtype=name)) for name in self._left_out("dtypes"))
-        yield from ((self.said("memory"), replace(case, memory=name)) for name in self._left_out("memory"))
+        wide = self.nearest(replace(case, input_size=2, hidden_size=2, batch_size=2, steps=2), cell)
+        yield from ((self.said("memory"), replace(wide, memory=name)) for name in self._left_out("memory"))
         if len(self.flags.get("bidirectional", (False, True))) == 1 and not single:
             yield self.said("bidirectional"), replace(case, bidirectional=not case.bidirectional)
         words = {key: word for key, word in FLAGS.items() if word and len(self.flags.get(key, (False, True))) == 1}

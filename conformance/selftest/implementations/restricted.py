@@ -33,10 +33,11 @@ class Restricted(Plain):
 
 
 class Wrong(Plain):
-    """An LSTM whose forget gate is off by one part in a thousand."""
+    """An LSTM whose output gate is off by one part in a hundred."""
 
     def lstm(self, z: torch.Tensor, c: torch.Tensor) -> Any:
-        return super().lstm(z, c * 1.001)
+        h, c = super().lstm(z, c)
+        return h * 1.01, c
 
 
 RESTRICTIONS: dict[str, tuple[dict[str, Any], Refuses]] = {
@@ -60,7 +61,7 @@ RESTRICTIONS: dict[str, tuple[dict[str, Any], Refuses]] = {
     "no projection": ({"proj_size": False}, lambda self, x, hx: self.proj_size),
     "no dropout": ({"dropout": False}, lambda self, x, hx: self.dropout),
     "float32": ({"dtypes": ["float32"]}, lambda self, x, hx: _data(x).dtype != torch.float32),
-    "contiguous input": ({"memory": ["contiguous"]}, lambda self, x, hx: _is_strided(x, hx)),
+    "contiguous input": ({"memory": ["contiguous", "offset"]}, lambda self, x, hx: _is_strided(x, hx)),
     "no gradients": ({"gradients": False}, lambda self, x, hx: _wants_gradients(self, x)),
 }
 """By name, what a kernel states, and whether it refuses a call."""
@@ -94,7 +95,7 @@ def _wants_gradients(self: Plain, x: Any) -> bool:
 def restricted(name: str, kind: type[Plain] = Plain) -> Subject:
     """The kernel that can do what `RESTRICTIONS` has under a name, sound or with the fault of `kind`."""
     statement, refuses = RESTRICTIONS[name]
-    made = type("Kernel", (Restricted, kind), {"refuses": lambda self, x, hx: refuses(self, x, hx)})
+    made: Any = type("Kernel", (Restricted, kind), {"refuses": lambda self, x, hx: refuses(self, x, hx)})
 
     def construct(*given: Any, **named: Any) -> Any:
         return made.made(LSTM, *given, **named)
