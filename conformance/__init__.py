@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from conformance.judging.own_tests import Checked
     from conformance.judging.verdict import Verdict
 
 # Libraries read these variables once, on first use. Values set by the user are kept.
@@ -45,3 +46,20 @@ def judge(module: torch.nn.Module, x: Any, hx: Any = None, result: Any = None) -
     from conformance.judging.live_call import judged  # torch takes seconds to import
 
     return judged(module, x, hx, result)
+
+
+def check(given: Any, cell: str = "", *, seconds: float = 20.0, seed: int = 0) -> Checked:
+    """Asks the contract of an implementation for some seconds: for one's own tests, in which it needs no plugin.
+
+    given    a class, a function of weights, or an instance; or a text as after --subject
+    cell     lstm, gru, rnn, rnn_tanh, rnn_relu, or one of these with _cell, where its name does not tell
+    seconds  as much of the contract is asked as fits, one property of each chapter in turn; the calls of a case, and
+             the search for a smaller one that fails, may take longer
+    seed     draws other cases
+
+    Raises AssertionError with the text of the first finding, as a run of the suite shows it, and
+    `conformance.judging.errors.CheckError`, a ValueError, if nothing can be compared.
+    """
+    from conformance.judging.own_tests import checked  # torch takes seconds to import
+
+    return checked(given, cell, seconds, seed)

@@ -26,6 +26,7 @@ class Clause:
     link       its source
     binds      the subject that it is about, ANYBODY or TORCH_NN
     exact_for  the subject whose kernels keep an `=` between two calls to the bit; others keep it within bounds
+    needs_statement  whether it is about what a subject states of itself
     shape_of   results, or "parameters", whose wrong shape is a deviation from this clause whatever property meets it
     """
 
@@ -37,6 +38,7 @@ class Clause:
     binds: str = ANYBODY
     exact_for: str = ANYBODY
     shape_of: tuple[str, ...] = ()
+    needs_statement: bool = False
 
     def link_for(self, module: str) -> str:
         """Its source, and where that is the page of one of PyTorch's modules the page of this one; "" for none."""
@@ -69,7 +71,8 @@ CLAUSES = {
             "shape",
             shape_of=("h_n", "c_n"),
         ),
-        _clause("A3", "parameters have the documented names, order and shapes", "shape", shape_of=("parameters",)),
+        _clause("A3", "parameters have the documented names and shapes", "shape", shape_of=("parameters",)),
+        _clause("A3-order", "parameters come in the documented order", "shape", severity=REMARK, binds=TORCH_NN),
         _clause("A4", "results carry the input's dtype and device", "shape"),
         _clause(
             "A4-fake",
@@ -77,8 +80,19 @@ CLAUSES = {
             "shape",
             "../torch.compiler_fake_tensor.html",
         ),
-        _clause("A4-repr", "repr shows every argument that is not its default", "shape", "torch.nn.RNN.html", REMARK),
+        _clause(
+            "A4-repr",
+            "repr shows every argument that is not its default",
+            "shape",
+            "torch.nn.RNN.html",
+            REMARK,
+            binds=TORCH_NN,
+        ),
         _clause("A5", "a valid call warns of nothing", "shape", "torch.nn.LSTM.html", REMARK),
+        _clause("A6", "arguments have the documented names, order and defaults", "<=b"),
+        _clause(
+            "A7", "what a subject states as impossible is impossible", "raise", severity=REMARK, needs_statement=True
+        ),
         _clause("B1", "values lie within the error bound of the documented equations", "<=b"),
         _clause("B2", "every layer and step lies within the error bound of one step", "<=b"),
         _clause("B3", "the worked example of an RNN comes out as printed", "<=b", "torch.nn.RNN.html"),

@@ -60,7 +60,7 @@ SPELLED = {"by_position": BY_POSITION, "by_name": BY_NAME, "left_out": LEFT_OUT}
 
 
 @clause(
-    "I",
+    "A6",
     given=cases(dropout=False, projection=None, share=10),
     single_step=cases(**ONE_STEP, share=10),
     each={"by_position": BY_POSITION, "by_position_but_for_device": BUT_FOR_DEVICE} | SPELLED,

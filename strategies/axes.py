@@ -41,6 +41,18 @@ SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 
 SIZES_ABOVE_1 = SIZES[3:]
 
 
+def _counts(largest: int) -> tuple[int, ...]:
+    """1 to `largest`, with double weight on 1 to 3."""
+    return tuple(n for n in range(1, largest + 1) for _ in range(1 + (n <= 3)))
+
+
+LAYERS, ROWS, STEPS = _counts(3), _counts(5), _counts(12)
+USUAL = {"input_size": SIZES, "hidden_size": SIZES[1:], "num_layers": LAYERS, "batch_size": ROWS, "steps": STEPS}
+"""Values of each size where it varies, repeated by weight."""
+
+FEWEST_SHORT = 2
+"""The largest number of steps of a short case, whatever its dtype."""
+
 FAR = {
     "batch_size": (65, 1024),
     "steps": (101, 1000),
@@ -99,7 +111,7 @@ def hidden_sizes() -> st.SearchStrategy[int]:
 
 def counts(largest: int) -> st.SearchStrategy[int]:
     """1 to `largest`, with double weight on 1 to 3; shrinks to 1."""
-    return st.sampled_from([n for n in range(1, largest + 1) for _ in range(1 + (n <= 3))])
+    return st.sampled_from(_counts(largest))
 
 
 def far(name: str) -> st.SearchStrategy[int]:

@@ -14,7 +14,7 @@ from strategies import axes
 from strategies.axes import Axes, AxesInForce
 from strategies.case import Case
 from strategies.cost import seconds_of
-from strategies.families import FEWEST_CASES, ONE_STEP, Cases
+from strategies.families import ONE_STEP, Cases
 from strategies.real import PART_OF_GATES, RealCases, gates_as_inputs
 from strategies.weights import Weights
 
@@ -162,7 +162,7 @@ def at(family: Cases, configuration: Configuration, long: bool, clause: str = ""
     if "short" in pinned:
         drawn.pop("steps", None)
     whole = tuple(dict.fromkeys(_whole(pinned, one, layouts) for one in calls))
-    return ModelCases(pinned, "", _share(case), (), FEWEST_CASES, whole, drawn, weights, clause=clause)
+    return ModelCases(pinned, share=_share(case), whole=whole, drawn=drawn, weights=weights, clause=clause)
 
 
 FREE = {"batch_size": FEW_ROWS, "steps": FEW_STEPS}
@@ -185,8 +185,9 @@ def _of_real(family: RealCases, configuration: Configuration) -> ModelCases | st
     pinned |= {"fill": ("initial",), "memory": ("contiguous",), "packed": (case.packed,)}
     drawn = {"projection": (False,)} | {name: (getattr(case, name),) for name in FREE}
     part = PART_OF_GATES if family.of_gates else 1
+    whole = (replace(case, fill="initial"),)
     return ModelCases(
-        pinned, "", family.share, (), family.least, (replace(case, fill="initial"),), drawn, weights, part
+        pinned, share=family.share, least=family.least, whole=whole, drawn=drawn, weights=weights, part=part
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from hypothesis import strategies as st
 
@@ -18,6 +18,13 @@ FEWEST_CASES = 3
 """A property draws at least so many cases."""
 
 
+class PermittedSizes(Protocol):
+    """Values of a size."""
+
+    def nearest(self, size: int) -> int:
+        """The largest value up to `size`, or the smallest of all."""
+
+
 @dataclass(frozen=True)
 class Cases:
     """A family of cases: pinned fields have one of their permitted values, every other field varies.
@@ -26,6 +33,7 @@ class Cases:
     share  a property draws one case where it draws so many of an ordinary family
     least  it draws at least so many; Hypothesis's first is the smallest one
     near   the fields that are pinned only because another size is far out
+    far_sizes  the values of the size that is far out, if a subject states them
     """
 
     pinned: Mapping[str, tuple[Any, ...]]
@@ -33,6 +41,7 @@ class Cases:
     share: int = 1
     near: tuple[str, ...] = ()
     least: int = FEWEST_CASES
+    far_sizes: PermittedSizes | None = None
 
     @property
     def large(self) -> bool:
@@ -52,8 +61,15 @@ class Cases:
             drawn[chooser] = extensions(self.pinned.get(name, (False, True)), most)
         if self.far:
             drawn[self.far] = far(self.far)
-            return st.builds(Case.drawn, **drawn).map(lambda case: case.within(axes().most_numbers, self.far))
+            return st.builds(Case.drawn, **drawn).map(lambda case: self._far_within(case, axes().most_numbers))
         return st.builds(Case.drawn, **drawn)
+
+    def _far_within(self, case: Case, most: int) -> Case:
+        """The case with the size that is far out reduced to at most so many numbers, to a permitted value."""
+        case = case.within(most, self.far)
+        if self.far_sizes is None:
+            return case
+        return case.of_size(self.far, self.far_sizes.nearest(getattr(case, self.far)))
 
     def __contains__(self, case: Case) -> bool:
         return not self.misfits(case)

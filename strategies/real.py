@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -70,9 +70,11 @@ class RealCases(Cases):
     """Cases whose sizes are those of `REAL`, reduced to what the run allows.
 
     of_gates  one layer of them, with an input for every gate
+    adapt     makes of each configuration one that a subject can do, or None; if the subject states anything
     """
 
     of_gates: bool = False
+    adapt: Callable[[Case], Case | None] | None = None
 
     @property
     def large(self) -> bool:
@@ -83,7 +85,7 @@ class RealCases(Cases):
 
         def chosen(place: int, dtype: str, device: str, seed: int, pick: int) -> Case:
             part = PART_OF_GATES if self.of_gates else PART
-            fitting = that_fit(axes_in_force().most_numbers // part, self.of_gates)
+            fitting = self._possible(axes_in_force().most_numbers // part)
             case = fitting[place % len(fitting)]
             return replace(case, dtype=dtype, device=device, fill=INITIAL, seed=seed, pick=pick)
 
@@ -95,6 +97,15 @@ class RealCases(Cases):
             seed=axes.seeds(),
             pick=axes.picks(),
         )
+
+    def _possible(self, most: int) -> tuple[Case, ...]:
+        """The configurations that the run allows and the subject can do; the smallest of these where there is none."""
+        if self.adapt is None:
+            return that_fit(most, self.of_gates)
+        whole = (OF_GATES if self.of_gates else REAL).values()
+        there = sorted(filter(None, map(self.adapt, whole)), key=Case.numbers)
+        fitting = tuple(filter(None, map(self.adapt, that_fit(most, self.of_gates))))
+        return fitting or (there[0].of_size("batch_size", 1).of_size("steps", 1),)
 
     def __contains__(self, case: Case) -> bool:
         return any(_sizes(case) == _sizes(real) for real in (OF_GATES if self.of_gates else REAL).values())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conformance.clauses import AMBER
 from conformance.harness import session
+from conformance.harness.cells import class_of
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import from_inputs
 from conformance.harness.checks.values import assert_documented_shape, assert_returned, lies_within
@@ -20,7 +21,7 @@ from conformance.harness.execution.requests.documentation.executed import (
     docstring,
     names_of_inputs,
 )
-from conformance.harness.execution.requests.documentation.spelled import CallByNames, CallSpelled, Spelled
+from conformance.harness.execution.requests.documentation.spelled import ORDER, PLACE, CallByNames, CallSpelled, Spelled
 from conformance.harness.execution.requests.handed_over import STATE_DICT, ReadWeights
 from conformance.harness.execution.subject import SERVES, torch_nn
 from conformance.harness.isolation.worker_process import OF_DOCUMENTATION
@@ -49,7 +50,14 @@ STATE_DICTS = Path(__file__).parent / "state_dicts"
 
 
 def observe_spelled(problem: Problem, spelled: str) -> list[Spelled]:
-    """The call of a module whose arguments are given by position or by name, as `spelled` says, on one route."""
+    """The call of a module whose arguments are given by position or by name, as `spelled` says, on one route.
+
+    It is not asked of a subject whose constructor does not take every argument of the class.
+    """
+    judged, cell = session.current().subject, problem.architecture.name
+    if not judged.takes_arguments_of((*ORDER[cell], *PLACE), cell):
+        case_record.current().not_asked(f"no constructor with every argument of {class_of(cell)}")
+        return []
     routes = session.current().taken((ROUTE,))
     seen = session.current().execute(CallSpelled(problem, routes, spelled=spelled))
     return [one for one in seen if _is_usable(one)]

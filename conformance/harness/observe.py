@@ -65,7 +65,7 @@ from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, E
 from conformance.harness.execution.subject import torch_nn
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation.confirmed import CONFIRMED
-from conformance.harness.isolation.worker_process import ALONE
+from conformance.harness.isolation.worker_process import ALONE, IN_CHILDREN
 from conformance.harness.support import features, smallest
 from reference import histories, invalid_calls
 from reference.histories import CONVERSIONS, SUSPECTS
@@ -154,8 +154,9 @@ def observe_covering_lives(cell: str) -> Iterator[Lived]:
 
 
 def _a_life(cell: str, history: tuple[str, ...]) -> list[Lived]:
-    problem = replace(A_LIFE, history=history).on(cell)
-    return observe_life(problem, losses.loss(A_LIFE, problem), history, 0)
+    case = session.current().subject.statement(cell).nearest(A_LIFE, cell)
+    problem = replace(case, history=history).on(cell)
+    return observe_life(problem, losses.loss(case, problem), history, 0)
 
 
 def _pairs_of(history: tuple[str, ...]) -> set[tuple[str, str]]:
@@ -199,16 +200,23 @@ def observe_laps(cell: str) -> list[InLaps]:
     seen: list[InLaps] = []
     for dtype in dtypes if "cpu" in here.axes.devices else ():
         case = MANY_LENGTHS if in_full and dtype == dtypes[0] else FEW_LENGTHS
-        request = CallInLaps(replace(case, dtype=dtype).on(cell), _one_route(0), differentiated=FEW_LENGTHS.steps)
+        problem = _possible(replace(case, dtype=dtype), cell).on(cell)
+        request = CallInLaps(problem, _one_route(0), differentiated=FEW_LENGTHS.steps)
         seen += _returned(request, executor=ALONE if here.subject.texts else None)
         if dtype == dtypes[0]:
             seen += _returned(_long_laps(cell, dtype), executor=ALONE if here.subject.texts else None)
     return seen
 
 
+def _possible(case: Case, cell: str) -> Case:
+    """The case with the sizes that a subject states. Laps cut the first axis: with batch_first they are not asked."""
+    near = session.current().subject.statement(cell).nearest(case, cell)
+    return replace(near, layout=case.layout, steps=case.steps)
+
+
 def _long_laps(cell: str, dtype: str) -> CallInLaps:
     steps = LONG_CALL.steps
-    problem = replace(LONG_CALL, dtype=dtype).on(cell)
+    problem = _possible(replace(LONG_CALL, dtype=dtype), cell).on(cell)
     return CallInLaps(problem, _one_route(0), differentiated=steps, shortest=steps - LONG_LENGTHS + 1)
 
 
@@ -345,11 +353,31 @@ def parameters_drawn(seed: int, *architectures: Architecture) -> list[tuple[dict
     return [seen.drawn] if assert_returned(standing) else []
 
 
+def observe_beyond(cell: str) -> Iterator[tuple[Observation, str]]:
+    """The smallest calls just beyond what the subject states, each with the part of the statement that it is beyond.
+
+    They are made in a child, unless the subject exists in this process alone: an impossible call may end its process.
+    """
+    here = session.current()
+    stated, executor = here.subject.statement(cell), IN_CHILDREN if here.subject.texts else here.executor
+    routes = here.possible(here.taken(EAGER_ROUTES), cell)[:1]
+    case = stated.nearest(Case(dtype=here.axes.dtypes[0], device=here.axes.devices[0]), cell)
+    for what, beyond in stated.beyond(case, cell):
+        if routes:
+            yield executor.execute(here.subject, Forward(beyond.on(cell), routes))[0], what
+    if not stated.has_gradients and (routes := here.taken(BACKWARD_ROUTES)[:1]):
+        problem = case.on(cell)
+        differentiated = Backward(problem, routes, loss=losses.loss(case, problem))
+        yield executor.execute(here.subject, differentiated)[0], stated.said("gradients")
+
+
 def probes(cells: Sequence[str]) -> list[list[Observation]]:
-    """Calls of size 1: for each dtype, device and route of the run, a list with one call for each cell."""
+    """Calls of size 1: for each dtype, device and route of the run that all of them can be called on, a list with one
+    call for each cell."""
     here = session.current()
     routes = here.taken(EAGER_ROUTES + UNREAL_ROUTES)
-    combinations = [(dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in routes]
+    possible = [r for r in routes if all(here.possible((r,), cell) for cell in cells)]
+    combinations = [(dtype, device, r) for dtype in here.axes.dtypes for device in here.axes.devices for r in possible]
     return [[here.probe(cell, *combination) for cell in cells] for combination in combinations]
 
 
@@ -449,7 +477,7 @@ def differentiate_by(cell: str, api: str) -> tuple[list[DifferentiatedByApi], li
     for dtype in here.axes.dtypes:
         for device in here.axes.devices:
             for wanted in _kinds_of_calls(cell):
-                problem = _nonnegative(smallest(cell, dtype, device, wanted))
+                problem = _nonnegative(here.smallest(cell, dtype, device, wanted))
                 loss = _loss(problem)
                 plain = here.execute(Backward(problem, BACKWARD_ROUTES, loss=loss))
                 routes = tuple(one.route for one in plain if one.failure is None and not one.misshapen)
@@ -484,7 +512,7 @@ def _siblings(api: str, seen: Observation) -> list[DifferentiatedByApi]:
     wanted = [feature for feature in features(problem) if feature != "projection"]
     for cell in SINGLE_STEPS if problem.architecture.single_step else MODULES:
         if cell in here.subject.classes:
-            other = _nonnegative(smallest(cell, problem.dtype, problem.device, wanted))
+            other = _nonnegative(here.smallest(cell, problem.dtype, problem.device, tuple(wanted)))
             found += here.execute(DifferentiateByApi(other, (seen.route,), loss=_loss(other), api=api))
     return found
 

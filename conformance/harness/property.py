@@ -31,6 +31,7 @@ from strategies import Case, Cases
 from strategies.configurations import Configuration, ModelCases, at
 from strategies.cost import seconds_of
 from strategies.real import RealCases, name_of
+from strategies.stated import Stated
 
 MARK = "conformance"
 """The pytest marker whose arguments are the properties of a test."""
@@ -94,6 +95,14 @@ class Property:
             return cases
         return replace(self, families=(((configuration.cell,), cases),), module=configuration.name)
 
+    def within(self, stated: Stated, cell: str) -> Property | str:
+        """The property asked of what a subject states for a cell, or the key of the statement that leaves no case."""
+        family = self.cases(cell)
+        if family is None or isinstance(family, ModelCases):
+            return self
+        narrowed = stated.narrowed(family, cell)
+        return narrowed if isinstance(narrowed, str) else replace(self, families=(((cell,), narrowed), *self.families))
+
     def check(self, cell: str, case: Case | None) -> None:
         """Looks at one case in the current session; raises its first unknown deviation that fails a run.
 
@@ -103,6 +112,8 @@ class Property:
         record = self.record(here, cell, case)
         if case is not None:
             here.took(time.time() - began, seconds_of(case, self.clause.id))
+        if record.unasked:
+            here.unasked.setdefault(record.node, record.unasked[0])
         if record.untaken and not record.elements and not record.findings:
             pytest.skip(f"--route leaves out {', '.join(record.untaken)}")
         judged = [(here.judged(found.finding, case), found.seen) for found in record.findings]

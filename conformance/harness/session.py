@@ -64,6 +64,7 @@ class Session:
     dtypes       those in which calls are made, whether drawn or not
     executor     makes the calls, in this process or in children (`worker_process.IN_CHILDREN`)
     latest       the last failure of each property and cell
+    unasked      why calls of a property and cell were not made
     put_right    settings from outside that were undone for the run
     fleet        the user's models
     deadline     the time of time.time() at which the run has to be over
@@ -83,6 +84,7 @@ class Session:
     fail_on: tuple[str, ...] = ()
     recorder: Recorder = field(default_factory=Recorder)
     latest: dict[str, Finding] = field(default_factory=dict)
+    unasked: dict[str, str] = field(default_factory=dict)
     put_right: tuple[str, ...] = ()
     fleet: Fleet = field(default_factory=Fleet)
     deadline: float = math.inf
@@ -136,10 +138,15 @@ class Session:
     def execute(self, request: ProblemRequest[Seen], executor: Executor | None = None) -> tuple[Seen, ...]:
         """One observation for each of the request's routes that the run takes and that the subject supports.
 
-        executor: makes the calls instead of the run's.
+        None of a call that the subject states as impossible, which is not asked. executor: makes the calls instead of
+        the run's.
         """
         problem = request.problem
-        request = replace(request, routes=self.taken(request.routes) if problem.dtype in self.dtypes else ())
+        if outside := request.unstated(self.subject):
+            case_record.current().not_asked(outside)
+            return ()
+        routes = self.possible(self.taken(request.routes), problem.architecture.name)
+        request = replace(request, routes=routes if problem.dtype in self.dtypes else ())
         self._requests += 1
         if isinstance(request, ModuleCall) and self._requests % KERNELS_RECORDED_EVERY == 1:
             request = replace(request, record_kernels=True)
@@ -155,6 +162,20 @@ class Session:
             case_record.current().wanted_in_vain(routes)
         return taken
 
+    def possible(self, routes: tuple[str, ...], cell: str) -> tuple[str, ...]:
+        """Those of the routes on which a cell can be called. Where there are none, the case's record says so."""
+        stated = self.subject.statement(cell)
+        if stated.has_gradients:
+            return routes
+        possible = tuple(route for route in routes if route not in ROUTES or not ROUTES[route].requires_gradient)
+        if routes and not possible:
+            case_record.current().not_asked(stated.said("gradients"))
+        return possible
+
+    def smallest(self, cell: str, dtype: str, device: str, wanted: tuple[str, ...] = ()) -> Problem:
+        """The smallest problem with these features, of the sizes and flags that the subject states."""
+        return smallest(cell, dtype, device, wanted, self.subject.statement(cell))
+
     def _left_out(self, seen: Observation) -> bool:
         """Whether `seen` failed because of a feature that the subject does not support; if so, it is counted."""
         problem = seen.problem
@@ -163,7 +184,10 @@ class Session:
         if cause is None:
             return False
         feature, failure = cause
+        if self.subject.statement(problem.architecture.name).promises(feature, problem):
+            return False
         self.recorder.skipped(*combination, failure, feature)
+        case_record.current().not_asked(f"{feature or problem.dtype}: rejected even in the smallest call")
         return True
 
     def _cause(
@@ -202,7 +226,7 @@ class Session:
         """The smallest call with these features, cached. If it is refused, the subject does not support them."""
         key = (cell, dtype, device, route, asked)
         if key not in self._probes:
-            problem = smallest(cell, dtype, device, asked)
+            problem = self.smallest(cell, dtype, device, asked)
             self._probes[key] = self.executor.execute(self.subject, Forward(problem, (route,)))[0]
         return self._probes[key]
 
@@ -228,6 +252,11 @@ class Session:
         fresh = Session(self.subject, self.axes, self.known, routes=routes or self.routes, dtypes=self.dtypes)
         fresh.executor, fresh._probes, fresh.fleet = self.executor, self._probes, self.fleet
         return fresh
+
+    def nothing_asked(self, node: str) -> str:
+        """Why a property and cell compared nothing, where that is because calls were not made; else ""."""
+        tally = self.recorder.tallies.get(node)
+        return self.unasked.get(node, "") if tally is not None and not tally.elements and not tally.found else ""
 
     def repeats(self, node: str, finding: Finding) -> bool:
         """Whether the case failed the same way before, or not at all; remembers `finding`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from reference.problem import Problem
 from strategies import Case
+from strategies.stated import Stated
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,11 @@ def features(problem: Problem) -> tuple[str, ...]:
     return tuple(name for name, feature in FEATURES.items() if feature.asked(problem))
 
 
-def smallest(cell: str, dtype: str, device: str, wanted: Sequence[str] = ()) -> Problem:
-    """The smallest problem that uses these features and no others."""
+def smallest(cell: str, dtype: str, device: str, wanted: Sequence[str] = (), stated: Stated | None = None) -> Problem:
+    """The smallest problem that uses these features and no others, of sizes and flags that are stated as possible."""
     fields: dict[str, Any] = {}
     for name in wanted:
         fields |= FEATURES[name].fields
     layout = tuple(FEATURES[name].word for name in wanted if FEATURES[name].word)
-    return Case(dtype=dtype, device=device, layout=layout, **fields).on(cell)
+    case = Case(dtype=dtype, device=device, layout=layout, **fields)
+    return (stated.nearest(case, cell) if stated is not None else case).on(cell)

@@ -52,6 +52,7 @@ class CaseRecord:
     module     the path of the user's module that it is asked of, "" if of none
     findings   each with the observations that show it
     untaken    the routes of calls of which the run takes none
+    unasked    why calls were not made, or do not count: what the subject states, or rejects in the smallest call
     enclosures cached by `bounds` for the current problem
     """
 
@@ -67,6 +68,7 @@ class CaseRecord:
     detectable_error: dict[str, float] = field(default_factory=dict)
     findings: list[Found] = field(default_factory=list)
     untaken: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
     enclosures: MutableMapping[tuple[object, ...], tuple[object, Any]] = field(default_factory=dict)
     module: str = ""
 
@@ -77,6 +79,10 @@ class CaseRecord:
     def wanted_in_vain(self, routes: tuple[str, ...]) -> None:
         """A call was left out, because the run takes none of its routes."""
         self.untaken = tuple(dict.fromkeys((*self.untaken, *routes)))
+
+    def not_asked(self, why: str) -> None:
+        """A call was not made, or does not count."""
+        self.unasked = tuple(dict.fromkeys((*self.unasked, why)))
 
     def checked(self, seen: Observation, elements: int, vacuous: float, ratio: float) -> None:
         """Counts a comparison of `seen`; `vacuous` is the vacuous share of its elements, `ratio` its worst error /

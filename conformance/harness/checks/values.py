@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 import reference
-from conformance.clauses import AMBER, RED, clause_of_shape
+from conformance.clauses import AMBER, RED, TORCH_NN, clause_of_shape
 from conformance.harness.checks import case_record
 from conformance.harness.checks.bounds import allowed, from_inputs, from_own_states, judgement
 from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
-from conformance.harness.execution.failure import MISMATCHED
-from conformance.harness.execution.observation import LabelledArray, Observation, documented_shapes
+from conformance.harness.execution.failure import MISMATCHED, Failure
+from conformance.harness.execution.observation import Differentiated, LabelledArray, Observation, documented_shapes
 from conformance.harness.findings.recorder import Element
 from conformance.harness.findings.rendering import one_line, rounded
 from reference.ball import Ball
@@ -383,6 +383,17 @@ def assert_nothing(
         case.found(seen, field, f"{kind}: {offence}", [line], severity=severity)
 
 
+def assert_impossible(seen: Observation, stated: str) -> None:
+    """A call that a subject states as impossible fails, or gives no right result."""
+    case = case_record.current()
+    case.checked(seen, 1, 0.0, 0.0)
+    is_right = seen.failure is None and not seen.misshapen and lies_within(seen, from_inputs)
+    if is_right and isinstance(seen, Differentiated) and seen.loss is not None:
+        is_right = seen.raw_gradients.keys() >= set(seen.loss.wanted)
+    if is_right:
+        case.found(seen, "statement", stated, [f"states {stated}, and this works: {seen.problem.case}"])
+
+
 def assert_accepted(seen: Observation, siblings: Sequence[Observation]) -> None:
     """`seen` was not refused while one of its siblings was accepted."""
     case = case_record.current()
@@ -404,16 +415,22 @@ def assert_returned(seen: Observation, field: str = "call", severity: str = "") 
         return True
     clause = clause_of_shape("parameters") if failure.kind == MISMATCHED else None
     severity = RED if failure.ended_process else severity
+    is_pytorchs = seen.subject == TORCH_NN
     case_record.current().found(
         seen,
         field,
         failure.title,
-        [one_line(failure.text, LONGEST_MESSAGE)],
+        [one_line(failure.text, LONGEST_MESSAGE), *([] if is_pytorchs else _raised_at(failure))],
         severity=severity,
         clause=clause,
         failure=failure,
     )
     return False
+
+
+def _raised_at(failure: Failure) -> list[str]:
+    """Where a subject raised an exception: a line for each of its own frames, the innermost last."""
+    return [f"at {one_line(frame)}" for frame in failure.frames]
 
 
 def assert_documented_shape(seen: Observation) -> bool:

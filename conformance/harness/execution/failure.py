@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, replace
+import traceback
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 RAISED = "raised"
 """The subject raised an exception."""
@@ -32,12 +34,14 @@ class Failure:
     exception  the type of a raised exception; of one that ended the process (EXITED)
     message    what the exception says, or what is wrong with a result or with parameters
     number     the signal (KILLED), the exit code (EXITED), or the limit in seconds (TIMED_OUT)
+    frames     where it was raised: the subject's own frames of the traceback, the innermost last
     """
 
     kind: str
     exception: str = ""
     message: str = ""
     number: float = 0
+    frames: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def raised(cls, error: BaseException, during: str = "") -> Failure:
@@ -46,7 +50,8 @@ class Failure:
             message = str(error)
         except Exception:  # the subject's own exception, whose text fails too
             message = "its text cannot be had"
-        return cls(RAISED, type(error).__name__, f"{during}: {message}" if during else message)
+        text = f"{during}: {message}" if during else message
+        return cls(RAISED, type(error).__name__, text, frames=own_frames(error))
 
     @classmethod
     def of_ending(cls, error: BaseException) -> Failure:
@@ -107,6 +112,25 @@ class Failure:
         """The whole failure: `RuntimeError: mat1 and mat2 shapes cannot be multiplied`."""
         begin = self.exception if self.kind == RAISED and self.exception else self.title
         return ": ".join(filter(None, (begin, self.message)))
+
+
+MOST_FRAMES = 4
+"""Of a longer traceback the outermost and the innermost frames are kept."""
+
+_HARNESS = str(Path(__file__).parents[1])
+_CALL_OF_A_MODULE = str(Path("torch", "nn", "modules", "module.py"))
+
+
+def own_frames(error: BaseException) -> tuple[str, ...]:
+    """The frames of a traceback below the last of this suite's, without those by which PyTorch calls a module."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    below = [place for place, (code, _) in enumerate(frames) if code.co_filename.startswith(_HARNESS)]
+    told = [
+        f"{Path(code.co_filename).name}:{line} in {code.co_name}"
+        for code, line in frames[below[-1] + 1 if below else 0 :]
+        if not code.co_filename.endswith(_CALL_OF_A_MODULE)
+    ]
+    return tuple(told if len(told) <= MOST_FRAMES else [*told[:1], *told[1 - MOST_FRAMES :]])
 
 
 def _signal(number: int) -> str:

@@ -42,6 +42,11 @@ class Route:
     def has_values(self) -> bool:
         return self.group != UNREAL
 
+    @property
+    def requires_gradient(self) -> bool:
+        """Whether something requires a gradient in a call whose results are read."""
+        return self.has_values and (self.differentiable or self.input_gradient)
+
 
 @contextmanager
 def _mkldnn_off() -> Iterator[None]:

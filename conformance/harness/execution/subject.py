@@ -5,17 +5,21 @@ from __future__ import annotations
 import importlib
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
+from types import ModuleType
 from typing import Any
 
 import torch
 
-from conformance.harness.execution import tensors
+from conformance.harness.execution import callables, tensors
+from conformance.harness.execution.callables import Copies, OfFunction
 from conformance.harness.foreign_text import piece, said_by
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
+from strategies import stated
+from strategies.stated import Stated, StatementError
 
 TORCH_NN = "torch.nn"
 """The name of the default subject."""
@@ -39,6 +43,13 @@ ASKED_FOR = {cell: (cell,) for cell in CELLS} | {"rnn": SERVES["RNN"], "rnn_cell
 """What may stand before the = of `--subject lstm=pkg.module:Name`, and the cells that it means."""
 
 
+STATEMENT = "conformance"
+"""The attribute of a module, class, function or instance that states what it can do."""
+
+
+NOTHING_STATED = Stated()
+
+
 class SubjectError(ValueError):
     """A subject that cannot be loaded; the message gives the reason and the remedy."""
 
@@ -53,8 +64,9 @@ class MismatchedParameters(Exception):
 
 @dataclass(frozen=True)
 class Subject:
-    """A name for reports, and for each cell a callable that takes the arguments of torch.nn.RNN, LSTM or GRU.
+    """A name for reports, and for each cell a callable that takes arguments of torch.nn.RNN, LSTM or GRU.
 
+    stated has, for each cell of which anything is stated, what its class can do.
     docstrings: texts in place of PyTorch's own, by name, where a test puts others there; never a subject's of a user.
     packing has the functions of torch.nn.utils.rnn as attributes. texts name it as `named` takes them; none
     where it was made in this process alone. docstrings stand in the place of PyTorch's own, by the names that these
@@ -66,6 +78,7 @@ class Subject:
     packing: Any = torch.nn.utils.rnn
     texts: tuple[str, ...] = ()
     docstrings: Mapping[str, str] = field(default_factory=dict)
+    stated: Mapping[str, Stated] = field(default_factory=dict)
 
     def options(self, cell: str) -> str:
         """The options that name it on a command line, as far as this cell and its single step need them."""
@@ -96,7 +109,23 @@ class Subject:
         """A module of this architecture with whatever parameters it draws, in training mode. Raises MissingCell."""
         if architecture.name not in self.classes:
             raise MissingCell(f"{self.name} has no {architecture.name}")
-        return self.classes[architecture.name](**arguments(architecture), device=device, dtype=tensors.DTYPES[dtype])
+        alone = {
+            name: values[0] for name, values in self.statement(architecture.name).flags.items() if len(values) == 1
+        }
+        kind = self.classes[architecture.name]
+        return callables.made(kind, arguments(architecture), alone, device, tensors.DTYPES[dtype])
+
+    def statement(self, cell: str) -> Stated:
+        """What its class for this cell states; of one that states nothing a statement without keys."""
+        return self.stated.get(cell, NOTHING_STATED)
+
+    def takes_arguments_of(self, names: Collection[str], cell: str) -> bool:
+        """Whether its constructor for this cell takes arguments of these names."""
+        kind = self.classes.get(cell)
+        if kind is None or isinstance(kind, OfFunction | Copies):
+            return False
+        own = callables.argument_names(kind)
+        return own is None or own.issuperset(names)
 
     def module(self, problem: Problem, device: str) -> torch.nn.Module:
         """The module that the problem is about on `device`, in its mode, with whatever parameters it draws."""
@@ -159,17 +188,56 @@ def named(texts: Sequence[str]) -> Subject:
     Its name is that of the module, or `pkg.module:Name`; several are joined with a plus.
     """
     classes: dict[str, Callable[..., torch.nn.Module]] = {}
+    statements: dict[str, Stated] = {}
     names: dict[str, None] = {}
     for text in texts:
-        name, found = _one_class(text) if "=" in text else _whole_module(text)
+        name, found, module = _one_class(text) if "=" in text else _whole_module(text)
         if twice := [cell for cell in found if cell in classes]:
             raise SubjectError(f"{piece(text)}: {twice[0]} is given already; name each cell once")
-        classes |= found
+        statements |= {cell: one for cell, kind in found.items() if (one := _statement(text, cell, kind, module))}
+        classes |= {cell: _constructor(kind, cell) for cell, kind in found.items()}
         names[name] = None
-    return Subject("+".join(names), classes, texts=tuple(texts))
+    return Subject("+".join(names), classes, texts=tuple(texts), stated=statements)
 
 
-def _whole_module(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]]]:
+def of(given: Any, cells: Sequence[str], name: str = "") -> Subject:
+    """The subject that a class, function or instance of this process is, for these cells. Raises SubjectError."""
+    name = name or getattr(given, "__qualname__", type(given).__qualname__)
+    statements = {cell: one for cell in cells if (one := _statement(name, cell, given, None))}
+    return Subject(name, {cell: _constructor(given, cell) for cell in cells}, stated=statements)
+
+
+def _constructor(given: Any, cell: str) -> Callable[..., torch.nn.Module]:
+    """What makes modules of a cell: a class or a function that returns modules as it is."""
+    if isinstance(given, torch.nn.Module):
+        return Copies(given)
+    return OfFunction(given, cell) if callables.takes_weights(given) else given  # type: ignore[no-any-return]
+
+
+def _statement(text: str, cell: str, given: Any, module: Any) -> Stated | None:
+    """What a class, function or instance states of itself, beside what its module does. Raises SubjectError.
+
+    An instance has the sizes that it has.
+    """
+    own: list[Any] = [getattr(one, STATEMENT, None) for one in (module, given)]
+    own = [
+        one for one in own if one is not None and not isinstance(one, ModuleType)
+    ]  # a module that imported this suite
+    found = Copies(given).statement(cell) if isinstance(given, torch.nn.Module) else {}
+    try:
+        for one in own:
+            stated.read(one)
+            found.update(one)
+        return stated.read(found) if found else None
+    except StatementError as error:
+        raise SubjectError(f"{piece(text)}: `{STATEMENT}` {piece(error)}") from None
+
+
+Found = tuple[str, dict[str, Callable[..., Any]], ModuleType]
+"""The name of a subject, what stands for each cell, and the module that has it."""
+
+
+def _whole_module(text: str) -> Found:
     """A module, and of the documented classes those that it has."""
     if ":" in text:
         raise SubjectError(f"{piece(text)}: say which cell the class is, as in lstm={piece(text)}")
@@ -181,10 +249,10 @@ def _whole_module(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Modu
         raise SubjectError(
             f"{piece(text)} has none of {', '.join(SERVES)}; name a class of another name as in lstm={piece(text)}:Name"
         )
-    return text, classes
+    return text, classes, module
 
 
-def _one_class(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]]]:
+def _one_class(text: str) -> Found:
     """A class by its own name, for the cells that stand before the =."""
     asked, _, name = text.partition("=")
     if asked not in ASKED_FOR:
@@ -204,7 +272,7 @@ def _one_class(text: str) -> tuple[str, dict[str, Callable[..., torch.nn.Module]
         raise SubjectError(
             f"{piece(text)}: {piece(attribute)} is no class; name one that takes the arguments of torch.nn's"
         )
-    return name, dict.fromkeys(ASKED_FOR[asked], kind)
+    return name, dict.fromkeys(ASKED_FOR[asked], kind), imported
 
 
 @contextmanager

@@ -213,7 +213,8 @@ class Finding:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Finding:
-        failure = Failure(**data["failure"]) if data["failure"] else None
+        failed = data["failure"]
+        failure = Failure(**(failed | {"frames": tuple(failed.get("frames", ()))})) if failed else None
         element = Element(**data["element"]) if data["element"] else None
         evidence = Evidence.from_json(data["evidence"]) if data["evidence"] else None
         texts = {name: tuple(data[name]) for name in ("lines", "kernels", "what")}

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 ASKED = pytest.StashKey[Any]()
-"""The property of an item that is asked of a user's module."""
+"""The property of an item as it is asked: of a user's module, or within what a subject states."""
+
+UNASKED = pytest.StashKey[str]()
+"""What a subject states that leaves nothing to ask of a property."""
+
+NOT_ASKED = "not asked"
+"""How the reason of a property begins that a subject cannot be asked."""
+
+
+def narrow(item: pytest.Item, judged: Any) -> None:
+    """Has the property of an item draw what the subject states, or notes that this leaves nothing."""
+    found, cell = property_of(item), cell_of(item)
+    if found is None or cell not in judged.stated:
+        return
+    narrowed = found.within(judged.stated[cell], cell)
+    if isinstance(narrowed, str):
+        item.stash[UNASKED] = narrowed
+    else:
+        item.stash[ASKED] = narrowed
 
 
 def own_test(found: Any, item: pytest.Item, seed: str | None) -> Callable[..., None]:
     """The test of a property for the cell of an item, with a seed of its own if the run has one."""
+    from conformance.harness.findings.recorder import node as node_of
     from conformance.harness.property import derived_seed
 
     node = item.nodeid.rpartition("::")[2]
-    return found.test(cell_of(item), seed=None if seed is None else derived_seed(int(seed), node))  # type: ignore[no-any-return]
+    test = found.test(cell_of(item), seed=None if seed is None else derived_seed(int(seed), node))
+    return _that_asks(test, node_of(found.name, cell_of(item), found.module))
+
+
+def _that_asks(test: Callable[..., None], node: str) -> Callable[..., None]:
+    """A test that is skipped where it compared nothing, because nothing could be asked of the subject."""
+    from conformance.harness import session
+
+    def asking(**arguments: object) -> None:
+        test(**arguments)
+        here = session.current()
+        if why := here.nothing_asked(node):
+            del here.recorder.tallies[node]
+            pytest.skip(f"{NOT_ASKED}: {why}")
+
+    functools.update_wrapper(asking, test)
+    asking.__dict__.pop("__wrapped__", None)
+    return asking
 
 
 def is_asked_for(item: pytest.Item, options: Any, cells: Sequence[str]) -> bool:
@@ -25,6 +62,8 @@ def is_asked_for(item: pytest.Item, options: Any, cells: Sequence[str]) -> bool:
     if options.fleet.configurations and (found is None or not found.module):
         return False
     if cells and cell and cell not in cells:
+        return False
+    if found is not None and found.clause.needs_statement and cell not in options.subject.stated:
         return False
     return options.case is None or (found is not None and found.fits(options.case, cell) and options.cell in ("", cell))
 
@@ -53,5 +92,7 @@ def lack_of(item: pytest.Item, judged: Any) -> str:
         return ""
     if cell and cell not in judged.classes:
         return f"no {', '.join(judged.lacking)}: {judged.name} has none"
+    if item.stash.get(UNASKED, ""):
+        return f"{NOT_ASKED}: {item.stash[UNASKED]}"
     binding = found.clause.binds
     return "" if found.clause.binds_subject(judged.name) else f"{found.clause.id} binds {binding} alone"

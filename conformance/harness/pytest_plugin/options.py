@@ -34,6 +34,10 @@ PACKING_CLAUSE = "E4"
 ADAPTER = "conformance/adapters/quantizable_lstm.py shows how a short adapter gives them these names"
 
 
+LARGEST_SMALLEST = MOST_NUMBERS["smoke"]
+"""The smallest call of a subject has at most so many numbers."""
+
+
 class OptionError(ValueError):
     """An option that cannot be served; one line that names the value and the remedy."""
 
@@ -130,6 +134,7 @@ def read(
         raise OptionError(f"--effort {piece(effort)}: no such effort; one of {', '.join(EFFORTS)}")
     with kept_from_terminal() as by_subject:
         judged = _subject(subjects)
+    _require_small(judged)
     present = machine.devices()
     axes: dict[str, Any] = {
         "cells": _chosen("--cell", cells, judged.classes, f"no such cell of {judged.name}; it has"),
@@ -137,6 +142,7 @@ def read(
         "dtypes": _chosen("--dtype", dtypes, DTYPES, "no such dtype; one of"),
         "routes": _chosen("--route", routes, ROUTES, "no such route; one of"),
     }
+    axes |= {key: require_stated(judged, key, axes[key]) for key in ("devices", "dtypes")}
     try:
         with kept_from_terminal() as by_models:
             found = fleet(like)
@@ -161,6 +167,9 @@ def read(
         raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
     if cell and cell not in axes["cells"]:
         raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
+    for each in [cell] if cell else axes["cells"]:
+        if parsed is not None and (outside := judged.statement(each).refusal(parsed.on(each))) and each == cell:
+            raise OptionError(f"--case: {judged.name} states {outside}; change the case, or what it states")
     if parsed is not None and not like and (why := unfitting(parsed, [cell] if cell else axes["cells"])):
         raise OptionError(f"--case: {why}")
     return Options(
@@ -176,6 +185,27 @@ def read(
         fail_on=_clauses(fail_on),
         printed=by_subject.text + by_models.text,
     )
+
+
+def require_stated(judged: Subject, key: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Those devices or dtypes that some cell of the subject states. Raises OptionError where that leaves none."""
+    cells = [judged.statement(cell).names.get(key) for cell in judged.classes]
+    kept = tuple(name for name in asked if any(one is None or name.partition(":")[0] in one for one in cells))
+    if not kept:
+        names = dict.fromkeys(name for one in cells for name in one or ())
+        stated = f"--subject {judged.name} states the {key} {', '.join(names)}"
+        raise OptionError(f"{stated}, and this run has {', '.join(asked)}; run it where they are, or state more")
+    return kept
+
+
+def _require_small(judged: Subject) -> None:
+    """Raises OptionError where the smallest call that a subject states is too large to judge."""
+    for cell, stated in judged.stated.items():
+        if (numbers := stated.nearest(Case(), cell).numbers()) > LARGEST_SMALLEST:
+            raise OptionError(
+                f"--subject {judged.name}: the smallest {cell} that it states has {numbers:,} numbers, and "
+                f"{LARGEST_SMALLEST:,} can be judged; state smaller sizes"
+            )
 
 
 def _of_properties(path: Path) -> tuple[Known, ...]:

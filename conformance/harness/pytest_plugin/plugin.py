@@ -18,7 +18,15 @@ import pytest
 from conformance.harness.foreign_text import MOST, encodable, one_line, piece, text_of
 from conformance.harness.pytest_plugin import command_line, deadline, requirements
 from conformance.harness.pytest_plugin.command_line import AXES, EFFORTS, usage_error
-from conformance.harness.pytest_plugin.items import cell_of, is_asked_for, lack_of, own_test, property_of
+from conformance.harness.pytest_plugin.items import (
+    NOT_ASKED,
+    cell_of,
+    is_asked_for,
+    lack_of,
+    narrow,
+    own_test,
+    property_of,
+)
 
 REPORT = pytest.StashKey[Any]()
 WATCH = pytest.StashKey[Any]()
@@ -152,6 +160,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
         asked_items(items, options.fleet)
     for item in items:
+        narrow(item, options.subject)
         if (found := property_of(item)) is not None:
             item.obj = own_test(found, item, config.option.hypothesis_seed)  # type: ignore[attr-defined]
     kept = [item for item in items if is_asked_for(item, options, config.option.cell)]
@@ -186,8 +195,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if lack := lack_of(item, item.config.stash[OPTIONS].subject):
         from conformance.harness.pytest_plugin.output.report import LACKING
 
-        item.user_properties.append((LACKING, lack))
+        item.user_properties += [(LACKING, lack), *_unasked_at(item, lack)]
         pytest.skip(lack)
+
+
+def _unasked_at(item: pytest.Item, why: str) -> list[tuple[str, Any]]:
+    """The clause and cell of a test that cannot be asked of the subject, for the report."""
+    from conformance.harness.pytest_plugin.output.report import UNASKED_AT
+
+    is_unasked = why.startswith(NOT_ASKED)
+    return [(UNASKED_AT, [property_of(item).clause.id, cell_of(item)])] if is_unasked else []
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -223,7 +240,7 @@ def _tell(item: pytest.Item, call: pytest.CallInfo[None], told: pytest.TestRepor
     if _here().cut_short:
         told.user_properties.append((report.CUT_SHORT, item.nodeid.rpartition("::")[2]))
     if isinstance(error, pytest.skip.Exception) and found is not None:
-        told.user_properties.append((report.LACKING, str(error)))
+        told.user_properties += [(report.LACKING, str(error)), *_unasked_at(item, str(error))]
     elif error is not None and found is not None:
         report.rewrite(told, found, item, error)
     elif isinstance(error, Deviation):

@@ -29,9 +29,6 @@ SEARCH = "https://github.com/pytorch/pytorch/issues?q="
 MOST_WORDS = 12
 """Words of one search; the tracker finds nothing for a whole message."""
 
-SPELLING = "arguments mean the same in the documented order and by their documented names"
-"""What a clause claims of arguments that are given in some way."""
-
 AGAINST_EQUATIONS = (OUTSIDE, "is missing")
 """Kinds of findings about a number that the documented equations give."""
 
@@ -43,9 +40,7 @@ def facts(found: Found, outcome: str, also: Sequence[str] = ()) -> str:
     return MARKDOWN.get_template("facts.md.j2").render(
         title=title(found),
         text=finding_text(finding, WIDTH),
-        **code(
-            id=clause.id, claim=SPELLING if spelled else clause.claim, source=source_of(finding, spelled)
-        ),  # the suite's
+        **code(id=clause.id, claim=clause.claim, source=source_of(finding, spelled)),  # the suite's
         quotation=quotation(finding.field, finding.case, finding.cell, spelled),
         promised=clause.severity != REMARK,
         wrong=which_is_wrong(found),

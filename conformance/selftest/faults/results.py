@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from conformance.harness.execution.subject import Subject, torch_nn
-from conformance.selftest.faults.fault import EVERY, WITH_TANH, Fault, Faults
-from conformance.selftest.implementations.plain import Plain, SingleStep, States
+from conformance.selftest.faults.fault import ALL, EVERY, WITH_TANH, Fault, Faults
+from conformance.selftest.implementations.plain import Plain, SingleStep, States, subject
 from reference.problem import GRU, LSTM, RNN_RELU, RNN_TANH
+from strategies.stated import read
 
 FAULTS = Faults()
 fault = FAULTS.seed
@@ -39,7 +41,7 @@ class _StatesBatchFirst(Plain):
         return tuple(state.transpose(0, 1) for state in states) if self.batch_first else states
 
 
-@fault("A3", on=EVERY)
+@fault("A3-order", on=EVERY)
 class _BiasesFirst(Plain):
     """Registers the parameters in alphabetical order."""
 
@@ -341,3 +343,8 @@ class _LouderAbove(Plain):
     def run(self, sequence: torch.Tensor, states: States, layer: int, direction: int) -> tuple[torch.Tensor, States]:
         outputs, last = super().run(sequence, states, layer, direction)
         return outputs * (1 + 2**-6) if layer else outputs, last
+
+
+_RESERVED = "states less than it can do"
+_STATED = dict.fromkeys(ALL, read({"packed": False, "hidden_size": {"multiple_of": 2}}))
+FAULTS.append(Fault(_RESERVED.replace(" ", "-"), ("A7",), ALL, replace(subject("reserved"), stated=_STATED)))

@@ -18,6 +18,8 @@ MARKED = {
     "A1": (ANYBODY, ANYBODY, ("output",)),
     "A2": (ANYBODY, ANYBODY, ("h_n", "c_n")),
     "A3": (ANYBODY, ANYBODY, ("parameters",)),
+    "A3-order": (TORCH_NN, ANYBODY, ()),
+    "A4-repr": (TORCH_NN, ANYBODY, ()),
     "B3-stream": (TORCH_NN, ANYBODY, ()),
     "E1": (ANYBODY, TORCH_NN, ()),
 }

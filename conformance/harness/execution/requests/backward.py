@@ -14,7 +14,7 @@ from conformance.harness.execution.failure import IN_BACKWARD, Failure
 from conformance.harness.execution.inputs import Inputs, inputs
 from conformance.harness.execution.module_call import call_module, guarded_call, masks_repeatable, padded_output
 from conformance.harness.execution.observation import Differentiated
-from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
+from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, preparing
 from conformance.harness.execution.subject import Subject
 from reference.problem import Loss, Problem
 
@@ -95,8 +95,9 @@ def requiring(module: torch.nn.Module, wanted: Collection[str]) -> dict[str, tor
     """A module's parameters by name, without gradients; those that are `wanted` require one."""
     parameters: dict[str, torch.Tensor] = dict(module.named_parameters())
     for name, parameter in parameters.items():
-        parameter.grad = None
-        parameter.requires_grad_(name in wanted)
+        with preparing("its parameters"):
+            parameter.grad = None
+            parameter.requires_grad_(name in wanted)
     return parameters
 
 

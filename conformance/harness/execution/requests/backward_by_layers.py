@@ -14,9 +14,9 @@ from conformance.harness.execution.inputs import Inputs, PaddedOrPacked, inputs
 from conformance.harness.execution.module_call import call_module
 from conformance.harness.execution.observation import Differentiated, DifferentiatedByLayers
 from conformance.harness.execution.requests.backward import Backward, gradients_of, pulled, requiring
-from conformance.harness.execution.requests.problem_request import Modules
+from conformance.harness.execution.requests.problem_request import Modules, with_its_layers
 from conformance.harness.execution.subject import Subject
-from reference.problem import Loss, differentiable
+from reference.problem import Loss, Problem, differentiable
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,9 @@ class BackwardByLayers(Backward):
     """
 
     result = DifferentiatedByLayers
+
+    def problems(self) -> tuple[Problem, ...]:
+        return with_its_layers(self.problem)
 
     def blank(self, subject: Subject, route: str) -> DifferentiatedByLayers:
         return DifferentiatedByLayers(self.problem, subject.name, route, loss=self.loss)

@@ -52,6 +52,10 @@ class BackwardOfParts(Backward):
     def manner(self) -> Manner:
         return replace(super().manner, first_rows=self.first)
 
+    def problems(self) -> tuple[Problem, ...]:
+        rows = range(self.problem.batch_size)
+        return self.problem, self.problem.rows(rows[: self.first]), self.problem.rows(rows[self.first :])
+
     def observed(self, modules: Modules, blank: Differentiated) -> Differentiated:
         module, parts = modules.loaded(self.problem), list[Part]()
         parameters = requiring(module, self.loss.wanted)

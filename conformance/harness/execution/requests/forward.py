@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
 from conformance.harness.execution.inputs import Inputs, data_of
@@ -18,7 +19,8 @@ from conformance.harness.execution.observation import (
     Repeated,
 )
 from conformance.harness.execution.requests.module_request import Begun, ModuleCall, plain
-from reference.problem import LSTM
+from conformance.harness.execution.requests.problem_request import with_its_layers
+from reference.problem import LSTM, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,9 @@ class ForwardByLayers(ModuleCall[ByLayers]):
 
     result = ByLayers
 
+    def problems(self) -> tuple[Problem, ...]:
+        return with_its_layers(self.problem)
+
     def called(self, begun: Begun[ByLayers]) -> ByLayers:
         seen: ByLayers = begun.call()[0]
         if seen.failure is not None or seen.misshapen:
@@ -111,6 +116,10 @@ class ForwardByStep(ModuleCall[BySteps]):
     """Call a module of one layer and direction, and once for each step, each handed the states returned before."""
 
     result = BySteps
+
+    def problems(self) -> tuple[Problem, ...]:
+        handed_on = np.zeros(())  # each step is handed the states of the one before
+        return self.problem, self.problem.step(0, None if self.problem.steps == 1 else handed_on)
 
     def called(self, begun: Begun[BySteps]) -> BySteps:
         seen: BySteps = begun.call()[0]

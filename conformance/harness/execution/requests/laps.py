@@ -14,6 +14,7 @@ from conformance.harness.execution.memory_use import added_by_each
 from conformance.harness.execution.module_call import guarded_call, named_results
 from conformance.harness.execution.observation import InLaps
 from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest
+from reference.problem import Problem
 
 LAPS = 6
 
@@ -29,6 +30,13 @@ class CallInLaps(ProblemRequest[InLaps]):
     differentiated: int = field(kw_only=True)
     shortest: int = field(kw_only=True, default=1)
     result = InLaps
+
+    @property
+    def is_differentiated(self) -> bool:
+        return bool(self.differentiated)
+
+    def problems(self) -> tuple[Problem, ...]:
+        return self.problem, self.problem.step(0)
 
     def observed(self, modules: Modules, blank: InLaps) -> InLaps:
         module = modules.loaded(self.problem)

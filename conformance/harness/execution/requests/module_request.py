@@ -19,7 +19,13 @@ from conformance.harness.execution.module_call import (
     recorded_warnings,
 )
 from conformance.harness.execution.observation import Observation
-from conformance.harness.execution.requests.problem_request import Modules, ProblemRequest, Unbuilt, built
+from conformance.harness.execution.requests.problem_request import (
+    Modules,
+    ProblemRequest,
+    Unbuilt,
+    built,
+    preparing,
+)
 from conformance.harness.execution.routes import ROUTES, Route
 from reference.problem import Problem
 
@@ -105,7 +111,8 @@ def _kernels(begun: Begun[Any]) -> tuple[str, ...]:
 def _require_gradients(module: torch.nn.Module, given: Inputs, route: Route) -> None:
     for parameter in module.parameters():
         if parameter.requires_grad is route.frozen:
-            parameter.requires_grad_(not route.frozen)
+            with preparing("its parameters"):
+                parameter.requires_grad_(not route.frozen)
     if route.input_gradient:
         for tensor in (data_of(given.input), *given.states):
             tensor.requires_grad_()

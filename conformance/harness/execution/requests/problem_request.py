@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
@@ -52,6 +52,13 @@ class Modules:
         return module
 
 
+def with_its_layers(problem: Problem) -> tuple[Problem, ...]:
+    """A problem, and one with the architecture of each layer."""
+    a = problem.architecture
+    widths = sorted({a.layer_input_size(layer) for layer in range(a.num_layers)})
+    return (problem, *(replace(problem, architecture=replace(a, input_size=one, num_layers=1)) for one in widths))
+
+
 def lay_out_parameters(module: torch.nn.Module, memory: str) -> None:
     """Gives a module new parameters of the same values, which lie in memory as one of `PARAMETER_MEMORY` says."""
     parameters = dict(module.named_parameters())
@@ -76,6 +83,15 @@ def built(problem: Problem, build: Callable[[], torch.nn.Module]) -> torch.nn.Mo
         raise Unbuilt(Failure.raised(error)) from None
 
 
+@contextmanager
+def preparing(what: str) -> Iterator[None]:
+    """A block that readies a subject's module for a call: what it raises is the subject's. Raises Unbuilt."""
+    try:
+        yield
+    except Exception as error:  # of parameters that an earlier call of the subject replaced, whatever by
+        raise Unbuilt(Failure.raised(error, during=f"{what}, made ready for another call")) from None
+
+
 PARAMETER_MEMORY = ("transposed", "sliced", "offset", "flat")
 """How parameters lie in memory if not as they were made; flat: views of one buffer, one after the other."""
 
@@ -97,6 +113,22 @@ class ProblemRequest(Request[Seen]):
     def manner(self) -> Manner:
         """How the call that is observed is made."""
         return Manner(self.parameter_memory)
+
+    @property
+    def is_differentiated(self) -> bool:
+        """Whether gradients are asked for: of the request's loss, if it has one."""
+        return bool(getattr(getattr(self, "loss", None), "wanted", ()))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """The problems whose modules are called."""
+        return (self.problem,)
+
+    def unstated(self, subject: Subject) -> str:
+        """What of the subject's statement the request is outside of, in words; "" if of nothing."""
+        refusals = (
+            subject.statement(one.architecture.name).refusal(one, self.is_differentiated) for one in self.problems()
+        )
+        return next(filter(None, refusals), "")
 
     def blank(self, subject: Subject, route: str) -> Seen:
         """The observation of a call that was not made yet."""

@@ -44,6 +44,7 @@ SUITE_ERROR = "conformance suite error"
 FIXED = "conformance known deviation gone"
 STILL_THERE = "conformance known deviation still there"
 LACKING = "conformance lacking"
+UNASKED_AT = "conformance not asked of"
 NOT_REACHED = "conformance not reached"
 CUT_SHORT = "conformance cut short"
 
@@ -122,6 +123,7 @@ class Report:
         self.gone: list[str] = []
         self.still_there: list[str] = []
         self.lacking: Counter[str] = Counter()
+        self.unasked: Counter[tuple[str, str]] = Counter()
         self.not_reached: Counter[str] = Counter()
         self.cut_short = set[str]()
         self.interrupted = ""
@@ -174,6 +176,8 @@ class Report:
                 self.still_there.append(str(value))
             elif name == LACKING and report.when != "teardown":
                 self.lacking[str(value)] += 1
+            elif name == UNASKED_AT and report.when != "teardown":
+                self.unasked[str(value[0]), str(value[1])] += 1  # type: ignore[index]
             elif name == NOT_REACHED and report.when != "teardown":
                 self.not_reached[str(value)] += 1
             elif name == CUT_SHORT and report.when == "call":
@@ -203,9 +207,13 @@ class Report:
         silent = set(self.silent_tests())
         return bool(self.not_reached) and not self.lacking and not self.session.recorder.tallies.keys() - silent
 
+    def asked_nothing(self) -> bool:
+        """Whether nothing was compared, and some properties could not be asked of the subject."""
+        return bool(self.unasked) and len(self.session.recorder.tallies) == len(self.silent_tests())
+
     def says_nothing(self) -> bool:
         """Whether a run that found nothing fails because of what it did not compare."""
-        return self.tested_nothing() or self.reached_nothing()
+        return self.tested_nothing() or self.reached_nothing() or self.asked_nothing()
 
     def vacuous_tests(self) -> list[str]:
         """Properties that ran to their end, each with its cell, and compared nothing that could have failed."""

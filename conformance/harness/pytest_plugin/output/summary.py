@@ -19,7 +19,9 @@ from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import LEFT_OUT, SEPARATOR, Finding, most_frequent
 from conformance.harness.findings.rendering import counted, terminal_width, wrapped
 from conformance.harness.foreign_text import MOST, one_line, piece, printable_lines
-from conformance.harness.pytest_plugin.output import models_summary
+from conformance.harness.pytest_plugin.items import NOT_ASKED
+from conformance.harness.pytest_plugin.options import require_stated
+from conformance.harness.pytest_plugin.output import clause_table, models_summary
 from conformance.harness.pytest_plugin.output.causes import likeness
 from conformance.harness.pytest_plugin.output.report import MOST_NAMES, Report
 from conformance.harness.pytest_plugin.output.report_folders import SCRIPT
@@ -99,6 +101,7 @@ class Summary:
         for label, text in self.verdict():
             block += labelled(label, text, self.width) if text else []
         block += self._known_lines()
+        block += clause_table.lines(self.report)
         for label, text in facts:
             block += labelled(label, text, self.width) if text else []
         again = f"{'AGAIN':<{LABEL}}{self._again(seed)}"
@@ -163,6 +166,7 @@ class Summary:
             first = ("INCOMPLETE", f"{self.report.incomplete()}. No deviation of {who} was found so far")
         elif not compared_something:
             remedy = "; give it more --time, or a narrower -k" if self.report.reached_nothing() else ""
+            remedy = "; nothing of it could be asked, see LACKS" if self.report.asked_nothing() else remedy
             first = ("NOTHING", f"was tested. This run says nothing about {judged}{remedy}")
         elif self.options.no_stale and (self.report.gone or self.report.tested_nothing()):
             first = (
@@ -192,9 +196,9 @@ class Summary:
         options = self.options
         axes = (
             ("--cell", options.cells, options.subject.classes),
-            ("--dtype", options.dtypes, DTYPES),
+            ("--dtype", options.dtypes, require_stated(options.subject, "dtypes", DTYPES)),
             ("--route", options.routes, ROUTES),
-            ("--device", options.devices, machine.devices()),
+            ("--device", options.devices, require_stated(options.subject, "devices", machine.devices())),
         )
         text = [f"{name} {' '.join(some)}" for name, some, every in axes if len(some) < len(tuple(every))]
         text += ["one case"] if options.case is not None else []
@@ -207,14 +211,16 @@ class Summary:
         recorder = self.session.recorder
         quiet = list(recorder.quiet.values())
         total = self.report.total()
-        left_out = self.report.lacking.total()
-        nothing, properties = len(self.report.vacuous_tests()) + left_out, len(recorder.tallies) + left_out
+        left_out, unasked = self.report.lacking.total(), self.report.unasked.total()
+        nothing, properties = len(self.report.vacuous_tests()) + left_out - unasked, len(recorder.tallies) + left_out
+        absent = sum(count for why, count in self.report.lacking.items() if not why.startswith(NOT_ASKED))
         unsteady = len(self.report.red_tests(one for one in self.report.findings if not one.repeatable))
         noted = ((AMBER, "amber"), (REMARK, "new remark"))
         parts = [
             counted(total.cases, "case"),
             counted(properties, "property"),
             f"{time.monotonic() - self.report.started:.0f} s",
+            f"{unasked:,} of {counted(properties - absent, 'property')} not asked" if unasked else "",
             f"{nothing:,} of the properties tested nothing" if nothing else "",
             f"{counted(unsteady, 'test')} not repeatable" if unsteady else "",
             *(counted(n, name) for severity, name in noted if (n := len(most_frequent(quiet, severity, False)))),

@@ -29,7 +29,7 @@ class _InOrder(Plain):
         return cls(cell, **dict(zip(names, given, strict=False)), **named)
 
 
-@fault("I", "A3", on=EVERY)
+@fault("A6", "A3", on=EVERY)
 class _TakesHiddenSizeFirst(_InOrder):
     """Takes hidden_size first."""
 
@@ -38,7 +38,7 @@ class _TakesHiddenSizeFirst(_InOrder):
         return names[1], names[0], *names[2:]
 
 
-@fault("I", "A3", on=ALL)
+@fault("A6", "A3", on=ALL)
 class _TakesDirectionsBeforeTheLayout(_InOrder):
     """Takes bidirectional before batch_first."""
 
@@ -48,7 +48,7 @@ class _TakesDirectionsBeforeTheLayout(_InOrder):
         return tuple(other.get(name, name) for name in names)
 
 
-@fault("I", on=EVERY)
+@fault("A6", on=EVERY)
 class _TakesItsDtypeByNameAlone(_InOrder):
     """Takes its dtype by name alone."""
 
@@ -57,7 +57,7 @@ class _TakesItsDtypeByNameAlone(_InOrder):
         return names[:-1]
 
 
-@fault("I", on=ALL)
+@fault("A6", on=ALL)
 class _CallsItsInputX(Plain):
     """Calls its input x."""
 
@@ -65,7 +65,7 @@ class _CallsItsInputX(Plain):
         return super().forward(x, hx)
 
 
-@fault("I", on=ALL)
+@fault("A6", on=ALL)
 class _IgnoresStatesByName(Plain):
     """Ignores states that are given by name."""
 
@@ -73,7 +73,7 @@ class _IgnoresStatesByName(Plain):
         return super().forward(input, *states)
 
 
-@fault("I", "A3", on=ALL)
+@fault("A6", "A3", on=ALL)
 class _HasTwoLayersByDefault(Plain):
     """Has two layers unless asked for another number."""
 
@@ -81,7 +81,7 @@ class _HasTwoLayersByDefault(Plain):
         super().__init__(cell, input_size, hidden_size, num_layers, **more)
 
 
-@fault("I", on=(RNN_TANH,))
+@fault("A6", on=(RNN_TANH,))
 class _HoldsAnotherNonlinearity(Plain):
     """Holds another nonlinearity than the one that it computes."""
 

@@ -64,7 +64,7 @@ class _Flat(Plain):
 def test_script_of_an_example_exits_with_0_on_sound_utilities(known, monkeypatch):
     text = (folder_of(known) / folder.SCRIPT).read_text(encoding="utf-8")
     monkeypatch.setattr(subprocess, "run", forked(text))
-    is_of_modules = known.clause in ("I", "J1") and not known.test.startswith(INVALID_PACKING)
+    is_of_modules = known.clause in ("A6", "I", "J1") and not known.test.startswith(INVALID_PACKING)
     with in_place_of_torch(subject("plain", _Flat) if is_of_modules else packing_subject("sound", RefusingPacking())):
         code, printed = ended(text)
     assert code == WITHOUT_DEFECT, printed

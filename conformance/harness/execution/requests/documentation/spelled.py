@@ -29,7 +29,8 @@ _OF_LAYERS: Mapping[str, Any] = {"bias": True, "batch_first": False, "dropout": 
 _OF_RNN = {**_SIZES, "num_layers": 1, "nonlinearity": "tanh", **_OF_LAYERS}
 _OF_GRU = {**_SIZES, "num_layers": 1, **_OF_LAYERS}
 _OF_CELL = {**_SIZES, "bias": True}
-_PLACE = ("device", "dtype")
+PLACE = ("device", "dtype")
+"""The last arguments of each constructor."""
 
 ORDER: Mapping[str, Mapping[str, Any]] = {
     RNN_TANH: _OF_RNN,
@@ -59,7 +60,7 @@ def spelled_out(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a function as `spelled` says: those by position, and those by name. An argument that has no
     default in `defaults` is always given."""
-    positional = {BY_POSITION: list(given), BUT_FOR_DEVICE: [name for name in given if name not in _PLACE]}
+    positional = {BY_POSITION: list(given), BUT_FOR_DEVICE: [name for name in given if name not in PLACE]}
     first = positional.get(spelled, [])
     named = {name: value for name, value in given.items() if name not in first}
     if spelled == LEFT_OUT:

@@ -294,19 +294,23 @@ def _has_no_nan(tensor: torch.Tensor) -> bool:
 
 
 class _Swapped:
-    """A block in which a module has another parameter of this name."""
+    """A block in which a module has another parameter of this name, also where a part of it has the same one."""
 
     def __init__(self, module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
         self.module, self.name, self.parameter = module, name, parameter
 
     def __enter__(self) -> None:
         if self.parameter is not None:
-            self.before = getattr(self.module, self.name)
-            setattr(self.module, self.name, self.parameter)
+            before = getattr(self.module, self.name)
+            owners = [(one, name, kept) for one in self.module.modules() for name, kept in one._parameters.items()]
+            self.before = [one for one in owners if one[2] is before] or [(self.module, self.name, before)]
+            for owner, name, _ in self.before:
+                setattr(owner, name, self.parameter)
 
     def __exit__(self, *raised: object) -> None:
         if self.parameter is not None:
-            setattr(self.module, self.name, self.before)
+            for owner, name, before in self.before:
+                setattr(owner, name, before)
 
 
 def _called(module: torch.nn.Module, given: Inputs) -> list[torch.Tensor]:
