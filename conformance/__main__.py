@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from conformance.harness.cells import MODULES, SINGLE_STEPS
+from conformance.harness.isolation.limits import NO_ROOM
 
 REPORTS = Path(".conformance")
 
@@ -200,8 +201,14 @@ def run(argv: list[str]) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more as it ends
-        return CUT_OFF
+        code = CUT_OFF
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"python -m conformance: {error.strerror}: free some room, or write elsewhere", file=sys.stderr)
+        code = USAGE
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more as it ends
+    return code
 
 
 if __name__ == "__main__":

@@ -248,9 +248,9 @@ class Recorder:
     """All of a process: a tally for each property and cell, one for each clause, cell, dtype and route, findings that
     do not fail, what was unsupported, how often each kernel was recorded, the worst error of a function over every
     16-bit value, in units of roundoff, the largest sizes, for each real configuration that was tried whether it was in
-    full, for each user's module and chapter the rows and steps of the smallest case that stands for a larger call, and
+    full, for each user's module and chapter the rows and steps of the smallest case that stands for a larger call,
     how often each operation of a life cycle was done, by its name, each ordered pair of them, and each of them left out
-    because it does not apply.
+    because it does not apply, and what could not be written, with the reason.
     """
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
@@ -263,6 +263,7 @@ class Recorder:
     real: dict[str, bool] = field(default_factory=dict)
     reduced: dict[str, list[int]] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)
+    unwritten: dict[str, str] = field(default_factory=dict)
 
     def measured(self, function: str, error: float) -> None:
         """The worst error of a function, such as `float16 tanh`, over every value."""
@@ -350,6 +351,7 @@ class Recorder:
             self.reduced_to(place, rows, steps)
         for function, error in data["accuracy"].items():
             self.measured(function, error)
+        self.unwritten |= data["unwritten"]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -363,6 +365,7 @@ class Recorder:
             "real": self.real,
             "reduced": self.reduced,
             "lives": self.lives,
+            "unwritten": self.unwritten,
         }
 
 

@@ -1,11 +1,13 @@
 """The call at hand, in a file that outlives the process: which test, which case, and whether it is inside the subject.
 
 One record of fixed size for each process, written through a memory map, so that the system keeps it however the process
-ends. Its owner holds a lock on it while it lives.
+ends. Its owner holds a lock on it while it lives. Its file has all its blocks from the start: a map's write to a block
+that a full disk lacks ends the process by SIGBUS.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -24,6 +26,10 @@ except ImportError:  # where files have no locks of this kind every record count
 
 SIZE = 8192
 SUFFIX = ".box"
+
+_RESERVED = ".reserved"
+_CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems answer that fill files in no other way than by writing."""
 
 _MAGIC = b"box1"
 _HEAD = struct.Struct("<4sIQ")
@@ -49,13 +55,17 @@ class Record:
 
 
 class CallJournal:
-    """This process's record. `limit`: seconds that a call may take before the system ends the process; 0 for ever."""
+    """This process's record. `limit`: seconds that a call may take before the system ends the process; 0 for ever.
+
+    Raises OSError where the file cannot be written.
+    """
 
     def __init__(self, path: Path, limit: float = 0.0) -> None:
         self.path, self.limit, self.calls = path, limit, 0
-        unlocked = path.with_suffix(f".{os.getpid()}")  # readers find this record locked or not at all
-        self._file = open(unlocked, "w+b")  # noqa: SIM115  (open as long as the process lives: the lock is on it)
-        self._file.truncate(SIZE)
+        unlocked = path.with_suffix(_RESERVED)  # readers find this record locked or not at all
+        if not unlocked.exists() or unlocked.stat().st_size != SIZE:
+            reserve(path)
+        self._file = open(unlocked, "r+b")  # noqa: SIM115  (open as long as the process lives: the lock is on it)
         if fcntl is not None:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._map = mmap.mmap(self._file.fileno(), SIZE)
@@ -91,6 +101,32 @@ class CallJournal:
         self._map.close()
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def reserve(path: Path) -> None:
+    """Gives the record of this path its room on the disk, for the process that will write it. Raises OSError."""
+    reserved = path.with_suffix(_RESERVED)
+    try:
+        with open(reserved, "wb") as file:
+            _fill(file.fileno())
+    except OSError:
+        reserved.unlink(missing_ok=True)
+        raise
+
+
+def _fill(number: int) -> None:
+    """Gives an open file its blocks. Raises OSError."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(number, 0, SIZE)
+        except OSError as error:
+            if error.errno not in _CANNOT_ALLOCATE:
+                raise
+        else:
+            return
+    left = SIZE
+    while left:
+        left -= os.write(number, bytes(left))
 
 
 def read(path: Path) -> Record | None:

@@ -1,7 +1,8 @@
-"""Limits of time and memory for calls that do not return."""
+"""Limits of time and memory for calls that do not return; and how the system says that a disk has no room."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from contextlib import suppress
@@ -13,6 +14,9 @@ except ImportError:  # where there is no such limit
 
 CALL_LIMIT = 120.0
 """Seconds that one call may take by default; the slowest sound call took less than three."""
+
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+"""How the system says that a file takes no more."""
 
 SMALLEST_MEMORY_BYTES = 4 * 2**30
 """Bytes that a process may always take beside what it has when its first test begins."""

@@ -49,7 +49,12 @@ REPLACING = ("no", "load", "worksteal")
 MOST_OUTSIDE = 4
 """Workers that may die when no test is at hand, before the run is given up."""
 
-_IN_CHILDREN = "in-children"
+SAVED_COUNTS = "the counts of a worker, in case it dies"
+"""What a run says that a full disk does not take."""
+
+_IN_PROCESS = "in-process"
+"""The file in a run's folder without which workers make calls in children: a full disk lets it be removed."""
+
 _RECORDED = ".recorded.jsonl"
 _PROBES = {"nodeid": "the smallest calls, before any test"}
 
@@ -76,18 +81,35 @@ class Watch:
 
     def __init__(self, config: pytest.Config) -> None:
         self.is_worker = _is_worker(config)
-        self.folder, self._temporary = _folder(config)
-        self.earlier = [] if self.is_worker else [one for one in call_journal.left_behind(self.folder) if one.test]
         name = config.workerinput["workerid"] if self.is_worker else str(os.getpid())  # type: ignore[attr-defined]
+        self.earlier: list[Record] = []
+        self.box, self._temporary = self._begun(config, name)
+        self.folder = self.box.path.parent
         self._always = any(record.inside for record in self.earlier)
-        self.box = CallJournal(self.folder / (name + call_journal.SUFFIX), config.option.call_limit)
-        self._recorded = self.folder / (name + _RECORDED)
+        self._recorded: Path | None = self.folder / (name + _RECORDED)
         self._thresholds = gc.get_threshold()
         module_call.tell(self.box)
         self.box.begin(_PROBES)
         config.add_cleanup(self.close)
         pool = worker_process.pool()
         pool.limit, pool.memory = config.option.call_limit, limits.fair_share(_processes(config))
+
+    def _begun(self, config: pytest.Config, name: str) -> tuple[CallJournal, bool]:
+        """The journal, in the first folder with room for it, and whether that folder is temporary.
+
+        Raises pytest.UsageError.
+        """
+        reasons = []
+        for folder, temporary in _folders(config):
+            if not self.is_worker:
+                self.earlier += [one for one in call_journal.left_behind(folder) if one.test]
+            try:
+                return CallJournal(folder / (name + call_journal.SUFFIX), config.option.call_limit), temporary
+            except OSError as error:
+                reasons.append(f"{folder}: {error.strerror}")
+                if temporary:
+                    shutil.rmtree(folder, ignore_errors=True)
+        raise no_room(*reasons)
 
     def pytest_collection_finish(self) -> None:
         """Has garbage searched for seldom, and not in what was imported: that took a tenth of a run."""
@@ -111,7 +133,7 @@ class Watch:
             worker_process.pool().close()
 
     def in_children(self) -> bool:
-        return self._always or (self.is_worker and (self.folder / _IN_CHILDREN).exists())
+        return self._always or (self.is_worker and not (self.folder / _IN_PROCESS).exists())
 
     def header(self) -> list[str]:
         """What there is to say of runs that died, a line each."""
@@ -136,8 +158,14 @@ class Watch:
 
     def _save(self, counted: dict[str, Any]) -> None:
         """What this worker counted in a test, in case it cannot say so at its end."""
-        with self._recorded.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(counted) + "\n")
+        if self._recorded is None:
+            return
+        try:
+            with self._recorded.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(counted) + "\n")
+        except OSError as error:
+            session.current().recorder.unwritten[SAVED_COUNTS] = str(error.strerror)
+            self._recorded = None  # what is there ends in a cut line
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
@@ -160,12 +188,33 @@ def _titles() -> list[str]:
     return sorted({failure.title for failure in worker_process.pool().deaths})
 
 
-def _folder(config: pytest.Config) -> tuple[Path, bool]:
-    """Where this process writes its record, and whether the folder is temporary."""
+def no_room(*reasons: str) -> pytest.UsageError:
+    """The refusal of a run that cannot write down its calls."""
+    free = f"free {call_journal.SIZE // 1024} kB for each process, or name another folder with TMPDIR"
+    return pytest.UsageError(one_line(f"the journal of calls cannot be written: {'; '.join(reasons)}; {free}", 600))
+
+
+def temporary_folder() -> Path:
+    """A new folder. Raises pytest.UsageError."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="conformance-"))
+    except OSError as error:
+        raise no_room(str(error.strerror)) from None
+
+
+def _folders(config: pytest.Config) -> Iterator[tuple[Path, bool]]:
+    """Where this process may write its record, and whether the folder is temporary."""
     if _is_worker(config):
-        return Path(config.workerinput[RUN_FOLDER]), False  # type: ignore[attr-defined]
-    if not config.pluginmanager.hasplugin("cacheprovider") or config.option.cacheclear:
-        return Path(tempfile.mkdtemp(prefix="conformance-")), True
+        yield Path(config.workerinput[RUN_FOLDER]), False  # type: ignore[attr-defined]
+        return
+    cached = config.pluginmanager.hasplugin("cacheprovider") and not config.option.cacheclear
+    if cached and (folder := _in_cache(config)) is not None:
+        yield folder, False
+    yield temporary_folder(), True
+
+
+def _in_cache(config: pytest.Config) -> Path | None:
+    """The folder of records in pytest's cache; None in a checkout that cannot be written."""
     cache = config.rootpath / os.path.expandvars(config.getini("cache_dir"))  # config.cache is not there yet
     folder = cache / "d" / "conformance"
     try:
@@ -173,9 +222,9 @@ def _folder(config: pytest.Config) -> tuple[Path, bool]:
         if not (cache / ".gitignore").exists():
             (cache / ".gitignore").write_text("*\n", encoding="utf-8")
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError:  # a read-only checkout
-        return Path(tempfile.mkdtemp(prefix="conformance-")), True
-    return folder, False
+    except OSError:
+        return None
+    return folder
 
 
 def _processes(config: pytest.Config) -> int:
@@ -246,17 +295,24 @@ class Controller:
 
     def __init__(self, config: pytest.Config, report: Report, watch: Watch) -> None:
         self.report, self.limit = report, config.option.call_limit
-        self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
+        self.folder = temporary_folder()
         self._ends: dict[str, tuple[Record | None, Failure]] = {}
         self._tried: set[str] = set()
         self._outside = 0
         self._waiting: dict[str, tuple[Finding | None, str]] = {}
-        if watch.in_children():
-            (self.folder / _IN_CHILDREN).touch()
+        if not watch.in_children():
+            try:
+                (self.folder / _IN_PROCESS).touch()
+            except OSError as error:
+                raise no_room(f"{self.folder}: {error.strerror}") from None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[RUN_FOLDER] = str(self.folder)
+        try:
+            call_journal.reserve(self.folder / (node.gateway.id + call_journal.SUFFIX))
+        except OSError as error:
+            raise no_room(f"{self.folder}: {error.strerror}") from None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: Any) -> None:
@@ -270,7 +326,7 @@ class Controller:
         self._ends[name] = record, how
         self._merge_recorded(name)
         if record is not None and record.inside:
-            (self.folder / _IN_CHILDREN).touch()
+            (self.folder / _IN_PROCESS).unlink(missing_ok=True)
         if record is None or not record.test or record.test == _PROBES:
             self._died_outside(name, how.title)
 
@@ -298,7 +354,7 @@ class Controller:
         at_hand = record is not None and record.test.get("nodeid") == crashitem
         finding = finding_of(record, how) if record is not None and at_hand and record.inside else None
         said = how.title if finding else f"{how.title}, outside of a call into the subject" + _last_case(record)
-        (self.folder / _IN_CHILDREN).touch()
+        (self.folder / _IN_PROCESS).unlink(missing_ok=True)
         if crashitem not in self._tried and _pending_again(sched, crashitem):
             self._tried.add(crashitem)
             if at_hand:

@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from conformance.harness import session
     from conformance.harness.pytest_plugin import crash_recovery, results_file
-    from conformance.harness.pytest_plugin.output import github, report
+    from conformance.harness.pytest_plugin.output import github, report, unsaved
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
@@ -59,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     crash_recovery.install(config, config.stash[REPORT], watch)
     results_file.install(config, config.stash[REPORT])
     github.install(config, config.stash[REPORT])
+    unsaved.install(config, config.stash[REPORT])
 
 
 @pytest.hookimpl(optionalhook=True)

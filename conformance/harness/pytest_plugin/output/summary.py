@@ -82,6 +82,7 @@ class Summary:
         before = [*self._grouped_lines(), *self.report.unfinished]
         facts = [
             *models_summary.lines(self.report),
+            *(("UNSAVED", one_line(f"{what}: {why}")) for what, why in self.session.recorder.unwritten.items()),
             ("REPORTS", self.report.folders.said() if self.report.folders is not None else ""),
             ("JUDGED", self._judged()),
             ("REAL", self._real()),

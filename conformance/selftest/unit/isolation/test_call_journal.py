@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -76,6 +77,38 @@ def test_record_is_not_seen_before_it_is_locked(monkeypatch, tmp_path):
     CallJournal(tmp_path / "own.box").close()
     assert seen == [], "another run would take it for one that was left behind"
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def files_of_at_most(size):
+    """The system refuses this process larger files, as a full disk does."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot tell a file to have its blocks")
+def test_record_has_all_its_blocks_before_it_is_written(tmp_path):
+    call_journal.reserve(tmp_path / "own.box")
+    (reserved,) = tmp_path.iterdir()
+    assert reserved.stat().st_size == call_journal.SIZE
+    assert reserved.stat().st_blocks * 512 >= call_journal.SIZE, "a write to a block that is not there ends the process"
+    CallJournal(tmp_path / "own.box").close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("allocates", [True, False])
+def test_record_without_room_is_an_error_and_leaves_nothing(allocates, monkeypatch, tmp_path):
+    if not allocates:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    with files_of_at_most(call_journal.SIZE // 2), pytest.raises(OSError, match="File too large"):
+        CallJournal(tmp_path / "own.box")
+    assert list(tmp_path.iterdir()) == []
+    CallJournal(tmp_path / "own.box").close()
 
 
 KILLED = """
