@@ -15,6 +15,9 @@ except ImportError:  # where there is no such limit
 CALL_LIMIT = 120.0
 """Seconds that one call may take by default; the slowest sound call took less than three."""
 
+MOST_SECONDS_OF_A_CASE = 1800.0
+"""A case of a command line that takes longer by its estimate has to be allowed; no drawn one came near it."""
+
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 """How the system says that a file takes no more."""
 

@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.call_limit = deadline.call_limit(config)
     deadline.set_deadline(config)
     config.stash[OPTIONS] = options = _read_options(config)
+    announced = _announced(config)
     if config.option.hypothesis_seed is None and options.effort != "ci":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     given = config.option
@@ -55,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     watch.first_calls_are_made()
     command = config.invocation_params.args
     config.stash[REPORT] = report.Report(session.current(), options, command, narrowing.narrowed_by(config))
+    config.stash[REPORT].announced = announced
     config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crash_recovery.install(config, config.stash[REPORT], watch)
     results_file.install(config, config.stash[REPORT])
@@ -83,6 +85,22 @@ def _read_options(config: pytest.Config) -> Any:
     shown = {"no_stale": given.no_stale, "show_known": given.show_known}
     shown |= {"fail_on": given.fail_on, "like": given.like}
     return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
+
+
+def _announced(config: pytest.Config) -> str:
+    """What to say of the cost of --case. Raises pytest.UsageError where that has to be allowed first."""
+    if hasattr(config, "workerinput"):
+        return ""
+    from conformance.harness.isolation.limits import MOST_SECONDS_OF_A_CASE
+    from conformance.harness.pytest_plugin import costs
+
+    cost = costs.of_run(config.stash[OPTIONS])
+    if cost is None:
+        return ""
+    if config.option.time is None:
+        remedy = "give smaller sizes, or --time SECONDS, after which the run ends (0 for no limit)"
+        _checked(lambda: cost.require_allowed(MOST_SECONDS_OF_A_CASE, remedy))
+    return cost.announced
 
 
 def _make_importable(*folders: Path) -> None:
@@ -188,7 +206,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     options = pyfuncitem.config.stash[OPTIONS]
     if options.case is None:
         return None
-    property_of(pyfuncitem).check(cell_of(pyfuncitem), options.case)
+    found, here = property_of(pyfuncitem), _here()
+    if not here.has_time_for(options.case, found.clause.id):
+        from conformance.harness.property import NOT_IN_TIME
+
+        here.cut_short = True
+        pytest.skip(NOT_IN_TIME)
+    found.check(cell_of(pyfuncitem), options.case)
     return True
 
 

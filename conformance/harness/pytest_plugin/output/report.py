@@ -127,6 +127,7 @@ class Report:
         self.never_ran: list[str] = []
         self.unfinished: list[str] = []
         self.folders: Folders | None = None
+        self.announced = ""
 
     def header(self, seed: str | None) -> list[str]:
         judged, effort = self.session.subject.name, self.options.effort
@@ -138,6 +139,7 @@ class Report:
             machine.describe(),
             f"conformance: subject {judged}, effort {effort}, seed {seed or 'fixed'}{without}",
             *(of if models.sources else []),
+            *([f"conformance: {self.announced}"] if self.announced else []),
             *(f"conformance: {one} was set; undone for this run" for one in self.session.put_right),
         ]
 

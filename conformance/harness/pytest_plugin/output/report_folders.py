@@ -263,7 +263,7 @@ class _Child:
         self.output, self.errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115, until it ends
         also = [f"--also={place}" for place in job.also]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "conformance", *job.arguments, f"--seconds={seconds:.1f}", *also],
+            [sys.executable, "-m", "conformance", *job.arguments, f"--seconds={seconds:.1f}", "--time=0", *also],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
