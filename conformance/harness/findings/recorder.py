@@ -250,7 +250,8 @@ class Recorder:
     16-bit value, in units of roundoff, the largest sizes, for each real configuration that was tried whether it was in
     full, for each user's module and chapter the rows and steps of the smallest case that stands for a larger call,
     how often each operation of a life cycle was done, by its name, each ordered pair of them, and each of them left out
-    because it does not apply, and what could not be written, with the reason.
+    because it does not apply, what could not be written, with the reason, and in how many tests a setting from outside
+    was undone.
     """
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
@@ -264,6 +265,12 @@ class Recorder:
     reduced: dict[str, list[int]] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)
     unwritten: dict[str, str] = field(default_factory=dict)
+    put_right: dict[str, int] = field(default_factory=dict)
+
+    def undone(self, settings: Iterable[str]) -> None:
+        """Settings from outside that were undone for a test."""
+        for name in settings:
+            self.put_right[name] = self.put_right.get(name, 0) + 1
 
     def measured(self, function: str, error: float) -> None:
         """The worst error of a function, such as `float16 tanh`, over every value."""
@@ -341,7 +348,9 @@ class Recorder:
             self.judged.setdefault(place, JudgedCounts()).add(JudgedCounts(**counts))
         for finding, count in data["quiet"]:
             self.note(Finding.from_json(finding), count)
-        for ours, theirs in ((getattr(self, name), data[name]) for name in ("unsupported", "kernels", "lives")):
+        for ours, theirs in (
+            (getattr(self, name), data[name]) for name in ("unsupported", "kernels", "lives", "put_right")
+        ):
             for what, count in theirs.items():
                 ours[what] = ours.get(what, 0) + count
         self.looked_at(**data["largest"])
@@ -366,6 +375,7 @@ class Recorder:
             "reduced": self.reduced,
             "lives": self.lives,
             "unwritten": self.unwritten,
+            "put_right": self.put_right,
         }
 
 

@@ -46,12 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if given.collectonly or given.help or given.setuponly or given.setupplan:
         return
     from conformance.harness import session
+    from conformance.harness.execution import machine
     from conformance.harness.pytest_plugin import crash_recovery, results_file
     from conformance.harness.pytest_plugin.output import github, report, unsaved
 
     _load_profile(options.effort)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
+    found = machine.pin()
     session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
+    session.current().put_right += found
     session.current().deadline = config.option.deadline
     watch.first_calls_are_made()
     command = config.invocation_params.args
@@ -203,6 +206,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    from conformance.harness.execution import settings
+
+    _here().recorder.undone(settings.put_right())  # what a fixture or a subject's call left behind
     options = pyfuncitem.config.stash[OPTIONS]
     if options.case is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ REMEDY = {"torch": "pip install torch==2.13.0 (or the release that you want judg
 
 def require_packages() -> None:
     """Says in one line which package is missing or too old. Raises pytest.UsageError."""
+    if sys.flags.optimize:
+        raise pytest.UsageError("Python leaves out assertions: unset PYTHONOPTIMIZE, and leave out -O and -OO")
     for name, oldest in reversed(OLDEST.items()):
         remedy = REMEDY.get(name, "pip install -e .")
         try:

@@ -13,7 +13,7 @@ import pytest
 
 from conformance.clauses import CLAUSES
 from conformance.harness import session
-from conformance.harness.execution import machine
+from conformance.harness.execution import machine, settings
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.counts import PropertyStats
 from conformance.harness.findings.deviation import Deviation
@@ -141,6 +141,7 @@ class Report:
             *(of if models.sources else []),
             *([f"conformance: {self.announced}"] if self.announced else []),
             *(f"conformance: {one} was set; undone for this run" for one in self.session.put_right),
+            *(f"conformance: {one} found, left as found; results may be its work" for one in settings.modes()),
         ]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
