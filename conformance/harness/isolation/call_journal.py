@@ -2,7 +2,7 @@
 
 One record of fixed size for each process, written through a memory map, so that the system keeps it however the process
 ends. Its owner holds a lock on it while it lives. Its file has all its blocks from the start: a map's write to a block
-that a full disk lacks ends the process by SIGBUS.
+that a full disk lacks ends the process by SIGBUS. `call_watcher` reads it to end a process whose call does not return.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from conformance.harness.isolation import limits
 
 try:
     import fcntl
@@ -33,8 +31,10 @@ _CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 
 _MAGIC = b"box1"
 _HEAD = struct.Struct("<4sIQ")
+_LATE = struct.Struct("<Q")
+_LATE_AT = _HEAD.size - _LATE.size
 _TEST = struct.Struct("<I")
-_CALL = struct.Struct("<QII")
+_CALL = struct.Struct("<QIId")
 _TEST_AT, _CALL_AT = 64, 2048
 _MOST_TEST, _MOST_CALL = _CALL_AT - _TEST_AT - _TEST.size, SIZE - _CALL_AT - _CALL.size
 
@@ -43,7 +43,8 @@ _MOST_TEST, _MOST_CALL = _CALL_AT - _TEST_AT - _TEST.size, SIZE - _CALL_AT - _CA
 class Record:
     """What a process wrote last: its test as plain data ({} between tests), its last call, and whether that came back.
 
-    calls counts those that were begun.
+    calls counts those that were begun. limit: seconds that the last one may take, 0 for ever; late: whether the process
+    was ended because it took longer.
     """
 
     pid: int
@@ -52,10 +53,12 @@ class Record:
     case: str
     route: str
     test: Mapping[str, Any] = field(default_factory=dict)
+    limit: float = 0.0
+    late: bool = False
 
 
 class CallJournal:
-    """This process's record. `limit`: seconds that a call may take before the system ends the process; 0 for ever.
+    """This process's record. `limit`: seconds that a call may take before the process is ended; 0 for ever.
 
     Raises OSError where the file cannot be written.
     """
@@ -76,7 +79,7 @@ class CallJournal:
         """A test begins, with this description; {} ends it."""
         text = json.dumps(dict(test)).encode() if test else b""
         text = text if len(text) <= _MOST_TEST else b""
-        _CALL.pack_into(self._map, _CALL_AT, self.calls, 0, 0)
+        _CALL.pack_into(self._map, _CALL_AT, self.calls, 0, 0, self.limit)
         _TEST.pack_into(self._map, _TEST_AT, len(text))
         self._map[_TEST_AT + _TEST.size : _TEST_AT + _TEST.size + len(text)] = text
 
@@ -86,14 +89,10 @@ class CallJournal:
         self.calls += 1
         start = _CALL_AT + _CALL.size
         self._map[start : start + len(text)] = text
-        _CALL.pack_into(self._map, _CALL_AT, self.calls, 1, len(text))
-        if self.limit:
-            limits.arm(self.limit)
+        _CALL.pack_into(self._map, _CALL_AT, self.calls, 1, len(text), self.limit)
 
     def after(self) -> None:
         """The call came back."""
-        if self.limit:
-            limits.arm(0)
         self._map[_CALL_AT + 8] = 0
 
     def close(self) -> None:
@@ -137,8 +136,8 @@ def read(path: Path) -> Record | None:
         return None
     if len(data) != SIZE or not data.startswith(_MAGIC):
         return None
-    _, pid, _ = _HEAD.unpack_from(data)
-    calls, inside, length = _CALL.unpack_from(data, _CALL_AT)
+    _, pid, late = _HEAD.unpack_from(data)
+    calls, inside, length, limit = _CALL.unpack_from(data, _CALL_AT)
     text = data[_CALL_AT + _CALL.size :][:length].decode(errors="replace")
     route, _, case = text.partition("\n")
     (length,) = _TEST.unpack_from(data, _TEST_AT)
@@ -146,7 +145,18 @@ def read(path: Path) -> Record | None:
         test = json.loads(data[_TEST_AT + _TEST.size :][:length] or b"{}")
     except ValueError:
         test = {}
-    return Record(pid, calls, bool(inside), case, route, test if isinstance(test, dict) else {})
+    test = test if isinstance(test, dict) else {}
+    return Record(pid, calls, bool(inside or late), case, route, test, limit, bool(late))
+
+
+def mark_late(path: Path, call: int) -> None:
+    """Writes down that the owner of a record is ended because this call of it did not return.
+
+    One that returns just then was late all the same; the record may then show the call after it.
+    """
+    with open(path, "r+b") as file:
+        file.seek(_LATE_AT)
+        file.write(_LATE.pack(call))
 
 
 def left_behind(folder: Path) -> list[Record]:

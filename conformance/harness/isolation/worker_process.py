@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from conformance import SET_HERE
 from conformance.harness.execution.failure import TIMED_OUT, Failure
+from conformance.harness.execution.module_call import CallInterrupted, is_time_limit
 from conformance.harness.execution.requests.laps import LAPS
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject, SubjectError
@@ -135,9 +136,13 @@ class WorkerProcess:
         began = time.perf_counter()
         try:
             answer = child.ask(header, writer, self._patience())
-        except BaseException:  # Ctrl-C while it works: the next answer would be to this request
+        except BaseException as error:  # Ctrl-C while it works: the next answer would be to this request
             self._child = None
             child.end()
+            if is_time_limit(error) and (problem := getattr(request, "problem", None)) is not None:
+                raise CallInterrupted(
+                    problem.case, next(iter(getattr(request, "routes", ())), ""), str(error)
+                ) from None
             raise
         if isinstance(answer, Failure):
             self._child = None

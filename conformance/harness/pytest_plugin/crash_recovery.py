@@ -2,7 +2,8 @@
 
 Three plugins of pytest. `Watch` is where tests run: it writes down which test is at hand, and chooses the executor.
 `Controller` is where xdist's workers are started: it reads what a dead one wrote, and has the test done again with
-every call in a child process, so that Hypothesis makes the case small. `CompletionLog` counts what ran.
+every call in a child process, so that Hypothesis makes the case small. `CompletionLog` counts what ran. A process whose
+call does not return is ended by its `CallWatcher`; the system's timer is left to others, such as pytest-timeout.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ import pytest
 from conformance.clauses import RED
 from conformance.harness import session
 from conformance.harness.execution import module_call
-from conformance.harness.execution.failure import LOST, Failure
+from conformance.harness.execution.failure import LOST, TIMED_OUT, Failure
+from conformance.harness.execution.module_call import CallInterrupted
 from conformance.harness.execution.requests.request import Executor, InProcess
 from conformance.harness.findings.recorder import Finding, Recorder, as_repeat, command_of, node
 from conformance.harness.findings.rendering import one_line
-from conformance.harness.isolation import call_journal, confirmed, limits, worker_process
+from conformance.harness.isolation import call_journal, call_watcher, confirmed, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
+from conformance.harness.isolation.call_watcher import CallWatcher
 from conformance.harness.property import LIKE, MARK
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED, SUITE_ERROR, Report
 from strategies import CaseError, parse
@@ -88,6 +91,7 @@ class Watch:
         self._always = any(record.inside for record in self.earlier)
         self._recorded: Path | None = self.folder / (name + _RECORDED)
         self._thresholds = gc.get_threshold()
+        self._watcher = self._watched(config)
         module_call.tell(self.box)
         self.box.begin(_PROBES)
         config.add_cleanup(self.close)
@@ -110,6 +114,14 @@ class Watch:
                 if temporary:
                     shutil.rmtree(folder, ignore_errors=True)
         raise no_room(*reasons)
+
+    def _watched(self, config: pytest.Config) -> CallWatcher | None:
+        """What ends this process where a call does not return, if calls have a limit; it speaks to the terminal."""
+        if not config.option.call_limit or not call_watcher.CAN_WATCH:
+            return None
+        capture: Any = config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+            return CallWatcher(self.box.path, speaks=not self.is_worker)
 
     def pytest_collection_finish(self) -> None:
         """Has garbage searched for seldom, and not in what was imported: that took a tenth of a run."""
@@ -173,10 +185,19 @@ class Watch:
         if call.when == "call" and worker_process.pool().deaths:
             outcome.get_result().user_properties.append((DEATHS, _titles()))
 
+    def finding_of_interrupted(self, item: pytest.Item, error: BaseException) -> Finding | None:
+        """The finding that a call did not return before another's limit ended it, such as pytest-timeout's."""
+        if not isinstance(error, CallInterrupted):
+            return None
+        record = Record(os.getpid(), self.box.calls, True, error.case, error.route, _described(item))
+        return finding_of(record, Failure(TIMED_OUT, number=error.seconds))
+
     def close(self) -> None:
         """Removes the records, at the normal end of the process."""
         gc.set_threshold(*self._thresholds)
         module_call.tell_no_more(self.box)
+        if self._watcher is not None:
+            self._watcher.close()
         self.box.close()
         worker_process.pool().close()
         if self._temporary:
@@ -319,10 +340,10 @@ class Controller:
         if error is None or hasattr(node, "workeroutput"):
             return
         name = node.gateway.id
-        record, how = (
-            call_journal.read(self.folder / (name + call_journal.SUFFIX)),
-            Failure.of_exit(_exit_code(node), self.limit),
-        )
+        record = call_journal.read(self.folder / (name + call_journal.SUFFIX))
+        is_late = record is not None and record.late
+        code = _exit_code(node)
+        how = Failure(TIMED_OUT, number=self.limit) if is_late else Failure.of_exit(code, self.limit)
         self._ends[name] = record, how
         self._merge_recorded(name)
         if record is not None and record.inside:

@@ -240,7 +240,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if isinstance(error, pytest.skip.Exception) and found is not None:
         told.user_properties.append((report.LACKING, str(error)))
     elif error is not None and found is not None:
-        report.rewrite(told, found, item, error)
+        hung = item.config.stash[WATCH].finding_of_interrupted(item, error)
+        if hung is not None:
+            report.tell(told, [hung])
+        else:
+            report.rewrite(told, found, item, error)
     elif isinstance(error, Deviation):
         report.tell(told, [error.finding])
     if found is not None:

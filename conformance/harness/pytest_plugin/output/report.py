@@ -14,6 +14,7 @@ import pytest
 from conformance.clauses import CLAUSES
 from conformance.harness import session
 from conformance.harness.execution import machine, settings
+from conformance.harness.execution.module_call import is_time_limit
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.counts import PropertyStats
 from conformance.harness.findings.deviation import Deviation
@@ -63,8 +64,8 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
     """
     from hypothesis.errors import Flaky
 
-    if isinstance(error, Flaky):
-        return [as_repeat(before)] if before is not None else []
+    if isinstance(error, Flaky) or is_time_limit(error):  # also where the search for a smaller case took too long
+        return [before if is_time_limit(error) else as_repeat(before)] if before is not None else []
     if isinstance(error, Deviation):
         return [error.explained()]
     parts = [findings_of(part, before) for part in getattr(error, "exceptions", ())]
