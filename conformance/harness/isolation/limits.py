@@ -21,6 +21,18 @@ MOST_SECONDS_OF_A_CASE = 1800.0
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 """How the system says that a file takes no more."""
 
+IMPORT_LIMIT_SECONDS = 180.0
+"""The time limit of an import, of torch or of a subject."""
+
+SHORTEST_IMPORT_LIMIT_SECONDS = 30.0
+"""The least that the import of a subject may take, whatever a call may: it may import more than torch."""
+
+
+def of_import(call_limit: float) -> float:
+    """The seconds that the import of a subject may take where a call may take so many, 0 for ever."""
+    return min(IMPORT_LIMIT_SECONDS, max(SHORTEST_IMPORT_LIMIT_SECONDS, call_limit or IMPORT_LIMIT_SECONDS))
+
+
 SMALLEST_MEMORY_BYTES = 4 * 2**30
 """Bytes that a process may always take beside what it has when its first test begins."""
 

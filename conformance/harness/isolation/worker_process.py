@@ -30,6 +30,7 @@ from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject, SubjectError
 from conformance.harness.findings.rendering import one_line
 from conformance.harness.isolation import limits
+from conformance.harness.isolation.limits import IMPORT_LIMIT_SECONDS
 from conformance.harness.isolation.messages import Reader, Writer
 from conformance.harness.isolation.worker_main import GRACE_SECONDS, NUMBER
 
@@ -43,9 +44,6 @@ SHORTEST_LIMIT_SECONDS = 0.5
 
 SLOWEST_TIMES = 20
 """So many times the slowest call that returned may a later call take in any case."""
-
-IMPORT_LIMIT_SECONDS = 180.0
-"""The time limit of an import, of torch or of a subject."""
 
 LONGEST_REASON = 400
 """The most characters of what an import raised."""
@@ -169,8 +167,10 @@ class WorkerProcess:
         try:
             self._living(texts)
         except _DiedImporting as died:
-            return f"{', '.join(texts)}: importing has to work first, and its process {died.failure.title}"
-        except SubjectError as error:
+            is_late = died.failure.kind == TIMED_OUT
+            remedy = "; let it do without a network, a lock or input, or raise --call-limit" if is_late else ""
+            return f"{', '.join(texts)}: importing has to work first, and its process {died.failure.title}{remedy}"
+        except (SubjectError, ChildError) as error:
             return one_line(str(error), LONGEST_REASON)
         return ""
 
@@ -181,10 +181,11 @@ class WorkerProcess:
         if self._child is None:
             new = self._serving().child(self) if self.forking else _Child.spawned(self, self._variables())
             begin = {"without": list(self.without), "path": [] if self.python else sys.path}
-            answer = new.ask({"subject": list(texts), "request": None} | begin, Writer(), IMPORT_LIMIT_SECONDS)
+            limit = min(IMPORT_LIMIT_SECONDS, limits.of_import(self.limit))
+            answer = new.ask({"subject": list(texts), "request": None} | begin, Writer(), limit)
             if isinstance(answer, Failure):
                 late = answer.kind == TIMED_OUT
-                raise _DiedImporting(texts, replace(answer, number=IMPORT_LIMIT_SECONDS) if late else answer)
+                raise _DiedImporting(texts, replace(answer, number=limit) if late else answer)
             if "unusable" in answer.header:
                 new.end()
                 raise SubjectError(answer.header["unusable"])

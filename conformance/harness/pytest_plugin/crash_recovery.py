@@ -14,8 +14,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +119,7 @@ class Watch:
         """What ends this process where a call does not return, if calls have a limit; it speaks to the terminal."""
         if not config.option.call_limit or not call_watcher.CAN_WATCH:
             return None
-        capture: Any = config.pluginmanager.get_plugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+        with speaking(config):
             return CallWatcher(self.box.path, speaks=not self.is_worker)
 
     def pytest_collection_finish(self) -> None:
@@ -207,6 +206,36 @@ class Watch:
 def _titles() -> list[str]:
     """How children died in the test at hand."""
     return sorted({failure.title for failure in worker_process.pool().deaths})
+
+
+def speaking(config: pytest.Config) -> AbstractContextManager[None]:
+    """What the block prints, and what it starts, reaches the terminal."""
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    return capture.global_and_fixture_disabled() if capture is not None else nullcontext()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def import_limited(config: pytest.Config, subjects: Sequence[str]) -> Iterator[None]:
+    """Ends this process, with a line that names the subjects, if the block takes longer than an import may."""
+    if not call_watcher.CAN_WATCH:
+        yield
+        return
+    folder = temporary_folder()
+    try:
+        try:
+            journal = CallJournal(folder / ("import" + call_journal.SUFFIX), limits.of_import(config.option.call_limit))
+        except OSError as error:
+            raise no_room(f"{folder}: {error.strerror}") from None
+        with speaking(config):
+            watcher = CallWatcher(journal.path)
+        journal.before(f"importing {', '.join(subjects)}", "")
+        try:
+            yield
+        finally:
+            watcher.close()
+            journal.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def no_room(*reasons: str) -> pytest.UsageError:

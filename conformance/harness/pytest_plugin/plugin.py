@@ -9,6 +9,7 @@ import math
 import random
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,10 @@ def _read_options(config: pytest.Config) -> Any:
     if given.subject or given.like:
         _make_importable(config.rootpath, config.invocation_params.dir)
     if given.subject and not hasattr(config, "workerinput"):
-        requirements.require_import_to_return(given.subject)
+        from conformance.harness.pytest_plugin import crash_recovery
+
+        with crash_recovery.speaking(config):
+            requirements.require_import_to_return(given.subject, given.call_limit)
     if len(given.case) > 1:
         raise pytest.UsageError("--case is given twice: run one case at a time")
     case = given.case[0] if given.case else None
@@ -87,7 +91,16 @@ def _read_options(config: pytest.Config) -> Any:
     known = [Path(name) for name in given.known]
     shown = {"no_stale": given.no_stale, "show_known": given.show_known}
     shown |= {"fail_on": given.fail_on, "like": given.like}
-    return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
+    with _import_limited(config):
+        return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
+
+
+def _import_limited(config: pytest.Config) -> AbstractContextManager[None]:
+    """Ends this process if the import of a subject does not return here, though it did in a child."""
+    from conformance.harness.pytest_plugin import crash_recovery
+
+    given = config.option
+    return crash_recovery.import_limited(config, given.subject) if given.subject else nullcontext()
 
 
 def _announced(config: pytest.Config) -> str:

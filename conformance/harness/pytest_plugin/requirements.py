@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,9 +66,22 @@ def require_workers_that_can_be_replaced(dist: str) -> None:
         )
 
 
-def require_import_to_return(subjects: Sequence[str]) -> None:
-    """Imports the subjects in a child, where it ends nothing but that. Raises pytest.UsageError."""
-    from conformance.harness.isolation import worker_process
+SECONDS_IN_SILENCE = 5.0
+"""An import that takes longer is announced."""
 
-    if why := worker_process.pool().refusal_of_import(subjects):
-        raise pytest.UsageError(f"--subject {why}")
+
+def require_import_to_return(subjects: Sequence[str], call_limit: float) -> None:
+    """Imports the subjects in a child, where it ends nothing but that. Raises pytest.UsageError."""
+    from conformance.harness.findings.rendering import one_line
+    from conformance.harness.isolation import limits, worker_process
+
+    said = f"conformance: importing {one_line(', '.join(subjects))}, {limits.of_import(call_limit):g} s at most"
+    waiting = threading.Timer(SECONDS_IN_SILENCE, lambda: print(said, file=sys.stderr, flush=True))
+    waiting.daemon = True
+    waiting.start()
+    try:
+        worker_process.pool().limit = call_limit
+        if why := worker_process.pool().refusal_of_import(subjects):
+            raise pytest.UsageError(f"--subject {why}")
+    finally:
+        waiting.cancel()
