@@ -8,11 +8,12 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from conformance.harness.cells import MODULES, SINGLE_STEPS
 from conformance.harness.foreign_text import MOST, one_line
 from conformance.harness.isolation import limits
+from conformance.harness.isolation.limits import MOST_SECONDS_OF_A_CASE, NO_ROOM
 
 REPORTS = Path(".conformance")
 
@@ -90,6 +91,7 @@ def _add_report(commands: _Commands) -> _Parser:
     add("--reports", type=Path, default=REPORTS, metavar="DIR", help=f"where ({REPORTS})")
     add("--seed", type=int, metavar="N", help="of the run that found it, for the record")
     add("--call-limit", type=_seconds, default=120.0, metavar="SECONDS", help="as for pytest (120)")
+    add("--time", **_time_of_a_case())
     add("--seconds", type=_seconds, default=20.0, metavar="SECONDS", help="for simpler numbers of each finding (20)")
     add("--only", action="append", default=[], metavar="KEY", help="one of the reports, as a run names it")
     add(
@@ -102,11 +104,22 @@ def _add_report(commands: _Commands) -> _Parser:
     return report
 
 
+def _time_of_a_case() -> dict[str, Any]:
+    """The option that allows a case which takes long by its estimate."""
+    return {
+        "type": _seconds,
+        "default": MOST_SECONDS_OF_A_CASE,
+        "metavar": "SECONDS",
+        "help": f"refuse a case that takes longer by its estimate ({MOST_SECONDS_OF_A_CASE:g}); 0 for no limit",
+    }
+
+
 def _add_bisect(commands: _Commands) -> _Parser:
     bisect = commands.add_parser("bisect", help="runs one case under several interpreters: which is the first bad one")
     bisect.add_argument("line", metavar="LINE", help="the case, as after --case, or the folder of a report")
     bisect.add_argument("--test", default="", metavar="NAME", help="one property; all that the case fits unless given")
     bisect.add_argument("--like", action="append", default=[], metavar="MODEL", help="as for pytest; it is built here")
+    bisect.add_argument("--time", **_time_of_a_case())
     wanted = "interpreters that have torch and NumPy"
     bisect.add_argument("--python", nargs="+", required=True, metavar="PATH", help=wanted)
     return bisect
@@ -167,7 +180,7 @@ def main(argv: list[str]) -> int:
     if options.command == "bisect":
         from conformance.commands.bisect import bisect
 
-        return bisect(options.line, options.test, options.python, options.like)
+        return bisect(options.line, options.test, options.python, options.like, options.time)
     if options.command == "compare":
         return _compare(options)
     from conformance.commands.measure import report as measured
@@ -191,7 +204,8 @@ def _report(given: argparse.Namespace) -> int:
     narrowed["like"] = given.like
     seed = "" if given.seed is None else str(given.seed)
     record = {"seed": seed, "call_limit": given.call_limit, "also": given.also, "only": given.only}
-    return report(Wanted(given.line, given.reports, given.test, **narrowed, **record, seconds=given.seconds))
+    times = {"time": given.time, "seconds": given.seconds}
+    return report(Wanted(given.line, given.reports, given.test, **narrowed, **record, **times))
 
 
 def run(argv: list[str]) -> int:
@@ -203,8 +217,14 @@ def run(argv: list[str]) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more as it ends
-        return CUT_OFF
+        code = CUT_OFF
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"python -m conformance: {error.strerror}: free some room, or write elsewhere", file=sys.stderr)
+        code = USAGE
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more as it ends
+    return code
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ SECONDS_PER_PARAMETER_AND_STEP_OF_A_ROW = 1.6e-10
 SECONDS_PER_UNIT_AND_STEP_OF_A_ROW = 5e-7
 """Processor seconds of a case whose every value is bounded, fitted to GRUs and LSTMs of 64 to 400 units."""
 
+SECONDS_PER_LAYER_AND_STEP = 1e-4
+SECONDS_PER_PAIR_OF_LAYERS = 6e-5
+"""Likewise, fitted to LSTMs of one unit with up to 128 layers and 512 steps."""
+
 TIMES_OF_CHAPTER = {"A": 0.3, "C": 5.0, "D": 0.4, "E5": 30.0, "I": 3.0}
 """The cost of a case of these chapters and clauses in that of bounding its values: gradients take five times as long,
 calls with other settings around them are made in many, and equal bits need no bound."""
@@ -30,6 +34,8 @@ def seconds_of(case: Case, clause: str) -> float:
         + row_steps * SECONDS_PER_PARAMETER_AND_STEP_OF_A_ROW
     )
     seconds += row_steps * units * SECONDS_PER_UNIT_AND_STEP_OF_A_ROW
+    layers = case.num_layers * (1 + case.bidirectional)
+    seconds += layers * case.steps * SECONDS_PER_LAYER_AND_STEP + layers**2 * SECONDS_PER_PAIR_OF_LAYERS
     return seconds * TIMES_OF_CHAPTER.get(clause, TIMES_OF_CHAPTER.get(clause[:1], 1.0))
 
 

@@ -71,17 +71,18 @@ class _Recording:
         return results
 
 
-def bisect(line: str, test: str, pythons: Sequence[str], like: Sequence[str] = ()) -> int:
+def bisect(line: str, test: str, pythons: Sequence[str], like: Sequence[str] = (), time: float = 0.0) -> int:
     """Prints what each interpreter's PyTorch does with a case, and where that changes; returns the exit code.
 
     line: a case line, or the folder of a report
     like: models, of whose modules the properties are asked; they are built in this process
+    time: seconds that the case may take by its estimate in each, 0 for any
     """
     try:
         told, cells = of_folder(line), list[str]()
         if told is not None:
             line, test, cells = told[0], test or told[1], [told[2]] if told[2] and not told[0] else []
-        wanted = chosen(line, test, cells=cells, like=like)
+        wanted = chosen(line, test, cells=cells, like=like, most_seconds=time)
     except OptionError as error:
         return _usage(str(error))
     if len(pythons) < FEWEST:

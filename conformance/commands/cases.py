@@ -17,6 +17,7 @@ from conformance.harness.findings.recorder import Finding
 from conformance.harness.foreign_text import one_line, piece, say, told_of_import
 from conformance.harness.property import Property, properties
 from conformance.harness.pytest_plugin.asked import asked
+from conformance.harness.pytest_plugin.costs import cost_of
 from conformance.harness.pytest_plugin.options import OptionError, Options, read
 from conformance.harness.reports.folder import CASE
 from conformance.harness.session import Session
@@ -39,10 +40,12 @@ def chosen(
     dtypes: Sequence[str] = (),
     routes: Sequence[str] = (),
     like: Sequence[str] = (),
+    most_seconds: float = 0.0,
 ) -> Chosen:
     """The properties that a case fits, or the one named `test`; without a line, a property that draws no case.
 
-    like: models, of whose modules the properties are asked.
+    like: models, of whose modules the properties are asked. most_seconds: that the case may take by its estimate, which
+    is announced if it is long; 0 for any.
 
     Raises OptionError.
     """
@@ -60,6 +63,11 @@ def chosen(
     tried = [(one, cell) for one in named for cell in cells if _fits(one, options.case, cell)]
     if not tried:
         raise OptionError(f"no property {piece(test) or 'at all'} is about {one_line(line) or ', '.join(cells)}")
+    if options.case is not None and most_seconds:
+        cost = cost_of(options.case, tried)
+        cost.require_allowed(most_seconds, "give smaller sizes, one property with --test, or --time 0 for no limit")
+        if cost.announced:
+            say(f"python -m conformance: {cost.announced}", sys.stderr)
     return Chosen(options, tuple(tried))
 
 

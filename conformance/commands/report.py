@@ -37,6 +37,7 @@ class Wanted:
     like        the models whose modules are meant
     seed        of the run that found it, for the record
     call_limit  seconds that a call may take
+    time        seconds that the case may take by its estimate, 0 for any
     seconds     that are spent on simpler numbers of each finding
     also        other places where the run saw what the case shows
     only        the keys of the reports to write, all of them unless given
@@ -52,6 +53,7 @@ class Wanted:
     like: Sequence[str] = ()
     seed: str = ""
     call_limit: float = 120.0
+    time: float = 0.0
     seconds: float = SECONDS
     also: Sequence[str] = ()
     only: Sequence[str] = ()
@@ -64,7 +66,7 @@ def report(wanted: Wanted) -> int:
         return _usage(f"--subject {why}")  # it was imported in a child, where it ends nothing but that
     try:
         narrowed = (wanted.subjects, wanted.cells, wanted.dtypes, wanted.routes, wanted.like)
-        asked = chosen(wanted.line, wanted.test, *narrowed)
+        asked = chosen(wanted.line, wanted.test, *narrowed, most_seconds=wanted.time)
     except OptionError as error:
         return _usage(str(error))
     options = asked.options

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from conformance.harness.execution import settings
+
 
 def pin(threads: int = 1) -> tuple[str, ...]:
     """One thread, full precision and PyTorch's defaults; on CUDA also deterministic kernels.
@@ -20,31 +22,13 @@ def pin(threads: int = 1) -> tuple[str, ...]:
     Returns what was set otherwise before, in words.
     """
     torch.set_num_threads(threads)
-    found = _put_right()
+    found = settings.put_right()
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
     return found
-
-
-def _put_right() -> tuple[str, ...]:
-    """Undoes settings from outside that change what a call means, and names them."""
-    found = []
-    if not torch.is_grad_enabled():
-        torch.set_grad_enabled(True)
-        found.append("grad mode off")
-    if torch.get_default_dtype() != torch.float32:
-        found.append(f"default dtype {torch.get_default_dtype()}".replace("torch.", ""))
-        torch.set_default_dtype(torch.float32)
-    if (device := torch.empty(0).device).type != "cpu":
-        torch.set_default_device(None)
-        found.append(f"default device {device}")
-    if torch.are_deterministic_algorithms_enabled():
-        torch.use_deterministic_algorithms(False)
-        found.append("deterministic algorithms")
-    return tuple(found)
 
 
 @cache

@@ -52,12 +52,41 @@ def tell_no_more(observer: Observer) -> None:
         _observers.remove(observer)
 
 
+class CallInterrupted(BaseException):
+    """Another's limit of time ended a call into the subject, or the wait for one: it did not return.
+
+    Hypothesis takes what a limit raises, pytest's Failed, for a failure of the case, and would make the call again.
+    """
+
+    def __init__(self, case: str, route: str, said: str) -> None:
+        super().__init__(said)
+        self.case, self.route = case, route
+
+    @property
+    def seconds(self) -> float:
+        """The limit, as the text that ended the call says it; 0 where it does not."""
+        found = re.search(r"[0-9]+(\.[0-9]+)?", str(self))
+        return float(found[0]) if found else 0.0
+
+
+def is_time_limit(error: BaseException) -> bool:
+    """Whether this is what pytest-timeout raises wherever the process is."""
+    return type(error).__name__ == "Failed" and str(error).startswith("Timeout ")
+
+
 def guarded_call(case: str, route: str, work: Callable[[], T]) -> T:
-    """Returns the result of `work`, a call into the subject. Notifies observers before and after."""
+    """Returns the result of `work`, a call into the subject. Notifies observers before and after.
+
+    Raises CallInterrupted where a limit of time ends it.
+    """
     for observer in _observers:
         observer.before(case, route)
     try:
         return work()
+    except BaseException as error:
+        if is_time_limit(error):
+            raise CallInterrupted(case, route, str(error)) from None
+        raise
     finally:
         for observer in _observers:
             observer.after()

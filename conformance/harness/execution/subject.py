@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,8 +18,9 @@ from conformance.harness.execution import callables, tensors
 from conformance.harness.execution.callables import Copies, OfFunction
 from conformance.harness.foreign_text import piece, said_by
 from reference.problem import CELL_SUFFIX, GRU, LSTM, RNN_RELU, RNN_TANH, Architecture, Problem
-from strategies import stated
-from strategies.stated import Stated, StatementError
+
+if TYPE_CHECKING:
+    from strategies.stated import Stated
 
 TORCH_NN = "torch.nn"
 """The name of the default subject."""
@@ -45,9 +46,6 @@ ASKED_FOR = {cell: (cell,) for cell in CELLS} | {"rnn": SERVES["RNN"], "rnn_cell
 
 STATEMENT = "conformance"
 """The attribute of a module, class, function or instance that states what it can do."""
-
-
-NOTHING_STATED = Stated()
 
 
 class SubjectError(ValueError):
@@ -109,15 +107,17 @@ class Subject:
         """A module of this architecture with whatever parameters it draws, in training mode. Raises MissingCell."""
         if architecture.name not in self.classes:
             raise MissingCell(f"{self.name} has no {architecture.name}")
-        alone = {
-            name: values[0] for name, values in self.statement(architecture.name).flags.items() if len(values) == 1
-        }
+        said = self.stated.get(architecture.name)
+        flags = said.flags if said is not None else {}
+        alone = {name: values[0] for name, values in flags.items() if len(values) == 1}
         kind = self.classes[architecture.name]
         return callables.made(kind, arguments(architecture), alone, device, tensors.DTYPES[dtype])
 
     def statement(self, cell: str) -> Stated:
         """What its class for this cell states; of one that states nothing a statement without keys."""
-        return self.stated.get(cell, NOTHING_STATED)
+        from strategies.stated import Stated  # which needs Hypothesis: a child does without it where nothing is stated
+
+        return self.stated[cell] if cell in self.stated else Stated()
 
     def takes_arguments_of(self, names: Collection[str], cell: str) -> bool:
         """Whether its constructor for this cell takes arguments of these names."""
@@ -224,12 +224,16 @@ def _statement(text: str, cell: str, given: Any, module: Any) -> Stated | None:
         one for one in own if one is not None and not isinstance(one, ModuleType)
     ]  # a module that imported this suite
     found = Copies(given).statement(cell) if isinstance(given, torch.nn.Module) else {}
+    if not own and not found:
+        return None
+    from strategies import stated
+
     try:
         for one in own:
             stated.read(one)
             found.update(one)
         return stated.read(found) if found else None
-    except StatementError as error:
+    except stated.StatementError as error:
         raise SubjectError(f"{piece(text)}: `{STATEMENT}` {piece(error)}") from None
 
 

@@ -255,10 +255,10 @@ class Recorder:
     """All of a process: a tally for each property and cell, one for each clause, cell, dtype and route, findings that
     do not fail, what was unsupported, how often each kernel was recorded, the worst error of a function over every
     16-bit value, in units of roundoff, the largest sizes, for each real configuration that was tried whether it was in
-    full, for each user's module and chapter the rows and steps of the smallest case that stands for a larger call, and
+    full, for each user's module and chapter the rows and steps of the smallest case that stands for a larger call,
     how often each operation of a life cycle was done, by its name, each ordered pair of them, and each of them left out
-    because it does not apply; where entries for known deviations are to be written, also case lines of each property
-    and outcome.
+    because it does not apply, what could not be written, with the reason, and in how many tests a setting from outside
+    was undone; where entries for known deviations are to be written, also case lines of each property and outcome.
     """
 
     tallies: dict[str, PropertyStats] = field(default_factory=dict)
@@ -272,6 +272,8 @@ class Recorder:
     reduced: dict[str, list[int]] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)
     cases: dict[str, list[str]] = field(default_factory=dict)
+    unwritten: dict[str, str] = field(default_factory=dict)
+    put_right: dict[str, int] = field(default_factory=dict)
 
     def compared(self, node: str, line: str, findings: Sequence[Finding]) -> None:
         """A case that a property looked at: kept by the property's node, under PASSED or under each signature."""
@@ -279,6 +281,11 @@ class Recorder:
             kept = self.cases.setdefault(SEPARATOR.join((node, outcome)), [])
             if len(kept) < MOST_CASES and line not in kept:
                 kept.append(line)
+
+    def undone(self, settings: Iterable[str]) -> None:
+        """Settings from outside that were undone for a test."""
+        for name in settings:
+            self.put_right[name] = self.put_right.get(name, 0) + 1
 
     def measured(self, function: str, error: float) -> None:
         """The worst error of a function, such as `float16 tanh`, over every value."""
@@ -356,7 +363,9 @@ class Recorder:
             self.judged.setdefault(place, JudgedCounts()).add(JudgedCounts(**counts))
         for finding, count in data["quiet"]:
             self.note(Finding.from_json(finding), count)
-        for ours, theirs in ((getattr(self, name), data[name]) for name in ("unsupported", "kernels", "lives")):
+        for ours, theirs in (
+            (getattr(self, name), data[name]) for name in ("unsupported", "kernels", "lives", "put_right")
+        ):
             for what, count in theirs.items():
                 ours[what] = ours.get(what, 0) + count
         for place, lines in data["cases"].items():
@@ -368,6 +377,7 @@ class Recorder:
             self.reduced_to(place, rows, steps)
         for function, error in data["accuracy"].items():
             self.measured(function, error)
+        self.unwritten |= data["unwritten"]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -382,6 +392,8 @@ class Recorder:
             "reduced": self.reduced,
             "lives": self.lives,
             "cases": self.cases,
+            "unwritten": self.unwritten,
+            "put_right": self.put_right,
         }
 
 

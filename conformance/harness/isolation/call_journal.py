@@ -1,11 +1,13 @@
 """The call at hand, in a file that outlives the process: which test, which case, and whether it is inside the subject.
 
 One record of fixed size for each process, written through a memory map, so that the system keeps it however the process
-ends. Its owner holds a lock on it while it lives.
+ends. Its owner holds a lock on it while it lives. Its file has all its blocks from the start: a map's write to a block
+that a full disk lacks ends the process by SIGBUS. `call_watcher` reads it to end a process whose call does not return.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -17,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conformance.harness.isolation import limits
-
 try:
     import fcntl
 except ImportError:  # where files have no locks of this kind every record counts as left behind
@@ -27,10 +27,16 @@ except ImportError:  # where files have no locks of this kind every record count
 SIZE = 8192
 SUFFIX = ".box"
 
+_RESERVED = ".reserved"
+_CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems answer that fill files in no other way than by writing."""
+
 _MAGIC = b"box1"
 _HEAD = struct.Struct("<4sIQ")
+_LATE = struct.Struct("<Q")
+_LATE_AT = _HEAD.size - _LATE.size
 _TEST = struct.Struct("<I")
-_CALL = struct.Struct("<QII")
+_CALL = struct.Struct("<QIId")
 _TEST_AT, _CALL_AT = 64, 2048
 _MOST_TEST, _MOST_CALL = _CALL_AT - _TEST_AT - _TEST.size, SIZE - _CALL_AT - _CALL.size
 
@@ -39,7 +45,8 @@ _MOST_TEST, _MOST_CALL = _CALL_AT - _TEST_AT - _TEST.size, SIZE - _CALL_AT - _CA
 class Record:
     """What a process wrote last: its test as plain data ({} between tests), its last call, and whether that came back.
 
-    calls counts those that were begun.
+    calls counts those that were begun. limit: seconds that the last one may take, 0 for ever; late: whether the process
+    was ended because it took longer.
     """
 
     pid: int
@@ -48,16 +55,22 @@ class Record:
     case: str
     route: str
     test: Mapping[str, Any] = field(default_factory=dict)
+    limit: float = 0.0
+    late: bool = False
 
 
 class CallJournal:
-    """This process's record. `limit`: seconds that a call may take before the system ends the process; 0 for ever."""
+    """This process's record. `limit`: seconds that a call may take before the process is ended; 0 for ever.
+
+    Raises OSError where the file cannot be written.
+    """
 
     def __init__(self, path: Path, limit: float = 0.0) -> None:
         self.path, self.limit, self.calls = path, limit, 0
-        unlocked = path.with_suffix(f".{os.getpid()}")  # readers find this record locked or not at all
-        self._file = open(unlocked, "w+b")  # noqa: SIM115  (open as long as the process lives: the lock is on it)
-        self._file.truncate(SIZE)
+        unlocked = path.with_suffix(_RESERVED)  # readers find this record locked or not at all
+        if not unlocked.exists() or unlocked.stat().st_size != SIZE:
+            reserve(path)
+        self._file = open(unlocked, "r+b")  # noqa: SIM115  (open as long as the process lives: the lock is on it)
         if fcntl is not None:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._map = mmap.mmap(self._file.fileno(), SIZE)
@@ -68,7 +81,7 @@ class CallJournal:
         """A test begins, with this description; {} ends it."""
         text = json.dumps(dict(test)).encode() if test else b""
         text = text if len(text) <= _MOST_TEST else b""
-        _CALL.pack_into(self._map, _CALL_AT, self.calls, 0, 0)
+        _CALL.pack_into(self._map, _CALL_AT, self.calls, 0, 0, self.limit)
         _TEST.pack_into(self._map, _TEST_AT, len(text))
         self._map[_TEST_AT + _TEST.size : _TEST_AT + _TEST.size + len(text)] = text
 
@@ -78,14 +91,10 @@ class CallJournal:
         self.calls += 1
         start = _CALL_AT + _CALL.size
         self._map[start : start + len(text)] = text
-        _CALL.pack_into(self._map, _CALL_AT, self.calls, 1, len(text))
-        if self.limit:
-            limits.arm(self.limit)
+        _CALL.pack_into(self._map, _CALL_AT, self.calls, 1, len(text), self.limit)
 
     def after(self) -> None:
         """The call came back."""
-        if self.limit:
-            limits.arm(0)
         self._map[_CALL_AT + 8] = 0
 
     def close(self) -> None:
@@ -99,6 +108,32 @@ _IS_NO_TEXT = ("drawn",)
 """The entries of a test's description that are true or false; all others are texts."""
 
 
+def reserve(path: Path) -> None:
+    """Gives the record of this path its room on the disk, for the process that will write it. Raises OSError."""
+    reserved = path.with_suffix(_RESERVED)
+    try:
+        with open(reserved, "wb") as file:
+            _fill(file.fileno())
+    except OSError:
+        reserved.unlink(missing_ok=True)
+        raise
+
+
+def _fill(number: int) -> None:
+    """Gives an open file its blocks. Raises OSError."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(number, 0, SIZE)
+        except OSError as error:
+            if error.errno not in _CANNOT_ALLOCATE:
+                raise
+        else:
+            return
+    left = SIZE
+    while left:
+        left -= os.write(number, bytes(left))
+
+
 def read(path: Path) -> Record | None:
     """The record in a file, or None if it has none."""
     try:
@@ -108,8 +143,8 @@ def read(path: Path) -> Record | None:
         return None
     if len(data) != SIZE or not data.startswith(_MAGIC):
         return None
-    _, pid, _ = _HEAD.unpack_from(data)
-    calls, inside, length = _CALL.unpack_from(data, _CALL_AT)
+    _, pid, late = _HEAD.unpack_from(data)
+    calls, inside, length, limit = _CALL.unpack_from(data, _CALL_AT)
     text = data[_CALL_AT + _CALL.size :][:length].decode(errors="replace")
     route, _, case = text.partition("\n")
     (length,) = _TEST.unpack_from(data, _TEST_AT)
@@ -117,7 +152,19 @@ def read(path: Path) -> Record | None:
         test = json.loads(data[_TEST_AT + _TEST.size :][:length] or b"{}")
     except (ValueError, RecursionError):
         return None
-    return Record(pid, calls, bool(inside), case, route, test) if _is_description(test) else None
+    if not _is_description(test):
+        return None
+    return Record(pid, calls, bool(inside or late), case, route, test, limit, bool(late))
+
+
+def mark_late(path: Path, call: int) -> None:
+    """Writes down that the owner of a record is ended because this call of it did not return.
+
+    One that returns just then was late all the same; the record may then show the call after it.
+    """
+    with open(path, "r+b") as file:
+        file.seek(_LATE_AT)
+        file.write(_LATE.pack(call))
 
 
 def _is_description(test: Any) -> bool:

@@ -1,7 +1,8 @@
-"""Limits of time and memory for calls that do not return."""
+"""Limits of time and memory for calls that do not return; and how the system says that a disk has no room."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from contextlib import suppress
@@ -13,6 +14,24 @@ except ImportError:  # where there is no such limit
 
 CALL_LIMIT = 120.0
 """Seconds that one call may take by default; the slowest sound call took less than three."""
+
+MOST_SECONDS_OF_A_CASE = 1800.0
+"""A case of a command line that takes longer by its estimate has to be allowed; no drawn one came near it."""
+
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+"""How the system says that a file takes no more."""
+
+IMPORT_LIMIT_SECONDS = 180.0
+"""The time limit of an import, of torch or of a subject."""
+
+SHORTEST_IMPORT_LIMIT_SECONDS = 30.0
+"""The least that the import of a subject may take, whatever a call may: it may import more than torch."""
+
+
+def of_import(call_limit: float) -> float:
+    """The seconds that the import of a subject may take where a call may take so many, 0 for ever."""
+    return min(IMPORT_LIMIT_SECONDS, max(SHORTEST_IMPORT_LIMIT_SECONDS, call_limit or IMPORT_LIMIT_SECONDS))
+
 
 SMALLEST_MEMORY_BYTES = 4 * 2**30
 """Bytes that a process may always take beside what it has when its first test begins."""

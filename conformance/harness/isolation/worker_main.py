@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import BinaryIO, NoReturn
 
-from conformance.harness.execution import machine
+from conformance.harness.execution import machine, settings
 from conformance.harness.execution import subject as subjects
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.requests.module_request import prepare
@@ -113,6 +113,7 @@ def _answered(message: Reader) -> tuple[Writer, dict[str, object]]:
     request = message.decoded(message.header["request"])
     if request is None:
         return Writer(), {"results": None}
+    settings.put_right()  # what the import of the subject or its last call left behind
     writer = Writer(request.shared())
     return writer, {"results": writer.encoded(request.execute(subject))}
 

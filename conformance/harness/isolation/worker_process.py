@@ -24,11 +24,13 @@ from typing import Any, BinaryIO
 
 from conformance import SET_HERE
 from conformance.harness.execution.failure import TIMED_OUT, Failure
+from conformance.harness.execution.module_call import CallInterrupted, is_time_limit
 from conformance.harness.execution.requests.laps import LAPS
 from conformance.harness.execution.requests.request import Request, Result
 from conformance.harness.execution.subject import Subject, SubjectError
 from conformance.harness.foreign_text import MOST, one_line, piece
 from conformance.harness.isolation import limits
+from conformance.harness.isolation.limits import IMPORT_LIMIT_SECONDS
 from conformance.harness.isolation.messages import Reader, Writer
 from conformance.harness.isolation.worker_main import GRACE_SECONDS, NUMBER
 
@@ -43,8 +45,6 @@ SHORTEST_LIMIT_SECONDS = 0.5
 SLOWEST_TIMES = 20
 """So many times the slowest call that returned may a later call take in any case."""
 
-IMPORT_LIMIT_SECONDS = 180.0
-"""The time limit of an import, of torch or of a subject."""
 
 IMPORTABLE = "put it into a module and name it, as in --subject pkg.module or subject.named(['pkg.module'])"
 """The advice for a subject that no child can import."""
@@ -132,9 +132,13 @@ class WorkerProcess:
         began = time.perf_counter()
         try:
             answer = child.ask(header, writer, self._patience())
-        except BaseException:  # Ctrl-C while it works: the next answer would be to this request
+        except BaseException as error:  # Ctrl-C while it works: the next answer would be to this request
             self._child = None
             child.end()
+            if is_time_limit(error) and (problem := getattr(request, "problem", None)) is not None:
+                raise CallInterrupted(
+                    problem.case, next(iter(getattr(request, "routes", ())), ""), str(error)
+                ) from None
             raise
         if isinstance(answer, Failure):
             self._child = None
@@ -161,8 +165,11 @@ class WorkerProcess:
         try:
             self._living(texts)
         except _DiedImporting as died:
-            return f"{piece(', '.join(texts))}: importing has to work first, and its process {died.failure.fate}"
-        except SubjectError as error:
+            is_late = died.failure.kind == TIMED_OUT
+            remedy = "; let it do without a network, a lock or input, or raise --call-limit" if is_late else ""
+            shown = piece(", ".join(texts))
+            return f"{shown}: importing has to work first, and its process {died.failure.fate}{remedy}"
+        except (SubjectError, ChildError) as error:
             return one_line(str(error), MOST)
         return ""
 
@@ -173,10 +180,11 @@ class WorkerProcess:
         if self._child is None:
             new = self._serving().child(self) if self.forking else _Child.spawned(self, self._variables())
             begin = {"without": list(self.without), "path": [] if self.python else sys.path}
-            answer = new.ask({"subject": list(texts), "request": None} | begin, Writer(), IMPORT_LIMIT_SECONDS)
+            limit = min(IMPORT_LIMIT_SECONDS, limits.of_import(self.limit))
+            answer = new.ask({"subject": list(texts), "request": None} | begin, Writer(), limit)
             if isinstance(answer, Failure):
                 late = answer.kind == TIMED_OUT
-                raise _DiedImporting(texts, replace(answer, number=IMPORT_LIMIT_SECONDS) if late else answer)
+                raise _DiedImporting(texts, replace(answer, number=limit) if late else answer)
             if "unusable" in answer.header:
                 new.end()
                 raise SubjectError(answer.header["unusable"])

@@ -2,7 +2,8 @@
 
 Three plugins of pytest. `Watch` is where tests run: it writes down which test is at hand, and chooses the executor.
 `Controller` is where xdist's workers are started: it reads what a dead one wrote, and has the test done again with
-every call in a child process, so that Hypothesis makes the case small. `CompletionLog` counts what ran.
+every call in a child process, so that Hypothesis makes the case small. `CompletionLog` counts what ran. A process whose
+call does not return is ended by its `CallWatcher`; the system's timer is left to others, such as pytest-timeout.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ import pytest
 from conformance.clauses import RED
 from conformance.harness import session
 from conformance.harness.execution import module_call
-from conformance.harness.execution.failure import LOST, Failure
+from conformance.harness.execution.failure import LOST, TIMED_OUT, Failure
+from conformance.harness.execution.module_call import CallInterrupted
 from conformance.harness.execution.requests.request import Executor, InProcess
 from conformance.harness.findings.recorder import Finding, Recorder, as_repeat, command_of, node
 from conformance.harness.foreign_text import LONGEST_TRACEBACK, MOST, block, one_line, piece
-from conformance.harness.isolation import call_journal, confirmed, folders, limits, worker_process
+from conformance.harness.isolation import call_journal, call_watcher, confirmed, folders, limits, worker_process
 from conformance.harness.isolation.call_journal import CallJournal, Record
+from conformance.harness.isolation.call_watcher import CallWatcher
 from conformance.harness.isolation.folders import TemporaryFolder
 from conformance.harness.property import LIKE, MARK
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED, SUITE_ERROR, Report
@@ -50,7 +53,12 @@ REPLACING = ("no", "load", "worksteal")
 MOST_OUTSIDE = 4
 """Workers that may die when no test is at hand, before the run is given up."""
 
-_IN_CHILDREN = "in-children"
+SAVED_COUNTS = "the counts of a worker, in case it dies"
+"""What a run says that a full disk does not take."""
+
+_IN_PROCESS = "in-process"
+"""The file in a run's folder without which workers make calls in children: a full disk lets it be removed."""
+
 _RECORDED = ".recorded.jsonl"
 _PROBES = {"nodeid": "the smallest calls, before any test"}
 
@@ -80,19 +88,46 @@ class Watch:
         self._cores = limits.no_core_files()
         if not self.is_worker:
             folders.remove_left_behind()
-        self.folder, self._temporary = _folder(config)
-        records, self._unreadable = ([], []) if self.is_worker else call_journal.left_behind(self.folder)
-        self.earlier = [record for record in records if record.test]
         name = config.workerinput["workerid"] if self.is_worker else str(os.getpid())  # type: ignore[attr-defined]
+        self.earlier: list[Record] = []
+        self._unreadable: list[Path] = []
+        self.box, self._temporary = self._begun(config, name)
+        self.folder = self.box.path.parent
         self._always = any(record.inside for record in self.earlier)
-        self.box = CallJournal(self.folder / (name + call_journal.SUFFIX), config.option.call_limit)
-        self._recorded = self.folder / (name + _RECORDED)
+        self._recorded: Path | None = self.folder / (name + _RECORDED)
         self._thresholds = gc.get_threshold()
+        self._watcher = self._watched(config)
         module_call.tell(self.box)
         self.box.begin(_PROBES)
         config.add_cleanup(self.close)
         pool = worker_process.pool()
         pool.limit, pool.memory = config.option.call_limit, limits.fair_share(_processes(config))
+
+    def _begun(self, config: pytest.Config, name: str) -> tuple[CallJournal, TemporaryFolder | None]:
+        """The journal, in the first folder with room for it, and that folder where it is temporary.
+
+        Raises pytest.UsageError.
+        """
+        reasons = []
+        for folder, temporary in _folders(config):
+            if not self.is_worker:
+                records, unreadable = call_journal.left_behind(folder)
+                self.earlier += [record for record in records if record.test]
+                self._unreadable += unreadable
+            try:
+                return CallJournal(folder / (name + call_journal.SUFFIX), config.option.call_limit), temporary
+            except OSError as error:
+                reasons.append(f"{folder}: {error.strerror}")
+                if temporary is not None:
+                    temporary.remove()
+        raise no_room(*reasons)
+
+    def _watched(self, config: pytest.Config) -> CallWatcher | None:
+        """What ends this process where a call does not return, if calls have a limit; it speaks to the terminal."""
+        if not config.option.call_limit or not call_watcher.CAN_WATCH:
+            return None
+        with speaking(config):
+            return _begun_watcher(self.box.path, speaks=not self.is_worker)
 
     def pytest_collection_finish(self) -> None:
         """Has garbage searched for seldom, and not in what was imported: that took a tenth of a run."""
@@ -116,7 +151,7 @@ class Watch:
             worker_process.pool().close()
 
     def in_children(self) -> bool:
-        return self._always or (self.is_worker and (self.folder / _IN_CHILDREN).exists())
+        return self._always or (self.is_worker and not (self.folder / _IN_PROCESS).exists())
 
     def header(self) -> list[str]:
         """What there is to say of runs that died, a line each."""
@@ -142,8 +177,14 @@ class Watch:
 
     def _save(self, counted: dict[str, Any]) -> None:
         """What this worker counted in a test, in case it cannot say so at its end."""
-        with self._recorded.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(counted) + "\n")
+        if self._recorded is None:
+            return
+        try:
+            with self._recorded.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(counted) + "\n")
+        except OSError as error:
+            session.current().recorder.unwritten[SAVED_COUNTS] = str(error.strerror)
+            self._recorded = None  # what is there ends in a cut line
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
@@ -157,10 +198,19 @@ class Watch:
         if self.is_worker:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    def finding_of_interrupted(self, item: pytest.Item, error: BaseException) -> Finding | None:
+        """The finding that a call did not return before another's limit ended it, such as pytest-timeout's."""
+        if not isinstance(error, CallInterrupted):
+            return None
+        record = Record(os.getpid(), self.box.calls, True, error.case, error.route, _described(item))
+        return finding_of(record, Failure(TIMED_OUT, number=error.seconds))
+
     def close(self) -> None:
         """Removes the records, at the normal end of the process."""
         gc.set_threshold(*self._thresholds)
         module_call.tell_no_more(self.box)
+        if self._watcher is not None:
+            self._watcher.close()
         self.box.close()
         worker_process.pool().close()
         if self._temporary is not None:
@@ -173,12 +223,74 @@ def _titles() -> list[str]:
     return sorted({failure.title for failure in worker_process.pool().deaths})
 
 
-def _folder(config: pytest.Config) -> tuple[Path, TemporaryFolder | None]:
-    """Where this process writes its record, and the folder if it is a temporary one."""
+def speaking(config: pytest.Config) -> AbstractContextManager[None]:
+    """What the block prints, and what it starts, reaches the terminal."""
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    return capture.global_and_fixture_disabled() if capture is not None else nullcontext()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def import_limited(config: pytest.Config, subjects: Sequence[str]) -> Iterator[None]:
+    """Ends this process, with a line that names the subjects, if the block takes longer than an import may."""
+    if not call_watcher.CAN_WATCH:
+        yield
+        return
+    folder = temporary_folder()
+    try:
+        try:
+            path = folder.path / ("import" + call_journal.SUFFIX)
+            journal = CallJournal(path, limits.of_import(config.option.call_limit))
+        except OSError as error:
+            raise no_room(f"{folder.path}: {error.strerror}") from None
+        with speaking(config):
+            watcher = _begun_watcher(journal.path)
+        journal.before(f"importing {', '.join(subjects)}", "")
+        try:
+            yield
+        finally:
+            watcher.close()
+            journal.close()
+    finally:
+        folder.remove()
+
+
+def _begun_watcher(path: Path, speaks: bool = True) -> CallWatcher:
+    """The watcher of a journal. Raises pytest.UsageError."""
+    try:
+        return CallWatcher(path, speaks)
+    except OSError as error:
+        said = f"no process can be begun that ends calls which do not return: {error.strerror}"
+        raise pytest.UsageError(f"{said}; allow more processes, or do without with --call-limit 0") from None
+
+
+def no_room(*reasons: str) -> pytest.UsageError:
+    """The refusal of a run that cannot write down its calls."""
+    free = f"free {call_journal.SIZE // 1024} kB for each process, or name another folder with TMPDIR"
+    return pytest.UsageError(one_line(f"the journal of calls cannot be written: {'; '.join(reasons)}; {free}", 600))
+
+
+def temporary_folder() -> TemporaryFolder:
+    """A new folder. Raises pytest.UsageError."""
+    try:
+        return TemporaryFolder()
+    except OSError as error:
+        raise no_room(str(error.strerror)) from None
+
+
+def _folders(config: pytest.Config) -> Iterator[tuple[Path, TemporaryFolder | None]]:
+    """Where this process may write its record, and the folder if it is a temporary one."""
     if _is_worker(config):
-        return Path(config.workerinput[RUN_FOLDER]), None  # type: ignore[attr-defined]
-    if not config.pluginmanager.hasplugin("cacheprovider") or config.option.cacheclear:
-        return _temporary()
+        yield Path(config.workerinput[RUN_FOLDER]), None  # type: ignore[attr-defined]
+        return
+    cached = config.pluginmanager.hasplugin("cacheprovider") and not config.option.cacheclear
+    if cached and (folder := _in_cache(config)) is not None:
+        yield folder, None
+    made = temporary_folder()
+    yield made.path, made
+
+
+def _in_cache(config: pytest.Config) -> Path | None:
+    """The folder of records in pytest's cache; None in a checkout that cannot be written."""
     cache = config.rootpath / os.path.expandvars(config.getini("cache_dir"))  # config.cache is not there yet
     folder = cache / "d" / "conformance"
     try:
@@ -186,14 +298,9 @@ def _folder(config: pytest.Config) -> tuple[Path, TemporaryFolder | None]:
         if not (cache / ".gitignore").exists():
             (cache / ".gitignore").write_text("*\n", encoding="utf-8")
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError:  # a read-only checkout
-        return _temporary()
-    return folder, None
-
-
-def _temporary() -> tuple[Path, TemporaryFolder]:
-    made = TemporaryFolder()
-    return made.path, made
+    except OSError:
+        return None
+    return folder
 
 
 def _processes(config: pytest.Config) -> int:
@@ -264,32 +371,39 @@ class Controller:
 
     def __init__(self, config: pytest.Config, report: Report, watch: Watch) -> None:
         self.report, self.limit = report, config.option.call_limit
-        self._temporary = TemporaryFolder()
+        self._temporary = temporary_folder()
         self.folder = self._temporary.path
         self._ends: dict[str, tuple[Record | None, Failure]] = {}
         self._tried: set[str] = set()
         self._outside = 0
         self._waiting: dict[str, tuple[Finding | None, str]] = {}
-        if watch.in_children():
-            (self.folder / _IN_CHILDREN).touch()
+        if not watch.in_children():
+            try:
+                (self.folder / _IN_PROCESS).touch()
+            except OSError as error:
+                raise no_room(f"{self.folder}: {error.strerror}") from None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[RUN_FOLDER] = str(self.folder)
+        try:
+            call_journal.reserve(self.folder / (node.gateway.id + call_journal.SUFFIX))
+        except OSError as error:
+            raise no_room(f"{self.folder}: {error.strerror}") from None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: Any) -> None:
         if error is None or hasattr(node, "workeroutput"):
             return
         name = node.gateway.id
-        record, how = (
-            call_journal.read(self.folder / (name + call_journal.SUFFIX)),
-            Failure.of_exit(_exit_code(node), self.limit),
-        )
+        record = call_journal.read(self.folder / (name + call_journal.SUFFIX))
+        is_late = record is not None and record.late
+        code = _exit_code(node)
+        how = Failure(TIMED_OUT, number=self.limit) if is_late else Failure.of_exit(code, self.limit)
         self._ends[name] = record, how
         self._merge_recorded(name)
         if record is not None and record.inside:
-            (self.folder / _IN_CHILDREN).touch()
+            (self.folder / _IN_PROCESS).unlink(missing_ok=True)
         if record is None or not record.test or record.test == _PROBES:
             self._died_outside(name, how.fate)
 
@@ -317,7 +431,7 @@ class Controller:
         at_hand = record is not None and record.test.get("nodeid") == crashitem
         finding = finding_of(record, how) if record is not None and at_hand and record.inside else None
         said = how.title if finding else f"{how.title}, outside of a call into the subject" + _last_case(record)
-        (self.folder / _IN_CHILDREN).touch()
+        (self.folder / _IN_PROCESS).unlink(missing_ok=True)
         if crashitem not in self._tried and _pending_again(sched, crashitem):
             self._tried.add(crashitem)
             if at_hand:

@@ -10,6 +10,7 @@ import math
 import random
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,27 +52,33 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[OPTIONS] = options = _read_options(config)
     if not hasattr(config.option, "seed_given"):  # a worker is told it with the other options
         config.option.seed_given = config.option.hypothesis_seed is not None
+    announced = _announced(config)
     if config.option.hypothesis_seed is None and options.effort != "ci":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     given = config.option
     if given.collectonly or given.help or given.setuponly or given.setupplan:
         return
     from conformance.harness import session
+    from conformance.harness.execution import machine
     from conformance.harness.pytest_plugin import crash_recovery, results_file
-    from conformance.harness.pytest_plugin.output import github, known_entries, report
+    from conformance.harness.pytest_plugin.output import github, known_entries, report, unsaved
 
     _load_profile(options.effort, config.option.seed_given)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
+    found = machine.pin()
     session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
+    session.current().put_right += found
     session.current().deadline = config.option.deadline
     watch.first_calls_are_made()
     command = config.invocation_params.args
     config.stash[REPORT] = report.Report(session.current(), options, command, narrowing.narrowed_by(config))
+    config.stash[REPORT].announced = announced
     config.pluginmanager.register(config.stash[REPORT], "conformance-report")
     crash_recovery.install(config, config.stash[REPORT], watch)
     results_file.install(config, config.stash[REPORT])
     known_entries.install(config, config.stash[REPORT])
     github.install(config, config.stash[REPORT])
+    unsaved.install(config, config.stash[REPORT])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -86,7 +93,10 @@ def _read_options(config: pytest.Config) -> Any:
     if given.subject or given.like:
         _make_importable(config.rootpath, config.invocation_params.dir)
     if given.subject and not hasattr(config, "workerinput"):
-        requirements.require_import_to_return(given.subject)
+        from conformance.harness.pytest_plugin import crash_recovery
+
+        with crash_recovery.speaking(config):
+            requirements.require_import_to_return(given.subject, given.call_limit)
     if len(given.case) > 1:
         raise usage_error("--case is given twice: run one case at a time")
     case = given.case[0] if given.case else None
@@ -94,7 +104,32 @@ def _read_options(config: pytest.Config) -> Any:
     known = [Path(name) for name in given.known]
     shown = {"no_stale": given.no_stale, "show_known": given.show_known}
     shown |= {"fail_on": given.fail_on, "like": given.like}
-    return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
+    with _import_limited(config):
+        return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
+
+
+def _import_limited(config: pytest.Config) -> AbstractContextManager[None]:
+    """Ends this process if the import of a subject does not return here, though it did in a child."""
+    from conformance.harness.pytest_plugin import crash_recovery
+
+    given = config.option
+    return crash_recovery.import_limited(config, given.subject) if given.subject else nullcontext()
+
+
+def _announced(config: pytest.Config) -> str:
+    """What to say of the cost of --case. Raises pytest.UsageError where that has to be allowed first."""
+    if hasattr(config, "workerinput"):
+        return ""
+    from conformance.harness.isolation.limits import MOST_SECONDS_OF_A_CASE
+    from conformance.harness.pytest_plugin import costs
+
+    cost = costs.of_run(config.stash[OPTIONS])
+    if cost is None:
+        return ""
+    if config.option.time is None:
+        remedy = "give smaller sizes, or --time SECONDS, after which the run ends (0 for no limit)"
+        _checked(lambda: cost.require_allowed(MOST_SECONDS_OF_A_CASE, remedy))
+    return cost.announced
 
 
 def _make_importable(*folders: Path) -> None:
@@ -209,10 +244,19 @@ def _unasked_at(item: pytest.Item, why: str) -> list[tuple[str, Any]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    from conformance.harness.execution import settings
+
+    _here().recorder.undone(settings.put_right())  # what a fixture or a subject's call left behind
     options = pyfuncitem.config.stash[OPTIONS]
     if options.case is None:
         return None
-    property_of(pyfuncitem).check(cell_of(pyfuncitem), options.case)
+    found, here = property_of(pyfuncitem), _here()
+    if not here.has_time_for(options.case, found.clause.id):
+        from conformance.harness.property import NOT_IN_TIME
+
+        here.cut_short = True
+        pytest.skip(NOT_IN_TIME)
+    found.check(cell_of(pyfuncitem), options.case)
     return True
 
 
@@ -242,7 +286,11 @@ def _tell(item: pytest.Item, call: pytest.CallInfo[None], told: pytest.TestRepor
     if isinstance(error, pytest.skip.Exception) and found is not None:
         told.user_properties += [(report.LACKING, str(error)), *_unasked_at(item, str(error))]
     elif error is not None and found is not None:
-        report.rewrite(told, found, item, error)
+        hung = item.config.stash[WATCH].finding_of_interrupted(item, error)
+        if hung is not None:
+            report.tell(told, [hung])
+        else:
+            report.rewrite(told, found, item, error)
     elif isinstance(error, Deviation):
         report.tell(told, [error.finding])
     if found is not None:

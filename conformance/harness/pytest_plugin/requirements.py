@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
-from conformance.harness.foreign_text import piece, said_by
+from conformance.harness.foreign_text import piece, said_by, say
 from conformance.harness.pytest_plugin.command_line import usage_error
 
 OLDEST = {"torch": "2.0", "hypothesis": "6.149", "numpy": "1.26", "packaging": "21"}
@@ -15,6 +17,8 @@ REMEDY = {"torch": "pip install torch==2.13.0 (or the release that you want judg
 
 def require_packages() -> None:
     """Says in one line which package is missing or too old. Raises pytest.UsageError."""
+    if sys.flags.optimize:
+        raise usage_error("Python leaves out assertions: unset PYTHONOPTIMIZE, and leave out -O and -OO")
     for name, oldest in reversed(OLDEST.items()):
         remedy = REMEDY.get(name, "pip install -e .")
         try:
@@ -69,9 +73,21 @@ def require_workers_that_can_be_replaced(dist: str) -> None:
         )
 
 
-def require_import_to_return(subjects: Sequence[str]) -> None:
-    """Imports the subjects in a child, where it ends nothing but that. Raises pytest.UsageError."""
-    from conformance.harness.isolation import worker_process
+SECONDS_IN_SILENCE = 5.0
+"""An import that takes longer is announced."""
 
-    if why := worker_process.pool().refusal_of_import(subjects):
-        raise usage_error(f"--subject {why}")
+
+def require_import_to_return(subjects: Sequence[str], call_limit: float) -> None:
+    """Imports the subjects in a child, where it ends nothing but that. Raises pytest.UsageError."""
+    from conformance.harness.isolation import limits, worker_process
+
+    said = f"conformance: importing {piece(', '.join(subjects))}, {limits.of_import(call_limit):g} s at most"
+    waiting = threading.Timer(SECONDS_IN_SILENCE, lambda: say(said, sys.stderr))
+    waiting.daemon = True
+    waiting.start()
+    try:
+        worker_process.pool().limit = call_limit
+        if why := worker_process.pool().refusal_of_import(subjects):
+            raise usage_error(f"--subject {why}")
+    finally:
+        waiting.cancel()

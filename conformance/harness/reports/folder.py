@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -51,10 +52,14 @@ def write(parent: Path, found: Found, seed: str = "", also: Sequence[str] = ()) 
                 return folder, "was there already"
         else:
             break
-    (folder / FACTS).write_text(facts(found, f"{SCRIPT} was not run to its end", also), encoding="utf-8")
-    outcome = _write_script(folder / SCRIPT, found)
-    (folder / FACTS).write_text(facts(found, outcome, also), encoding="utf-8")
-    (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    try:
+        (folder / FACTS).write_text(facts(found, f"{SCRIPT} was not run to its end", also), encoding="utf-8")
+        outcome = _write_script(folder / SCRIPT, found)
+        (folder / FACTS).write_text(facts(found, outcome, also), encoding="utf-8")
+        (folder / CASE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    except OSError:  # no room on the disk: half a report says nothing
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return folder, outcome
 
 

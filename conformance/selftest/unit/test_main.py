@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from conformance.__main__ import CUT_OFF
 from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.results import files
@@ -51,3 +53,11 @@ def test_a_comparison_without_a_reader_ends_quietly_and_with_no_verdict(tmp_path
 def test_a_wrong_argument_is_told_as_ever():
     code, said = without_a_reader("-m", "conformance", "compare", "a.json", "python3")
     assert (code, said.count("\n")) == (4, 1)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no file without room")
+def test_a_command_whose_output_has_no_room_says_so_in_a_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", ANY], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    said = "python -m conformance: No space left on device: free some room, or write elsewhere\n"
+    assert (done.returncode, done.stderr) == (4, said)

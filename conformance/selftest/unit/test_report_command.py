@@ -30,6 +30,8 @@ TEST = "test_last_output_is_the_last_hidden_state"
         ([LINE, "--route", "abacus"], "no such route"),
         ([LINE, "--call-limit", "-1"], "give a number of seconds"),
         ([LINE, "--seed", "x"], "invalid int value"),
+        (["v1 lstm l4096 i1 h1 t1"], "more than 1,800 s: give smaller sizes, one property with --test, or --time 0"),
+        ([LINE, "--time", "1"], "more than 1 s"),
     ],
 )
 def test_usage_error_is_one_line_with_exit_code_4(arguments, said, capsys):

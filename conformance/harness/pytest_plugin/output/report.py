@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conformance.harness import session
-from conformance.harness.execution import machine
+from conformance.harness.execution import machine, settings
+from conformance.harness.execution.module_call import is_time_limit
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.counts import PropertyStats
 from conformance.harness.findings.deviation import Deviation
@@ -88,8 +89,8 @@ def findings_of(error: BaseException, before: Finding | None) -> list[Finding]:
     """
     from hypothesis.errors import Flaky
 
-    if isinstance(error, Flaky):
-        return [as_repeat(before)] if before is not None else []
+    if isinstance(error, Flaky) or is_time_limit(error):  # also where the search for a smaller case took too long
+        return [before if is_time_limit(error) else as_repeat(before)] if before is not None else []
     if isinstance(error, Deviation):
         return [error.explained()]
     parts = [findings_of(part, before) for part in getattr(error, "exceptions", ())]
@@ -132,6 +133,7 @@ class Report:
         self.unfinished: list[str] = []
         self.folders: Folders | None = None
         self.entries_written = ""
+        self.announced = ""
         self.is_writing_folders = False
 
     @contextmanager
@@ -157,7 +159,9 @@ class Report:
             f"conformance: subject {judged}, effort {effort}, seed {piece(seed or 'fixed')}{without}",
             *(of if models.sources else []),
             *told_of_import(self.options.printed),
+            *([f"conformance: {self.announced}"] if self.announced else []),
             *(f"conformance: {one} was set; undone for this run" for one in self.session.put_right),
+            *(f"conformance: {one} found, left as found; results may be its work" for one in settings.modes()),
         ]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

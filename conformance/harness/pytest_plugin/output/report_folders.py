@@ -217,8 +217,11 @@ class Writing:
 
     def _begin(self) -> None:
         while self.waiting and len(self.running) < AT_ONCE and self._has_time():
-            seconds = self._seconds_to_simplify()
-            self.running.append(_Child(self.waiting.pop(0), seconds, self.cwd, self.environment, self.until))
+            seconds, job = self._seconds_to_simplify(), self.waiting.pop(0)
+            try:
+                self.running.append(_Child(job, seconds, self.cwd, self.environment, self.until))
+            except OSError as error:  # no room for what it prints, or for a process
+                self._missing([job], one_line(str(error)))
 
     def _seconds_to_simplify(self) -> float:
         """How long the next child may look for simpler numbers, so that all that wait have their share of the time."""
@@ -261,7 +264,7 @@ class _Child:
         self.output, self.errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115, until it ends
         also = [f"--also={place}" for place in job.also]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "conformance", *job.arguments, f"--seconds={seconds:.1f}", *also],
+            [sys.executable, "-m", "conformance", *job.arguments, f"--seconds={seconds:.1f}", "--time=0", *also],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,

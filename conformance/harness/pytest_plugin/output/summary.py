@@ -84,6 +84,8 @@ class Summary:
         before = [*self._grouped_lines(), *self.report.unfinished]
         facts = [
             *models_summary.lines(self.report),
+            ("UNDONE", self._undone()),
+            *(("UNSAVED", one_line(f"{what}: {why}")) for what, why in self.session.recorder.unwritten.items()),
             ("REPORTS", self.report.folders.said() if self.report.folders is not None else ""),
             ("ENTRIES", self.report.entries_written),
             ("JUDGED", self._judged()),
@@ -342,6 +344,11 @@ class Summary:
             )
             lacks.append(("LACKS", f"{text}: {one_line(row.message, 90)}"))
         return lacks
+
+    def _undone(self) -> str:
+        """Settings from outside that came back."""
+        found = self.session.recorder.put_right.items()
+        return "; ".join(f"{name}, set before {counted(tests, 'test')}" for name, tests in found)
 
     def _eager_routes(self) -> list[str]:
         """The routes that a property takes unless it names others, as far as asked."""

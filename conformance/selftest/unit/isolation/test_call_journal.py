@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
 from conformance.harness.execution import module_call, subject
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.requests.forward import Forward
-from conformance.harness.isolation import call_journal
+from conformance.harness.isolation import call_journal, call_watcher
 from conformance.harness.isolation.call_journal import CallJournal
 from strategies import parse
 
@@ -114,11 +115,46 @@ def test_record_is_not_seen_before_it_is_locked(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@contextmanager
+def files_of_at_most(size):
+    """The system refuses this process larger files, as a full disk does."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot tell a file to have its blocks")
+def test_record_has_all_its_blocks_before_it_is_written(tmp_path):
+    call_journal.reserve(tmp_path / "own.box")
+    (reserved,) = tmp_path.iterdir()
+    assert reserved.stat().st_size == call_journal.SIZE
+    assert reserved.stat().st_blocks * 512 >= call_journal.SIZE, "a write to a block that is not there ends the process"
+    CallJournal(tmp_path / "own.box").close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("allocates", [True, False])
+def test_record_without_room_is_an_error_and_leaves_nothing(allocates, monkeypatch, tmp_path):
+    if not allocates:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    with files_of_at_most(call_journal.SIZE // 2), pytest.raises(OSError, match="File too large"):
+        CallJournal(tmp_path / "own.box")
+    assert list(tmp_path.iterdir()) == []
+    CallJournal(tmp_path / "own.box").close()
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from conformance.harness.isolation import call_journal
+from conformance.harness.isolation import call_journal, call_watcher
 box = call_journal.CallJournal(Path(sys.argv[1]), float(sys.argv[2]))
+watcher = call_watcher.CallWatcher(box.path)
+signal.setitimer(signal.ITIMER_REAL, 1000)  # of pytest-timeout, say
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
 box.begin({"test": "test_killed"})
 box.before("v1 gru i1 h1 t2 float32 fill=zeros", "grad")
 if sys.argv[2] == "0":
@@ -128,16 +164,23 @@ while True:
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timer that ends a process")
-@pytest.mark.parametrize(
-    ("limit", "said"), [("0", "killed by signal 9 (SIGKILL)"), ("0.3", "did not return within 0.3 s")]
-)
-def test_record_outlives_its_process_and_is_told_from_that_of_a_living_one(limit, said, box, tmp_path):
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "dead.box"), limit], check=False, timeout=60)
-    assert Failure.of_exit(done.returncode, float(limit)).title == said
+@pytest.mark.skipif(not call_watcher.CAN_WATCH, reason="the system cannot end a process from outside in this way")
+@pytest.mark.parametrize("limit", ["0", "0.3"])
+def test_record_outlives_its_process_and_is_told_from_that_of_a_living_one(limit, box, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "dead.box"), limit],
+        check=False,
+        timeout=60,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == -signal.SIGKILL
     (record,), others = call_journal.left_behind(tmp_path)
     assert others == []
     assert record.inside
+    assert record.late == (limit != "0"), "whoever reads it knows that the call did not return"
+    line = "conformance: v1 gru i1 h1 t2 float32 fill=zeros did not return within 0.3 s"
+    assert done.stderr.strip() == (line if record.late else "")
     assert record.test == {"test": "test_killed"}
     assert record.case == "v1 gru i1 h1 t2 float32 fill=zeros"
     assert [path.name for path in tmp_path.iterdir()] == ["own.box"]
@@ -169,6 +212,42 @@ def test_ends_of_a_process_have_words(code, said):
     assert Failure.of_exit(code, 1.0).title == said
     assert Failure.of_exit(code, 1.0).ended_process
     assert not Failure.raised(RuntimeError()).ended_process
+
+
+HOLDING = """
+import ctypes, sys
+from pathlib import Path
+from conformance.harness.isolation import call_journal, call_watcher
+box = call_journal.CallJournal(Path(sys.argv[1]), 0.3)
+watcher = call_watcher.CallWatcher(box.path)
+box.begin({"test": "test_holding"})
+box.before("v1 gru i1 h1 t2 float32 fill=zeros", "grad")
+ctypes.PyDLL(None).sleep(1000)  # holds the interpreter's lock: no thread of this process runs
+"""
+
+
+@pytest.mark.skipif(not call_watcher.CAN_WATCH, reason="the system cannot end a process from outside in this way")
+def test_call_that_holds_the_interpreter_is_ended_from_outside(tmp_path):
+    done = subprocess.run([sys.executable, "-c", HOLDING, str(tmp_path / "dead.box")], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert read(tmp_path / "dead.box").late
+
+
+@pytest.mark.skipif(not call_watcher.CAN_WATCH, reason="the system cannot end a process from outside in this way")
+def test_calls_that_return_in_time_are_left_alone_and_the_watcher_ends_with_its_process(tmp_path):
+    box = CallJournal(tmp_path / "own.box", 0.2)
+    watcher = call_watcher.CallWatcher(box.path)
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        box.before(CASE, "grad")
+        time.sleep(0.02)
+        box.after()
+    time.sleep(0.5)  # none at hand
+    assert watcher.process.poll() is None
+    watcher.process.communicate(timeout=20)  # closes the pipe, as the end of this process does
+    assert watcher.process.returncode == 0
+    assert not read(box.path).late
+    box.close()
 
 
 def test_writing_a_call_down_takes_microseconds(box):

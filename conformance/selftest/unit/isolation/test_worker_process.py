@@ -34,7 +34,7 @@ from conformance.harness.execution.requests.problem_request import ProblemReques
 from conformance.harness.execution.requests.request import InProcess, Request
 from conformance.harness.execution.routes import EAGER_ROUTES, ROUTES
 from conformance.harness.findings.deviation import Deviation
-from conformance.harness.isolation import messages, worker_process
+from conformance.harness.isolation import call_watcher, limits, messages, worker_process
 from conformance.harness.isolation.worker_process import ChildError, WorkerProcess
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin import requirements
@@ -345,8 +345,8 @@ def test_import_that_ends_its_process_ends_a_child_alone(pools, tmp_path, monkey
     pool = pools()
     monkeypatch.setattr(worker_process, "pool", lambda: pool)
     with pytest.raises(pytest.UsageError, match=r"--subject deadly_import: importing has to work first, .* code 3"):
-        requirements.require_import_to_return(["deadly_import"])
-    requirements.require_import_to_return(["torch.nn"])
+        requirements.require_import_to_return(["deadly_import"], 120.0)
+    requirements.require_import_to_return(["torch.nn"], 120.0)
 
 
 POISON = """
@@ -434,4 +434,59 @@ def test_a_subject_whose_import_hangs_is_one_line(pools, tmp_path, monkeypatch):
     pool.end_child()
     monkeypatch.setattr(worker_process, "IMPORT_LIMIT_SECONDS", 0.5)
     words = "hanging_lstm: importing has to work first, and its process did not return within 0.5 s"
-    assert pool.refusal_of_import(["hanging_lstm"]) == words
+    assert pool.refusal_of_import(["hanging_lstm"]) == f"{words}; {LATE_IMPORT}"
+
+
+LATE_IMPORT = "let it do without a network, a lock or input, or raise --call-limit"
+
+
+@pytest.mark.parametrize(("call_limit", "seconds"), [(120, 120), (1, 30), (500, 180), (0, 180)])
+def test_an_import_has_the_time_of_a_call_within_limits(call_limit, seconds):
+    assert limits.of_import(call_limit) == seconds
+
+
+def test_an_import_that_takes_long_is_announced(monkeypatch, capsys):
+    class Slow(WorkerProcess):
+        def refusal_of_import(self, texts):
+            time.sleep(1)
+            return "own: why not"
+
+    slow = Slow()
+    monkeypatch.setattr(worker_process, "pool", lambda: slow)
+    monkeypatch.setattr(requirements, "SECONDS_IN_SILENCE", 0.1)
+    with pytest.raises(pytest.UsageError, match="--subject own: why not"):
+        requirements.require_import_to_return(["gru=own:GRU"], 40.0)
+    assert capsys.readouterr().err == "conformance: importing gru=own:GRU, 40 s at most\n"
+    assert slow.limit == 40.0
+
+
+def test_a_server_that_does_not_begin_is_a_line(monkeypatch):
+    def silent(pool):
+        raise ChildError("the server of child processes is silent for 180 s")
+
+    monkeypatch.setattr(WorkerProcess, "_serving", silent)
+    assert WorkerProcess().refusal_of_import(["own"]) == "the server of child processes is silent for 180 s"
+
+
+@pytest.mark.skipif(not call_watcher.CAN_WATCH, reason="the system cannot end a process from outside in this way")
+def test_an_import_that_hangs_only_in_the_process_of_the_run_ends_it_with_a_line(tmp_path):
+    done = subprocess.run([sys.executable, "-c", HANGING_IMPORT], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -9
+    assert done.stderr.strip() == "conformance: importing gru=own:GRU did not return within 0.5 s"
+    assert done.stdout.strip() == "importing"
+
+
+HANGING_IMPORT = """
+import time
+from types import SimpleNamespace
+from conformance.harness.isolation import limits
+from conformance.harness.pytest_plugin import crash_recovery
+limits.of_import = lambda call_limit: 0.5
+plugins = SimpleNamespace(get_plugin=lambda name: None)
+config = SimpleNamespace(pluginmanager=plugins, option=SimpleNamespace(call_limit=1.0))
+with crash_recovery.import_limited(config, ["gru=own:GRU"]):
+    time.sleep(0.1)
+with crash_recovery.import_limited(config, ["gru=own:GRU"]):
+    print("importing", flush=True)
+    time.sleep(50)
+"""

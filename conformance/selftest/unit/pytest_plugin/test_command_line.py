@@ -43,6 +43,11 @@ REFUSED = [
     (("--case", "v1 lstm i3 fill=blue"), "word 4 of the case line, 'fill=blue'", "dyadic"),
     (("--case", "lstm i3"), "'lstm'", "begins with 'v1'"),
     (("--case", "v1 lstm i3", "--cell", "gru"), "lstm is none of --cell gru", "leave --cell out"),
+    (
+        ("--case", "v1 lstm l4096 i1 h1 t1"),
+        "hours on 38 properties, more than 1,800 s",
+        "give smaller sizes, or --time",
+    ),
     (("--device", "abacus"), "abacus", "present: cpu"),
     (("--route", "abacus"), "abacus", "grad, no_grad, no_mkldnn"),
     (

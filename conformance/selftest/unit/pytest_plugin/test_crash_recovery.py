@@ -339,7 +339,7 @@ def test_records_lie_in_the_cache_or_where_nobody_may_write_to_it_in_a_folder_th
         rootpath=tmp_path,
         getini=lambda name: "cache",
     )
-    folder, temporary = crash_recovery._folder(config)
+    folder, temporary = next(crash_recovery._folders(config))
     assert folder.is_dir()
     assert (temporary is None) is (cache == "there")
     if cache == "there":
