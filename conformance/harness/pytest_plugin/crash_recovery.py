@@ -120,7 +120,7 @@ class Watch:
         if not config.option.call_limit or not call_watcher.CAN_WATCH:
             return None
         with speaking(config):
-            return CallWatcher(self.box.path, speaks=not self.is_worker)
+            return _begun_watcher(self.box.path, speaks=not self.is_worker)
 
     def pytest_collection_finish(self) -> None:
         """Has garbage searched for seldom, and not in what was imported: that took a tenth of a run."""
@@ -227,7 +227,7 @@ def import_limited(config: pytest.Config, subjects: Sequence[str]) -> Iterator[N
         except OSError as error:
             raise no_room(f"{folder}: {error.strerror}") from None
         with speaking(config):
-            watcher = CallWatcher(journal.path)
+            watcher = _begun_watcher(journal.path)
         journal.before(f"importing {', '.join(subjects)}", "")
         try:
             yield
@@ -236,6 +236,15 @@ def import_limited(config: pytest.Config, subjects: Sequence[str]) -> Iterator[N
             journal.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begun_watcher(path: Path, speaks: bool = True) -> CallWatcher:
+    """The watcher of a journal. Raises pytest.UsageError."""
+    try:
+        return CallWatcher(path, speaks)
+    except OSError as error:
+        said = f"no process can be begun that ends calls which do not return: {error.strerror}"
+        raise pytest.UsageError(f"{said}; allow more processes, or do without with --call-limit 0") from None
 
 
 def no_room(*reasons: str) -> pytest.UsageError:

@@ -44,7 +44,7 @@ def subprocess_folder():
 
 
 def tried(trial: Trial, folder):
-    """The exit status of a run, and the lines that it printed on both outputs."""
+    """The exit status of a run, and the lines that it printed: on standard error, then on standard output."""
     import resource
 
     for name, text in trial.files.items():
@@ -71,7 +71,7 @@ def tried(trial: Trial, folder):
             check=False,
             preexec_fn=smaller,
         )
-    return done.returncode, [line for line in ((done.stdout or "") + done.stderr).splitlines() if line.strip()]
+    return done.returncode, [line for line in (done.stderr + (done.stdout or "")).splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize("trial", TIERS)

@@ -23,6 +23,7 @@ class Unsaved:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.session: pytest.Session | None = None
+        self._has_failed = False
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self.session = session
@@ -33,6 +34,8 @@ class Unsaved:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        if self._has_failed:  # before pytest set its own exit status
+            self.fail()
         try:
             return (yield)
         except OSError as error:
@@ -43,6 +46,7 @@ class Unsaved:
 
     def fail(self) -> None:
         """Has the run end with the exit status of what cannot be done as asked, if it has no other."""
+        self._has_failed = True
         if self.session is not None:
             self.session.exitstatus = self.session.exitstatus or pytest.ExitCode.USAGE_ERROR
 

@@ -122,3 +122,12 @@ def test_half_a_report_is_removed(monkeypatch, tmp_path):
     with pytest.raises(OSError, match="No space"):
         reports.write(tmp_path, cast(Any, SimpleNamespace(finding=finding)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_lost_before_the_tests_fails_the_run_at_its_end():
+    unsaved, session = Unsaved(cast(Any, SimpleNamespace(unfinished=[]))), SimpleNamespace(exitstatus=0)
+    unsaved.session = cast(Any, session)
+    unsaved.fail()
+    session.exitstatus = 0  # as pytest sets it after the last test
+    next(unsaved.pytest_sessionfinish())
+    assert session.exitstatus == 4

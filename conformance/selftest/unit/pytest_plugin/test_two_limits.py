@@ -139,3 +139,12 @@ def test_worker_that_the_watcher_ended_is_told_as_a_call_that_did_not_return(lat
     assert record.inside
     assert how == (Failure(TIMED_OUT, number=3.0) if late else Failure.of_exit(-9, 3.0))
     box.close()
+
+
+def test_run_that_cannot_watch_its_calls_is_refused_with_the_remedy(monkeypatch, tmp_path):
+    def none_left(path, speaks):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(crash_recovery, "CallWatcher", none_left)
+    with pytest.raises(pytest.UsageError, match="Resource temporarily unavailable; .*--call-limit 0"):
+        crash_recovery._begun_watcher(tmp_path)
