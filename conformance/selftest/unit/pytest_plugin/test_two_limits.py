@@ -146,5 +146,5 @@ def test_run_that_cannot_watch_its_calls_is_refused_with_the_remedy(monkeypatch,
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(crash_recovery, "CallWatcher", none_left)
-    with pytest.raises(pytest.UsageError, match="Resource temporarily unavailable; .*--call-limit 0"):
+    with pytest.raises(pytest.UsageError, match=r"Resource temporarily unavailable; .*--call-limit 0"):
         crash_recovery._begun_watcher(tmp_path)
