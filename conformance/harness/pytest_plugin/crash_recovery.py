@@ -263,6 +263,15 @@ def _begun_watcher(path: Path, speaks: bool = True) -> CallWatcher:
         raise pytest.UsageError(f"{said}; allow more processes, or do without with --call-limit 0") from None
 
 
+def _begun_watcher(path: Path, speaks: bool = True) -> CallWatcher:
+    """The watcher of a journal. Raises pytest.UsageError."""
+    try:
+        return CallWatcher(path, speaks)
+    except OSError as error:
+        said = f"no process can be begun that ends calls which do not return: {error.strerror}"
+        raise pytest.UsageError(f"{said}; allow more processes, or do without with --call-limit 0") from None
+
+
 def no_room(*reasons: str) -> pytest.UsageError:
     """The refusal of a run that cannot write down its calls."""
     free = f"free {call_journal.SIZE // 1024} kB for each process, or name another folder with TMPDIR"

@@ -55,6 +55,7 @@ def tried(trial: Trial, folder):
     environment = dict(os.environ) | {
         "PYTHONPATH": os.pathsep.join([str(folder), *sys.path[1:]]),
         "COLUMNS": "80",
+        "COVERAGE_FILE": str(folder / "coverage"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     limit = trial.most_bytes
