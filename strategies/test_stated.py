@@ -56,6 +56,7 @@ def test_every_case_that_is_drawn_lies_within_the_statement(name, family):
 def test_real_configurations_are_those_that_are_possible_with_other_words_of_a_layout():
     stated = read({"hidden_size": {"max": 64}, "layers": 1, "batch_first": True, "states": False})
     narrowed = stated.narrowed(real_cases(), LSTM)
+    assert not isinstance(narrowed, str)
     case = hypothesis.find(narrowed.strategy(), lambda case: True)
     assert (case.input_size, case.hidden_size, case.layout) == (6, 16, ("bf", "nohx"))
     assert case in narrowed
@@ -80,6 +81,7 @@ def test_a_single_step_has_no_layers_directions_or_layouts_of_a_sequence():
 
 def test_two_sizes_with_the_same_values_are_drawn_apart():
     narrowed = read({"input_size": (3, 5), "hidden_size": (3, 5)}).narrowed(cases(), LSTM)
+    assert not isinstance(narrowed, str)
     assert narrowed.pinned["input_size"] != narrowed.pinned["hidden_size"]
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -44,7 +45,7 @@ BY_NAME = {tested.name: tested for tested in properties()}
 
 def come_to(judged, names=ASKED, cell=LSTM):
     """By the name of each property, what it found red, or why it was not asked; "" where it conforms."""
-    told = {}
+    told = dict[str, str]()
     with session.nested(Session(judged)) as here:
         for name in names:
             asked = BY_NAME[name].within(judged.statement(cell), cell)
@@ -156,11 +157,12 @@ def one_after_the_other(x, hx, *weights):
 
 
 OF_ONE_LAYER = {"layers": 1, "bidirectional": False, "batch_first": False, "packed": False, "unbatched": False}
-for _function in (of_list, of_names, one_after_the_other):
+FUNCTIONS: tuple[Any, ...] = (of_list, of_names, one_after_the_other)
+for _function in FUNCTIONS:
     _function.conformance = OF_ONE_LAYER | {"dropout": False}
 
 
-@pytest.mark.parametrize("function", [of_list, of_names, one_after_the_other])
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_of_weights_is_a_subject(function):
     judged = subject.of(function, ("rnn_tanh",))
     assert isinstance(judged.drawn(Case(2, 3).architecture("rnn_tanh"), "float32", "cpu"), Applied)
@@ -174,7 +176,7 @@ def test_function_that_is_wrong_is_red():
         output, h = of_list(x, hx, weights)
         return output * 1.01, h
 
-    wrong.conformance = OF_ONE_LAYER
+    vars(wrong)["conformance"] = OF_ONE_LAYER
     assert "RED  B1" in come_to(subject.of(wrong, ("rnn_tanh",)), cell="rnn_tanh")[ASKED[0]]
 
 
