@@ -243,7 +243,7 @@ class Raises(Restricted):
         return self.deep(3)
 
     def deep(self, more):
-        return self.deep(more - 1) if more else {}["missing"]
+        return self.deep(more - 1) if more else {"here": 0}["missing"]
 
 
 def test_exception_shows_the_frames_of_the_subject_and_none_of_the_suite():
