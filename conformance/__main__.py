@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from conformance.harness.cells import MODULES, SINGLE_STEPS
-from conformance.harness.foreign_text import MOST, one_line
+from conformance.harness.foreign_text import MOST, one_line, say
 from conformance.harness.isolation import limits
 from conformance.harness.isolation.limits import MOST_SECONDS_OF_A_CASE, NO_ROOM
 
@@ -221,7 +221,7 @@ def run(argv: list[str]) -> int:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        print(f"python -m conformance: {error.strerror}: free some room, or write elsewhere", file=sys.stderr)
+        say(f"python -m conformance: {error.strerror}: free some room, or write elsewhere", sys.stderr)
         code = USAGE
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more as it ends
     return code

@@ -281,27 +281,37 @@ class Stated:
     def beyond(self, case: Case, cell: str) -> Iterator[tuple[str, Case]]:
         """Cases near a possible one that are impossible by what is stated under one key, and that in words."""
         single = cell.endswith(CELL_SUFFIX)
-        for key, sizes in self.sizes.items():
-            for size in sizes.beyond():
-                yield self.said(key), case.of_size(SIZES[key], size)
-        yield from ((self.said("dtypes"), replace(case, dtype=name)) for name in self._left_out("dtypes"))
-        wide = self.nearest(replace(case, input_size=2, hidden_size=2, batch_size=2, steps=2), cell)
-        yield from ((self.said("memory"), replace(wide, memory=name)) for name in self._left_out("memory"))
-        if len(self.flags.get("bidirectional", (False, True))) == 1 and not single:
-            yield self.said("bidirectional"), replace(case, bidirectional=not case.bidirectional)
-        words = {key: word for key, word in FLAGS.items() if word and len(self.flags.get(key, (False, True))) == 1}
-        words |= {STATES: "nohx"} if self.states is False or self.states == REQUIRED else {}
-        words |= {
-            key: word for key, word in (("unbatched", "unb"), ("dropout", "drop")) if not self.features.get(key, True)
-        }
-        for key, word in words.items():
+        for key, beyond in (*self._other_values(case), *self._other_words(case), *self._other_features(case, cell)):
             if not (single and key in OF_A_SEQUENCE):
-                layout = set(case.layout) ^ {word}
-                yield self.said(key), replace(case, layout=tuple(one for one in axes.LAYOUT_WORDS if one in layout))
-        if not self.features.get("packed", True) and not single:
-            yield self.said("packed"), replace(case, lengths=(case.steps,) * case.batch_size)
-        if not self.features.get("proj_size", True) and cell == LSTM:
-            yield self.said("proj_size"), replace(case, hidden_size=max(2, case.hidden_size), proj_size=1)
+                yield self.said(key), beyond
+
+    def _other_values(self, case: Case) -> Iterator[tuple[str, Case]]:
+        """By key, the case with a size, a dtype, a kind of memory or directions that are not stated."""
+        for key, sizes in self.sizes.items():
+            yield from ((key, case.of_size(SIZES[key], size)) for size in sizes.beyond())
+        yield from (("dtypes", replace(case, dtype=name)) for name in self._left_out("dtypes"))
+        yield from (("memory", replace(case, memory=name)) for name in self._left_out("memory"))
+        if len(self.flags.get("bidirectional", (False, True))) == 1:
+            yield "bidirectional", replace(case, bidirectional=not case.bidirectional)
+
+    def _other_words(self, case: Case) -> Iterator[tuple[str, Case]]:
+        """By key, the case with a word of its layout more or less than is stated."""
+        words = {key: word for key, word in FLAGS.items() if word and len(self.flags.get(key, (False, True))) == 1}
+        words |= {STATES: "nohx"} if self.states in (False, REQUIRED) else {}
+        words |= {} if self.features.get("dropout", True) else {"dropout": "drop"}
+        words |= {} if self.features.get("unbatched", True) else {"unbatched": "unb"}
+        for key, word in words.items():
+            layout = tuple(one for one in axes.LAYOUT_WORDS if one in set(case.layout) ^ {word})
+            one_row = case.of_size("batch_size", 1) if word == "unb" else case
+            yield key, replace(one_row, layout=layout)
+
+    def _other_features(self, case: Case, cell: str) -> Iterator[tuple[str, Case]]:
+        """By key, the case as a packed one, or with a projection, where these are stated as impossible."""
+        if not self.features.get("packed", True):
+            rows = range(case.batch_size)
+            yield "packed", replace(case, lengths=tuple(max(1, case.steps - row) for row in rows))
+        if not self.features.get("proj_size", True) and cell == LSTM and case.hidden_size > 1:
+            yield "proj_size", replace(case, proj_size=1)
 
     def _left_out(self, key: str) -> tuple[str, ...]:
         """The names that are not stated under a key; none where nothing is."""

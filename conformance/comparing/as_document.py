@@ -23,7 +23,8 @@ from conformance.comparing.recorded import Recorded
 from conformance.comparing.told import Outcome
 from conformance.comparing.verdicts import Changed, Comparison
 from conformance.harness.findings.recorder import Key
-from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, one_line
+from conformance.harness.findings.rendering import LONGEST_COMMAND
+from conformance.harness.foreign_text import MOST, one_line
 from conformance.harness.pytest_plugin.output.results import suite_version
 from conformance.results import files
 

@@ -13,7 +13,8 @@ from conformance.comparing.timing import PAIRS, Times
 from conformance.comparing.verdicts import Changed, Comparison, Headroom
 from conformance.harness.cells import CELL_NAMES
 from conformance.harness.findings.recorder import Key
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import one_line
 
 MOST_LINES = 12
 """So many changes of a kind are told; the rest is counted."""

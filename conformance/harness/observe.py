@@ -63,7 +63,7 @@ from conformance.harness.execution.requests.request import Executor
 from conformance.harness.execution.requests.surroundings import SURROUNDINGS, CallSurrounded
 from conformance.harness.execution.routes import BACKWARD_ROUTES, CONSTRUCTOR, EAGER_ROUTES, UNREAL_ROUTES
 from conformance.harness.execution.subject import torch_nn
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.isolation.confirmed import CONFIRMED
 from conformance.harness.isolation.worker_process import ALONE, IN_CHILDREN
 from conformance.harness.support import features, smallest
@@ -230,6 +230,9 @@ def observe_invalid(problem: Problem, spoil: str, pick: int) -> tuple[Refused, .
     routes, executor = here.taken(EAGER_ROUTES), CONFIRMED if here.subject.texts else None
     if len(invalid_calls.PLACES[what.place]) > 1 and routes:
         routes = (routes[pick % len(routes)],)
+    if what.called == invalid_calls.CONSTRUCTOR and not here.subject.has_constructor(problem.architecture.name):
+        case_record.current().not_asked("no constructor")
+        return ()
     if what.called == invalid_calls.CONSTRUCTOR:
         return _worded(here.execute(ConstructInvalidly(problem, routes, spoil=spoil), executor), what)
     return _worded(here.execute(CallInvalidly(problem, routes, spoil=spoil, pick=pick), executor), what)
@@ -354,14 +357,16 @@ def parameters_drawn(seed: int, *architectures: Architecture) -> list[tuple[dict
 
 
 def observe_beyond(cell: str) -> Iterator[tuple[Observation, str]]:
-    """The smallest calls just beyond what the subject states, each with the part of the statement that it is beyond.
+    """Small calls just beyond what the subject states, each with the part of the statement that it is beyond.
 
-    They are made in a child, unless the subject exists in this process alone: an impossible call may end its process.
+    No two sizes of them are equal where that is possible, so that an argument which is ignored shows. They are made in
+    a child, unless the subject exists in this process alone: an impossible call may end its process.
     """
     here = session.current()
     stated, executor = here.subject.statement(cell), IN_CHILDREN if here.subject.texts else here.executor
     routes = here.possible(here.taken(EAGER_ROUTES), cell)[:1]
-    case = stated.nearest(Case(dtype=here.axes.dtypes[0], device=here.axes.devices[0]), cell)
+    small = Case(5, 4, batch_size=2, steps=1 if cell in SINGLE_STEPS else 3, dtype=here.axes.dtypes[0])
+    case = stated.nearest(replace(small, device=here.axes.devices[0]), cell)
     for what, beyond in stated.beyond(case, cell):
         if routes:
             yield executor.execute(here.subject, Forward(beyond.on(cell), routes))[0], what

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from conformance.harness.execution import tensors
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.judging.errors import JudgeError
 from reference.formats import FORMATS
 from strategies.case_line import MOST_NUMBERS

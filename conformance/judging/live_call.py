@@ -16,7 +16,7 @@ from conformance.harness.execution.inputs import PaddedOrPacked, data_of
 from conformance.harness.execution.module_call import named_results, padded_output
 from conformance.harness.execution.observation import documented_shapes
 from conformance.harness.execution.subject import TORCH_NN, Subject
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.session import Session
 from conformance.judging.errors import JudgeError
 from conformance.judging.module_arguments import Arguments

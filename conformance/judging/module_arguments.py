@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.judging.errors import JudgeError
 from reference.formats import FORMATS
 from reference.problem import CELL_SUFFIX, LSTM, Architecture

@@ -10,7 +10,8 @@ import numpy as np
 
 from conformance.harness.checks.ratios import is_bounded, says_nothing
 from conformance.harness.checks.values import number
-from conformance.harness.findings.rendering import constructor, counted, input_words, one_line, row, wrapped
+from conformance.harness.findings.rendering import constructor, counted, input_words, row, wrapped
+from conformance.harness.foreign_text import one_line
 from conformance.judging.recorded_call import RecordedCall
 from conformance.judging.sampling import rows_judged
 from conformance.judging.verdict import WIDTH, Verdict, differentiable_here, from_inputs, judged, share

@@ -13,7 +13,8 @@ import jinja2
 from markupsafe import Markup
 
 from conformance.harness.cells import CELL_NAMES
-from conformance.harness.findings.rendering import counted, one_line, rounded
+from conformance.harness.findings.rendering import counted, rounded
+from conformance.harness.foreign_text import one_line
 from conformance.page import charts, models
 from conformance.page.cells import Cell, Row, matrix
 from conformance.page.runs import Run

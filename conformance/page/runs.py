@@ -13,7 +13,8 @@ from packaging.version import Version
 
 from conformance.clauses import TORCH_NN
 from conformance.harness.cells import MODULES, SINGLE_STEPS
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import one_line
 from conformance.results.document import Results
 from conformance.results.files import AGAIN, ResultsError, load
 

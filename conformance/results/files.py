@@ -10,7 +10,8 @@ from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from conformance.harness.findings.rendering import LONGEST_COMMAND, one_line
+from conformance.harness.findings.rendering import LONGEST_COMMAND
+from conformance.harness.foreign_text import one_line
 from conformance.results.document import SCHEMA, Results
 
 MOST_BYTES = 64 * 2**20

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.commands.page import page
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.isolation.interpreter import PLACE, CannotRun, build_of
 from conformance.results.files import ResultsError, load
 from conformance.selftest.arguments import Parser

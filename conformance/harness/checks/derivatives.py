@@ -16,7 +16,7 @@ from conformance.harness.execution.observation import (
     LabelledArray,
     Observation,
 )
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.support import features
 
 ROUNDINGS = 64

@@ -10,7 +10,7 @@ from conformance.harness.checks import case_record
 from conformance.harness.checks.values import assert_returned
 from conformance.harness.execution.failure import Failure
 from conformance.harness.execution.observation import SECOND_TIME, WITHOUT_STATES, Refused
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from reference.invalid_calls import CONSTRUCTOR, EMPTY, META, Spoil, read
 
 USUAL = (TypeError, ValueError, RuntimeError, IndexError)

@@ -21,7 +21,8 @@ from conformance.harness.checks.ratios import compare_with_bounds, is_bounded
 from conformance.harness.execution.failure import MISMATCHED, Failure
 from conformance.harness.execution.observation import Differentiated, LabelledArray, Observation, documented_shapes
 from conformance.harness.findings.recorder import Element
-from conformance.harness.findings.rendering import one_line, rounded
+from conformance.harness.findings.rendering import rounded
+from conformance.harness.foreign_text import one_line
 from reference.ball import Ball
 from reference.network import Enclosure
 from reference.problem import REVERSE

@@ -119,10 +119,14 @@ class Subject:
 
         return self.stated[cell] if cell in self.stated else Stated()
 
+    def has_constructor(self, cell: str) -> bool:
+        """Whether it has a class, or a function that returns modules, for this cell."""
+        return not isinstance(self.classes.get(cell), OfFunction | Copies)
+
     def takes_arguments_of(self, names: Collection[str], cell: str) -> bool:
         """Whether its constructor for this cell takes arguments of these names."""
         kind = self.classes.get(cell)
-        if kind is None or isinstance(kind, OfFunction | Copies):
+        if kind is None or not self.has_constructor(cell):
             return False
         own = callables.argument_names(kind)
         return own is None or own.issuperset(names)

@@ -16,7 +16,8 @@ from conformance.harness.cells import CELL_NAMES
 from conformance.harness.execution.failure import Failure
 from conformance.harness.findings.counts import KNOWN, JudgedCounts, PropertyStats
 from conformance.harness.findings.life_words import WORDS, word_of
-from conformance.harness.findings.rendering import LONGEST_COMMAND, finding_text, one_line, terminal_width
+from conformance.harness.findings.rendering import LONGEST_COMMAND, finding_text, terminal_width
+from conformance.harness.foreign_text import one_line
 
 
 def command_of(case: str, node: str, options: str, ends_the_process: bool) -> str:

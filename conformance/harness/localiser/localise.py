@@ -5,7 +5,7 @@ from __future__ import annotations
 from conformance.harness.execution.lived import AfterOperation
 from conformance.harness.execution.observation import Differentiated, Observation
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.localiser import results
 from conformance.harness.localiser.evidence import wrong
 from conformance.harness.localiser.limits import MOST_OF_A_CALL, is_small, products

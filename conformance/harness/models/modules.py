@@ -10,7 +10,7 @@ import torch
 
 from conformance.harness.execution import tensors
 from conformance.harness.execution.tensors import DTYPES, dtype_name
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.models.recording import Recorded
 from reference.problem import CELL_SUFFIX
 from strategies import Case

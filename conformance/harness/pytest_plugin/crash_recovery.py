@@ -34,6 +34,7 @@ from conformance.harness.isolation.call_journal import CallJournal, Record
 from conformance.harness.isolation.call_watcher import CallWatcher
 from conformance.harness.isolation.folders import TemporaryFolder
 from conformance.harness.property import LIKE, MARK
+from conformance.harness.pytest_plugin.command_line import usage_error
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED, SUITE_ERROR, Report
 from strategies import CaseError, parse
 
@@ -260,22 +261,13 @@ def _begun_watcher(path: Path, speaks: bool = True) -> CallWatcher:
         return CallWatcher(path, speaks)
     except OSError as error:
         said = f"no process can be begun that ends calls which do not return: {error.strerror}"
-        raise pytest.UsageError(f"{said}; allow more processes, or do without with --call-limit 0") from None
-
-
-def _begun_watcher(path: Path, speaks: bool = True) -> CallWatcher:
-    """The watcher of a journal. Raises pytest.UsageError."""
-    try:
-        return CallWatcher(path, speaks)
-    except OSError as error:
-        said = f"no process can be begun that ends calls which do not return: {error.strerror}"
-        raise pytest.UsageError(f"{said}; allow more processes, or do without with --call-limit 0") from None
+        raise usage_error(f"{said}; allow more processes, or do without with --call-limit 0") from None
 
 
 def no_room(*reasons: str) -> pytest.UsageError:
     """The refusal of a run that cannot write down its calls."""
     free = f"free {call_journal.SIZE // 1024} kB for each process, or name another folder with TMPDIR"
-    return pytest.UsageError(one_line(f"the journal of calls cannot be written: {'; '.join(reasons)}; {free}", 600))
+    return usage_error(f"the journal of calls cannot be written: {'; '.join(reasons)}; {free}")
 
 
 def temporary_folder() -> TemporaryFolder:

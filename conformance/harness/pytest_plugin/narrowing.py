@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 
 REPEATED = {"--deselect": "deselect", "--ignore": "ignore", "--ignore-glob": "ignore_glob"}
 """Options that may be repeated, with the names under which pytest keeps their values."""

@@ -17,7 +17,8 @@ from conformance.harness.execution.requests.packing import TORCH_PACKING
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.life_words import WORDS, word_of
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import finding_text, one_line
+from conformance.harness.findings.rendering import finding_text
+from conformance.harness.foreign_text import one_line
 from conformance.harness.reports.quoted import quotation
 from conformance.harness.reports.templating import MARKDOWN, Code, code
 from conformance.harness.reports.titles import invalid_and, where_in_life

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from conformance.harness.cells import class_of
 from conformance.harness.execution.requests.documentation.executed import docstring
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from reference.invalid_calls import CONSTRUCTOR, read
 from strategies import CaseError, parse
 

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from conformance.harness.findings.rendering import MOST, one_line
+from conformance.harness.foreign_text import MOST, one_line
 
 Code = Markup
 """Text in the language of a template, which is printed as it is."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from conformance.harness.execution import machine
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 
 SECONDS = 30.0
 """So long torch.utils.collect_env may take: it calls compilers, pip and drivers."""

@@ -23,7 +23,8 @@ from conformance.harness.checks.case_record import CaseRecord
 from conformance.harness.execution import machine
 from conformance.harness.execution.subject import Subject, torch_nn
 from conformance.harness.findings.deviation import Deviation
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import one_line
 from conformance.harness.property import Property, derived_seed, properties
 from conformance.harness.session import Session
 from conformance.selftest.arguments import Parser, end_with

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -26,7 +27,7 @@ from conformance.selftest.implementations.plain import Plain
 from conformance.selftest.implementations.restricted import RESTRICTIONS, Restricted, Wrong, restricted
 from conformance.selftest.trial import findings_by
 from reference.problem import GRU, LSTM
-from strategies import Case
+from strategies import Case, stated
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,7 +45,7 @@ BY_NAME = {tested.name: tested for tested in properties()}
 
 def come_to(judged, names=ASKED, cell=LSTM):
     """By the name of each property, what it found red, or why it was not asked; "" where it conforms."""
-    told = {}
+    told = dict[str, str]()
     with session.nested(Session(judged)) as here:
         for name in names:
             asked = BY_NAME[name].within(judged.statement(cell), cell)
@@ -74,7 +75,7 @@ def test_kernel_is_asked_what_it_states_and_a_fault_in_it_is_found(name):
 
 def test_what_is_stated_as_possible_and_refused_is_red():
     refusing = restricted("no packed input")
-    claims = replace(refusing, stated={LSTM: subject.stated.read({"packed": True})})
+    claims = replace(refusing, stated={LSTM: stated.read({"packed": True})})
     asked = ("test_packed_results_lie_within_their_error_bound",)
     assert come_to(refusing, asked) == {asked[0]: "packed: False"}
     assert "NotImplementedError: not this call" in come_to(claims, asked)[asked[0]]
@@ -85,7 +86,7 @@ def test_what_is_stated_as_possible_and_refused_is_red():
 def test_claim_that_is_too_modest_is_a_remark_and_a_true_one_is_not():
     (tested,) = (one for one in properties() if one.clause.id == "A7")
     modest = replace(subject.of(Plain, ()), classes=restricted("batch first").classes)
-    modest = replace(modest, stated={LSTM: subject.stated.read({"batch_first": True, "layers": {"max": 2}})})
+    modest = replace(modest, stated={LSTM: stated.read({"batch_first": True, "layers": {"max": 2}})})
     found = list(findings_by(tested, modest, (LSTM,), 0))
     assert [(one.severity, one.kind) for one in found] == [(REMARK, "layers: max 2")]
     for name in RESTRICTIONS:
@@ -156,11 +157,12 @@ def one_after_the_other(x, hx, *weights):
 
 
 OF_ONE_LAYER = {"layers": 1, "bidirectional": False, "batch_first": False, "packed": False, "unbatched": False}
-for _function in (of_list, of_names, one_after_the_other):
-    setattr(_function, "conformance", OF_ONE_LAYER | {"dropout": False})  # noqa: B010
+FUNCTIONS: tuple[Any, ...] = (of_list, of_names, one_after_the_other)
+for _function in FUNCTIONS:
+    _function.conformance = OF_ONE_LAYER | {"dropout": False}
 
 
-@pytest.mark.parametrize("function", [of_list, of_names, one_after_the_other])
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_of_weights_is_a_subject(function):
     judged = subject.of(function, ("rnn_tanh",))
     assert isinstance(judged.drawn(Case(2, 3).architecture("rnn_tanh"), "float32", "cpu"), Applied)
@@ -174,7 +176,7 @@ def test_function_that_is_wrong_is_red():
         output, h = of_list(x, hx, weights)
         return output * 1.01, h
 
-    setattr(wrong, "conformance", OF_ONE_LAYER)  # noqa: B010
+    vars(wrong)["conformance"] = OF_ONE_LAYER
     assert "RED  B1" in come_to(subject.of(wrong, ("rnn_tanh",)), cell="rnn_tanh")[ASKED[0]]
 
 
@@ -241,14 +243,14 @@ class Raises(Restricted):
         return self.deep(3)
 
     def deep(self, more):
-        return self.deep(more - 1) if more else dict[str, int]()["missing"]
+        return self.deep(more - 1) if more else {"here": 0}["missing"]
 
 
 def test_exception_shows_the_frames_of_the_subject_and_none_of_the_suite():
     def made(*given, **named):
         return Raises.made(LSTM, *given, **named)
 
-    judged = replace(subject.of(made, (LSTM,)), stated={LSTM: subject.stated.read({"dtypes": ["float32"]})})
+    judged = replace(subject.of(made, (LSTM,)), stated={LSTM: stated.read({"dtypes": ["float32"]})})
     text = come_to(judged, ASKED[:1])[ASKED[0]]
     assert "KeyError: 'missing'" in text
     assert re.findall(r"^  at ([\w.]+):\d+ in (\w+)$", text, re.M) == [

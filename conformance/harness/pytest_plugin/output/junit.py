@@ -11,7 +11,8 @@ from conformance.harness.findings.counts import KNOWN
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import LONGEST_COMMAND, one_line
+from conformance.harness.findings.rendering import LONGEST_COMMAND
+from conformance.harness.foreign_text import one_line
 from conformance.harness.property import Property
 from conformance.harness.pytest_plugin.output.report import FINDINGS, STILL_THERE
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from conformance.clauses import CLAUSES
 from conformance.harness.findings.recorder import SEPARATOR
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import one_line
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin.asked import asked
 from conformance.harness.pytest_plugin.output.report import Report

@@ -21,7 +21,8 @@ from conformance.clauses import AMBER, RED, REMARK
 from conformance.harness.execution.failure import TIMED_OUT
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import SEPARATOR, Finding
-from conformance.harness.findings.rendering import counted, one_line
+from conformance.harness.findings.rendering import counted
+from conformance.harness.foreign_text import one_line
 from conformance.harness.pytest_plugin.options import Options
 from conformance.harness.pytest_plugin.output.causes import likeness, simplicity
 from conformance.harness.pytest_plugin.output.report import Report

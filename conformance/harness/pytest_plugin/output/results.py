@@ -22,7 +22,8 @@ from conformance.harness.findings.counts import Counts, JudgedCounts
 from conformance.harness.findings.known import Known
 from conformance.harness.findings.recorder import SEPARATOR, Finding, most_frequent
 from conformance.harness.findings.recorder import node as node_of
-from conformance.harness.findings.rendering import LONGEST_COMMAND, MOST, counted, one_line
+from conformance.harness.findings.rendering import LONGEST_COMMAND, counted
+from conformance.harness.foreign_text import MOST, one_line
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin.asked import asked
 from conformance.harness.pytest_plugin.output import models_summary

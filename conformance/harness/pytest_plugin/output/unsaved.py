@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line, say
 from conformance.harness.isolation.limits import NO_ROOM
 from conformance.harness.pytest_plugin.output.report import Report
 
@@ -85,7 +85,7 @@ class _Output:
         self._unsaved.fail()
         atexit.register(_discard_output)
         with suppress(OSError):
-            print(f"conformance: the output cannot be written: {error.strerror}; the rest is here", file=sys.stderr)
+            say(f"conformance: the output cannot be written: {error.strerror}; the rest is here", sys.stderr)
 
 
 def _discard_output() -> None:

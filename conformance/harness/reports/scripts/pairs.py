@@ -16,7 +16,7 @@ from conformance.harness.execution.observation import (
     place_of,
 )
 from conformance.harness.findings.recorder import Element
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.reports.calls.call_text import Call, within
 from conformance.harness.reports.calls.loss_text import OF
 from conformance.harness.reports.calls.no_script import NoScript

@@ -9,7 +9,7 @@ from conformance.harness.execution.observation import Differentiated, Observatio
 from conformance.harness.execution.requests.documentation.executed import CODE
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.reports.calls.call_text import Call, in_context
 from conformance.harness.reports.calls.classes import Classes
 from conformance.harness.reports.calls.memory_text import CONTIGUOUS, functions

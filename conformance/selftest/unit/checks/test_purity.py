@@ -85,6 +85,7 @@ CHECKS = {
     "assert_fact": lambda s: api.assert_fact(s["call"], "h_n", "dtype", "float64", "float32"),
     "assert_nothing": lambda s: api.assert_nothing(s["call"], "call", "changes", ["input"]),
     "assert_accepted": lambda s: api.assert_accepted(refused(), [s["call"]]),
+    "assert_impossible": lambda s: api.assert_impossible(s["call"], "packed: False"),
     "assert_returned": lambda s: values.assert_returned(refused()),
     "assert_documented_shape": lambda s: values.assert_documented_shape(s["call"]),
     "assert_gradients_within": lambda s: api.assert_gradients_within(s["gradients"]),

@@ -12,7 +12,8 @@ from conformance.harness.execution import subject
 from conformance.harness.execution.failure import RAISED, Failure
 from conformance.harness.findings.known import SHIPPED, load
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import finding_text, one_line, wrapped
+from conformance.harness.findings.rendering import finding_text, wrapped
+from conformance.harness.foreign_text import one_line
 from conformance.harness.pytest_plugin import options
 from conformance.harness.pytest_plugin.output.report import FINDINGS, FIXED, LACKING, STILL_THERE, SUITE_ERROR, Report
 from conformance.harness.pytest_plugin.output.results import results_of

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from conformance.harness.findings.rendering import one_line
+from conformance.harness.foreign_text import one_line
 from conformance.harness.pytest_plugin.output.results import results_of
 from conformance.results import files
 from conformance.results.document import SCHEMA
