@@ -334,6 +334,13 @@ def test_statement_that_cannot_be_served_is_one_line_and_exit_4(name, tmp_path):
     assert "Traceback" not in text
 
 
+def test_case_beyond_the_statement_is_one_line(tmp_path):
+    case = ("--case", "v1 lstm i1 h1 t1, float32 fill=dyadic")
+    code, text = run(tmp_path, STATES.format({"packed": False}), "--subject", "lstm=mine:LSTM", *case)
+    assert code == 4, text
+    assert "--case: mine:LSTM states packed: False; change the case, or what it states" in text
+
+
 def test_statement_of_a_class_is_added_to_that_of_its_module(tmp_path, monkeypatch):
     lines = ["import torch", "conformance = {'packed': False, 'layers': 2}", "GRU = torch.nn.GRU"]
     lines += ["class LSTM(torch.nn.LSTM):", "    conformance = {'layers': 1}"]
