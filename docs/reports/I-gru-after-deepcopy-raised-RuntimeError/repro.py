@@ -1,7 +1,7 @@
 """GRU(1, 1, bias=False), float32: raised RuntimeError in copy.deepcopy after register_parametrization
 
 RuntimeError: in deepcopy: Only Tensors created explicitly by the user (graph leaves) support the deepcopy
-protocol at the moment. If you were attempting to deepcopy a module, this may be because of ….
+protocol at the moment. If…ght_norm usage, see https://github.com/pytorch/pytorch/pull/103001.
 What is done to the module: register_parametrization; copy.deepcopy.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 

@@ -1,7 +1,7 @@
 """GRU(1, 1, bias=False), float32: raised ValueError in torch.export
 
 ValueError: in export: The tensor attributes self._flat_weights[0], self._flat_weights[1] were assigned during
-export. Such attributes must be registered as buffers using the `register_buffer` API (h….
+export. Such attribute…le/generated/torch.nn.Module.html#torch.nn.Module.register_buffer).
 What is done to the module: torch.export.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 

@@ -1,7 +1,7 @@
 """GRU(1, 1, bias=False), float32: does otherwise after a module.to that fails
 
 after failed_to, does otherwise: got other weights than those that are given count; the first parameter stays,
-each other stays documented the weights that are given count; the first parameter stays,….
+each other stays docum… that are given count; the first parameter stays, each other stays.
 What is done to the module: a module.to that fails; torch.func.functional_call.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 

@@ -1,7 +1,7 @@
 """GRU(1, 1, bias=False), float32: raised RuntimeError after a module.to that fails
 
 RuntimeError: in the backward pass: Trying to backward through the graph a second time (or directly access
-saved tensors after they have already been freed). Saved intermediate values of the graph ar….
+saved tensors after they h…time or if you need to access saved tensors after calling backward.
 What is done to the module: parametrizations.weight_norm; a module.to that fails.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
 

@@ -2,7 +2,7 @@
 register_parameter
 
 RuntimeError: in the backward pass: Trying to backward through the graph a second time (or directly access
-saved tensors after they have already been freed). Saved intermediate values of the graph ar….
+saved tensors after they h…time or if you need to access saved tensors after calling backward.
 What is done to the module: del module.weight_ih_l0, module.to its own dtype, register_parameter;
 torch.nn.utils.spectral_norm; a backward pass; remove_spectral_norm.
 Needs torch alone. Exit code: 10 with the defect, 0 without, 2 if the script cannot run."""
