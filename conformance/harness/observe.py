@@ -116,7 +116,7 @@ def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: i
     It is called on the differentiable route of the run that `pick` chooses, and after each operation where it is even.
     Operations that lead to a dtype which the run has not are left out.
     """
-    kept = tuple(name for name in history if _is_taken(name))
+    kept = tuple(name for name in history if _is_taken(name, problem.architecture.name))
     request = LiveThrough(problem, _one_route(pick), loss=loss, history=kept, at_the_end=at_the_end(pick))
     seen = _returned(request)
     for one in seen:
@@ -124,9 +124,12 @@ def observe_life(problem: Problem, loss: Loss, history: tuple[str, ...], pick: i
     return seen
 
 
-def _is_taken(operation: str) -> bool:
-    """Whether the run has the dtype that an operation leads to."""
-    return operation not in CONVERSIONS or CONVERSIONS[operation] in session.current().axes.dtypes
+def _is_taken(operation: str, cell: str) -> bool:
+    """Whether the run has the dtype that an operation leads to, and the subject states no others."""
+    if operation not in CONVERSIONS:
+        return True
+    here, dtype = session.current(), CONVERSIONS[operation]
+    return dtype in here.axes.dtypes and dtype in here.subject.statement(cell).names.get("dtypes", here.axes.dtypes)
 
 
 A_LIFE = Case(2, 2, batch_size=2, steps=1, fill="uniform")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -20,6 +21,8 @@ from conformance.harness.execution.callables import Applied
 from conformance.harness.findings.recorder import node as node_of
 from conformance.harness.property import properties
 from conformance.harness.pytest_plugin.output.report import findings_of
+from conformance.harness.reports.calls.classes import Classes
+from conformance.harness.reports.calls.no_script import NoScript
 from conformance.harness.session import Session
 from conformance.judging.errors import CheckError
 from conformance.selftest import trial
@@ -185,6 +188,15 @@ def test_function_that_returns_modules_is_a_constructor():
         return torch.nn.GRU(*given, **named)
 
     assert isinstance(subject.of(made, (GRU,)).drawn(Case().architecture(GRU), "float32", "cpu"), torch.nn.GRU)
+
+
+def test_no_script_constructs_a_function(tmp_path, monkeypatch):
+    (tmp_path / "kernel_of_weights.py").write_text("def rnn(x, hx, weights): return x, x[:1]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    options = "--subject rnn_tanh=kernel_of_weights:rnn"
+    finding: Any = SimpleNamespace(subject="kernel_of_weights:rnn", options=options, cell="rnn_tanh")
+    with pytest.raises(NoScript, match="is a function or an instance, and has no constructor"):
+        Classes.of(finding)
 
 
 def test_instance_is_asked_at_its_own_sizes_and_stays_as_it_was():

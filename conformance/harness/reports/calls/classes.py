@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from conformance.harness.cells import class_of
 from conformance.harness.execution.requests.packing import TORCH_PACKING
-from conformance.harness.execution.subject import ASKED_FOR, SERVES, TORCH_NN
+from conformance.harness.execution.subject import ASKED_FOR, SERVES, TORCH_NN, SubjectError, named
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.findings.rendering import constructor
 from conformance.harness.reports.calls.no_script import NoScript
@@ -42,6 +42,8 @@ class Classes:
             for cell, (module, name) in _named(text).items():
                 alias = aliases.setdefault(module, f"{ALIAS}_{len(aliases) + 1}" if aliases else ALIAS)
                 places[cell] = alias, name
+        if finding.cell and not _has_constructor(texts, finding.cell):
+            raise NoScript(f"{finding.subject} is a function or an instance, and has no constructor")
         return cls({alias: module for module, alias in aliases.items()}, places)
 
     @property
@@ -64,6 +66,14 @@ class Classes:
             return constructor(architecture)
         alias, name = self.places[architecture.name]
         return f"{self.modules[alias]}.{name}({constructor(architecture).partition('(')[2]}"
+
+
+def _has_constructor(texts: list[str], cell: str) -> bool:
+    """Whether what the options name for a cell makes modules; of what cannot be imported here nothing is known."""
+    try:
+        return named(texts).has_constructor(cell)
+    except SubjectError:
+        return True
 
 
 def _named(text: str) -> dict[str, tuple[str, str]]:
