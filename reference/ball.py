@@ -256,7 +256,7 @@ def tanh(z: Ball) -> Ball:
     size = _abs(y)
     carried = (1 + size) * -np.expm1(-e) / (1 + np.exp(2 * _abs(z.midpoint) - e))
     radius = carried + rounding.tanh * rounding.unit_roundoff * np.minimum(size + carried, 1.0)
-    return _function(z, y, radius + rounding.floor)
+    return _function(z, y, radius + rounding.tanh_floor)
 
 
 def relu(z: Ball) -> Ball:

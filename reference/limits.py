@@ -17,18 +17,18 @@ def hidden_state(problem: Problem, rounding: Rounding) -> np.ndarray:
     u = rounding.unit_roundoff
     h_0 = np.abs(problem.state("h_0"))
     if problem.architecture.cell == RNN_TANH:
-        return np.full(h_0.shape, 1 + rounding.tanh * u)
+        return np.full(h_0.shape, 1 + rounding.tanh * u + rounding.tanh_floor)
     if problem.architecture.cell == LSTM:
-        return np.full(h_0.shape, 1 + _gated(rounding) * u)
+        return np.full(h_0.shape, (1 + _gated(rounding) * u) * (1 + _floors(rounding)))
     if problem.architecture.cell == GRU:
-        per_step = (2 * _sigmoid(rounding) + rounding.tanh + 5) * u
+        per_step = (2 * _sigmoid(rounding) + rounding.tanh + 5) * u + 2 * _floors(rounding)
         return np.maximum(1.0, h_0) * (1 + per_step) ** problem.steps + problem.steps * 4 * rounding.floor
     return np.full(h_0.shape, np.inf)
 
 
 def cell_state(problem: Problem, rounding: Rounding) -> np.ndarray:
     """The largest abs(c_n) of an LSTM (L, D, N, H), float64: abs(c_0) + T, rounding included."""
-    grown = (1 + (_gated(rounding) + 3) * rounding.unit_roundoff) ** problem.steps
+    grown = (1 + (_gated(rounding) + 3) * rounding.unit_roundoff + _floors(rounding)) ** problem.steps
     return (np.abs(problem.state("c_0")) + problem.steps) * grown + problem.steps * 4 * rounding.floor
 
 
@@ -52,7 +52,8 @@ def preactivation(problem: Problem, rounding: Rounding) -> float:
 def gated_by(c_n: np.ndarray, rounding: Rounding) -> np.ndarray:
     """The largest abs(h_n) of an LSTM whose cell state is `c_n`, in its shape: abs(tanh(c_n)), rounding included."""
     room = _gated(rounding) + (1 if rounding.wider_states else 0)
-    return np.abs(np.tanh(c_n)) * (1 + room * rounding.unit_roundoff) * rounding.slack + 3 * rounding.floor
+    largest = np.abs(np.tanh(c_n)) * (1 + room * rounding.unit_roundoff) * rounding.slack
+    return largest * (1 + rounding.sigmoid_floor) + 2 * rounding.tanh_floor + 3 * rounding.floor
 
 
 def _sigmoid(rounding: Rounding) -> float:
@@ -63,3 +64,8 @@ def _sigmoid(rounding: Rounding) -> float:
 def _gated(rounding: Rounding) -> float:
     """The relative error of sigmoid * tanh, in u."""
     return _sigmoid(rounding) + rounding.tanh + 2
+
+
+def _floors(rounding: Rounding) -> float:
+    """The absolute errors of sigmoid and tanh near 1, with the product of both."""
+    return 2 * (rounding.sigmoid_floor + rounding.tanh_floor)

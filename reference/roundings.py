@@ -35,6 +35,7 @@ class Rounding:
     sigmoid_slope      added to `sigmoid`, times abs(x), in u
     floor              absolute error of an operation whose result underflows
     sigmoid_floor      the same for the sigmoid
+    tanh_floor         the same for tanh
     flushed_operands   products may read operands smaller than this as zero; 0 if they read all operands
     fused_biases       b_ih + b_hh may be added, and rounded, before anything else
     wider_states       the states carried from step to step may have a wider type than the returned ones
@@ -50,6 +51,7 @@ class Rounding:
     sigmoid_slope: float
     floor: float
     sigmoid_floor: float
+    tanh_floor: float
     flushed_operands: float
     fused_biases: bool
     wider_states: bool
@@ -83,6 +85,48 @@ class Judgement:
 
     red: Rounding
     amber: Rounding | None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How accurate an implementation says that it is; None where it says nothing.
+
+    tanh, sigmoid  worst error of a returned value: relative to it in units of roundoff, and absolute; both may occur
+    accumulation   unit roundoff of the running sum of a matrix product, in units of the dtype's
+    """
+
+    tanh: tuple[float, float] | None = None
+    sigmoid: tuple[float, float] | None = None
+    accumulation: float | None = None
+
+    def __str__(self) -> str:
+        """`tanh 3 u, sigmoid 2e-08, sums 2 u`; u is the unit roundoff."""
+        words = [f"{name} {_errors(error)}" for name in ("tanh", "sigmoid") if (error := getattr(self, name))]
+        words += [f"sums {self.accumulation:g} u"] if self.accumulation is not None else []
+        return ", ".join(words)
+
+
+def _errors(error: tuple[float, float]) -> str:
+    relative, absolute = error
+    return " and ".join([*([f"{relative:g} u"] if relative else []), *([f"{absolute:g}"] if absolute else [])])
+
+
+STATED = "stated by the implementation"
+"""The provenance of constants that an implementation states of itself."""
+
+
+def at_accuracy(rounding: Rounding, accuracy: Accuracy) -> Rounding:
+    """The model of an implementation that is as accurate as it says, and of the given model where it says nothing."""
+    u, changed = rounding.unit_roundoff, dict[str, float]()
+    if accuracy.tanh is not None:
+        relative, absolute = accuracy.tanh
+        changed |= {"tanh": relative, "tanh_floor": max(absolute, rounding.tanh_floor)}
+    if accuracy.sigmoid is not None:
+        relative, absolute = accuracy.sigmoid
+        changed |= {"sigmoid": relative, "sigmoid_slope": 0.0, "sigmoid_floor": max(absolute, rounding.sigmoid_floor)}
+    if accuracy.accumulation is not None:
+        changed |= {"accumulation": accuracy.accumulation * u}
+    return replace(rounding, provenance=STATED, **changed)  # type: ignore[arg-type]
 
 
 ATEN_TANH, ATEN_SIGMOID = 2.0, 4.0
@@ -142,6 +186,7 @@ def _measured(cell: str, format: Format, release: str) -> Rounding:
         sigmoid_slope=0.0,
         floor=_floor(format),
         sigmoid_floor=2 * _floor(format) if onednn or (cell == LSTM and flushes) else _floor(format),
+        tanh_floor=_floor(format),
         flushed_operands=format.smallest_normal if flushes else 0.0,
         fused_biases=False,
         wider_states=False,

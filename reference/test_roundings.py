@@ -10,7 +10,7 @@ import pytest
 from reference import roundings
 from reference.formats import FLOAT64, FORMATS
 from reference.problem import GATES, GRU, LSTM, RNN_TANH
-from reference.roundings import MEASURED_RELEASES, Judgement, Rounding, lacks_wider_type, model
+from reference.roundings import MEASURED_RELEASES, Accuracy, Judgement, Rounding, at_accuracy, lacks_wider_type, model
 
 EVERYWHERE = [(cell, dtype) for cell in GATES for dtype in FORMATS]
 HALVES = ("float16", "bfloat16")
@@ -157,3 +157,13 @@ def test_float64_is_judged_in_long_double_where_it_is_wider() -> None:
     assert not lacks_wider_type()
     assert _on(GRU, "float64").red.working_type is np.longdouble
     assert {_on(GRU, dtype).red.working_type for dtype in ("float32", *HALVES)} == {np.float64}
+
+
+def test_stated_accuracy_takes_the_place_of_what_it_is_about():
+    union = model(LSTM, "float32", "cpu", "", "", "mine").red
+    stated = at_accuracy(union, Accuracy(tanh=(3.0, 0.0), sigmoid=(0.0, 2e-8), accumulation=2.0))
+    assert (stated.tanh, stated.tanh_floor) == (3.0, union.tanh_floor)
+    assert (stated.sigmoid, stated.sigmoid_slope, stated.sigmoid_floor) == (0.0, 0.0, 2e-8)
+    assert stated.accumulation == 2 * union.unit_roundoff
+    assert replace(at_accuracy(union, Accuracy()), provenance=union.provenance) == union
+    assert str(Accuracy((3.0, 1e-9), (0.0, 2e-8), 2.0)) == "tanh 3 u and 1e-09, sigmoid 2e-08, sums 2 u"

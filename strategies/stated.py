@@ -9,6 +9,7 @@ from itertools import count, islice
 from typing import Any
 
 from reference.problem import CELL_SUFFIX, LSTM, Problem
+from reference.roundings import Accuracy
 from strategies import axes
 from strategies.case import Case
 from strategies.families import Cases
@@ -38,7 +39,12 @@ NAMES: dict[str, tuple[str, ...]] = {
 """Keys that list names, and the names that there are."""
 
 STATES = "states"
-KEYS = (*SIZES, *FLAGS, STATES, *FEATURES, *NAMES)
+ACCURACY = "accuracy"
+KEYS = (*SIZES, *FLAGS, STATES, *FEATURES, *NAMES, ACCURACY)
+
+FUNCTIONS = ("tanh", "sigmoid")
+ERRORS = {"relative": 1e6, "absolute": 0.1}
+"""How the error of a function is stated: in units of roundoff of the result, and absolute; each with its limit."""
 
 LIMITS = ("multiple_of", "min", "max")
 """What a size may be stated by, if not by its values."""
@@ -124,6 +130,7 @@ class Stated:
     features  whether each can be asked
     states    whether initial states can be given: True, False, or `REQUIRED` where they cannot be left out
     names     devices, dtypes and kinds of memory
+    accuracy  that of its functions and sums, None where it says nothing
     """
 
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
@@ -131,6 +138,7 @@ class Stated:
     features: Mapping[str, bool] = field(default_factory=dict)
     states: bool | str | None = None
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    accuracy: Accuracy | None = None
 
     @property
     def has_gradients(self) -> bool:
@@ -368,6 +376,7 @@ def read(statement: object) -> Stated:
         {key: _feature(key, given[key]) for key in FEATURES if key in given},
         _states(given[STATES]) if STATES in given else None,
         {key: _names(key, given[key], known) for key, known in NAMES.items() if key in given},
+        _accuracy(given[ACCURACY]) if ACCURACY in given else None,
     )
 
 
@@ -417,3 +426,27 @@ def _names(key: str, value: object, known: tuple[str, ...]) -> tuple[str, ...]:
     if not several or not all(isinstance(one, str) and one in known for one in several):
         raise StatementError(f"{key!r} lists some of {', '.join(known)}; not {value!r}")
     return several  # type: ignore[return-value]
+
+
+def _accuracy(value: object) -> Accuracy:
+    wanted = f"{ACCURACY!r} is a dictionary of tanh, sigmoid and accumulation, each an error in units of roundoff"
+    if not isinstance(value, Mapping) or not value or not value.keys() <= {*FUNCTIONS, "accumulation"}:
+        raise StatementError(f"{wanted}; not {value!r}")
+    functions = {name: _error(name, value[name]) for name in FUNCTIONS if name in value}
+    sums: Any = value.get("accumulation")
+    if sums is not None and not _is_error(sums, ERRORS["relative"]):
+        raise StatementError(f"{wanted}, from 0 to {ERRORS['relative']:g}; not {sums!r}")
+    return Accuracy(functions.get("tanh"), functions.get("sigmoid"), None if sums is None else float(sums))
+
+
+def _error(name: str, value: object) -> tuple[float, float]:
+    """The relative and the absolute error of a function."""
+    parts: Mapping[Any, Any] = value if isinstance(value, Mapping) else {"relative": value}
+    if not parts or not parts.keys() <= ERRORS.keys() or not all(_is_error(parts[key], ERRORS[key]) for key in parts):
+        limits = " and ".join(f"{key} up to {most:g}" for key, most in ERRORS.items())
+        raise StatementError(f"{name!r} is an error in units of roundoff, or a dictionary of {limits}; not {value!r}")
+    return float(parts.get("relative", 0.0)), float(parts.get("absolute", 0.0))
+
+
+def _is_error(value: object, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most

@@ -29,7 +29,7 @@ from conformance.harness.findings.recorder import Finding, Recorder
 from conformance.harness.models.fleet import Fleet
 from conformance.harness.support import features, smallest
 from reference.problem import Problem
-from reference.roundings import Judgement
+from reference.roundings import Accuracy, Judgement, at_accuracy
 from strategies import Axes, Case
 from strategies.axes import DTYPES
 from strategies.cost import seconds_of
@@ -106,7 +106,9 @@ class Session:
         """The rounding models for a problem on this machine."""
         cell = problem.architecture.name
         name = self.subject.name if self.subject.is_pytorchs_own(cell) else f"{self.subject.name}, not PyTorch's own"
-        return _judgement(cell, problem.dtype, problem.device, self.build, name)
+        stated = self.subject.stated.get(cell)
+        accuracy = stated.accuracy if stated is not None else None
+        return _judgement(cell, problem.dtype, problem.device, self.build, name, accuracy)
 
     def options(self, cell: str, module: str, weights: Weights | None = None) -> str:
         """The options that name the subject, and the model of a module or of its weights, on a command line."""
@@ -282,8 +284,11 @@ class Session:
 
 
 @cache
-def _judgement(cell: str, dtype: str, device: str, build: Build, subject_name: str) -> Judgement:
-    return reference.model(cell, dtype, device.partition(":")[0], build.capability, build.release, subject_name)
+def _judgement(
+    cell: str, dtype: str, device: str, build: Build, subject_name: str, accuracy: Accuracy | None
+) -> Judgement:
+    found = reference.model(cell, dtype, device.partition(":")[0], build.capability, build.release, subject_name)
+    return found if accuracy is None else Judgement(at_accuracy(found.red, accuracy), None)
 
 
 def current() -> Session:

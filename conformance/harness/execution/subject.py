@@ -123,6 +123,11 @@ class Subject:
         """Whether it has a class, or a function that returns modules, for this cell."""
         return not isinstance(self.classes.get(cell), OfFunction | Copies)
 
+    @property
+    def accuracies(self) -> tuple[str, ...]:
+        """The accuracies that its classes state, in words."""
+        return tuple(dict.fromkeys(str(one.accuracy) for one in self.stated.values() if one.accuracy is not None))
+
     def takes_arguments_of(self, names: Collection[str], cell: str) -> bool:
         """Whether its constructor for this cell takes arguments of these names."""
         kind = self.classes.get(cell)

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -420,3 +421,51 @@ def test_check_that_cannot_be_made_says_why(name):
     with pytest.raises(CheckError) as raised:
         call()
     assert told in str(raised.value)
+
+
+# Accuracy
+
+
+class Absolute(Plain):
+    """Has a sigmoid that is exact to 2e-8, far from it where the value is small."""
+
+    error = 1.9e-8
+
+    def sigmoid(self, z):
+        return torch.sigmoid(z) + self.error * torch.cos(7 * z.detach())
+
+
+class SixteenTimes(Absolute):
+    """Is sixteen times as far off."""
+
+    error = 16 * Absolute.error
+
+
+OF_SIGMOIDS = (
+    "test_results_lie_within_their_error_bound",
+    "test_every_step_of_every_layer_lies_within_its_error_bound",
+    "test_gradients_lie_within_their_error_bound",
+)
+SAID = {"accuracy": {"sigmoid": {"relative": 8, "absolute": 2e-8}}, "dtypes": ["float32", "float64"]}
+
+
+def judged_at(kind, said):
+    stating = {LSTM: stated.read(said)} if said else {}
+    return replace(subject.of(partial(kind.made, LSTM), (LSTM,)), stated=stating)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "is_red"), [(Absolute, SAID, False), (SixteenTimes, SAID, True), (Absolute, None, True)]
+)
+def test_kernel_is_judged_at_the_accuracy_that_it_states(kind, said, is_red):
+    told = come_to(judged_at(kind, said), OF_SIGMOIDS)
+    assert any(text.startswith("RED") for text in told.values()) is is_red
+
+
+@pytest.mark.parametrize(
+    "accuracy",
+    [{}, 3, {"tan": 1}, {"tanh": 0}, {"tanh": True}, {"sigmoid": {"absolute": 0.5}}, {"accumulation": -1}],
+)
+def test_accuracy_that_cannot_be_is_refused(accuracy):
+    with pytest.raises(stated.StatementError):
+        stated.read({"accuracy": accuracy})

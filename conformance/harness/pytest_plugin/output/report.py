@@ -157,6 +157,7 @@ class Report:
             machine.describe(),
             *([] if machine.build().has_version else [NO_VERSION]),
             f"conformance: subject {judged}, effort {effort}, seed {piece(seed or 'fixed')}{without}",
+            *(f"conformance: judged at the accuracy it states: {one}" for one in self.session.subject.accuracies),
             *(of if models.sources else []),
             *told_of_import(self.options.printed),
             *([f"conformance: {self.announced}"] if self.announced else []),

@@ -155,7 +155,8 @@ class Summary:
         release = f"torch {piece(machine.torch_version())}"
         judged = piece(self.session.subject.name)
         who = release if self.session.subject.name == TORCH_NN else f"{judged} on {release}"
-        computes = f"{who} computes {classes(self._tested_cells())} as documented{self._asked()}"
+        at = ", at the accuracy it states" if self.session.subject.accuracies else ""
+        computes = f"{who} computes {classes(self._tested_cells())} as documented{at}{self._asked()}"
         compared_something = len(recorder.tallies) > len(self.report.silent_tests())
         failed = [name for name in self.report.other_failures if name]
         if self.report.findings:
