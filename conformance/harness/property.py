@@ -104,12 +104,18 @@ class Property:
         return narrowed if isinstance(narrowed, str) else replace(self, families=(((cell,), narrowed), *self.families))
 
     def check(self, cell: str, case: Case | None) -> None:
-        """Looks at one case in the current session; raises its first unknown deviation that fails a run.
+        """Looks at one case in the current session, as often as it asks for; raises the first unknown deviation that
+        fails a run.
 
         Skips the test where the run takes none of the routes that it needs.
         """
-        here, began = session.current(), time.time()
-        record = self.record(here, cell, case)
+        here = session.current()
+        for look in range(here.repeat):
+            self._look(here, cell, case, look)
+
+    def _look(self, here: Session, cell: str, case: Case | None, look: int) -> None:
+        began = time.time()
+        record = self.record(here, cell, case, look)
         if case is not None:
             here.took(time.time() - began, seconds_of(case, self.clause.id))
         if record.unasked:
@@ -125,14 +131,14 @@ class Property:
             explain = partial(explained, shown, seen, here.judgement(seen.problem).red)
             raise Deviation.of(shown if here.repeats(record.node, shown) else as_repeat(shown), explain)
 
-    def record(self, here: Session, cell: str, case: Case | None) -> CaseRecord:
+    def record(self, here: Session, cell: str, case: Case | None, look: int = 0) -> CaseRecord:
         """What it compares and finds in one case, of which a session counts nothing yet.
 
-        A subject that draws random numbers where none are documented draws the same ones in the same case.
+        A subject that draws random numbers where none are documented draws the same ones in the same look at a case.
         """
         with case_record.entered(CaseRecord(here, self.clause, self.name, cell, case, module=self.module)) as record:
             here.on_case(record)
-            seed_generators(zlib.crc32((case.line(cell) if case is not None else cell).encode()))
+            seed_generators(zlib.crc32((case.line(cell) if case is not None else cell).encode()) + look)
             self.body(case, cell) if case is not None else self.body(cell)
         return record
 

@@ -73,6 +73,7 @@ class Session:
     spent        the seconds that cases took so far, and what they were estimated to take
     cut_short    whether the property at hand drew fewer cases than it may
     keeps_cases  whether the recorder keeps case lines of each property and outcome
+    repeat       how often each case is looked at
     on_case      called with the record of each case before a property looks at it
     build        the PyTorch that makes the calls; that of this process unless the executor has another
     """
@@ -93,6 +94,7 @@ class Session:
     spent: tuple[float, float] = (0.0, 0.0)
     cut_short: bool = False
     keeps_cases: bool = False
+    repeat: int = 1
     on_case: Callable[[CaseRecord], None] = lambda record: None
     routes: tuple[str, ...] = tuple(ROUTES)
     dtypes: tuple[str, ...] = DTYPES

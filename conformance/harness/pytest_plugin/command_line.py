@@ -58,6 +58,7 @@ OPTIONS: dict[str, Option] = {
         "end the run after this time, chapters in turn, and the folders of its findings 50 s later; 0 for no limit "
         "(none, 120 with --like)",
     ),
+    "repeat": _one("N", "look at each case so often, for results that are wrong in some calls alone (1)"),
     "known": _several("FILE", "known deviations of your own, in the form of conformance/known.toml; may be repeated"),
     "write-known": _one(
         "FILE", "write an entry of known deviations for each cause of a red run, for --known; no file is overwritten"

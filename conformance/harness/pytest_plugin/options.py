@@ -31,6 +31,9 @@ INVALID_PACKING = "test_invalid_call_of_a_utility"
 
 PACKING_CLAUSE = "E4"
 
+MOST_LOOKS = 1000
+"""A case is looked at so often at most."""
+
 ADAPTER = "conformance/adapters/quantizable_lstm.py shows how a short adapter gives them these names"
 
 
@@ -65,6 +68,7 @@ class Options:
     fail_on: tuple[str, ...] = ()
     fleet: Fleet = field(default_factory=Fleet)
     printed: str = ""
+    repeat: int = 1
 
     def session(self, executor: Executor | None = None) -> Session:
         """The session of a run, its first calls made by `executor`, or in this process.
@@ -82,6 +86,7 @@ class Options:
             dtypes=self.dtypes,
             executor=executor or InProcess(),
             fleet=self.fleet,
+            repeat=self.repeat,
         )
         with kept_from_terminal():  # in a worker these calls are made in its own process
             made.leave_out_unsupported_dtypes()
@@ -128,6 +133,7 @@ def read(
     show_known: bool = False,
     fail_on: Sequence[str] = (),
     like: Sequence[str] = (),
+    repeat: str | None = None,
 ) -> Options:
     """The options from their texts; empty stands for all. Raises OptionError."""
     if effort not in EFFORTS:
@@ -181,6 +187,7 @@ def read(
         no_stale=no_stale,
         show_known=show_known,
         fleet=models,
+        repeat=_repeat(repeat),
         fail_on=_clauses(fail_on),
         printed=by_subject.text + by_models.text,
     )
@@ -205,6 +212,17 @@ def _require_small(judged: Subject) -> None:
                 f"--subject {judged.name}: the smallest {cell} that it states has {numbers:,} numbers, and "
                 f"{LARGEST_SMALLEST:,} can be judged; state smaller sizes"
             )
+
+
+def _repeat(text: str | None) -> int:
+    """How often each case is looked at. Raises OptionError."""
+    if text is None:
+        return 1
+    if not (
+        text.isascii() and text.isdecimal() and 1 <= len(text) <= len(str(MOST_LOOKS)) and 0 < int(text) <= MOST_LOOKS
+    ):
+        raise OptionError(f"--repeat is a number from 1 to {MOST_LOOKS:,}, not '{piece(text)}'")
+    return int(text)
 
 
 def _of_properties(path: Path) -> tuple[Known, ...]:

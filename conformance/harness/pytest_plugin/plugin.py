@@ -103,7 +103,7 @@ def _read_options(config: pytest.Config) -> Any:
     axes = {f"{axis}s": getattr(given, axis) for axis in AXES}
     known = [Path(name) for name in given.known]
     shown = {"no_stale": given.no_stale, "show_known": given.show_known}
-    shown |= {"fail_on": given.fail_on, "like": given.like}
+    shown |= {"fail_on": given.fail_on, "like": given.like, "repeat": given.repeat}
     with _import_limited(config):
         return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
 

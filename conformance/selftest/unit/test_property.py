@@ -155,3 +155,23 @@ def test_subject_that_draws_random_numbers_draws_the_same_in_the_same_case():
             torch.rand(3)
             tested.record(here, GRU, case)
     assert drawn[0] == drawn[2] != drawn[1]
+
+
+@pytest.mark.parametrize(("repeat", "is_found"), [(1, False), (3, True)])
+def test_case_is_looked_at_as_often_as_the_session_asks_for(repeat, is_found):
+    looks = []
+
+    def body(case, cell):
+        looks.append(torch.rand(()))
+        if len(looks) == 3:
+            case_record.current().found(Observation(case.on(cell), "torch.nn", "grad"), "output", "is wrong", ["line"])
+
+    tested = Property(CLAUSES["B1"], "test_own", (((GRU,), cases()),), body)
+    with session.nested(Session(torch_nn(), repeat=repeat)):
+        try:
+            tested.check(GRU, Case())
+        except Deviation:
+            assert is_found
+        else:
+            assert not is_found
+    assert len(set(looks)) == repeat
