@@ -60,6 +60,9 @@ OPTIONS: dict[str, Option] = {
     ),
     "repeat": _one("N", "look at each case so often, for results that are wrong in some calls alone (1)"),
     "known": _several("FILE", "known deviations of your own, in the form of conformance/known.toml; may be repeated"),
+    "leave-out": _one(
+        "FILE", "leave out the tests of a file: each line is a pattern of their names, a # and the reason"
+    ),
     "write-known": _one(
         "FILE", "write an entry of known deviations for each cause of a red run, for --known; no file is overwritten"
     ),

@@ -44,6 +44,8 @@ def _narrowing(config: pytest.Config) -> Iterator[tuple[str, ...]]:
         yield "-m", given.markexpr
     if getattr(given, "lf", False):  # absent with -p no:cacheprovider
         yield ("--lf",)
+    if getattr(given, "leave_out", None):
+        yield "--leave-out", given.leave_out
     for option, name in REPEATED.items():
         yield from ((option, str(value)) for value in getattr(given, name) or ())
     yield from ((place,) for place in given.file_or_dir if not (config.invocation_params.dir / Path(place)).is_dir())

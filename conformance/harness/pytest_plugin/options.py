@@ -20,8 +20,10 @@ from conformance.harness.foreign_text import kept_from_terminal, one_line, piece
 from conformance.harness.models.fleet import Fleet, fleet
 from conformance.harness.models.loading import LikeError
 from conformance.harness.property import properties
+from conformance.harness.pytest_plugin import left_out
 from conformance.harness.pytest_plugin.command_line import EFFORTS
 from conformance.harness.pytest_plugin.fitting import unfitting
+from conformance.harness.pytest_plugin.left_out import LeaveOutError, LeftOut
 from conformance.harness.session import Session
 from strategies import Axes, Case, CaseError, parse
 from strategies.axes import DTYPES, MOST_NUMBERS
@@ -69,6 +71,7 @@ class Options:
     fleet: Fleet = field(default_factory=Fleet)
     printed: str = ""
     repeat: int = 1
+    left_out: tuple[LeftOut, ...] = ()
 
     def session(self, executor: Executor | None = None) -> Session:
         """The session of a run, its first calls made by `executor`, or in this process.
@@ -134,6 +137,7 @@ def read(
     fail_on: Sequence[str] = (),
     like: Sequence[str] = (),
     repeat: str | None = None,
+    leave_out: Path | None = None,
 ) -> Options:
     """The options from their texts; empty stands for all. Raises OptionError."""
     if effort not in EFFORTS:
@@ -188,6 +192,7 @@ def read(
         show_known=show_known,
         fleet=models,
         repeat=_repeat(repeat),
+        left_out=_left_out(leave_out),
         fail_on=_clauses(fail_on),
         printed=by_subject.text + by_models.text,
     )
@@ -212,6 +217,14 @@ def _require_small(judged: Subject) -> None:
                 f"--subject {judged.name}: the smallest {cell} that it states has {numbers:,} numbers, and "
                 f"{LARGEST_SMALLEST:,} can be judged; state smaller sizes"
             )
+
+
+def _left_out(path: Path | None) -> tuple[LeftOut, ...]:
+    """The tests of --leave-out. Raises OptionError."""
+    try:
+        return left_out.read(path) if path is not None else ()
+    except LeaveOutError as error:
+        raise OptionError(f"--leave-out: {error}") from None
 
 
 def _repeat(text: str | None) -> int:

@@ -28,6 +28,7 @@ from conformance.harness.pytest_plugin.items import (
     own_test,
     property_of,
 )
+from conformance.harness.pytest_plugin.left_out import reason_for
 
 REPORT = pytest.StashKey[Any]()
 WATCH = pytest.StashKey[Any]()
@@ -104,6 +105,7 @@ def _read_options(config: pytest.Config) -> Any:
     known = [Path(name) for name in given.known]
     shown = {"no_stale": given.no_stale, "show_known": given.show_known}
     shown |= {"fail_on": given.fail_on, "like": given.like, "repeat": given.repeat}
+    shown |= {"leave_out": Path(given.leave_out) if given.leave_out else None}
     with _import_limited(config):
         return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
 
@@ -227,7 +229,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         found = property_of(item)
         item.user_properties.append((NOT_REACHED, "other" if found is None else found.clause.id))
         pytest.skip(NOT_IN_TIME)
-    if lack := lack_of(item, item.config.stash[OPTIONS].subject):
+    options = item.config.stash[OPTIONS]
+    if lack := reason_for(item.name, options.left_out) or lack_of(item, options.subject):
         from conformance.harness.pytest_plugin.output.report import LACKING
 
         item.user_properties += [(LACKING, lack), *_unasked_at(item, lack)]

@@ -47,7 +47,7 @@ REVIEWED = {
     ("harness/isolation/call_journal.py", "_fill", "os.write"): "zeros, to a file",
     ("harness/isolation/call_watcher.py", "_say", "print"): "ascii, and a number",
     ("harness/isolation/folders.py", "__init__", "os.write"): "a constant, to a file",
-    ("harness/property.py", "check", "pytest.skip"): "sanitise in report.py",
+    ("harness/property.py", "_look", "pytest.skip"): "sanitise in report.py",
     ("harness/property.py", "reached", "pytest.skip"): "sanitise in report.py",
     ("harness/pytest_plugin/crash_recovery.py", "_interrupt_end", "os.write"): "a constant",
     ("harness/pytest_plugin/items.py", "asking", "pytest.skip"): "sanitise in report.py",
