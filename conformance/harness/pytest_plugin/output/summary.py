@@ -120,7 +120,8 @@ class Summary:
             what = one_line(simplest.lines[0]) if simplest.failed else likeness(simplest)
             tests = counted(len(self.report.red_tests(found)), "test")
             needs = f", with {' and '.join(cause.needs)}" if cause.needs else ""
-            text = f"{CELL_NAMES[simplest.cell]}{needs}, {what}, in {' '.join(broken)}"
+            who = classes(finding.cell for finding in found if finding.cell) or CELL_NAMES[simplest.cell]
+            text = f"{who}{needs}, {what}, in {' '.join(broken)}"
             lines += wrapped(text, self.width, f"cause {rank} of {len(causes)}, {tests}: ", MARGIN)
             lines += [MARGIN + simplest.again, *self._script(found)]
         return lines
