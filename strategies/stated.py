@@ -276,6 +276,8 @@ class Stated:
             changed["device"] = self.names["devices"][0]
         if case.dtype not in self.names.get("dtypes", axes.DTYPES):
             changed["dtype"] = self.names["dtypes"][0]
+        if case.memory not in self.names.get("memory", axes.MEMORY):
+            changed["memory"] = self.names["memory"][0]
         if "bidirectional" in self.flags and not single and case.bidirectional not in self.flags["bidirectional"]:
             changed["bidirectional"] = not case.bidirectional
         words = list(case.layout)

@@ -243,7 +243,8 @@ class Session:
         for dtype in self.axes.dtypes:
             pairs = [(cell, device) for device in self.axes.devices for cell in self.subject.classes]
             combinations = [(cell, dtype, device, route) for route in routes for cell, device in pairs]
-            needed = dtype in ALWAYS_SUPPORTED and self.subject.name == TORCH_NN
+            claimed = any(dtype in one.names.get("dtypes", ()) for one in self.subject.stated.values())
+            needed = claimed or (dtype in ALWAYS_SUPPORTED and self.subject.name == TORCH_NN)
             if needed or not all(self._refuses(*combination) for combination in combinations):
                 continue
             self.axes.dtypes = tuple(name for name in self.axes.dtypes if name != dtype)

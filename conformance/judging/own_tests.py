@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase
 
 from conformance.harness import session
 from conformance.harness.cells import CELL_NAMES
-from conformance.harness.execution import machine, subject
+from conformance.harness.execution import machine, settings, subject
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import SERVES, Subject, SubjectError
 from conformance.harness.findings import known as known_deviations
@@ -203,11 +203,11 @@ _SETTINGS = hypothesis.settings(
 
 @contextmanager
 def _settings_restored() -> Iterator[None]:
-    """Gives back the number of threads, the default dtype and the state of PyTorch's generator as they were."""
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    """Gives back the number of threads, the state of PyTorch's generator and every setting as they were."""
+    threads = torch.get_num_threads()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), settings.restored():
+            settings.put_right()
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.set_default_dtype(dtype)

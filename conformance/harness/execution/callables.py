@@ -102,6 +102,9 @@ class Applied(torch.nn.Module):
         self, function: Callable[..., Any], cell: str, given: Mapping[str, Any], device: Any, dtype: Any
     ) -> None:
         super().__init__()
+        names = argument_names(function)
+        if given.get("batch_first") and names is not None and "batch_first" not in names:
+            raise TypeError("the function takes no batch_first")
         self.function, self.given = function, {**DEFAULTS, "dropout": 0.0, "proj_size": 0, **given}
         sizes = {name: value for name, value in given.items() if name != "nonlinearity"}
         single = cell.endswith(CELL_SUFFIX)

@@ -7,7 +7,8 @@ a mode of PyTorch's that takes every call, is named as well.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -28,6 +29,31 @@ _kept: list[object] = []
 def put_right() -> tuple[str, ...]:
     """Undoes what was set otherwise, and returns it in words."""
     return tuple(found for setting in _SETTINGS if (found := setting()))
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Gives back in the end what `put_right` may undo in the block, as it was before."""
+    device, precision = torch.empty(0).device, torch.get_float32_matmul_precision()
+    grad, dtype, anomaly = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_anomaly_enabled()
+    exact, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    autocast, onednn = _is_autocast(), torch._C._get_mkldnn_enabled()
+    errors, depth, flushes = np.geterr(), sys.getrecursionlimit(), not sys.float_info.min / 2
+    try:
+        with torch.inference_mode(False):  # so that no guard is entered that is never left
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(None if device.type == "cpu" else device)
+        torch.set_float32_matmul_precision(precision)
+        torch.use_deterministic_algorithms(exact, warn_only=warns)
+        torch.autograd.set_detect_anomaly(anomaly)
+        _set_autocast(autocast)
+        torch._C._set_mkldnn_enabled(onednn)
+        torch.set_flush_denormal(flushes)
+        np.seterr(**errors)
+        sys.setrecursionlimit(depth)
+        torch.set_grad_enabled(grad)
 
 
 def modes() -> tuple[str, ...]:
@@ -82,13 +108,21 @@ def _anomaly_mode() -> str:
 
 
 def _autocast() -> str:
-    if not torch.is_autocast_cpu_enabled() if _HAS_OLD_AUTOCAST else not torch.is_autocast_enabled("cpu"):
+    if not _is_autocast():
         return ""
-    if _HAS_OLD_AUTOCAST:
-        torch.set_autocast_cpu_enabled(False)
-    else:
-        torch.set_autocast_enabled("cpu", False)
+    _set_autocast(False)
     return "autocast"
+
+
+def _is_autocast() -> bool:
+    return torch.is_autocast_cpu_enabled() if _HAS_OLD_AUTOCAST else torch.is_autocast_enabled("cpu")
+
+
+def _set_autocast(enabled: bool) -> None:
+    if _HAS_OLD_AUTOCAST:
+        torch.set_autocast_cpu_enabled(enabled)
+    else:
+        torch.set_autocast_enabled("cpu", enabled)
 
 
 def _matmul_precision() -> str:

@@ -201,6 +201,7 @@ def named(texts: Sequence[str]) -> Subject:
     names: dict[str, None] = {}
     for text in texts:
         name, found, module = _one_class(text) if "=" in text else _whole_module(text)
+        found = {cell: kind for cell, kind in found.items() if _computes(kind, cell)}
         if twice := [cell for cell in found if cell in classes]:
             raise SubjectError(f"{piece(text)}: {twice[0]} is given already; name each cell once")
         statements |= {cell: one for cell, kind in found.items() if (one := _statement(text, cell, kind, module))}
@@ -212,8 +213,15 @@ def named(texts: Sequence[str]) -> Subject:
 def of(given: Any, cells: Sequence[str], name: str = "") -> Subject:
     """The subject that a class, function or instance of this process is, for these cells. Raises SubjectError."""
     name = name or getattr(given, "__qualname__", type(given).__qualname__)
+    cells = [cell for cell in cells if _computes(given, cell)]
     statements = {cell: one for cell in cells if (one := _statement(name, cell, given, None))}
     return Subject(name, {cell: _constructor(given, cell) for cell in cells}, stated=statements)
+
+
+def _computes(given: Any, cell: str) -> bool:
+    """Whether a class, function or instance may compute a cell: an RNN that exists has one nonlinearity."""
+    own = getattr(given, "nonlinearity", None) if isinstance(given, torch.nn.Module) else None
+    return own is None or cell.removesuffix(CELL_SUFFIX) not in (RNN_TANH, RNN_RELU) or f"rnn_{own}" in cell
 
 
 def _constructor(given: Any, cell: str) -> Callable[..., torch.nn.Module]:
@@ -233,6 +241,8 @@ def _statement(text: str, cell: str, given: Any, module: Any) -> Stated | None:
         one for one in own if one is not None and not isinstance(one, ModuleType)
     ]  # a module that imported this suite
     found = Copies(given).statement(cell) if isinstance(given, torch.nn.Module) else {}
+    if isinstance(given, torch.nn.Module) and any(one.startswith("weight_hr") for one, _ in given.named_parameters()):
+        raise SubjectError(f"{piece(text)}: an instance with a projection cannot be judged; name its class")
     if not own and not found:
         return None
     from strategies import stated

@@ -57,13 +57,15 @@ def watch(path: str, pid: int) -> None:
     """Kills the process of this journal once a call takes too long; ends when that process does."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # of the terminal: they end the process, not this one
         signal.signal(number, signal.SIG_IGN)
-    call, began = 0, time.monotonic()
+    call, spent, looked = 0, 0.0, time.monotonic()
     wait = LONGEST_WAIT_SECONDS
     while not _ended(wait) and os.getppid() == pid:
         record = call_journal.read(Path(path))
+        now = time.monotonic()
+        spent, looked = spent + min(now - looked, 2 * wait), now  # of a stop of both processes little counts
         if record is None or not record.inside or not record.limit or record.calls != call:
-            call, began = (record.calls, time.monotonic()) if record is not None else (0, began)
-        elif time.monotonic() - began > record.limit:
+            call, spent = (record.calls, 0.0) if record is not None else (0, spent)
+        elif spent > record.limit:
             call_journal.mark_late(Path(path), call)
             _say(record)
             os.kill(pid, signal.SIGKILL)

@@ -32,6 +32,14 @@ class TemporaryFolder:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._lock = -1
+        try:
+            self._own()
+        except OSError:
+            self.remove()
+            raise
+
+    def _own(self) -> None:
         unlocked = self.path / f".{OWNER}"  # others find the file locked or not at all
         self._lock = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(self._lock, _MARK)

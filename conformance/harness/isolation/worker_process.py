@@ -180,7 +180,8 @@ class WorkerProcess:
         if self._child is None:
             new = self._serving().child(self) if self.forking else _Child.spawned(self, self._variables())
             begin = {"without": list(self.without), "path": [] if self.python else sys.path}
-            limit = min(IMPORT_LIMIT_SECONDS, limits.of_import(self.limit))
+            limit = IMPORT_LIMIT_SECONDS  # where Python and torch start too
+            limit = min(limit, limits.of_import(self.limit)) if self.forking else limit
             answer = new.ask({"subject": list(texts), "request": None} | begin, Writer(), limit)
             if isinstance(answer, Failure):
                 late = answer.kind == TIMED_OUT

@@ -400,7 +400,7 @@ class Controller:
         record = call_journal.read(self.folder / (name + call_journal.SUFFIX))
         is_late = record is not None and record.late
         code = _exit_code(node)
-        how = Failure(TIMED_OUT, number=self.limit) if is_late else Failure.of_exit(code, self.limit)
+        how = Failure(TIMED_OUT, number=self.limit) if is_late else Failure.of_exit(code, 0)
         self._ends[name] = record, how
         self._merge_recorded(name)
         if record is not None and record.inside:

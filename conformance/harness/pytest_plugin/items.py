@@ -32,28 +32,41 @@ def narrow(item: pytest.Item, judged: Any) -> None:
 
 def own_test(found: Any, item: pytest.Item, seed: str | None) -> Callable[..., None]:
     """The test of a property for the cell of an item, with a seed of its own if the run has one."""
-    from conformance.harness.findings.recorder import node as node_of
     from conformance.harness.property import derived_seed
 
     node = item.nodeid.rpartition("::")[2]
     test = found.test(cell_of(item), seed=None if seed is None else derived_seed(int(seed), node))
-    return _that_asks(test, node_of(found.name, cell_of(item), found.module))
+    return _that_asks(test, node_of_item(item))
+
+
+def node_of_item(item: pytest.Item) -> str:
+    """The name of a property's test for its cell."""
+    from conformance.harness.findings.recorder import node as node_of
+
+    found = property_of(item)
+    return node_of(found.name, cell_of(item), found.module)
 
 
 def _that_asks(test: Callable[..., None], node: str) -> Callable[..., None]:
     """A test that is skipped where it compared nothing, because nothing could be asked of the subject."""
-    from conformance.harness import session
 
     def asking(**arguments: object) -> None:
         test(**arguments)
-        here = session.current()
-        if why := here.nothing_asked(node):
-            del here.recorder.tallies[node]
-            pytest.skip(f"{NOT_ASKED}: {why}")
+        skip_if_not_asked(node)
 
     functools.update_wrapper(asking, test)
     asking.__dict__.pop("__wrapped__", None)
     return asking
+
+
+def skip_if_not_asked(node: str) -> None:
+    """Skips a test that compared nothing, because nothing could be asked of the subject."""
+    from conformance.harness import session
+
+    here = session.current()
+    if why := here.nothing_asked(node):
+        del here.recorder.tallies[node]
+        pytest.skip(f"{NOT_ASKED}: {why}")
 
 
 def is_asked_for(item: pytest.Item, options: Any, cells: Sequence[str]) -> bool:

@@ -177,7 +177,7 @@ def read(
         raise OptionError(f"--case: {parsed.dtype} is none of --dtype {', '.join(dtypes)}; leave --dtype out")
     if cell and cell not in axes["cells"]:
         raise OptionError(f"--case: {cell} is none of --cell {', '.join(cells)}; leave --cell out")
-    if parsed is not None and cell and (outside := judged.statement(cell).refusal(parsed.on(cell))):
+    if parsed is not None and cell in judged.stated and (outside := judged.stated[cell].refusal(parsed.on(cell))):
         raise OptionError(f"--case: {judged.name} states {outside}; change the case, or what it states")
     if parsed is not None and not like and (why := unfitting(parsed, [cell] if cell else axes["cells"])):
         raise OptionError(f"--case: {why}")

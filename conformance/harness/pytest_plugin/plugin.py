@@ -25,8 +25,10 @@ from conformance.harness.pytest_plugin.items import (
     is_asked_for,
     lack_of,
     narrow,
+    node_of_item,
     own_test,
     property_of,
+    skip_if_not_asked,
 )
 from conformance.harness.pytest_plugin.left_out import reason_for
 
@@ -260,6 +262,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         here.cut_short = True
         pytest.skip(NOT_IN_TIME)
     found.check(cell_of(pyfuncitem), options.case)
+    skip_if_not_asked(node_of_item(pyfuncitem))
     return True
 
 

@@ -21,6 +21,7 @@ FORBIDDEN = {
     "strategies/case.py": "import torch",
     "strategies/axes.py": "import conformance.clauses",
     f"{HARNESS}/cells.py": "import conformance.harness.execution.failure",
+    f"{HARNESS}/foreign_text.py": "import conformance.harness.execution.failure",
     f"{HARNESS}/execution/failure.py": "import conformance.harness.findings.recorder",
     f"{HARNESS}/findings/recorder.py": "import conformance.harness.support",
     f"{HARNESS}/support.py": "import conformance.harness.checks.ratios",
@@ -56,6 +57,7 @@ FORBIDDEN = {
 
 LAYERS = {"pytest_plugin", "api", "replay", "property", "observe", "session", "isolation", "checks", "support"}
 LAYERS |= {
+    "foreign_text",
     "documented",
     "state_dicts",
     "localiser",

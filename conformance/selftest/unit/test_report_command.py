@@ -46,7 +46,7 @@ def test_usage_error_is_one_line_with_exit_code_4(arguments, said, capsys):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("os._exit(9)", "importing has to work first, and its process ended the process with exit code 9"),
+        ("os._exit(9)", "importing has to work first, and its process ended with exit code 9"),
         (
             'raise OSError("no\\n\\x1b[31mluck")',
             "importing broken has to work first, and raises OSError: no \\x1b[31mluck",

@@ -125,6 +125,8 @@ class ProblemRequest(Request[Seen]):
 
     def unstated(self, subject: Subject) -> str:
         """What of the subject's statement the request is outside of, in words; "" if of nothing."""
+        if not subject.stated:
+            return ""
         refusals = (
             subject.statement(one.architecture.name).refusal(one, self.is_differentiated) for one in self.problems()
         )

@@ -178,6 +178,13 @@ def _named() -> dict[str, Property]:
     return {tested.name: tested for tested in properties()}
 
 
+def clause_of(node: str) -> str:
+    """The clause of a property's node; "" where there is no such property."""
+    name, _, rest = node.partition("[")
+    values = [f"{name}[{rest.rstrip(']').partition('-')[2]}]", name]
+    return next((_named()[one].clause.id for one in values if one in _named()), "")
+
+
 def what_deviates(finding: Finding) -> tuple[str, ...]:
     """What tells findings apart that need nothing of their cases: words that are the same for one cause."""
     case = case_of(finding)

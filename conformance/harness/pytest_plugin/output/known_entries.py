@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ import torch
 from conformance.harness.execution import machine
 from conformance.harness.execution.routes import ROUTES
 from conformance.harness.execution.subject import TORCH_NN
-from conformance.harness.findings.known import Signature, admits
+from conformance.harness.findings.known import NEWER_THAN_ALL, Signature, admits
 from conformance.harness.findings.recorder import PASSED, SEPARATOR
 from conformance.harness.findings.rendering import counted
 from conformance.harness.foreign_text import one_line, piece
-from conformance.harness.pytest_plugin.output.causes import Cause, needs_of
+from conformance.harness.pytest_plugin.command_line import usage_error
+from conformance.harness.pytest_plugin.output.causes import Cause, clause_of, needs_of
 from conformance.harness.pytest_plugin.output.report import Report
 from strategies import Case, parse
 from strategies.axes import DTYPES, LAYOUT_WORDS, MEMORY
@@ -76,7 +77,7 @@ def conditions(failing: Sequence[Looked]) -> Iterator[Condition]:
             yield Condition(flag, str(values.pop()).lower())
     for name, every in (("dtype", DTYPES), ("memory", MEMORY)):
         values = {getattr(case, name) for case in cases}
-        if len(values) < len(every) and (len(cases) >= MANY or "float32" not in values | {"contiguous"} & values):
+        if len(values) < len(every) and (len(cases) >= MANY or not values & {"float32", "contiguous"}):
             yield Condition(name, [value for value in every if value in values])
     for size in SIZES:
         least = min(getattr(case, size) for case in cases)
@@ -86,7 +87,9 @@ def conditions(failing: Sequence[Looked]) -> Iterator[Condition]:
 
 def narrowest(failing: Sequence[Looked], passed: Sequence[Looked]) -> list[Condition] | None:
     """The fewest conditions that hold for every failing case and for few that passed; None where there are none."""
-    left, chosen, possible = list(passed), list[Condition](), list(conditions(failing))
+    possible = list(conditions(failing))
+    chosen = [one for one in possible if one.key == "cell"]  # also where nothing passed
+    left = [looked for looked in passed if all(one.holds(looked) for one in chosen)]
     while left and len(left) >= MOST_PASSED * len(passed):
         free = [one for one in possible if one.key not in {other.key for other in chosen}]
         best = min(free, key=lambda one: sum(map(one.holds, left)), default=None)
@@ -122,7 +125,7 @@ class Entry:
             "also": [list(signature) for signature in self.signatures[1:]],
             "test": first.test,
             "case": first.case,
-            "torch": f"=={machine.release()}.*",
+            "torch": f"=={machine.release()}.*" if machine.build().has_version else f">={NEWER_THAN_ALL}",
             "tracker": "none, written by --write-known",
         }
         lines = [f"{key} = {_value(value)}" for key, value in rows.items() if value != []]
@@ -166,11 +169,17 @@ def _may_be_of(cause: Cause, looked: Looked) -> bool:
 def _entry(cause: Cause, seen: Sequence[tuple[Signature, Looked]], cases: dict[str, list[str]]) -> Entry:
     own = [(one.signature, _parsed(one.case)) for one in cause.findings if one.case]
     failing = [looked for _, looked in (*own, *seen)]
-    nodes = {one.node for one in cause.findings}
-    passed = [_parsed(line) for node in nodes for line in cases.get(SEPARATOR.join((node, PASSED)), ())]
+    clauses = {one.clause for one in cause.findings}
+    passed = [_parsed(line) for place, lines in cases.items() if _passed_of(place, clauses) for line in lines]
     others = {*(one.signature for one in cause.findings), *(signature for signature, _ in seen)}
     first = cause.simplest.signature
     return Entry(cause, (first, *sorted(others - {first})), narrowest(failing, passed) if failing else [])
+
+
+def _passed_of(place: str, clauses: Collection[str]) -> bool:
+    """Whether a place of `Recorder.cases` holds cases that passed in a property of these clauses."""
+    node, _, outcome = place.partition(SEPARATOR)
+    return outcome == PASSED and clause_of(node) in clauses
 
 
 def _parsed(line: str) -> Looked:
@@ -183,7 +192,7 @@ def text_of(report: Report, made: Sequence[Entry]) -> str:
     subject = report.session.subject.name
     kept = [entry for entry in made if entry.where is not None]
     blocks = [entry.text(number, subject) for number, entry in enumerate(kept, 1)]
-    return "\n\n".join([f"{HEAD}\n# torch {torch.__version__}, {one_line(subject)}", *blocks]) + "\n"
+    return "\n\n".join([f"{HEAD}\n# torch {piece(torch.__version__)}, {one_line(subject)}", *blocks]) + "\n"
 
 
 class KnownFile:
@@ -222,9 +231,9 @@ def install(config: pytest.Config, report: Report) -> None:
         return
     path = config.invocation_params.dir / given
     if path.suffix != SUFFIX:
-        raise pytest.UsageError(f"--write-known {piece(given)}: the name of the file ends in .toml")
+        raise usage_error(f"--write-known {piece(given)}: the name of the file ends in .toml")
     if path.exists() or path.is_symlink():
-        raise pytest.UsageError(f"--write-known {piece(given)}: it exists; name a new file, none is overwritten")
+        raise usage_error(f"--write-known {piece(given)}: it exists; name a new file, none is overwritten")
     if not path.parent.is_dir():
-        raise pytest.UsageError(f"--write-known {piece(given)}: no such folder; make it first")
+        raise usage_error(f"--write-known {piece(given)}: no such folder; make it first")
     config.pluginmanager.register(KnownFile(path, report), "conformance-known-file")

@@ -27,8 +27,8 @@ def an_interpreter(folder, instead):
 @pytest.mark.parametrize(
     ("instead", "words"),
     [
-        ("exit 3", "the server of child processes has gone: ended the process with exit code 3"),
-        ("kill -9 $$", "the server of child processes has gone: killed by signal 9 (SIGKILL)"),
+        ("exit 3", "the server of child processes has gone: it ended with exit code 3"),
+        ("kill -9 $$", "the server of child processes has gone: it was killed by signal 9 (SIGKILL)"),
         ("exec sleep 60", "the server of child processes is silent for 0.5 s"),
     ],
 )

@@ -51,7 +51,7 @@ PASSED = tuple(f"v1 lstm i{n} h{n} t{n} float32 seed={n}" for n in range(1, 12))
 def test_conditions_are_the_fewest_that_hold_for_every_failing_case_and_few_others():
     failing = [looked("v1 lstm i1 h1 t1 unb float32"), looked("v1 gru i3 h2 t2 unb bi float64")]
     where = narrowest(failing, [looked(line) for line in PASSED])
-    assert [(one.key, one.value) for one in where or ()] == [("layout", "unb")]
+    assert [(one.key, one.value) for one in where or ()] == [("cell", ["lstm", "gru"]), ("layout", "unb")]
 
 
 def test_no_condition_is_made_up_where_none_tells_failing_from_passed_cases():
@@ -61,7 +61,7 @@ def test_no_condition_is_made_up_where_none_tells_failing_from_passed_cases():
 def test_sizes_that_every_failing_case_has_are_a_condition():
     failing = [looked("v1 lstm i1 h1 t1 n9 float32"), looked("v1 lstm i1 h1 t1 n12 float32")]
     where = narrowest(failing, [looked(line) for line in PASSED])
-    assert [(one.key, one.value) for one in where or ()] == [("batch_size", ">=9")]
+    assert [(one.key, one.value) for one in where or ()] == [("cell", ["lstm"]), ("batch_size", ">=9")]
 
 
 def test_file_has_an_entry_for_each_cause_that_covers_its_findings_and_no_others(tmp_path):
