@@ -173,7 +173,16 @@ def _recursion_limit() -> str:
     return f"recursion limit {found}"
 
 
-_HAS_OLD_AUTOCAST = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 4)
+def _has_old_autocast() -> bool:
+    """Whether autocast has a function for each device, as before 2.4."""
+    try:
+        torch.is_autocast_enabled("cpu")
+    except TypeError:
+        return True
+    return False
+
+
+_HAS_OLD_AUTOCAST = _has_old_autocast()
 
 _SETTINGS: tuple[Callable[[], str], ...] = (
     _inference_mode,
