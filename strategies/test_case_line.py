@@ -315,3 +315,8 @@ def test_any_near_miss_is_read_or_refused_with_a_case_error(words):
 def test_any_slip_of_the_keyboard_is_read_or_refused_with_a_case_error(case, cell, place, character):
     line = case.line(cell)
     assert is_read_or_refused(line[:place] + character + line[place + 1 :])
+
+
+def test_word_that_is_given_twice_is_answered_with_the_remedy():
+    with pytest.raises(CaseError, match="word 4 .*: cell is given already; leave it out"):
+        parse("v1 gru i1 gru")

@@ -25,7 +25,8 @@ import torch
 from hypothesis import strategies as st
 
 from conformance.harness import session
-from conformance.harness.execution.subject import Subject
+from conformance.harness.execution import subject
+from conformance.harness.execution.subject import Subject, SubjectError
 from conformance.harness.findings import known
 from conformance.harness.foreign_text import MOST, say
 from conformance.harness.models import inventory
@@ -35,15 +36,22 @@ from conformance.harness.pytest_plugin import options
 from conformance.harness.pytest_plugin.command_line import OPTIONS
 from conformance.harness.pytest_plugin.output.report import findings_of
 from conformance.harness.session import Session
+from conformance.judging.entries import read as read_entries
+from conformance.judging.errors import JudgeError
+from conformance.judging.recorded_call import of_entries
 from conformance.results.files import ResultsError
 from conformance.results.files import load as load_results
 from conformance.selftest.arguments import Parser, end_with
-from strategies import Case, CaseError, parse
+from conformance.selftest.public_questions import entries, save
+from strategies import Case, CaseError, parse, stated
 
 ROOT = Path(__file__).parents[3]
 
 LIMIT_SECONDS = 10.0
 """The longest that one input may take in process."""
+
+PROGRAM_SECONDS = 120.0
+"""The longest that a whole program may take: it imports torch first."""
 
 REMEDY = re.compile(
     r"; |: give |one of|such as|leave|see |begins with|it has|there is|between|must be|present:|or left out|no other|"
@@ -53,7 +61,7 @@ REMEDY = re.compile(
 
 ACCEPTED, REFUSED, FOUND, UNEXPLAINED = "accepted", "refused", "found", "unexplained"
 
-REFUSALS = (options.OptionError, known.KnownError, LikeError, ResultsError, CaseError)
+REFUSALS = (options.OptionError, known.KnownError, LikeError, ResultsError, CaseError, JudgeError, SubjectError)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def wrong_with(line: str) -> str:
     return "" if REMEDY.search(line) else "no remedy"
 
 
-def tried(look: Callable[[], str]) -> Outcome:
+def tried(look: Callable[[], str], most_seconds: float = LIMIT_SECONDS) -> Outcome:
     """What a look at one input comes to; `look` returns the outcome's name."""
     began = time.perf_counter()
     try:
@@ -84,7 +92,7 @@ def tried(look: Callable[[], str]) -> Outcome:
     except Exception as error:
         name, why = UNEXPLAINED, f"{type(error).__name__}: {error}"
     took = time.perf_counter() - began
-    return Outcome(UNEXPLAINED, f"it took {took:.1f} s") if took > LIMIT_SECONDS else Outcome(name, why)
+    return Outcome(UNEXPLAINED, f"it took {took:.1f} s") if took > most_seconds else Outcome(name, why)
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -237,7 +245,7 @@ def look_at_program(given: tuple[str, str]) -> str:
     is_flag = OPTIONS[name].get("action") == "store_true"
     command = [sys.executable, *PROGRAM, *SETTINGS, f"--{name}" if is_flag else f"--{name}={value}"]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=120, check=False
+        command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=PROGRAM_SECONDS, check=False
     )
     shown = done.stdout + done.stderr
     if done.returncode not in (0, 1, 4, 5) or "Traceback (most" in shown or "INTERNALERROR" in shown:
@@ -245,10 +253,51 @@ def look_at_program(given: tuple[str, str]) -> str:
     return REFUSED if done.returncode == 4 else ACCEPTED
 
 
+def npz() -> bytes:
+    """A file that can be judged."""
+    torch.manual_seed(0)
+    module, x = torch.nn.GRU(2, 2), torch.randn(2, 1, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "call.npz")
+        with torch.no_grad():
+            save(path, entries(module, x, {"output": module(x)[0]}))
+        return path.read_bytes()
+
+
+@st.composite
+def spliced(draw: Any, valid: bytes) -> bytes:
+    """Bytes of which some are left out or replaced."""
+    data = valid
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        data = data[:at] + draw(st.binary(max_size=8)) + data[at + draw(st.integers(0, 12)) :]
+    return data
+
+
+def call_of(path: Path) -> None:
+    """Reads a call to be judged. Raises JudgeError."""
+    of_entries(read_entries(path))
+
+
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(stated.LIMITS) | TEXTS, inner),
+    max_leaves=5,
+)
+STATEMENTS = st.dictionaries(st.sampled_from(stated.KEYS) | TEXTS | st.integers(), VALUE, max_size=3) | VALUE
+
+
+def look_at_statement(statement: object) -> str:
+    """Reads what a GRU states of itself."""
+    given = type("GRU", (torch.nn.GRU,), {subject.STATEMENT: statement})
+    subject.of(given, ["gru"])
+    return ACCEPTED
+
+
 INVENTORIES = mutated([f'[modules]\n"a.b" = "{line}"\n' for line in CASES[:5]] + list(NESTED))
 KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], str], int]] = {
-    "option values": (GIVEN, look_at_option, 20),
-    "case lines": (mutated(CASES) | TEXTS, look_at_case, 20),
+    "option values": (GIVEN, look_at_option, 15),
+    "case lines": (mutated(CASES) | TEXTS, look_at_case, 15),
     "known files": (
         of_bytes(mutated([f"[[deviation]]\n{one}" for one in SHIPPED] + list(NESTED))),
         look_at_file(known.load, ".toml"),
@@ -260,6 +309,12 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], str], int]] = {
         look_at_file(load_results, ".json"),
         5,
     ),
+    "calls to be judged": (
+        st.deferred(lambda: spliced(npz()) | st.binary(max_size=200)),
+        look_at_file(call_of, ".npz"),
+        5,
+    ),
+    "statements": (STATEMENTS, look_at_statement, 5),
     "results of subjects": (RETURNED, look_at_subject, 15),
 }
 """Kinds of inputs in process: what draws them, what looks at one, and their share in percent."""
@@ -293,7 +348,8 @@ def trials(count: int, seed: int, with_programs: bool = True) -> Iterator[tuple[
     programs = {"programs": (ARGUMENTS, look_at_program, PROGRAMS_PERCENT)} if with_programs else {}
     for kind, (strategy, look, percent) in (KINDS | programs).items():
         for given in drawn(strategy, max(1, count * percent // 100), derived_seed(seed, kind)):
-            yield kind, given, tried(lambda look=look, given=given: look(given))  # type: ignore[misc]
+            most = LIMIT_SECONDS if kind in KINDS else PROGRAM_SECONDS
+            yield kind, given, tried(lambda look=look, given=given: look(given), most)  # type: ignore[misc]
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
