@@ -92,7 +92,7 @@ def tried(look: Callable[[], str], most_seconds: float = LIMIT_SECONDS) -> Outco
     except Exception as error:
         name, why = UNEXPLAINED, f"{type(error).__name__}: {error}"
     took = time.perf_counter() - began
-    return Outcome(UNEXPLAINED, f"it took {took:.1f} s") if took > most_seconds else Outcome(name, why)
+    return Outcome(UNEXPLAINED, why or f"it took {took:.1f} s") if took > most_seconds else Outcome(name, why)
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
