@@ -438,7 +438,7 @@ def read(text: str) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in OPERATIONS]:
         raise ValueError(f"no such operation, {unknown[0][:40]!r}; one of " + ", ".join(OPERATIONS))
     if len(names) > MOST_OPERATIONS:
-        raise ValueError(f"at most {MOST_OPERATIONS} operations are done")
+        raise ValueError(f"at most {MOST_OPERATIONS} operations are done; leave some out")
     return names
 
 

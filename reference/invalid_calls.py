@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 UP, DOWN = "+1", "-1"
 BY_ONE = (UP, DOWN)
@@ -172,13 +173,18 @@ def spoils(place: str) -> tuple[str, ...]:
     return tuple(place + how for how in PLACES[place])
 
 
+MOST_LISTED = 12
+"""The places that are named, the nearest first, where there is none of a name: a line with all of them is cut."""
+
+
 def read(text: str) -> Spoil:
-    """What a word of a case line says is spoilt. Raises ValueError, which gives the accepted values."""
+    """What a word of a case line says is spoilt. Raises ValueError, which gives the nearest accepted values."""
     match = re.fullmatch(r"(?:(\w+)\.)?(\w+)\.([a-z]+)([+=-].*)?", text)
     called, argument, aspect, how = match.groups(default="") if match else ("", "", "", "")
     spoil = Spoil(argument, aspect, how, called)
     if spoil.place not in PLACES:
-        raise ValueError("no such place; one of " + ", ".join(PLACES))
+        nearest = get_close_matches(spoil.place or text, PLACES, MOST_LISTED) or [*PLACES][:MOST_LISTED]
+        raise ValueError(f"no such place; one of {', '.join(nearest)}, or of {len(PLACES) - len(nearest)} others")
     if spoil.how not in PLACES[spoil.place]:
         raise ValueError(f"{spoil.place} is spoilt by one of " + ", ".join(spoils(spoil.place)))
     return spoil

@@ -59,7 +59,7 @@ def parse(line: str) -> tuple[Case, str]:
         if name == "layout" and value not in found.get(name, ()):  # type: ignore[operator]
             found[name] = (*found.get(name, ()), value)  # type: ignore[misc]
         elif name in found:
-            raise CaseError(f"word {place} of the case line, {_shown(word)}: {name} is given already")
+            raise CaseError(f"word {place} of the case line, {_shown(word)}: {name} is given already; leave it out")
         else:
             found[name] = value
     cell = str(found.pop("cell", ""))

@@ -182,7 +182,9 @@ def test_malformed_word_is_named_with_its_place_and_what_would_do(word, remedy):
 def test_word_that_sets_a_field_again_is_named(words, twice):
     with pytest.raises(CaseError) as caught:
         parse(f"v1 {words}")
-    assert str(caught.value) == f"word 4 of the case line, {words.split()[-1]!r}: {twice} is given already"
+    assert (
+        str(caught.value) == f"word 4 of the case line, {words.split()[-1]!r}: {twice} is given already; leave it out"
+    )
 
 
 @pytest.mark.parametrize("start", ["", "x", "i", "v1", "cpu", "fill=", "seed="])

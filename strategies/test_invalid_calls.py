@@ -55,3 +55,9 @@ def test_valid_families_hold_no_invalid_call_and_draw_none():
 
 def test_single_steps_may_be_spoilt():
     assert parse("v1 gru_cell i1 h1 t1 bad=input.rank-1")[0].spoil == "input.rank-1"
+
+
+def test_place_that_there_is_not_is_answered_with_the_nearest_on_a_line_that_is_not_cut():
+    with pytest.raises(ValueError, match=r"one of pack_sequence\.sequences") as refused:
+        read("pack_sequence.sequence-dtype=other")
+    assert len(str(refused.value)) < 500

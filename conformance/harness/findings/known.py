@@ -5,7 +5,6 @@ An entry's `where` is data, never evaluated: field = value, a list of values, or
 
 from __future__ import annotations
 
-import stat
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from conformance.clauses import AMBER, CLAUSES, RED, REMARK
+from conformance.harness import bounded_files
 from conformance.harness.findings.known_values import permitted
 from conformance.harness.findings.recorder import Finding
 from conformance.harness.foreign_text import MOST, one_line, piece
@@ -32,8 +32,6 @@ SHIPPED = Path(__file__).parents[2] / "known.toml"
 REQUIRED = ("id", "severity", "clause", "field", "kind", "test", "case", "torch", "tracker")
 TEXTS = ("elsewhere", "with_cpu_flag", "without_cpu_flag", "note", "owner", "reason")
 NAN = "nan"
-LARGEST_FILE = 1_000_000
-"""The most bytes of a file; the one of this suite has 40,000."""
 OPTIONAL = ("where", "expires", "also", *TEXTS)
 
 Signature = tuple[str, str, str]
@@ -132,9 +130,11 @@ def load(path: Path) -> tuple[Known, ...]:
     """The entries of a file. Raises KnownError."""
     shown = piece(path)
     try:
-        data = tomllib.loads(_text_of(path))
+        data = tomllib.loads(bounded_files.text_of(path))
     except OSError as error:
         raise KnownError(f"{shown}: {error.strerror}; name a file of known deviations") from None
+    except bounded_files.NotBounded as refused:
+        raise KnownError(f"{shown}: {refused}; name a file of known deviations") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         why = "its values lie too deep in one another" if isinstance(error, RecursionError) else one_line(str(error))
         raise KnownError(f"{shown}: {why}; see conformance/known.toml for the form") from None
@@ -143,29 +143,16 @@ def load(path: Path) -> tuple[Known, ...]:
         raise KnownError(f"{shown}: a file of known deviations has [[deviation]] tables and nothing else")
     known = tuple(_entry(path, n, entry) for n, entry in enumerate(entries, 1))
     if len({entry.id for entry in known}) != len(known):
-        raise KnownError(f"{shown}: two entries have the same id")
+        raise KnownError(f"{shown}: two entries have the same id; give one another")
     return known
-
-
-def _text_of(path: Path) -> str:
-    """The text of a regular file that is not too large: nothing else is opened, for it may never end.
-
-    Raises KnownError, OSError and UnicodeDecodeError.
-    """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise KnownError(f"{piece(path)}: not a regular file; name a file of known deviations")
-    if found.st_size > LARGEST_FILE:
-        raise KnownError(f"{piece(path)}: larger than {LARGEST_FILE:,} bytes; name a file of known deviations")
-    return path.read_text(encoding="utf-8")
 
 
 def _entry(path: Path, number: int, entry: Any) -> Known:
     where = f"{piece(path)}: entry {number}"
     if not isinstance(entry, dict):
-        raise KnownError(f"{where} is not a table")
+        raise KnownError(f"{where} is not a table; write it as [[deviation]]")
     if missing := [name for name in REQUIRED if not isinstance(entry.get(name), str)]:
-        raise KnownError(f"{where} lacks {missing[0]} (text)")
+        raise KnownError(f"{where} lacks {missing[0]} (text); an entry has {', '.join(REQUIRED)}")
     where = f"{where}, {piece(entry['id'])}"
     if extra := set(entry) - {*REQUIRED, *OPTIONAL}:
         raise KnownError(f"{where}: no such key: {piece(min(extra))}; leave it out")

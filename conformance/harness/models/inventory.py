@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from conformance.harness import bounded_files
 from conformance.harness.foreign_text import one_line, piece
 from conformance.harness.models.loading import LikeError
 from conformance.harness.models.modules import LeftOut
@@ -42,15 +43,13 @@ def read(path: Path) -> list[Configuration]:
     """The configurations of an inventory. Raises LikeError, which names the entry."""
     shown = piece(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LikeError(
-            f"{shown}: {error.strerror}; name a file that `python -m conformance inventory` wrote"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LikeError(
-            f"{shown}: {one_line(str(error))}; write it again with `python -m conformance inventory`"
-        ) from None
+        data = tomllib.loads(bounded_files.text_of(path))
+    except (OSError, bounded_files.NotBounded) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise LikeError(f"{shown}: {why}; name a file that `python -m conformance inventory` wrote") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = "its values lie too deep in one another" if isinstance(error, RecursionError) else one_line(str(error))
+        raise LikeError(f"{shown}: {why}; write it again with `python -m conformance inventory`") from None
     entries = data.get(TABLE)
     if not isinstance(entries, dict) or not entries or set(data) - {TABLE}:
         raise LikeError(f"{shown}: an inventory has a table [{TABLE}] with a case line for each module, nothing else")

@@ -224,3 +224,15 @@ def assert_refused(folder, text, said):
     assert message.startswith(f"{path}: entry 1, mine: ")
     assert said in message
     assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [("deviation = [1]", "write it as [[deviation]]"), ("[[deviation]]\nid = 'a'", "; an entry has id, severity, ")],
+)
+def test_an_entry_that_is_none_or_lacks_a_key_is_answered_with_the_remedy(text, remedy, tmp_path):
+    path = tmp_path / "k.toml"
+    path.write_text(text)
+    with pytest.raises(KnownError) as refused:
+        load(path)
+    assert remedy in str(refused.value)

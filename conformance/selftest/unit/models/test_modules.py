@@ -292,3 +292,13 @@ def test_weights_of_equal_modules_are_all_kept_and_equal_ones_once():
     assert armed.weights.arrays["weight"].tolist() == [2.0, 2.0]
     assert models.option("rnn", armed.weights) == "--like b"
     assert models.option("rnn") == "--like a"
+
+
+def test_inventory_that_is_nested_or_too_large_or_no_regular_file_is_refused_in_a_line(tmp_path):
+    path = tmp_path / "m.toml"
+    for text, said in ((f"a = {'[' * 5000}{']' * 5000}", "too deep"), ("#" * 1_000_001, "larger than 1,000,000 bytes")):
+        path.write_text(text)
+        with pytest.raises(LikeError, match=said):
+            read(path)
+    with pytest.raises(LikeError, match="not a regular file; name a file that"):
+        read(tmp_path)
