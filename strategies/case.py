@@ -89,6 +89,23 @@ class Case:
         return list(self.lengths) != sorted(self.lengths, reverse=True)
 
     @property
+    def states(self) -> bool:
+        """Whether initial states are passed."""
+        return "nohx" not in self.layout
+
+    @property
+    def bias(self) -> bool:
+        return "nobias" not in self.layout
+
+    @property
+    def batch_first(self) -> bool:
+        return "bf" in self.layout
+
+    @property
+    def unbatched(self) -> bool:
+        return "unb" in self.layout
+
+    @property
     def projection(self) -> bool:
         return bool(self.proj_size)
 

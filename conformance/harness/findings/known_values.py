@@ -30,7 +30,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "layout": LAYOUT_WORDS,
     "history": tuple(OPERATIONS),
     "spoil": tuple(word for place in PLACES for word in spoils(place)),
-    "bidirectional": FLAGS,
+    **dict.fromkeys(("bidirectional", "states", "bias", "batch_first", "unbatched"), FLAGS),
     "packed": FLAGS,
     "unsorted": FLAGS,
 }

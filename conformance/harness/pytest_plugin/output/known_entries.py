@@ -27,7 +27,7 @@ from conformance.harness.pytest_plugin.command_line import usage_error
 from conformance.harness.pytest_plugin.output.causes import Cause, clause_of, needs_of
 from conformance.harness.pytest_plugin.output.report import Report
 from strategies import Case, parse
-from strategies.axes import DTYPES, LAYOUT_WORDS, MEMORY
+from strategies.axes import DTYPES, MEMORY
 from strategies.case import CELLS
 
 SUFFIX = ".toml"
@@ -37,6 +37,10 @@ MOST_PASSED = 0.1
 
 MANY = 8
 """From so many failing cases on it counts that none of them has a property."""
+
+FLAGS = dict.fromkeys(("packed", "unsorted", "bidirectional", "batch_first", "unbatched"), False)
+FLAGS |= dict.fromkeys(("states", "bias"), True)
+"""What a case has or has not, and which of both is usual."""
 
 SIZES = ("num_layers", "batch_size", "steps", "hidden_size", "input_size", "proj_size")
 
@@ -68,13 +72,12 @@ def conditions(failing: Sequence[Looked]) -> Iterator[Condition]:
     cells = {cell for cell, _ in failing}
     if len(cells) < len(CELLS):
         yield Condition("cell", [name for name in CELLS if name in cells])
-    for word in LAYOUT_WORDS:
-        if all(word in case.layout for case in cases):
-            yield Condition("layout", word)
-    for flag in ("packed", "unsorted", "bidirectional"):
+    for flag, usual in FLAGS.items():
         values = {getattr(case, flag) for case in cases}
-        if values == {True} or (values == {False} and len(cases) >= MANY):
+        if values == {not usual} or (values == {usual} and len(cases) >= MANY):
             yield Condition(flag, str(values.pop()).lower())
+    if all("drop" in case.layout for case in cases):
+        yield Condition("layout", "drop")
     for name, every in (("dtype", DTYPES), ("memory", MEMORY)):
         values = {getattr(case, name) for case in cases}
         if len(values) < len(every) and (len(cases) >= MANY or not values & {"float32", "contiguous"}):

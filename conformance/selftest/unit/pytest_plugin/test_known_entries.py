@@ -51,7 +51,7 @@ PASSED = tuple(f"v1 lstm i{n} h{n} t{n} float32 seed={n}" for n in range(1, 12))
 def test_conditions_are_the_fewest_that_hold_for_every_failing_case_and_few_others():
     failing = [looked("v1 lstm i1 h1 t1 unb float32"), looked("v1 gru i3 h2 t2 unb bi float64")]
     where = narrowest(failing, [looked(line) for line in PASSED])
-    assert [(one.key, one.value) for one in where or ()] == [("cell", ["lstm", "gru"]), ("layout", "unb")]
+    assert [(one.key, one.value) for one in where or ()] == [("cell", ["lstm", "gru"]), ("unbatched", "true")]
 
 
 def test_no_condition_is_made_up_where_none_tells_failing_from_passed_cases():
