@@ -8,7 +8,7 @@ from conformance.selftest.faults.catalogue import faults
 FAULT = next(fault for fault in faults() if fault.name == "gru-swaps-z-and-1-z")
 BOUNDS = "test_results_lie_within_their_error_bound[gru]"
 LATER = "test_results_do_not_hang_on_what_requires_a_gradient[gru]"
-UNHARMED = "test_parameters_have_the_documented_names_order_and_shapes[gru]"
+UNHARMED = "test_parameters_have_the_documented_names_and_shapes[gru]"
 
 
 @pytest.fixture(autouse=True)

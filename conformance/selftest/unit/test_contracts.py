@@ -22,6 +22,7 @@ FORBIDDEN = {
     "strategies/axes.py": "import conformance.clauses",
     f"{HARNESS}/cells.py": "import conformance.harness.execution.failure",
     f"{HARNESS}/foreign_text.py": "import conformance.harness.execution.failure",
+    f"{HARNESS}/bounded_files.py": "import conformance.harness.execution.failure",
     f"{HARNESS}/execution/failure.py": "import conformance.harness.findings.recorder",
     f"{HARNESS}/findings/recorder.py": "import conformance.harness.support",
     f"{HARNESS}/support.py": "import conformance.harness.checks.ratios",
@@ -58,6 +59,7 @@ FORBIDDEN = {
 LAYERS = {"pytest_plugin", "api", "replay", "property", "observe", "session", "isolation", "checks", "support"}
 LAYERS |= {
     "foreign_text",
+    "bounded_files",
     "documented",
     "state_dicts",
     "localiser",

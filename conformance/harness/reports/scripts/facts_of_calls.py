@@ -81,10 +81,11 @@ def _strides(finding: Finding, seen: Observation) -> list[str] | None:
 
 
 def _parameters(finding: Finding, seen: Observation) -> list[str] | None:
-    if finding.kind not in ("names, order and shapes", MISMATCHED):
+    if finding.kind not in ("names and shapes", MISMATCHED):
         return None
-    documented = list(seen.problem.architecture.parameter_shapes().items())
-    return [*BareCall.of_finding(finding, seen, CONSTRUCTOR).lines(), f"expected = {documented}", f"got = {PARAMETERS}"]
+    documented = sorted(seen.problem.architecture.parameter_shapes().items())
+    made = BareCall.of_finding(finding, seen, CONSTRUCTOR).lines()
+    return [*made, f"expected = {documented}", f"got = sorted({PARAMETERS})"]
 
 
 def _structure(finding: Finding, seen: Observation) -> list[str] | None:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conformance.commands.report import found_by
+from conformance.commands.report import found_by, recognised
 from conformance.harness import session
 from conformance.harness.execution import machine
 from conformance.harness.execution.subject import torch_nn
@@ -36,7 +36,7 @@ def test_example_is_what_its_case_gives(known):
     case, cell = parse(known.case)
     with session.nested(Session(torch_nn())) as here:
         found = next(one for one in found_by(here, tested, cell, case) if one.finding.signature == known.signature)
-        found = minimised(here, tested, cell, case, found)
+        found = recognised(here, found, minimised(here, tested, cell, case, found))
     where = folder_of(known)
     text = (where / folder.SCRIPT).read_text(encoding="utf-8")
     assert text == script(found)
