@@ -157,7 +157,7 @@ class Property:
         here.recorder.deviated(record.node, findings)
         if here.keeps_cases and record.case is not None:
             red = [one for one in findings if one.outcome == RED]
-            here.recorder.compared(record.node, record.case.line(record.cell), red)
+            here.recorder.compared(self.clause.id, record.node, record.case.line(record.cell), red)
         tally = here.recorder.tally(record.node)
         tally.cases += 1
         tally.elements += record.elements

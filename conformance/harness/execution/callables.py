@@ -23,6 +23,7 @@ DEFAULTS: Mapping[str, Any] = {
 """What an argument of a constructor means that is left out."""
 
 PLACE = ("device", "dtype")
+"""The last arguments of each constructor."""
 
 WEIGHTS = "weights"
 """The parameter of a function that takes all weights: a list of them, or one after the other as `*weights`."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,34 +28,46 @@ _kept: list[object] = []
 """Guards that hold while the process lives."""
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """A setting of PyTorch, NumPy or Python, of which the contract wants one value.
+
+    said      what was set, in words
+    suffices  whether another value does as well
+    """
+
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    wanted: Any
+    said: Callable[[Any], str]
+    suffices: Callable[[Any], bool] = lambda value: False
+
+    def put_right(self) -> str:
+        """Undoes what was set otherwise; returns it in words, "" where nothing was."""
+        value = self.read()
+        if value == self.wanted or self.suffices(value):
+            return ""
+        self.write(self.wanted)
+        return self.said(value)
+
+
 def put_right() -> tuple[str, ...]:
     """Undoes what was set otherwise, and returns it in words."""
-    return tuple(found for setting in _SETTINGS if (found := setting()))
+    found = [_leave_inference_mode(), *(setting.put_right() for setting in _SETTINGS)]
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 @contextmanager
 def restored() -> Iterator[None]:
     """Gives back in the end what `put_right` may undo in the block, as it was before."""
-    device, precision = torch.empty(0).device, torch.get_float32_matmul_precision()
-    grad, dtype, anomaly = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_anomaly_enabled()
-    exact, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    autocast, onednn = _is_autocast(), torch._C._get_mkldnn_enabled()
-    errors, depth, flushes = np.geterr(), sys.getrecursionlimit(), not sys.float_info.min / 2
+    before = [setting.read() for setting in _SETTINGS]
     try:
         with torch.inference_mode(False):  # so that no guard is entered that is never left
             yield
     finally:
-        torch.set_default_dtype(dtype)
-        torch.set_default_device(None if device.type == "cpu" else device)
-        torch.set_float32_matmul_precision(precision)
-        torch.use_deterministic_algorithms(exact, warn_only=warns)
-        torch.autograd.set_detect_anomaly(anomaly)
-        _set_autocast(autocast)
-        torch._C._set_mkldnn_enabled(onednn)
-        torch.set_flush_denormal(flushes)
-        np.seterr(**errors)
-        sys.setrecursionlimit(depth)
-        torch.set_grad_enabled(grad)
+        for setting, value in zip(_SETTINGS, before, strict=True):
+            if setting.read() != value:
+                setting.write(value)
 
 
 def modes() -> tuple[str, ...]:
@@ -63,14 +77,7 @@ def modes() -> tuple[str, ...]:
     return tuple(f"{length} torch {kind} mode{'s' if length > 1 else ''}" for kind, length in lengths if length)
 
 
-def _grad_mode() -> str:
-    if torch.is_grad_enabled():
-        return ""
-    torch.set_grad_enabled(True)
-    return "grad mode off"
-
-
-def _inference_mode() -> str:
+def _leave_inference_mode() -> str:
     if not torch.is_inference_mode_enabled():
         return ""
     guard = torch.inference_mode(False)
@@ -79,98 +86,13 @@ def _inference_mode() -> str:
     return "inference mode"
 
 
-def _default_dtype() -> str:
-    if (dtype := torch.get_default_dtype()) == torch.float32:
-        return ""
-    torch.set_default_dtype(torch.float32)
-    return f"default dtype {dtype}".replace("torch.", "")
-
-
 def _default_device() -> str:
-    if (device := torch.empty(0).device).type == "cpu":
-        return ""
-    torch.set_default_device(None)
-    return f"default device {device}"
+    device = torch.empty(0).device
+    return "cpu" if device.type == "cpu" else str(device)
 
 
-def _deterministic_algorithms() -> str:
-    if not torch.are_deterministic_algorithms_enabled():
-        return ""
-    torch.use_deterministic_algorithms(False)
-    return "deterministic algorithms"
-
-
-def _anomaly_mode() -> str:
-    if not torch.is_anomaly_enabled():
-        return ""
-    torch.autograd.set_detect_anomaly(False)
-    return "anomaly mode"
-
-
-def _autocast() -> str:
-    if not _is_autocast():
-        return ""
-    _set_autocast(False)
-    return "autocast"
-
-
-def _is_autocast() -> bool:
-    return torch.is_autocast_cpu_enabled() if _HAS_OLD_AUTOCAST else torch.is_autocast_enabled("cpu")
-
-
-def _set_autocast(enabled: bool) -> None:
-    if _HAS_OLD_AUTOCAST:
-        torch.set_autocast_cpu_enabled(enabled)
-    else:
-        torch.set_autocast_enabled("cpu", enabled)
-
-
-def _matmul_precision() -> str:
-    if (precision := torch.get_float32_matmul_precision()) == "highest":
-        return ""
-    torch.set_float32_matmul_precision("highest")
-    return f"float32 matmul precision {precision}"
-
-
-def _onednn_precision() -> str:
-    found = ""
-    for name in ("rnn", "matmul"):
-        part = getattr(torch.backends.mkldnn, name, None)
-        precision = getattr(part, "fp32_precision", "none")
-        if precision not in FULL_PRECISION:
-            part.fp32_precision = "ieee"  # type: ignore[union-attr]
-            found = f"oneDNN's precision {precision} for float32"
-    return found
-
-
-def _onednn() -> str:
-    if not torch.backends.mkldnn.is_available() or torch._C._get_mkldnn_enabled():
-        return ""
-    torch._C._set_mkldnn_enabled(True)
-    return "oneDNN off"
-
-
-def _denormals() -> str:
-    smallest = sys.float_info.min
-    if smallest / 2:
-        return ""
-    torch.set_flush_denormal(False)
-    return "flushing of denormals"
-
-
-def _numpy_errors() -> str:
-    if (found := np.geterr()) == NUMPY_ERRORS:
-        return ""
-    np.seterr(**NUMPY_ERRORS)  # type: ignore[arg-type]
-    differing = [f"{name}={found[name]}" for name in NUMPY_ERRORS if found[name] != NUMPY_ERRORS[name]]  # type: ignore[literal-required]
-    return f"numpy.seterr({', '.join(differing)})"
-
-
-def _recursion_limit() -> str:
-    if (found := sys.getrecursionlimit()) >= SHALLOWEST:
-        return ""
-    sys.setrecursionlimit(SHALLOWEST)
-    return f"recursion limit {found}"
+def _set_default_device(device: str) -> None:
+    torch.set_default_device(None if device == "cpu" else device)
 
 
 def _has_old_autocast() -> bool:
@@ -184,18 +106,74 @@ def _has_old_autocast() -> bool:
 
 _HAS_OLD_AUTOCAST = _has_old_autocast()
 
-_SETTINGS: tuple[Callable[[], str], ...] = (
-    _inference_mode,
-    _grad_mode,
-    _default_dtype,
-    _default_device,
-    _deterministic_algorithms,
-    _anomaly_mode,
-    _autocast,
-    _matmul_precision,
-    _onednn_precision,
-    _onednn,
-    _denormals,
-    _numpy_errors,
-    _recursion_limit,
+
+def _is_autocast() -> bool:
+    return torch.is_autocast_cpu_enabled() if _HAS_OLD_AUTOCAST else torch.is_autocast_enabled("cpu")
+
+
+def _set_autocast(enabled: bool) -> None:
+    if _HAS_OLD_AUTOCAST:
+        torch.set_autocast_cpu_enabled(enabled)
+    else:
+        torch.set_autocast_enabled("cpu", enabled)
+
+
+def _onednn_precision(name: str) -> _Setting:
+    """The precision of float32 in one part of oneDNN, where the release has such a setting."""
+    part = getattr(torch.backends.mkldnn, name, None)
+    return _Setting(
+        lambda: getattr(part, "fp32_precision", "none"),
+        lambda precision: setattr(part, "fp32_precision", precision),
+        "ieee",
+        lambda precision: f"oneDNN's precision {precision} for float32",
+        suffices=lambda precision: precision in FULL_PRECISION,
+    )
+
+
+def _numpy_errors(found: dict[str, str]) -> str:
+    differing = [f"{name}={found[name]}" for name in NUMPY_ERRORS if found[name] != NUMPY_ERRORS[name]]
+    return f"numpy.seterr({', '.join(differing)})"
+
+
+_SETTINGS = (
+    _Setting(torch.is_grad_enabled, torch.set_grad_enabled, True, lambda _: "grad mode off"),
+    _Setting(
+        torch.get_default_dtype,
+        torch.set_default_dtype,
+        torch.float32,
+        lambda dtype: f"default dtype {dtype}".replace("torch.", ""),
+    ),
+    _Setting(_default_device, _set_default_device, "cpu", lambda device: f"default device {device}"),
+    _Setting(
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
+        0,
+        lambda _: "deterministic algorithms",
+    ),
+    _Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False, lambda _: "anomaly mode"),
+    _Setting(_is_autocast, _set_autocast, False, lambda _: "autocast"),
+    _Setting(
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+        "highest",
+        lambda precision: f"float32 matmul precision {precision}",
+    ),
+    _onednn_precision("rnn"),
+    _onednn_precision("matmul"),
+    _Setting(
+        torch._C._get_mkldnn_enabled,
+        torch._C._set_mkldnn_enabled,
+        True,
+        lambda _: "oneDNN off",
+        suffices=lambda _: not torch.backends.mkldnn.is_available(),
+    ),
+    _Setting(lambda: not sys.float_info.min / 2, torch.set_flush_denormal, False, lambda _: "flushing of denormals"),
+    _Setting(np.geterr, lambda errors: np.seterr(**errors), NUMPY_ERRORS, _numpy_errors),
+    _Setting(
+        sys.getrecursionlimit,
+        sys.setrecursionlimit,
+        SHALLOWEST,
+        lambda depth: f"recursion limit {depth}",
+        suffices=lambda depth: depth >= SHALLOWEST,
+    ),
 )

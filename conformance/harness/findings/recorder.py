@@ -276,10 +276,10 @@ class Recorder:
     unwritten: dict[str, str] = field(default_factory=dict)
     put_right: dict[str, int] = field(default_factory=dict)
 
-    def compared(self, node: str, line: str, findings: Sequence[Finding]) -> None:
-        """A case that a property looked at: kept by the property's node, under PASSED or under each signature."""
+    def compared(self, clause: str, node: str, line: str, findings: Sequence[Finding]) -> None:
+        """A case that a property looked at: kept by its clause and node, under PASSED or under each signature."""
         for outcome in {SEPARATOR.join(one.signature) for one in findings} or {PASSED}:
-            kept = self.cases.setdefault(SEPARATOR.join((node, outcome)), [])
+            kept = self.cases.setdefault(SEPARATOR.join((clause, node, outcome)), [])
             if len(kept) < MOST_CASES and line not in kept:
                 kept.append(line)
 

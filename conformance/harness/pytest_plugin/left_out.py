@@ -7,15 +7,12 @@ test_rows_*                                        # rows are padded to eight
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from conformance.harness import bounded_files
 from conformance.harness.foreign_text import one_line, piece
-
-LARGEST_FILE = 1_000_000
-"""The most bytes of a file."""
 
 FORM = "a line is a pattern of test names, a # and the reason"
 
@@ -35,12 +32,10 @@ class LeftOut:
 def read(path: Path) -> tuple[LeftOut, ...]:
     """The patterns of a file. Raises LeaveOutError."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
-            raise LeaveOutError(f"{piece(path)}: not a regular file of at most {LARGEST_FILE:,} bytes")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = bounded_files.text_of(path)
+    except (OSError, UnicodeDecodeError, bounded_files.NotBounded) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        why = str(error) if isinstance(error, bounded_files.NotBounded) else why
         raise LeaveOutError(f"{piece(path)}: {why}; name a file in which {FORM}") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     return tuple(_entry(path, number, line) for number, line in lines if line and not line.startswith("#"))

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import torch
 from hypothesis import strategies as st
 
@@ -44,6 +43,7 @@ from conformance.results.files import load as load_results
 from conformance.selftest.arguments import Parser, end_with
 from conformance.selftest.public_questions import entries, save
 from strategies import Case, CaseError, parse, stated
+from strategies.drawn_cases import look_at_each
 
 ROOT = Path(__file__).parents[3]
 
@@ -325,21 +325,7 @@ PROGRAMS_PERCENT = 10
 def drawn(strategy: st.SearchStrategy[Any], count: int, seed: int) -> list[Any]:
     """So many inputs, the same ones for the same seed."""
     found = list[Any]()
-
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        derandomize=False,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(strategy)
-    def each(one: Any) -> None:
-        found.append(one)
-
-    each()
+    look_at_each(strategy, count, seed, found.append)
     return found
 
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 from conformance.clauses import CLAUSES
 from conformance.harness.cells import class_of
@@ -21,7 +20,7 @@ from conformance.harness.checks.refusals import NOT_REFUSED
 from conformance.harness.execution.routes import EAGER_ROUTES
 from conformance.harness.execution.subject import TORCH_NN
 from conformance.harness.findings.recorder import Finding
-from conformance.harness.findings.rendering import case_of
+from conformance.harness.findings.rendering import SIZE_WORDS, case_of, counted
 from conformance.harness.property import Property, properties
 from reference.invalid_calls import read
 from strategies import Case
@@ -38,7 +37,6 @@ LAYOUT = {
     "nohx": "no initial states",
     "drop": "dropout in evaluation mode",
 }
-SIZES = {"batch_size": "rows", "steps": "steps", "hidden_size": "units", "input_size": "features"}
 
 PLAIN: Needs = frozenset()
 
@@ -63,17 +61,8 @@ def needs_of(case: Case) -> dict[str, Case]:
         "weights of a model": (case.weights is not None, lambda: replace(case, weights=None)),
     }
     found |= {words: without() for words, (has, without) in plain.items() if has}
-    sizes = {name: words for name, words in SIZES.items() if getattr(case, name) > FEW}
-    return found | {f"more than {FEW} {words}": _reduced(case, name) for name, words in sizes.items()}
-
-
-def _reduced(case: Case, name: str) -> Case:
-    """The case with a size of `FEW`; of packed rows that are fewer, or shorter."""
-    changed: dict[str, Any] = {name: FEW}
-    if case.packed and name in ("batch_size", "steps"):
-        lengths = case.lengths[:FEW] if name == "batch_size" else tuple(min(length, FEW) for length in case.lengths)
-        changed = {"lengths": lengths, "batch_size": len(lengths), "steps": max(lengths)}
-    return replace(case, **changed)
+    large = [name for name in SIZE_WORDS if name != "num_layers" and getattr(case, name) > FEW]
+    return found | {f"more than {counted(FEW, SIZE_WORDS[name])}": case.of_size(name, FEW) for name in large}
 
 
 @dataclass(frozen=True)
@@ -178,13 +167,6 @@ def _named() -> dict[str, Property]:
     return {tested.name: tested for tested in properties()}
 
 
-def clause_of(node: str) -> str:
-    """The clause of a property's node; "" where there is no such property."""
-    name, _, rest = node.partition("[")
-    values = [f"{name}[{rest.rstrip(']').partition('-')[2]}]", name]
-    return next((_named()[one].clause.id for one in values if one in _named()), "")
-
-
 def what_deviates(finding: Finding) -> tuple[str, ...]:
     """What tells findings apart that need nothing of their cases: words that are the same for one cause."""
     case = case_of(finding)
@@ -208,11 +190,6 @@ def likeness(finding: Finding) -> str:
     if finding.failed:
         return re.sub(r"\d+", "#", finding.lines[0])
     return "+".join(finding.kernels) or f"route {finding.route}"
-
-
-def simplest_of(findings: Iterable[Finding]) -> Finding:
-    """The finding with the shortest case line, of the first clause in the contract's order."""
-    return min(findings, key=simplicity)
 
 
 def simplicity(finding: Finding) -> tuple[bool, int, int]:

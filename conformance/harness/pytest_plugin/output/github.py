@@ -83,8 +83,9 @@ def _property(text: str) -> str:
 def commands(report: Report) -> Iterator[str]:
     """The commands that annotate a run: an error for each cause, and for what else keeps it from passing; a warning
     for each amber finding and new remark."""
-    verdict, said = Summary(report, WIDEST).verdict()[0]
-    causes = [cause.simplest for cause in report.causes()]
+    summary = Summary(report, WIDEST)
+    verdict, said = summary.verdict()[0]
+    causes = [cause.simplest for cause in summary.causes]
     if verdict in ("FAIL", "ERROR", "INCOMPLETE"):
         yield command("error", f"conformance: {verdict}", one_line(said, 1000))
     yield from _annotated("error", causes, MOST_ANNOTATIONS - 1)

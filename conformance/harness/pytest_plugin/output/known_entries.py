@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from conformance.harness.findings.recorder import PASSED, SEPARATOR
 from conformance.harness.findings.rendering import counted
 from conformance.harness.foreign_text import one_line, piece
 from conformance.harness.pytest_plugin.command_line import usage_error
-from conformance.harness.pytest_plugin.output.causes import Cause, clause_of, needs_of
+from conformance.harness.pytest_plugin.output.causes import Cause, needs_of
 from conformance.harness.pytest_plugin.output.report import Report
 from strategies import Case, parse
 from strategies.axes import DTYPES, MEMORY
@@ -143,18 +143,33 @@ def _value(value: str | list[Any]) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+class _Cases:
+    """The cases of a run: those that passed by clause, those that failed by node and signature."""
+
+    def __init__(self, recorded: Mapping[str, Sequence[str]]) -> None:
+        self.passed: dict[str, list[Looked]] = {}
+        self.failing: dict[tuple[str, str], list[Looked]] = {}
+        for place, lines in recorded.items():
+            clause, node, outcome = place.split(SEPARATOR, 2)
+            kept = (
+                self.passed.setdefault(clause, [])
+                if outcome == PASSED
+                else self.failing.setdefault((node, outcome), [])
+            )
+            kept += map(_parsed, lines)
+
+
 def entries(report: Report) -> list[Entry]:
     """An entry for each cause of a run, the one with most findings first.
 
     A property that fails in several ways reports the smallest case of each signature. A failing case of another size
     may be of another cause: it is of the first whose needs it has, and whose cells.
     """
-    causes, cases = report.causes(), report.session.recorder.cases
+    causes, cases = report.causes(), _Cases(report.session.recorder.cases)
     by_needs = sorted(causes, key=lambda cause: -len(cause.needs))
     failing: dict[int, list[tuple[Signature, Looked]]] = {id(cause): [] for cause in causes}
     for one in report.findings:
-        lines = cases.get(SEPARATOR.join((one.node, *one.signature)), [])
-        for looked in map(_parsed, lines):
+        for looked in cases.failing.get((one.node, SEPARATOR.join(one.signature)), ()):
             cause = next((cause for cause in by_needs if _may_be_of(cause, looked)), None)
             if cause is not None:
                 failing[id(cause)].append((one.signature, looked))
@@ -169,20 +184,13 @@ def _may_be_of(cause: Cause, looked: Looked) -> bool:
     )
 
 
-def _entry(cause: Cause, seen: Sequence[tuple[Signature, Looked]], cases: dict[str, list[str]]) -> Entry:
+def _entry(cause: Cause, seen: Sequence[tuple[Signature, Looked]], cases: _Cases) -> Entry:
     own = [(one.signature, _parsed(one.case)) for one in cause.findings if one.case]
     failing = [looked for _, looked in (*own, *seen)]
-    clauses = {one.clause for one in cause.findings}
-    passed = [_parsed(line) for place, lines in cases.items() if _passed_of(place, clauses) for line in lines]
+    passed = [looked for clause in {one.clause for one in cause.findings} for looked in cases.passed.get(clause, ())]
     others = {*(one.signature for one in cause.findings), *(signature for signature, _ in seen)}
     first = cause.simplest.signature
     return Entry(cause, (first, *sorted(others - {first})), narrowest(failing, passed) if failing else [])
-
-
-def _passed_of(place: str, clauses: Collection[str]) -> bool:
-    """Whether a place of `Recorder.cases` holds cases that passed in a property of these clauses."""
-    node, _, outcome = place.partition(SEPARATOR)
-    return outcome == PASSED and clause_of(node) in clauses
 
 
 def _parsed(line: str) -> Looked:

@@ -78,6 +78,7 @@ class Summary:
         self.session = report.session
         self.options = report.options
         self.width = width
+        self.causes = report.causes()
 
     def lines(self, seed: str | None) -> list[str]:
         """The summary: groups of red findings, the verdict, what was judged and how, findings that do not fail."""
@@ -112,9 +113,8 @@ class Summary:
 
     def _grouped_lines(self) -> list[str]:
         """Of each probable cause: how many tests found it, in which clauses, and the command of its simplest case."""
-        causes = self.report.causes()
         lines = []
-        for rank, cause in enumerate(causes, 1):
+        for rank, cause in enumerate(self.causes, 1):
             found, simplest = cause.findings, cause.simplest
             broken = [clause for clause in CLAUSES if any(finding.clause == clause for finding in found)]
             what = one_line(simplest.lines[0]) if simplest.failed else likeness(simplest)
@@ -122,7 +122,7 @@ class Summary:
             needs = f", with {' and '.join(cause.needs)}" if cause.needs else ""
             who = classes(finding.cell for finding in found if finding.cell) or CELL_NAMES[simplest.cell]
             text = f"{who}{needs}, {what}, in {' '.join(broken)}"
-            lines += wrapped(text, self.width, f"cause {rank} of {len(causes)}, {tests}: ", MARGIN)
+            lines += wrapped(text, self.width, f"cause {rank} of {len(self.causes)}, {tests}: ", MARGIN)
             lines += [MARGIN + simplest.again, *self._script(found)]
         return lines
 
@@ -161,7 +161,7 @@ class Summary:
         compared_something = len(recorder.tallies) > len(self.report.silent_tests())
         failed = [name for name in self.report.other_failures if name]
         if self.report.findings:
-            causes, tests = len(self.report.causes()), len(self.report.red_tests(self.report.findings))
+            causes, tests = len(self.causes), len(self.report.red_tests(self.report.findings))
             text = f"{who} deviates from the documentation: {counted(causes, 'cause')}, {counted(tests, 'test')}"
             first = ("FAIL", text + self._asked())
         elif self.report.suite_errors or failed:

@@ -37,9 +37,9 @@ def run(*findings: Finding, passed: tuple[str, ...] = ()) -> Any:
     """The report of a red run: its findings, and the cases that passed in the same properties."""
     session = Session(replace(torch_nn(), name="mine"))
     for one in findings:
-        session.recorder.compared(one.node, one.case, [one])
+        session.recorder.compared(one.clause, one.node, one.case, [one])
         for line in passed:
-            session.recorder.compared(one.node, line, [])
+            session.recorder.compared(one.clause, one.node, line, [])
     return SimpleNamespace(
         session=session, findings=list(findings), entries_written="", causes=lambda: causes(findings)
     )

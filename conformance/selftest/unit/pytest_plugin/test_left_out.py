@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.harness.pytest_plugin.left_out import FORM, LARGEST_FILE, LeaveOutError, LeftOut, read, reason_for
+from conformance.harness.bounded_files import LARGEST_FILE
+from conformance.harness.pytest_plugin.left_out import FORM, LeaveOutError, LeftOut, read, reason_for
 
 TEXT = """
 # ours

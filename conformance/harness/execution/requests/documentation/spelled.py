@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from conformance.harness.execution import tensors
+from conformance.harness.execution.callables import PLACE
 from conformance.harness.execution.inputs import inputs
 from conformance.harness.execution.module_call import call_module
 from conformance.harness.execution.observation import Manner, Observation
@@ -29,9 +30,6 @@ _OF_LAYERS: Mapping[str, Any] = {"bias": True, "batch_first": False, "dropout": 
 _OF_RNN = {**_SIZES, "num_layers": 1, "nonlinearity": "tanh", **_OF_LAYERS}
 _OF_GRU = {**_SIZES, "num_layers": 1, **_OF_LAYERS}
 _OF_CELL = {**_SIZES, "bias": True}
-PLACE = ("device", "dtype")
-"""The last arguments of each constructor."""
-
 ORDER: Mapping[str, Mapping[str, Any]] = {
     RNN_TANH: _OF_RNN,
     RNN_RELU: _OF_RNN,
