@@ -117,7 +117,8 @@ def causes(findings: Iterable[Finding]) -> list[Cause]:
 
 def _cause(needs: Needs, found: Sequence[Placed]) -> Cause:
     shared = needs or frozenset.intersection(*(one.perhaps for one in found))
-    return Cause(tuple(sorted((one.finding for one in found), key=simplicity)), tuple(sorted(shared)))
+    ordered = sorted((one.finding for one in found), key=lambda finding: (*simplicity(finding), finding.node))
+    return Cause(tuple(ordered), tuple(sorted(shared)))
 
 
 class _Seen:
