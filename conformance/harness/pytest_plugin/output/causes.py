@@ -117,8 +117,7 @@ def causes(findings: Iterable[Finding]) -> list[Cause]:
 
 def _cause(needs: Needs, found: Sequence[Placed]) -> Cause:
     shared = needs or frozenset.intersection(*(one.perhaps for one in found))
-    ordered = sorted((one.finding for one in found), key=lambda finding: (*simplicity(finding), finding.node))
-    return Cause(tuple(ordered), tuple(sorted(shared)))
+    return Cause(tuple(sorted((one.finding for one in found), key=simplicity)), tuple(sorted(shared)))
 
 
 class _Seen:
