@@ -25,7 +25,7 @@ class Ball:
     granule    as `Problem.granule`, for these midpoints and the weights that multiply them; 0 if unknown
     """
 
-    __slots__ = ("granule", "midpoint", "overflows", "radius", "rounding")
+    __slots__ = ("_largest", "granule", "midpoint", "overflows", "radius", "rounding")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Ball:
         self.rounding = rounding
         self.overflows = overflows
         self.granule = granule
+        self._largest: np.ndarray | None = None
 
     @classmethod
     def exact(cls, values: np.ndarray, rounding: Rounding, granule: float = 0.0) -> Ball:
@@ -74,8 +75,10 @@ class Ball:
 
     @property
     def largest(self) -> np.ndarray:
-        """The largest absolute value inside each ball."""
-        return _abs(self.midpoint) + self.radius
+        """The largest absolute value inside each ball; kept, so that no radius may be written after it was read."""
+        if self._largest is None:
+            self._largest = _abs(self.midpoint) + self.radius
+        return self._largest
 
     def widened(self, more: np.ndarray | float) -> Ball:
         """The same midpoints with `more` added to every radius."""
@@ -318,9 +321,10 @@ def product(*factors: Ball) -> Ball:
     midpoint, radius = factors[0].midpoint, factors[0].radius
     present, others = factors[0].largest > 0, np.maximum(factors[0].largest, 1.0)
     for factor in factors[1:]:
-        radius = _abs(midpoint) * factor.radius + radius * factor.largest
+        largest = factor.largest
+        radius = _abs(midpoint) * factor.radius + radius * largest
         midpoint = midpoint * factor.midpoint
-        present, others = present & (factor.largest > 0), others * np.maximum(factor.largest, 1.0)
+        present, others = present & (largest > 0), others * np.maximum(largest, 1.0)
     count = len(factors) - 1
     radius = radius + ((1 + rounding.unit_roundoff) ** count - 1) * (_abs(midpoint) + radius)
     radius = radius + count * rounding.floor * others * present  # a partial product underflows, then is multiplied
@@ -445,7 +449,9 @@ def _sums_of_products(a: Ball, b: Ball) -> tuple[np.ndarray, np.ndarray, np.ndar
     size = size_a @ size_b
     there_a, there_b = (size_a > 0).astype(np.float64), (size_b > 0).astype(np.float64)
     terms = there_a @ there_b
-    radius = a.radius @ size_b + _abs(a.midpoint) @ b.radius + terms * (rounding.accumulation * size + rounding.floor)
+    radius = a.radius @ size_b + terms * (rounding.accumulation * size + rounding.floor)
+    if b.radius.any():
+        radius += _abs(a.midpoint) @ b.radius
     if rounding.flushed_operands:  # a flushed operand removes its whole product
         radius = radius + rounding.flushed_operands * (size_a @ there_b + there_a @ size_b)
     return a.midpoint @ b.midpoint, radius, terms, size

@@ -55,7 +55,7 @@ def from_own_gradients(seen: Differentiated, rounding: Rounding | None = None) -
     Each step is computed from the gradient that the subject found for the step after it.
     """
     model, output = rounding or allowed(seen), seen.output.values
-    of_input = seen.gradients.get("input", seen.zero_gradient("input")).values
+    of_input = seen.gradient("input").values
     assert seen.loss is not None, "only a call with a loss has gradients"
     cotangents, asked = seen.loss.cotangents, (seen.loss, output.tobytes(), of_input.tobytes())
     return _once(

@@ -6,7 +6,6 @@ What an operator does inside (MKL or oneDNN for a product, oneDNN's instruction 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 import torch
@@ -52,17 +51,15 @@ class _KernelRecorder(TorchDispatchMode):
         super().__init__()
         self.seen: set[str] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keeps PyTorch from importing its compiler for a mode that no compiled call meets, which takes seconds."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         self.seen.add(_LABELS.get(name, name if name in KERNEL_LABELS else name.removesuffix("_")))
         return func(*args, **(kwargs or {}))
-
-
-@cache
-def _prepare() -> None:
-    """Makes PyTorch import what its first operator under a recorder needs, which takes two seconds."""
-    with _KernelRecorder():
-        torch.zeros(1).add(1)
 
 
 def kernels(call: Callable[[], object]) -> tuple[str, ...]:
@@ -71,7 +68,6 @@ def kernels(call: Callable[[], object]) -> tuple[str, ...]:
     Exceptions of the call pass through. Costs about 12 microseconds for each operator, 100 to 200 in all for a fused
     LSTM and 150 for each step of a GRU; the profiler costs 1 ms and 2 ms for the same, and writes to stderr.
     """
-    _prepare()
     with _KernelRecorder() as recorder:
         call()
     return tuple(label for label in KERNEL_LABELS if label in recorder.seen)

@@ -408,6 +408,11 @@ class Differentiated(Observation):
         """Every gradient by the name of what it is of, canonical: input (N, T, I), h_0 and c_0 (L, D, N, features)."""
         return {name: self._gradient(name, values) for name, values in self.raw_gradients.items()}
 
+    def gradient(self, name: str) -> LabelledArray:
+        """One gradient, canonical; zeros if it is None."""
+        found = self.raw_gradients.get(name)
+        return self.zero_gradient(name) if found is None else self._gradient(name, found)
+
     def zero_gradient(self, name: str) -> LabelledArray:
         """Zeros, which a gradient that is None stands for."""
         shape = self.problem.parameters[name].shape if name in self.problem.parameters else ()
