@@ -24,6 +24,7 @@ from conformance.harness.pytest_plugin.items import (
     NOT_ASKED,
     cell_of,
     is_asked_for,
+    is_fuzzed,
     lack_of,
     narrow,
     node_of_item,
@@ -63,6 +64,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.hypothesis_seed is None and options.effort != "ci":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     given = config.option
+    if is_fuzzed(config):
+        from conformance.harness.pytest_plugin import fuzzing
+
+        _load_profile(options.effort, seed_given=False)
+        _checked(lambda: fuzzing.begin(options))
     if given.collectonly or given.help or given.setuponly or given.setupplan:
         return
     from conformance.harness import session
