@@ -5,7 +5,6 @@ Neither torch nor Hypothesis is imported before `pytest_configure` has seen that
 
 from __future__ import annotations
 
-import gc
 import linecache
 import math
 import random
@@ -37,9 +36,6 @@ from conformance.harness.pytest_plugin.left_out import reason_for
 REPORT = pytest.StashKey[Any]()
 WATCH = pytest.StashKey[Any]()
 OPTIONS = pytest.StashKey[Any]()
-
-SELDOM = 10_000
-"""New objects between two runs of the garbage collector; Python's own number is 700."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -227,13 +223,6 @@ def _here() -> Any:
     from conformance.harness import session
 
     return session.current()
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Spares the garbage collector what lives to the end, half a million objects: a tenth of the run."""
-    if not session.config.option.collectonly:
-        gc.freeze()
-        gc.set_threshold(SELDOM)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
