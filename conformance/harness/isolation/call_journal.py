@@ -28,6 +28,7 @@ SIZE = 8192
 SUFFIX = ".box"
 
 _RESERVED = ".reserved"
+_FOUND = ".found"
 _CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems answer that fill files in no other way than by writing."""
 
@@ -183,9 +184,16 @@ def left_behind(folder: Path) -> tuple[list[Record], list[Path]]:
             record = read(path)
             with suppress(OSError):  # of another user: it is read again by the next run
                 path.unlink(missing_ok=True)
+                found_beside(path).unlink(missing_ok=True)
             found += [record] if record is not None else []
             others += [path] if record is None else []
     return found, others
+
+
+def found_beside(journal: Path) -> Path:
+    """Where the process that writes a journal keeps what it found, as printable text, should it end before it says
+    so."""
+    return journal.with_name(journal.name + _FOUND)
 
 
 def _age(path: Path) -> float:

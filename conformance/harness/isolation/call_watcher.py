@@ -6,6 +6,8 @@ process that makes calls has a helper, a Python without site packages, which rea
 call that is still the same, and still inside the subject, after its limit is marked as late in the journal, and its
 process is killed. Who reads the journal then knows that the call did not return. The helper ends with its process,
 whose end closes a pipe.
+
+Where a process has no other that speaks for it, the helper says in which call it ended, and what was found before.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from conformance.harness.isolation import call_journal
+
+MOST_FOUND = 100_000
+"""Characters that are shown of what a process found."""
 
 LOOKS_PER_LIMIT = 20
 SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.05, 0.5
@@ -67,11 +72,14 @@ def watch(path: str, pid: int) -> None:
             call, spent = (record.calls, 0.0) if record is not None else (0, spent)
         elif spent > record.limit:
             call_journal.mark_late(Path(path), call)
-            _say(record)
             os.kill(pid, signal.SIGKILL)
+            _say(Path(path), record, f"did not return within {record.limit:g} s")
             return
         limit = record.limit if record is not None and record.limit else LOOKS_PER_LIMIT * LONGEST_WAIT_SECONDS
         wait = min(LONGEST_WAIT_SECONDS, max(SHORTEST_WAIT_SECONDS, limit / LOOKS_PER_LIMIT))
+    record = call_journal.read(Path(path))
+    if record is not None and record.inside:
+        _say(Path(path), record, "ended the process")
 
 
 def _ended(seconds: float) -> bool:
@@ -80,8 +88,16 @@ def _ended(seconds: float) -> bool:
     return bool(ready)
 
 
-def _say(record: call_journal.Record) -> None:
-    """Says in a line which call ends the process: without xdist nothing else does."""
+def _say(journal: Path, record: call_journal.Record, how: str) -> None:
+    """Says in which call the process ended, and what was found before: without xdist nothing else does."""
     what = ascii(record.case)[1:-1] or "a call"
+    remedy = "; with -n 1 a run goes on after such a call" if record.test.get("nodeid") else ""
     with suppress(OSError):
-        print(f"\nconformance: {what} did not return within {record.limit:g} s", file=sys.stderr, flush=True)
+        print(f"\nconformance: {what} {how}{remedy}", file=sys.stderr, flush=True)
+        with open(call_journal.found_beside(journal), encoding="utf-8") as file:
+            found = file.read(MOST_FOUND)
+        print(
+            "conformance: what was found before\n" + found.encode("ascii", "backslashreplace").decode(),
+            file=sys.stderr,
+            flush=True,
+        )

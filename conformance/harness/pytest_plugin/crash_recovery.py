@@ -97,6 +97,8 @@ class Watch:
         self._always = any(record.inside for record in self.earlier)
         self._recorded: Path | None = self.folder / (name + _RECORDED)
         self._thresholds = gc.get_threshold()
+        self._speaks = not self.is_worker and not is_controller(config)
+        self._found = call_journal.found_beside(self.box.path)
         self._watcher = self._watched(config)
         module_call.tell(self.box)
         self.box.begin(_PROBES)
@@ -199,6 +201,15 @@ class Watch:
         if self.is_worker:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps what was found, in case this process ends before it says so: it has no controller."""
+        told: list[Any] = [value for name, value in report.user_properties if name == FINDINGS]
+        if not self._speaks or not report.failed or not told:
+            return
+        texts = [Finding.from_json(one).text() for group in told for one in group]
+        with suppress(OSError), self._found.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{text}\n\n" for text in texts))
+
     def finding_of_interrupted(self, item: pytest.Item, error: BaseException) -> Finding | None:
         """The finding that a call did not return before another's limit ended it, such as pytest-timeout's."""
         if not isinstance(error, CallInterrupted):
@@ -213,6 +224,8 @@ class Watch:
         if self._watcher is not None:
             self._watcher.close()
         self.box.close()
+        with suppress(OSError):
+            self._found.unlink(missing_ok=True)
         worker_process.pool().close()
         if self._temporary is not None:
             self._temporary.remove()

@@ -48,11 +48,17 @@ class Trial:
 LATE = r"ERROR: --subject gru=own:GRU: .* did not return within 30 s; .* raise --call-limit"
 BOTH_LIMITS = "-n 0 --timeout 20 --subject gru=own:GRU --call-limit 60"
 
+CUT, GOES_ON = r"conformance/test_shapes\.py *", "did not return within 2 s; with -n 1 a run goes on after such a call"
+
 SLEEPING = {"own.py": "import time\ntime.sleep(1000)\n"}
 DEADLY = {"own.py": "import os\nos.abort()\n"}
 NOISY = {"own.py": "import sys, torch, warnings\nprint('x' * 99_999)\nwarnings.warn('\\x1b[31m')\nGRU = torch.nn.GRU\n"}
 HANGING = {
     "own.py": "import torch\nclass GRU(torch.nn.GRU):\n    def forward(self, *given):\n        while True: pass\n"
+}
+LOCKING = {
+    "own.py": "import ctypes, torch\nclass GRU(torch.nn.GRU):\n    def forward(self, *given):\n"
+    "        if given[0].numel() > 1: ctypes.PyDLL(None).sleep(1000)\n        return super().forward(*given)\n"
 }
 LATER = {
     "own.py": "import torch\nclass GRU(torch.nn.GRU):\n    def forward(self, *given):\n"
@@ -102,6 +108,7 @@ TRIALS = (
     Trial("no cache", "-n 0 -p no:cacheprovider", 0, PASSED),
     Trial("no capture", "-n 0 -s", 0, PASSED),
     Trial("another's limit", "-n 0 --timeout 300", 0, PASSED, needs="pytest_timeout"),
+    Trial("a call that holds the lock", "-n 0 --subject gru=own:GRU --call-limit 2", -9, CUT, GOES_ON, files=LOCKING),
     Trial("a hang and another's limit", BOTH_LIMITS, 1, FAILED, "within 20 s", files=LATER, needs="pytest_timeout"),
     Trial("tests in another order", "-n 0", 0, PASSED, needs="pytest_randomly"),
     Trial("coverage in workers", "-n 2 --cov=conformance", 0, PASSED, needs="pytest_cov"),
