@@ -36,10 +36,8 @@ from conformance.harness.isolation.folders import TemporaryFolder
 from conformance.harness.property import LIKE, MARK
 from conformance.harness.pytest_plugin.command_line import usage_error
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED, SUITE_ERROR, Report
+from conformance.harness.pytest_plugin.refusals import RUN_FOLDER, Heeding
 from strategies import CaseError, parse
-
-RUN_FOLDER = "conformance_run"
-"""Where a worker is told its run's folder: a key of xdist's workerinput."""
 
 DEATHS = "conformance deaths"
 """What a report says of the children that died in its test."""
@@ -628,7 +626,9 @@ def install(config: pytest.Config, report: Report, watch: Watch) -> None:
     register(CompletionLog(report), "conformance-ledger")
     register(Interruptible(report), "conformance-interruptible")
     if is_controller(config):
-        register(Controller(config, report, watch), "conformance-controller")
+        controller = Controller(config, report, watch)
+        register(controller, "conformance-controller")
+        register(Heeding(controller.folder), "conformance-refusals")
         if config.option.maxworkerrestart is None:
             config.option.maxworkerrestart = str(MOST_RESTARTS)
     else:

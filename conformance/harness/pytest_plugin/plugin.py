@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from conformance.harness.foreign_text import MOST, encodable, one_line, piece, text_of
-from conformance.harness.pytest_plugin import command_line, deadline, requirements
+from conformance.harness.pytest_plugin import command_line, deadline, refusals, requirements
 from conformance.harness.pytest_plugin.command_line import AXES, EFFORTS, usage_error
 from conformance.harness.pytest_plugin.items import (
     NOT_ASKED,
@@ -44,6 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    try:
+        _configure(config)
+    except pytest.UsageError as error:
+        refusals.refuse(config, str(error))
+        raise
+
+
+def _configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "conformance(property, ...): a test of the contract")
     requirements.require_packages()
     from conformance.harness.pytest_plugin import narrowing
@@ -114,7 +122,8 @@ def _read_options(config: pytest.Config) -> Any:
     shown = {"no_stale": given.no_stale, "show_known": given.show_known}
     shown |= {"fail_on": given.fail_on, "like": given.like, "repeat": given.repeat}
     shown |= {"leave_out": Path(given.leave_out) if given.leave_out else None}
-    with _import_limited(config):
+    ended = f"--subject {' '.join(given.subject)}: importing it does not come back in a worker; do without -n"
+    with refusals.refused_if_it_ends(config, ended), _import_limited(config):
         return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
 
 

@@ -50,6 +50,8 @@ BOTH_LIMITS = "-n 0 --timeout 20 --subject gru=own:GRU --call-limit 60"
 
 CUT, GOES_ON = r"conformance/test_shapes\.py *", "did not return within 2 s; with -n 1 a run goes on after such a call"
 
+REFUSED = r"! _pytest.outcomes.Exit: --subject gru=own:GRU: importing .* !"
+
 SLEEPING = {"own.py": "import time\ntime.sleep(1000)\n"}
 DEADLY = {"own.py": "import os\nos.abort()\n"}
 NOISY = {"own.py": "import sys, torch, warnings\nprint('x' * 99_999)\nwarnings.warn('\\x1b[31m')\nGRU = torch.nn.GRU\n"}
@@ -60,6 +62,9 @@ LOCKING = {
     "own.py": "import ctypes, torch\nclass GRU(torch.nn.GRU):\n    def forward(self, *given):\n"
     "        if given[0].numel() > 1: ctypes.PyDLL(None).sleep(1000)\n        return super().forward(*given)\n"
 }
+_IN_WORKER = "import os, time, torch\nif os.environ.get('PYTEST_XDIST_WORKER'):\n    {}\nGRU = torch.nn.GRU\n"
+ELSEWHERE = {"own.py": _IN_WORKER.format("raise RuntimeError('not in a worker')")}
+STUCK = {"own.py": _IN_WORKER.format("time.sleep(1000)")}
 LATER = {
     "own.py": "import torch\nclass GRU(torch.nn.GRU):\n    def forward(self, *given):\n"
     "        while given[0].numel() > 1: pass\n        return super().forward(*given)\n"
@@ -108,6 +113,10 @@ TRIALS = (
     Trial("no cache", "-n 0 -p no:cacheprovider", 0, PASSED),
     Trial("no capture", "-n 0 -s", 0, PASSED),
     Trial("another's limit", "-n 0 --timeout 300", 0, PASSED, needs="pytest_timeout"),
+    Trial("a worker alone refuses", "-n 2 --subject gru=own:GRU", 4, REFUSED, "not in a worker", files=ELSEWHERE),
+    Trial(
+        "a worker alone hangs", "-n 2 --subject gru=own:GRU --call-limit 2", 4, REFUSED, "do without -n", files=STUCK
+    ),
     Trial("a call that holds the lock", "-n 0 --subject gru=own:GRU --call-limit 2", -9, CUT, GOES_ON, files=LOCKING),
     Trial("a hang and another's limit", BOTH_LIMITS, 1, FAILED, "within 20 s", files=LATER, needs="pytest_timeout"),
     Trial("tests in another order", "-n 0", 0, PASSED, needs="pytest_randomly"),

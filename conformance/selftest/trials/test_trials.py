@@ -52,7 +52,7 @@ def tried(trial: Trial, folder):
     words = [word.format(folder=folder) for word in trial.arguments.split()]
     words = [word.replace("_", " ") if "=v1_" in word else word for word in words]
     command = [sys.executable, *trial.python, "-m", "pytest", "--effort", "smoke", "--no-reports"]
-    environment = dict(os.environ) | {
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")} | {
         "PYTHONPATH": os.pathsep.join([str(folder), *sys.path[1:]]),
         "COLUMNS": "80",
         "COVERAGE_FILE": str(folder / "coverage"),
