@@ -7,7 +7,7 @@ import torch
 from gru_qat.gru_layer import GRULayer
 from gru_qat.quantizers import PRESETS
 
-conformance = dict.fromkeys(("bidirectional", "packed", "unbatched", "dropout", "proj_size"), False)
+conformance: dict[str, object] = dict.fromkeys(("bidirectional", "packed", "unbatched", "dropout", "proj_size"), False)
 conformance |= {"layers": 1, "bias": True}
 
 

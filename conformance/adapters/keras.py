@@ -11,7 +11,7 @@ import torch
 os.environ.setdefault("KERAS_BACKEND", "torch")  # which Keras reads at its import
 from keras import layers
 
-conformance = dict.fromkeys(("bidirectional", "packed", "unbatched", "dropout", "proj_size"), False)
+conformance: dict[str, object] = dict.fromkeys(("bidirectional", "packed", "unbatched", "dropout", "proj_size"), False)
 conformance |= {"layers": 1, "batch_first": True}
 
 
