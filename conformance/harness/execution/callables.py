@@ -81,12 +81,21 @@ def takes_weights(given: object) -> bool:
 
 
 class OfFunction:
-    """Constructs modules of one cell that call a function f(input, hx, weights)."""
+    """Constructs modules of one cell that call a function f(input, hx, weights).
 
-    def __init__(self, function: Callable[..., Any], cell: str) -> None:
-        self.function, self.cell = function, cell
+    A function that is batch first alone needs no parameter `batch_first`.
+    """
+
+    def __init__(self, function: Callable[..., Any], cell: str, is_batch_first: bool = False) -> None:
+        self.function, self.cell, self.is_batch_first = function, cell, is_batch_first
 
     def __call__(self, *, device: Any = None, dtype: Any = None, **given: Any) -> torch.nn.Module:
+        names, is_asked = (
+            argument_names(self.function),
+            given.get("batch_first", self.is_batch_first),
+        )  # a Cell has none
+        if is_asked is not self.is_batch_first and names is not None and "batch_first" not in names:
+            raise TypeError("the function takes no batch_first")
         return Applied(self.function, self.cell, given, device, dtype)
 
 
@@ -103,9 +112,6 @@ class Applied(torch.nn.Module):
         self, function: Callable[..., Any], cell: str, given: Mapping[str, Any], device: Any, dtype: Any
     ) -> None:
         super().__init__()
-        names = argument_names(function)
-        if given.get("batch_first") and names is not None and "batch_first" not in names:
-            raise TypeError("the function takes no batch_first")
         self.function, self.given = function, {**DEFAULTS, "dropout": 0.0, "proj_size": 0, **given}
         sizes = {name: value for name, value in given.items() if name != "nonlinearity"}
         single = cell.endswith(CELL_SUFFIX)

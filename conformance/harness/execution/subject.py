@@ -205,7 +205,7 @@ def named(texts: Sequence[str]) -> Subject:
         if twice := [cell for cell in found if cell in classes]:
             raise SubjectError(f"{piece(text)}: {twice[0]} is given already; name each cell once")
         statements |= {cell: one for cell, kind in found.items() if (one := _statement(text, cell, kind, module))}
-        classes |= {cell: _constructor(kind, cell) for cell, kind in found.items()}
+        classes |= {cell: _constructor(kind, cell, statements.get(cell)) for cell, kind in found.items()}
         names[name] = None
     return Subject("+".join(names), classes, texts=tuple(texts), stated=statements)
 
@@ -215,7 +215,7 @@ def of(given: Any, cells: Sequence[str], name: str = "") -> Subject:
     name = name or getattr(given, "__qualname__", type(given).__qualname__)
     cells = [cell for cell in cells if _computes(given, cell)]
     statements = {cell: one for cell in cells if (one := _statement(name, cell, given, None))}
-    return Subject(name, {cell: _constructor(given, cell) for cell in cells}, stated=statements)
+    return Subject(name, {cell: _constructor(given, cell, statements.get(cell)) for cell in cells}, stated=statements)
 
 
 def _computes(given: Any, cell: str) -> bool:
@@ -224,11 +224,13 @@ def _computes(given: Any, cell: str) -> bool:
     return own is None or cell.removesuffix(CELL_SUFFIX) not in (RNN_TANH, RNN_RELU) or f"rnn_{own}" in cell
 
 
-def _constructor(given: Any, cell: str) -> Callable[..., torch.nn.Module]:
+def _constructor(given: Any, cell: str, told: Stated | None) -> Callable[..., torch.nn.Module]:
     """What makes modules of a cell: a class or a function that returns modules as it is."""
     if isinstance(given, torch.nn.Module):
         return Copies(given)
-    return OfFunction(given, cell) if callables.takes_weights(given) else given  # type: ignore[no-any-return]
+    if not callables.takes_weights(given):
+        return given  # type: ignore[no-any-return]
+    return OfFunction(given, cell, is_batch_first=told is not None and told.flags.get("batch_first") == (True,))
 
 
 def _statement(text: str, cell: str, given: Any, module: Any) -> Stated | None:

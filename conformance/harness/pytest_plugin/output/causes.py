@@ -104,15 +104,27 @@ class Cause:
 def causes(findings: Iterable[Finding]) -> list[Cause]:
     """The probable causes of red findings, the one with most findings first."""
     placed = [_placed(finding) for finding in findings]
-    seen = _Seen([one for one in placed if one.is_certain])
+    least = {id(one): _least(one, placed) for one in placed}
+    seen = _Seen([one for one in placed if one.is_certain and least[id(one)] is one])
     groups: dict[tuple[Needs, tuple[str, ...]], list[Placed]] = {}
     for one in sorted(placed, key=lambda one: (not one.is_certain, one.is_gradient, len(one.perhaps))):
-        needs = seen.explaining(one)
-        groups.setdefault((needs, () if needs else seen.joined(one)), []).append(one)
+        like = least[id(one)]
+        needs = seen.explaining(like)
+        groups.setdefault((needs, () if needs else seen.joined(like)), []).append(one)
         seen.perhaps.setdefault(needs)
     return sorted(
         (_cause(needs, found) for (needs, _), found in groups.items()), key=lambda cause: -len(cause.findings)
     )
+
+
+def _least(one: Placed, placed: Sequence[Placed]) -> Placed:
+    """The finding in the same test that deviates alike and may need the least of what this one may need.
+
+    A test tells of several cases; those that the time did not suffice to make smaller need less than they have.
+    """
+    of_test = [other for other in placed if other.finding.test == one.finding.test]
+    alike = [other for other in of_test if (other.finding.cell, other.what) == (one.finding.cell, one.what)]
+    return min((other for other in alike if other.perhaps < one.perhaps), key=lambda one: len(one.perhaps), default=one)
 
 
 def _cause(needs: Needs, found: Sequence[Placed]) -> Cause:
@@ -177,7 +189,7 @@ def what_deviates(finding: Finding) -> tuple[str, ...]:
         return (INVALID, read(case.spoil).argument if is_accepted else re.sub(r"\d+", "#", finding.kind))
     if finding.failed:
         return ("raised", likeness(finding))
-    if finding.clause.startswith("I"):
+    if finding.clause.startswith("I") and (case is None or case.history):
         return (LIFE, finding.kind)
     if finding.documented or finding.clause.startswith("A"):
         return (finding.clause, re.sub(r"\d+", "#", finding.kind))

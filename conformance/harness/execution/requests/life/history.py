@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -100,8 +100,8 @@ class LiveThrough(ProblemRequest[Lived]):
         seen = differentiated(module, was)
         if seen.failure is not None:
             return [seen]
-        fresh = _fresh(subject, module, after, seen)
-        return [replace(seen, facts_of=_facts(module), weights=_read(module, after.weights), fresh=(fresh,))]
+        fresh, own = _fresh(subject, module, after, seen)
+        return [replace(seen, facts_of=_facts(module, own), weights=_read(module, after.weights), fresh=(fresh,))]
 
 
 def differentiated(module: torch.nn.Module, blank: Any) -> Any:
@@ -121,16 +121,21 @@ def differentiated(module: torch.nn.Module, blank: Any) -> Any:
     return replace(seen, raw_gradients=gradients_of(dict(module.named_parameters(remove_duplicate=False))))
 
 
-def _fresh(subject: Subject, module: torch.nn.Module, life: Life, seen: AfterOperation) -> Differentiated:
-    """The same call of a module that is built with the weights; where they are loose, with those that the other has."""
+def _fresh(
+    subject: Subject, module: torch.nn.Module, life: Life, seen: AfterOperation
+) -> tuple[Differentiated, frozenset[str]]:
+    """The same call of a module that is built with the weights; where they are loose, with those that the other has.
+
+    Beside it the names that this module has for parameters and buffers, and that are documented nowhere.
+    """
     problem = replace(seen.problem, parameters=dict(seen.problem.parameters) | _read(module, life.loose))
     made = built(problem, lambda: subject.loaded(problem))
     made.requires_grad_(
         life.wants_gradients
     )  # each parameter or none: which of them are frozen is what the other module must know
     blank = Differentiated(problem, seen.subject, seen.route, loss=seen.loss)
-    found: Differentiated = differentiated(made, blank)
-    return found
+    own = {*made.state_dict(), *dict(made.named_parameters(remove_duplicate=False))}
+    return differentiated(made, blank), frozenset(own - problem.architecture.parameter_shapes().keys())
 
 
 def _read(module: torch.nn.Module, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -138,15 +143,16 @@ def _read(module: torch.nn.Module, names: Iterable[str]) -> dict[str, np.ndarray
     return {name: tensors.array(getattr(module, name)) for name in names}
 
 
-def _facts(module: torch.nn.Module) -> Facts:
-    """What a module says of itself."""
-    every = dict(module.named_parameters(remove_duplicate=False))
+def _facts(module: torch.nn.Module, own: Collection[str]) -> Facts:
+    """What a module says of itself, but for names of its own, such as second ones of the documented parameters."""
+    every = {name: one for name, one in module.named_parameters(remove_duplicate=False) if name not in own}
     groups: dict[int, list[str]] = {}
     for name, parameter in every.items():
         groups.setdefault(id(parameter), []).append(name)
     together = sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1)
     wanting = sorted(name for name, parameter in every.items() if parameter.requires_grad)
-    return Facts(tuple(module.state_dict()), tuple(together), tuple(wanting), module.training)
+    names = tuple(name for name in module.state_dict() if name not in own)
+    return Facts(names, tuple(together), tuple(wanting), module.training)
 
 
 def _kept(before: Mapping[str, torch.nn.Parameter], module: torch.nn.Module) -> str:
@@ -205,7 +211,7 @@ class _Companion:
             self.one = _linear_living(module, after, self.sizes, self.device)
         if after is not None and is_called:
             self._called()
-        was, wanted = _facts(self.one.module), facts(self.one.life)
+        was, wanted = _facts(self.one.module, ()), facts(self.one.life)
         otherwise = [one.name for one in fields(Facts) if getattr(was, one.name) != getattr(wanted, one.name)]
         told = one.told + (_kept(before, self.one.module) if is_plain else "")
         self.otherwise |= set(otherwise)  # what it did once the other module may show later
