@@ -90,11 +90,9 @@ class OfFunction:
         self.function, self.cell, self.is_batch_first = function, cell, is_batch_first
 
     def __call__(self, *, device: Any = None, dtype: Any = None, **given: Any) -> torch.nn.Module:
-        names, is_asked = (
-            argument_names(self.function),
-            given.get("batch_first", self.is_batch_first),
-        )  # a Cell has none
-        if is_asked is not self.is_batch_first and names is not None and "batch_first" not in names:
+        names = argument_names(self.function)
+        asked = given.get("batch_first", self.is_batch_first)  # a Cell has none
+        if asked is not self.is_batch_first and names is not None and "batch_first" not in names:
             raise TypeError("the function takes no batch_first")
         return Applied(self.function, self.cell, given, device, dtype)
 

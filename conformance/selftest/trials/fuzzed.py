@@ -9,6 +9,7 @@ unexplained: it is printed, and the exit status is 1. The same seed draws the sa
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -239,11 +242,20 @@ PROGRAM = ("-m", "pytest", "conformance/test_shapes.py", "-k", "test_output_has_
 SETTINGS = ("--effort", "smoke", "--no-reports", "-n", "0", "-p", "no:cacheprovider")
 
 
-def look_at_program(given: tuple[str, str]) -> str:
-    """Runs pytest with one option whose value is fuzzed."""
+def look_at_program(given: tuple[str, str | bytes]) -> str:
+    """Runs pytest with one option whose value, or the file that it names, is fuzzed."""
     name, value = given
-    is_flag = OPTIONS[name].get("action") == "store_true"
-    command = [sys.executable, *PROGRAM, *SETTINGS, f"--{name}" if is_flag else f"--{name}={value}"]
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(value, bytes):
+            path = Path(folder, "given.toml")
+            path.write_bytes(value)
+            value = str(path)
+        is_flag = OPTIONS[name].get("action") == "store_true"
+        return _look_at_run([f"--{name}" if is_flag else f"--{name}={value}"])
+
+
+def _look_at_run(words: Sequence[str]) -> str:
+    command = [sys.executable, *PROGRAM, *SETTINGS, *words]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=PROGRAM_SECONDS, check=False
     )
@@ -319,6 +331,13 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], str], int]] = {
 }
 """Kinds of inputs in process: what draws them, what looks at one, and their share in percent."""
 
+FILES = st.one_of(
+    st.tuples(st.just("known"), KINDS["known files"][0]),
+    st.tuples(st.just("like"), KINDS["inventories"][0]),
+    st.tuples(st.just("leave-out"), of_bytes(mutated(["test_*  # too slow\n", "*gru*  # not ours\n"]))),
+)
+"""Options of programs and the files that they name."""
+
 PROGRAMS_PERCENT = 10
 
 
@@ -329,13 +348,20 @@ def drawn(strategy: st.SearchStrategy[Any], count: int, seed: int) -> list[Any]:
     return found
 
 
-def trials(count: int, seed: int, with_programs: bool = True) -> Iterator[tuple[str, Any, Outcome]]:
-    """Each input with its kind and what it came to."""
-    programs = {"programs": (ARGUMENTS, look_at_program, PROGRAMS_PERCENT)} if with_programs else {}
-    for kind, (strategy, look, percent) in (KINDS | programs).items():
+def trials(count: int, seed: int) -> Iterator[tuple[str, Any, Outcome]]:
+    """Each input with its kind and what it came to, but for whole programs."""
+    for kind, (strategy, look, percent) in KINDS.items():
         for given in drawn(strategy, max(1, count * percent // 100), derived_seed(seed, kind)):
-            most = LIMIT_SECONDS if kind in KINDS else PROGRAM_SECONDS
-            yield kind, given, tried(lambda look=look, given=given: look(given), most)  # type: ignore[misc]
+            yield kind, given, tried(lambda look=look, given=given: look(given))  # type: ignore[misc]
+
+
+def programs(count: int, seed: int, jobs: int) -> Iterator[tuple[str, Any, Outcome]]:
+    """Each program with what it came to, so many of them at once."""
+    given = drawn(st.one_of(ARGUMENTS, FILES), max(1, count * PROGRAMS_PERCENT // 100), derived_seed(seed, "programs"))
+    with ThreadPoolExecutor(jobs) as pool:
+        outcomes = pool.map(lambda one: tried(lambda: look_at_program(one), PROGRAM_SECONDS), given)
+        for one, outcome in zip(given, outcomes, strict=True):
+            yield "programs", one, outcome
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -343,6 +369,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=1000, help="inputs, a tenth of them whole programs (1000)")
     parser.add_argument("--seed", type=int, default=0, help="which inputs (0)")
     parser.add_argument("--in-process", action="store_true", help="no whole programs")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="programs at once (one for each core)")
     return parser.parse_args(arguments)
 
 
@@ -350,11 +377,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 where every input is explained, else 1."""
     given = _options(arguments)
     counts = Counter[tuple[str, str]]()
-    for kind, value, outcome in trials(given.count, given.seed, not given.in_process):
+    began = time.perf_counter()
+    several = () if given.in_process else programs(given.count, given.seed, max(1, given.jobs))
+    for kind, value, outcome in chain(trials(given.count, given.seed), several):
         counts[kind, outcome.name] += 1
         if outcome.name == UNEXPLAINED:
             say(f"UNEXPLAINED {kind}, --seed {given.seed}: {value!r:.600}: {outcome.why[:400]}")
-    say(f"--count {given.count} --seed {given.seed}")
+    say(f"--count {given.count} --seed {given.seed}: {time.perf_counter() - began:.0f} s")
     for (kind, name), number in sorted(counts.items()):
         say(f"{kind:<20} {name:<12} {number}")
     return int(any(name == UNEXPLAINED for _, name in counts))

@@ -18,7 +18,7 @@ def raising(error):
     "count", [30, pytest.param(1000, marks=pytest.mark.thorough(reason="a thousand inputs, no whole programs"))]
 )
 def test_every_input_is_explained(count):
-    told = [one for one in fuzzed.trials(count, seed=7, with_programs=False) if one[2].name == UNEXPLAINED]
+    told = [one for one in fuzzed.trials(count, seed=7) if one[2].name == UNEXPLAINED]
     assert told == []
 
 

@@ -31,7 +31,7 @@ from conformance.selftest.implementations.plain import Plain
 from conformance.selftest.implementations.restricted import RESTRICTIONS, Restricted, Wrong, restricted
 from conformance.selftest.trial import findings_by
 from reference.problem import GRU, LSTM
-from strategies import Case, stated
+from strategies import Case, parse, stated
 
 ROOT = Path(__file__).parents[3]
 
@@ -182,6 +182,40 @@ def test_function_that_is_wrong_is_red():
 
     vars(wrong)["conformance"] = OF_ONE_LAYER
     assert "RED  B1" in come_to(subject.of(wrong, ("rnn_tanh",)), cell="rnn_tanh")[ASKED[0]]
+
+
+def test_function_that_is_batch_first_alone_needs_no_parameter_of_that_name():
+    def rows_first(x, hx, weights):
+        output, h = of_list(x.transpose(0, 1), hx, weights)
+        return output.transpose(0, 1), h
+
+    unstated = subject.of(rows_first, ("rnn_tanh",))
+    with pytest.raises(TypeError, match="the function takes no batch_first"):
+        unstated.drawn(parse("v1 rnn_tanh i2 h3 t1 bf float32")[0].architecture("rnn_tanh"), "float32", "cpu")
+    vars(rows_first)["conformance"] = OF_ONE_LAYER | {"batch_first": True, "dropout": False}
+    told = come_to(subject.of(rows_first, ("rnn_tanh",)), cell="rnn_tanh")
+    assert not [text for text in told.values() if text.startswith("RED")]
+    assert not told["test_results_lie_within_their_error_bound"]
+
+
+class NamedTwice(torch.nn.Module):
+    """Has the documented parameters, the last first, and each by a second name."""
+
+    def __init__(self, *given, **named):
+        super().__init__()
+        self.inner = torch.nn.LSTM(*given, **named)
+        for name, parameter in reversed(list(self.inner.named_parameters())):
+            self.register_parameter(name, parameter)
+
+    def forward(self, input, hx=None):
+        return self.inner(input, hx)
+
+
+@pytest.mark.parametrize("operation", ["forward", "state_dict", "freeze"])
+def test_life_cycle_asks_torch_nn_alone_for_the_order_of_names_and_nobody_for_names_of_their_own(operation):
+    name = f"test_module_is_its_weights_after[{operation}]"
+    told = come_to(subject.of(NamedTwice, (LSTM,)), (name,))
+    assert told == {name: ""}
 
 
 def test_function_that_returns_modules_is_a_constructor():

@@ -112,6 +112,15 @@ def test_shape_and_exception_that_need_nothing_are_told_from_numbers():
     assert len(causes(several)) == 3
 
 
+def test_finding_that_did_not_shrink_is_of_the_cause_of_an_alike_one_in_its_test():
+    several = [
+        found(BOUND, "v1 lstm i1 h1 t1 nobias float32"),
+        found(BOUND, "v1 lstm i1 h1 t1 nobias unb float32"),
+        found(EVERY_STEP, "v1 lstm i1 h1 t1 unb float64", "B2", dtype="float64"),
+    ]
+    assert sorted(len(cause.findings) for cause in causes(several)) == [1, 2]
+
+
 def test_several_defects_at_once_are_a_cause_each():
     """What a run of a subject with ten defects found: what did not shrink away makes no further causes."""
     of = {
