@@ -46,6 +46,7 @@ class Trial:
 
 
 LATE = r"ERROR: --subject gru=own:GRU: .* did not return within 30 s; .* raise --call-limit"
+IN_THREAD = "-n 0 --timeout 20 --timeout-method thread --subject gru=own:GRU --call-limit 60"
 BOTH_LIMITS = "-n 0 --timeout 20 --subject gru=own:GRU --call-limit 60"
 
 CUT, GOES_ON = r"conformance/test_shapes\.py *", "did not return within 2 s; with -n 1 a run goes on after such a call"
@@ -118,6 +119,15 @@ TRIALS = (
         "a worker alone hangs", "-n 2 --subject gru=own:GRU --call-limit 2", 4, REFUSED, "do without -n", files=STUCK
     ),
     Trial("a call that holds the lock", "-n 0 --subject gru=own:GRU --call-limit 2", -9, CUT, GOES_ON, files=LOCKING),
+    Trial(
+        "a hang and another's thread",
+        IN_THREAD,
+        1,
+        r"\++ Timeout \++",
+        "ended the process",
+        files=LATER,
+        needs="pytest_timeout",
+    ),
     Trial("a hang and another's limit", BOTH_LIMITS, 1, FAILED, "within 20 s", files=LATER, needs="pytest_timeout"),
     Trial("tests in another order", "-n 0", 0, PASSED, needs="pytest_randomly"),
     Trial("coverage in workers", "-n 2 --cov=conformance", 0, PASSED, needs="pytest_cov"),
