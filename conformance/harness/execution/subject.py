@@ -284,7 +284,9 @@ def _one_class(text: str) -> Found:
         raise SubjectError(f"{piece(text)}: no such cell, {piece(asked)}; one of {', '.join(ASKED_FOR)}")
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise SubjectError(f"{piece(text)}: name the class too, as in {asked}={piece(module) or 'pkg.module'}:Name")
+        raise SubjectError(
+            f"{piece(text)}: a module alone; name the class too, as in {asked}={piece(module) or 'pkg.module'}:Name"
+        )
     with _importing(module, text):
         imported = importlib.import_module(module)
         try:
