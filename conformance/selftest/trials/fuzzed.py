@@ -57,8 +57,8 @@ PROGRAM_SECONDS = 120.0
 """The longest that a whole program may take: it imports torch first."""
 
 REMEDY = re.compile(
-    r"; |: give |one of|such as|as in |leave|see |begins with|it has|there is|between|must be|present:|or left out|no other|"
-    r"nothing else|is written|has to|names? a|use "
+    r"; |: give |one of|such as|as in |leave|see |begins with|it has|there is|between|must be|present:|or left out|"
+    r"no other|nothing else|is written|has to|names? a|use "
 )
 """What a refusal says that names a remedy."""
 
