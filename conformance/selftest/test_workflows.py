@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 import conformance.__main__ as command_line
 
@@ -201,3 +202,17 @@ def test_gate_installs_what_the_lock_says():
     installs = re.findall("pip. install.*", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
     assert len(installs) == 2
     assert all("-c .ci/requirements.lock" in one for one in installs)
+
+
+def test_lowest_versions_are_those_that_are_declared():
+    """They are tried all together."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    least = {one.name: one.specifier for one in map(Requirement, declared)}
+    lines = (ROOT / ".ci" / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {one.name: one.specifier for one in map(Requirement, (line for line in lines if line[0] != "#"))}
+    assert pinned.keys() == least.keys() - {"torch"}, "releases of torch are a matrix of their own"
+    for name, (pin,) in pinned.items():
+        (bound,) = least[name]
+        assert (pin.operator, bound.operator) == ("==", ">=")
+        assert Version(pin.version) == Version(bound.version), name
+    assert "-c .ci/lowest.txt" in (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
