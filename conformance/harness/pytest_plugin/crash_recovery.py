@@ -36,7 +36,7 @@ from conformance.harness.isolation.folders import TemporaryFolder
 from conformance.harness.property import LIKE, MARK
 from conformance.harness.pytest_plugin.command_line import usage_error
 from conformance.harness.pytest_plugin.output.report import FINDINGS, NOT_REACHED, SUITE_ERROR, Report
-from conformance.harness.pytest_plugin.refusals import RUN_FOLDER, Heeding
+from conformance.harness.pytest_plugin.refused_runs import RUN_FOLDER, Heeding
 from strategies import CaseError, parse
 
 DEATHS = "conformance deaths"
@@ -628,7 +628,7 @@ def install(config: pytest.Config, report: Report, watch: Watch) -> None:
     if is_controller(config):
         controller = Controller(config, report, watch)
         register(controller, "conformance-controller")
-        register(Heeding(controller.folder), "conformance-refusals")
+        register(Heeding(controller.folder), "conformance-refused-runs")
         if config.option.maxworkerrestart is None:
             config.option.maxworkerrestart = str(MOST_RESTARTS)
     else:

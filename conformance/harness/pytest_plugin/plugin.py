@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from conformance.harness.foreign_text import MOST, encodable, one_line, piece, text_of
-from conformance.harness.pytest_plugin import command_line, deadline, refusals, requirements
+from conformance.harness.pytest_plugin import command_line, deadline, refused_runs, requirements
 from conformance.harness.pytest_plugin.command_line import AXES, EFFORTS, usage_error
 from conformance.harness.pytest_plugin.items import (
     NOT_ASKED,
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         _configure(config)
     except pytest.UsageError as error:
-        refusals.refuse(config, str(error))
+        refused_runs.refuse(config, str(error))
         raise
 
 
@@ -123,7 +123,7 @@ def _read_options(config: pytest.Config) -> Any:
     shown |= {"fail_on": given.fail_on, "like": given.like, "repeat": given.repeat}
     shown |= {"leave_out": Path(given.leave_out) if given.leave_out else None}
     ended = f"--subject {' '.join(given.subject)}: importing it does not come back in a worker; do without -n"
-    with refusals.refused_if_it_ends(config, ended), _import_limited(config):
+    with refused_runs.refused_if_it_ends(config, ended), _import_limited(config):
         return _checked(lambda: read(given.effort, given.subject, case, known=known, **shown, **axes))
 
 
