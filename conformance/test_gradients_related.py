@@ -22,7 +22,6 @@ from conformance.harness.api import (
     differentiate,
     from_cotangents,
     from_inputs,
-    gradient,
     losses,
     observe,
     summed,
@@ -55,7 +54,7 @@ def may_overflow(seen, name):
 def test_padding_gets_no_gradient(case, cell):
     problem = case.on(cell)
     for seen in differentiate(problem, replace(losses.loss(case, problem), wanted=("input",))):
-        of_input = gradient(seen, "input")
+        of_input = seen.gradient("input")
         for row, length in enumerate(problem.lengths):
             padding = of_input[row, length:]
             assert_zero(seen, padding, np.zeros(padding.values.shape, bool))
@@ -71,7 +70,7 @@ def test_steps_after_the_loss_get_no_gradient(case, cell):
     since = 1 + case.pick % max(1, problem.steps - 1)
     loss = losses.at(losses.loss(replace(case, pick=0), problem), before=since)
     for seen in differentiate(problem, loss):
-        got = gradient(seen, "input")[:, since:]
+        got = seen.gradient("input")[:, since:]
         assert_zero(seen, got, may_overflow(seen, "input")[:, since:])
 
 
@@ -83,7 +82,7 @@ def test_steps_before_the_loss_of_the_reverse_direction_get_no_gradient(case, ce
     late = np.zeros_like(whole)
     late[:, since:, REVERSE] = whole[:, since:, REVERSE]
     for seen in differentiate(problem, Loss({"output": late}, ("input",))):
-        got = gradient(seen, "input")[:, :since]
+        got = seen.gradient("input")[:, :since]
         assert_zero(seen, got, may_overflow(seen, "input")[:, :since])
 
 
@@ -96,7 +95,7 @@ def test_other_rows_get_no_gradient(case, cell):
     problem = case.on(cell)
     for seen in differentiate(problem, losses.at(losses.loss(case, problem), row=case.row)):
         for other in (n for n in range(problem.batch_size) if n != case.row):
-            got = gradient(seen, "input")[other]
+            got = seen.gradient("input")[other]
             assert_zero(seen, got, may_overflow(seen, "input")[other])
 
 
@@ -122,7 +121,7 @@ def test_input_pulls_as_much_as_the_weights_that_read_it(case, cell):
         enclosure = from_cotangents(seen)
 
         def pulled(name, values, seen=seen, enclosure=enclosure):
-            return summed(values, gradient(seen, name).values, enclosure.of(name).radius)
+            return summed(values, seen.gradient(name).values, enclosure.of(name).radius)
 
         of_input, allowed = pulled("input", given(problem))
         of_weights = [pulled(name, problem.parameters[name]) for name in names]
@@ -144,7 +143,7 @@ def test_without_bias_relu_pulls_as_much_at_its_inputs_as_at_its_results(case, c
         gradients, results = from_cotangents(seen), from_inputs(seen)
         inputs = {"input": given(problem)} | ({"h_0": problem.h_0} if problem.h_0 is not None else {})
         pulled = [
-            summed(values, gradient(seen, name).values, gradients.of(name).radius) for name, values in inputs.items()
+            summed(values, seen.gradient(name).values, gradients.of(name).radius) for name, values in inputs.items()
         ]
         returned = [
             summed(values, seen.results[name].values, getattr(results, name).radius)
@@ -211,7 +210,7 @@ def of_parts(problem, loss, since, route):
         c = between.c_n.values if problem.architecture.cell == LSTM else None
         later = relations.later_steps(problem, since, (between.h_n.values, c))
         for after in differentiate(later, losses.of_later_steps(loss, since), (route,)):
-            states = {name: gradient(after, name).values for name in ("h_0", "c_0") if name in loss.wanted}
+            states = {name: after.gradient(name).values for name in ("h_0", "c_0") if name in loss.wanted}
             for before in differentiate(first, losses.of_first_steps(loss, since, states), (route,)):
                 return joined(before, after), before
     return None
@@ -219,9 +218,9 @@ def of_parts(problem, loss, since, route):
 
 def joined(before, after):
     """The gradients of two parts as those of the whole: parameters add up, steps follow each other."""
-    found = {name: gradient(before, name).values for name in before.loss.wanted}
-    found["input"] = np.concatenate([found["input"], gradient(after, "input").values], 1)
-    return found | {name: found[name] + gradient(after, name).values for name in after.problem.parameters}
+    found = {name: before.gradient(name).values for name in before.loss.wanted}
+    found["input"] = np.concatenate([found["input"], after.gradient("input").values], 1)
+    return found | {name: found[name] + after.gradient(name).values for name in after.problem.parameters}
 
 
 @clause("C5", given=cases(packed=None, projection=None, batch_size=range(2, 6), **SHORT))
@@ -231,7 +230,7 @@ def test_gradients_of_a_batch_are_the_sums_of_those_of_its_rows(case, cell):
     for seen in differentiate(problem, loss):
         alone = of_rows(problem, loss, seen.route)
         if len(alone) == problem.batch_size:
-            sums = {name: np.sum([gradient(one, name).values for one in alone], 0) for name in problem.parameters}
+            sums = {name: np.sum([one.gradient(name).values for one in alone], 0) for name in problem.parameters}
             assert_gradients_agree(seen, sums, "sum over the rows alone", sums, other=alone[0])
 
 

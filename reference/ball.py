@@ -321,10 +321,9 @@ def product(*factors: Ball) -> Ball:
     midpoint, radius = factors[0].midpoint, factors[0].radius
     present, others = factors[0].largest > 0, np.maximum(factors[0].largest, 1.0)
     for factor in factors[1:]:
-        largest = factor.largest
-        radius = _abs(midpoint) * factor.radius + radius * largest
+        radius = _abs(midpoint) * factor.radius + radius * factor.largest
         midpoint = midpoint * factor.midpoint
-        present, others = present & (largest > 0), others * np.maximum(largest, 1.0)
+        present, others = present & (factor.largest > 0), others * np.maximum(factor.largest, 1.0)
     count = len(factors) - 1
     radius = radius + ((1 + rounding.unit_roundoff) ** count - 1) * (_abs(midpoint) + radius)
     radius = radius + count * rounding.floor * others * present  # a partial product underflows, then is multiplied

@@ -17,7 +17,6 @@ from conformance.harness.checks.gradients import (
     assert_scaled,
     assert_twice,
     assert_zero,
-    gradient,
     gradients_lie_within,
     summed,
 )

@@ -197,7 +197,7 @@ class Property:
         def drawn(case: Case, cell: str) -> None:
             share.look(session.current(), case, self.clause.id, partial(self.check, cell, case))
 
-        test = hypothesis.given(case=cases.strategy(lambda: session.current().axes))(drawn)
+        test = drawing(cases, drawn)
         if cases.share > 1:
             whole = settings or hypothesis.settings()
             settings = hypothesis.settings(whole, max_examples=max(cases.least, whole.max_examples // cases.share))
@@ -272,6 +272,11 @@ def _of_value(test: Callable[..., None]) -> Callable[..., None]:
 def _is_of(clause: Clause, names: tuple[str, ...]) -> bool:
     """Whether a clause is one of these, or of one of these chapters."""
     return clause.id in names or clause.id[0] in names
+
+
+def drawing(cases: Cases, look: Callable[..., None]) -> Callable[..., None]:
+    """`look` as a Hypothesis test whose argument `case` is drawn inside the axes of the current session."""
+    return hypothesis.given(case=cases.strategy(lambda: session.current().axes))(look)
 
 
 def derived_seed(seed: int, node: str) -> int:

@@ -34,11 +34,6 @@ Gradients = Mapping[str, np.ndarray]
 Enclosing = Callable[[Differentiated, Rounding], Enclosures]
 
 
-def gradient(seen: Differentiated, name: str) -> LabelledArray:
-    """A requested gradient; zeros if it is None."""
-    return seen.gradient(name)
-
-
 def assert_gradients_within(
     seen: Differentiated,
     enclosing: Enclosing = from_cotangents,
@@ -65,7 +60,7 @@ def gradients_lie_within(seen: Differentiated) -> bool:
     wanted = seen.loss.wanted if seen.loss else ()
 
     def compared(rounding: Rounding) -> list[Enclosed]:
-        return [(gradient(seen, name), from_cotangents(seen, rounding).of(name), False) for name in wanted]
+        return [(seen.gradient(name), from_cotangents(seen, rounding).of(name), False) for name in wanted]
 
     return are_enclosed(seen, compared)
 
@@ -144,7 +139,7 @@ def assert_twice(twice: Differentiated, once: Differentiated) -> None:
     """
     format, floor = allowed(once).format, allowed(once).floor
     for name, first in once.gradients.items():
-        got, doubled = gradient(twice, name), format.round(2 * first.values)
+        got, doubled = twice.gradient(name), format.round(2 * first.values)
         with np.errstate(invalid="ignore"):
             flushed = np.abs(got.values - doubled) <= 2 * floor
         right = (got.values == doubled) | (np.isnan(got.values) & np.isnan(doubled)) | flushed
@@ -163,7 +158,7 @@ def assert_scaled(seen: Differentiated, scaled: Differentiated, factor: float) -
     """
     lost, enclosure = underflow_of_gradients(seen), from_cotangents(scaled)
     for name, once in seen.gradients.items():
-        got, wanted = gradient(scaled, name), factor * once.values
+        got, wanted = scaled.gradient(name), factor * once.values
         vacuous = ~(np.isfinite(lost[name]) & np.isfinite(enclosure.of(name).radius))
         with np.errstate(invalid="ignore"):
             near = np.abs(got.values - wanted) <= (1 + factor) * lost[name]
@@ -217,7 +212,7 @@ def assert_gradients_agree(
     enclosure = from_cotangents(seen)
     for name in names:
         radius = np.asarray(2 * enclosure.of(name).radius, np.float64)
-        _within(seen, gradient(seen, name), others[name], radius, relation, other=other)
+        _within(seen, seen.gradient(name), others[name], radius, relation, other=other)
 
 
 def _within(

@@ -11,23 +11,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import hypothesis
-
-from conformance.harness import session
-from conformance.harness.execution import machine
 from conformance.harness.findings.deviation import Deviation
 from conformance.harness.foreign_text import MOST, one_line
+from conformance.harness.property import drawing
 from strategies import Case
-
-
-def begin(options: Any) -> None:
-    """Begins the session in which HypoFuzz calls the tests, with the subject in this process.
-
-    Raises OptionError for a subject that nothing can be said about.
-    """
-    found = machine.pin()
-    session.begin(options.session())
-    session.current().put_right += found
 
 
 def target(found: Any, cell: str) -> Callable[..., None]:
@@ -43,7 +30,7 @@ def target(found: Any, cell: str) -> Callable[..., None]:
             raise
 
     fuzzed.__name__ = fuzzed.__qualname__ = found.name.partition("[")[0]
-    return hypothesis.given(case=cases.strategy(lambda: session.current().axes))(fuzzed)  # type: ignore[no-any-return]
+    return drawing(cases, fuzzed)
 
 
 class Told:

@@ -69,22 +69,17 @@ def _configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     given = config.option
     if is_fuzzed(config):
-        from conformance.harness.pytest_plugin import fuzzing
-
         _load_profile(options.effort, seed_given=False)
-        _checked(lambda: fuzzing.begin(options))
+        _begin_session(options, None)
     if given.collectonly or given.help or given.setuponly or given.setupplan:
         return
     from conformance.harness import session
-    from conformance.harness.execution import machine
     from conformance.harness.pytest_plugin import crash_recovery, results_file
     from conformance.harness.pytest_plugin.output import github, known_entries, report, unsaved
 
     _load_profile(options.effort, config.option.seed_given)
     config.stash[WATCH] = watch = crash_recovery.Watch(config)
-    found = machine.pin()
-    session.begin(_checked(lambda: options.session(watch.first_executor(bool(config.option.subject)))))
-    session.current().put_right += found
+    _begin_session(options, watch.first_executor(bool(config.option.subject)))
     session.current().deadline = config.option.deadline
     watch.first_calls_are_made()
     command = config.invocation_params.args
@@ -101,6 +96,16 @@ def _configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     deadline.tell_worker(node)
+
+
+def _begin_session(options: Any, executor: Any) -> None:
+    """Begins the session of this process, the first calls of the subject made by `executor`, or here."""
+    from conformance.harness import session
+    from conformance.harness.execution import machine
+
+    found = machine.pin()
+    session.begin(_checked(lambda: options.session(executor)))
+    session.current().put_right += found
 
 
 def _read_options(config: pytest.Config) -> Any:

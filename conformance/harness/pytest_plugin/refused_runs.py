@@ -19,10 +19,9 @@ _REFUSED = ".refused"
 
 def refuse(config: pytest.Config, why: str) -> None:
     """Has the controller end the run with one line, if this process is a worker that will end."""
-    told = getattr(config, "workerinput", {})
-    if RUN_FOLDER in told:
+    if (path := _own(config)) is not None:
         with suppress(OSError):  # then xdist says that the worker ended
-            _of(Path(told[RUN_FOLDER]), told["workerid"]).write_text(why, encoding="utf-8", errors="backslashreplace")
+            path.write_text(why, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
@@ -32,10 +31,15 @@ def refused_if_it_ends(config: pytest.Config, why: str) -> Iterator[None]:
     try:
         yield
     finally:
-        told = getattr(config, "workerinput", {})
-        if RUN_FOLDER in told:
+        if (path := _own(config)) is not None:
             with suppress(OSError):
-                _of(Path(told[RUN_FOLDER]), told["workerid"]).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+
+
+def _own(config: pytest.Config) -> Path | None:
+    """Where this process refuses; None where it is no worker."""
+    told = getattr(config, "workerinput", {})
+    return _of(Path(told[RUN_FOLDER]), told["workerid"]) if RUN_FOLDER in told else None
 
 
 def _of(folder: Path, worker: str) -> Path:

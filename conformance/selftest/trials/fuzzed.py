@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -352,14 +353,14 @@ def trials(count: int, seed: int) -> Iterator[tuple[str, Any, Outcome]]:
     """Each input with its kind and what it came to, but for whole programs."""
     for kind, (strategy, look, percent) in KINDS.items():
         for given in drawn(strategy, max(1, count * percent // 100), derived_seed(seed, kind)):
-            yield kind, given, tried(lambda look=look, given=given: look(given))  # type: ignore[misc]
+            yield kind, given, tried(partial(look, given))
 
 
 def programs(count: int, seed: int, jobs: int) -> Iterator[tuple[str, Any, Outcome]]:
     """Each program with what it came to, so many of them at once."""
     given = drawn(st.one_of(ARGUMENTS, FILES), max(1, count * PROGRAMS_PERCENT // 100), derived_seed(seed, "programs"))
     with ThreadPoolExecutor(jobs) as pool:
-        outcomes = pool.map(lambda one: tried(lambda: look_at_program(one), PROGRAM_SECONDS), given)
+        outcomes = pool.map(lambda one: tried(partial(look_at_program, one), PROGRAM_SECONDS), given)
         for one, outcome in zip(given, outcomes, strict=True):
             yield "programs", one, outcome
 

@@ -104,7 +104,7 @@ class Cause:
 def causes(findings: Iterable[Finding]) -> list[Cause]:
     """The probable causes of red findings, the one with most findings first."""
     placed = [_placed(finding) for finding in findings]
-    least = {id(one): _least(one, placed) for one in placed}
+    least = _least(placed)
     seen = _Seen([one for one in placed if one.is_certain and least[id(one)] is one])
     groups: dict[tuple[Needs, tuple[str, ...]], list[Placed]] = {}
     for one in sorted(placed, key=lambda one: (not one.is_certain, one.is_gradient, len(one.perhaps))):
@@ -117,14 +117,21 @@ def causes(findings: Iterable[Finding]) -> list[Cause]:
     )
 
 
-def _least(one: Placed, placed: Sequence[Placed]) -> Placed:
-    """The finding in the same test that deviates alike and may need the least of what this one may need.
+def _least(placed: Sequence[Placed]) -> dict[int, Placed]:
+    """By the identity of each finding, the one in the same test that deviates alike and may need the least of what it
+    may need.
 
     A test tells of several cases; those that the time did not suffice to make smaller need less than they have.
     """
-    of_test = [other for other in placed if other.finding.test == one.finding.test]
-    alike = [other for other in of_test if (other.finding.cell, other.what) == (one.finding.cell, one.what)]
-    return min((other for other in alike if other.perhaps < one.perhaps), key=lambda one: len(one.perhaps), default=one)
+    alike: dict[object, list[Placed]] = {}
+    for one in placed:
+        alike.setdefault((one.finding.test, one.finding.cell, one.what), []).append(one)
+    found = {}
+    for group in alike.values():
+        for one in group:
+            less = (other for other in group if other.perhaps < one.perhaps)
+            found[id(one)] = min(less, key=lambda other: len(other.perhaps), default=one)
+    return found
 
 
 def _cause(needs: Needs, found: Sequence[Placed]) -> Cause:

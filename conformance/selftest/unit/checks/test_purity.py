@@ -91,7 +91,7 @@ CHECKS = {
     "assert_gradients_within": lambda s: api.assert_gradients_within(s["gradients"]),
     "assert_gradients_add_up": lambda s: api.assert_gradients_add_up(s["gradients"]),
     "assert_zero": lambda s: api.assert_zero(
-        s["gradients"], api.gradient(s["gradients"], "input"), np.zeros((2, 2, 2), bool)
+        s["gradients"], s["gradients"].gradient("input"), np.zeros((2, 2, 2), bool)
     ),
     "assert_twice": lambda s: api.assert_twice(s["gradients"], s["gradients"]),
     "assert_scaled": lambda s: api.assert_scaled(s["gradients"], s["gradients"], 2.0),
